@@ -1,0 +1,1 @@
+"""The stages as plain functions: ingest, windows, train, evaluate, registry, forecast, verify."""

@@ -1,0 +1,1 @@
+"""Spatiotemporal forecasting of gridded data with SimVP."""
