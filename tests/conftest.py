@@ -10,10 +10,10 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Directory of golden files and sample data: $SIMVP_SHARED, else a folder `shared` beside the checkout."""
+    """Golden files and sample data: $SIMVP_SHARED, else the folder `shared` beside the checkout."""
     folder = Path(os.environ.get("SIMVP_SHARED", CHECKOUT.parent / "shared"))
     if not (folder / "golden").is_dir():
         pytest.skip(
-            f"no golden files and sample data: {folder} is not there; set SIMVP_SHARED to their directory"
+            f"no golden files and sample data in {folder}; set SIMVP_SHARED to their directory"
         )
     return folder
