@@ -1,0 +1,185 @@
+"""The horizontal grid of a canonical Dataset, and what it takes for two grids to be the same."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+Kind = Literal["latlon", "projected", "curvilinear", "index"]
+
+TOLERANCE = 1e-3  # of the spacing: float32 coordinates pass, a grid shifted by half a cell does not
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grid:
+    """A horizontal grid: the dims, the coordinates and what is known of the projection.
+
+    Parameters
+    ----------
+    kind
+        "latlon": 1-D latitude and longitude (degrees). "projected": y and x of a map projection (their own units).
+        "curvilinear": index dims with 2-D latitude and longitude. "index": rows and columns, no geography.
+    dims
+        Names of the row and the column dim, ``("latitude", "longitude")`` or ``("y", "x")``.
+    rows, columns
+        Coordinate values, float64, shapes (H,) and (W,).
+    latitude, longitude
+        Degrees, float64 (H, W), where the grid has them beside its dims; else None.
+    attrs
+        Attributes of each coordinate, by name.
+    mapping
+        Name and attributes of the CF grid mapping variable, or None.
+    """
+
+    kind: Kind
+    dims: tuple[str, str]
+    rows: np.ndarray
+    columns: np.ndarray
+    latitude: np.ndarray | None = None
+    longitude: np.ndarray | None = None
+    attrs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mapping: tuple[str, Mapping[str, Any]] | None = None
+
+    @classmethod
+    def of(cls, ds: xr.Dataset) -> "Grid":
+        """Grid of a canonical Dataset (dims latitude and longitude, or y and x)."""
+        dims = ("latitude", "longitude") if "latitude" in ds.dims else ("y", "x")
+        names = {
+            str(var.attrs["grid_mapping"]) for var in ds.data_vars.values() if "grid_mapping" in var.attrs
+        }
+        mapping = next(((n, dict(ds[n].attrs)) for n in sorted(names) if n in ds.variables), None)
+        plane = {
+            n: np.asarray(ds[n], "f8") for n in ("latitude", "longitude") if n in ds.coords and n not in dims
+        }
+        kind: Kind = "latlon"
+        if dims == ("y", "x"):
+            standard = str(ds["y"].attrs.get("standard_name", "")) if "y" in ds.coords else ""
+            projected = mapping is not None or standard in ("projection_y_coordinate", "grid_latitude")
+            kind = "projected" if projected else "curvilinear" if plane else "index"
+        rows, columns = (
+            np.asarray(ds[d], "f8") if d in ds.coords else np.arange(ds.sizes[d], dtype="f8") for d in dims
+        )
+        attrs = {n: dict(ds[n].attrs) for n in (*dims, *plane) if n in ds.coords}
+        return cls(kind=kind, dims=dims, rows=rows, columns=columns, attrs=attrs, mapping=mapping, **plane)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return len(self.rows), len(self.columns)
+
+    def faults(self, ds: xr.Dataset) -> list[str]:
+        """Every reason why the grid of `ds` (canonical) is not this one; order along an axis does not matter."""
+        other = Grid.of(ds)
+        if other.dims != self.dims:
+            return [f"grid: expected dims {self.dims}, got {other.dims}"]
+        if other.shape != self.shape:
+            return [f"grid: expected {_size(self)}, got {_size(other)}"]
+        faults = []
+        for dim, mine, theirs in zip(self.dims, self._axes(), other._axes(), strict=True):
+            spacing = _spacing(mine)
+            off = np.abs(_modulo(dim, theirs[_match(dim, mine, theirs)] - mine))
+            if off.max() > TOLERANCE * spacing:
+                faults.append(
+                    f"grid: {dim} differs by up to {off.max():.6g} where 1/1000 of the spacing, {TOLERANCE * spacing:.3g}, "
+                    f"is allowed: expected {_span(mine)}, got {_span(theirs)}"
+                )
+        for name in ("latitude", "longitude"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine is None or theirs is None or faults:
+                continue
+            theirs = theirs[
+                np.ix_(
+                    *(_match(d, a, b) for d, a, b in zip(self.dims, self._axes(), other._axes(), strict=True))
+                )
+            ]
+            spacing = min(_spacing(axis) for axis in (mine[:, mine.shape[1] // 2], mine[mine.shape[0] // 2]))
+            off = np.abs(_modulo(name, theirs - mine))
+            if np.nanmax(off) > max(TOLERANCE * spacing, 1e-9):
+                faults.append(f"grid: {name} of the points differs by up to {np.nanmax(off):.6g} degrees")
+        return faults
+
+    def align(self, ds: xr.Dataset) -> xr.Dataset:
+        """`ds`, whose grid has no faults, in this grid's order and with this grid's coordinates."""
+        other = Grid.of(ds)
+        for dim, mine, theirs in zip(self.dims, self._axes(), other._axes(), strict=True):
+            order = _match(dim, mine, theirs)
+            if not np.array_equal(order, np.arange(len(order))):
+                ds = ds.isel({dim: order})
+        stale = [n for n in ("latitude", "longitude") if n in ds.coords and n not in self.dims]
+        return ds.drop_vars(stale).assign_coords(self.coords())
+
+    def coords(self) -> dict[str, xr.Variable]:
+        """Coordinates to assign to a Dataset on this grid."""
+        made = {
+            dim: xr.Variable((dim,), axis, dict(self.attrs.get(dim, {})))
+            for dim, axis in zip(self.dims, self._axes(), strict=True)
+        }
+        for name in ("latitude", "longitude"):
+            plane = getattr(self, name)
+            if plane is not None:
+                made[name] = xr.Variable(self.dims, plane, dict(self.attrs.get(name, {})))
+        if self.mapping is not None:
+            made[self.mapping[0]] = xr.Variable((), 0, dict(self.mapping[1]))
+        return made
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays to save, by name."""
+        found = {n: getattr(self, n) for n in ("rows", "columns", "latitude", "longitude")}
+        return {name: values for name, values in found.items() if values is not None}
+
+    def to_header(self) -> dict[str, Any]:
+        """What is not an array, as JSON."""
+        return {
+            "kind": self.kind,
+            "dims": list(self.dims),
+            "attrs": {name: plain(attrs) for name, attrs in self.attrs.items()},
+            "mapping": None if self.mapping is None else [self.mapping[0], plain(self.mapping[1])],
+        }
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Grid":
+        """Inverse of `to_header` and `arrays`."""
+        mapping = header["mapping"]
+        return cls(
+            kind=header["kind"],
+            dims=(header["dims"][0], header["dims"][1]),
+            attrs=header["attrs"],
+            mapping=None if mapping is None else (mapping[0], mapping[1]),
+            **arrays,
+        )
+
+    def _axes(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.rows, self.columns
+
+
+def plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as JSON types: numpy scalars and arrays become numbers and lists."""
+    return {str(k): v.tolist() if isinstance(v, np.generic | np.ndarray) else v for k, v in attrs.items()}
+
+
+def _modulo(name: str, difference: np.ndarray) -> np.ndarray:
+    return (difference + 180.0) % 360.0 - 180.0 if name == "longitude" else difference
+
+
+def _match(dim: str, mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Positions in `theirs` of the values of `mine`: by rank, longitudes after turning them to the same branch."""
+    if dim == "longitude":
+        start = mine.min() - 0.5 * _spacing(mine)
+        theirs = start + (theirs - start) % 360.0
+    order = np.empty(len(mine), dtype=np.int64)
+    order[np.argsort(mine, kind="stable")] = np.argsort(theirs, kind="stable")
+    return order
+
+
+def _spacing(axis: np.ndarray) -> float:
+    return float(np.abs(np.diff(axis)).min()) if len(axis) > 1 else 1.0
+
+
+def _size(grid: Grid) -> str:
+    return f"{grid.shape[0]} {grid.dims[0]} x {grid.shape[1]} {grid.dims[1]}"
+
+
+def _span(axis: np.ndarray) -> str:
+    return f"{axis[0]:g} .. {axis[-1]:g} (spacing {_spacing(axis):g})"
