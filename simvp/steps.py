@@ -1,0 +1,355 @@
+"""Time: the step of a series, its calendar, and how times are counted, shifted and stored.
+
+A step is either a fixed number of seconds or a number of calendar months. Months are counted, not measured: the frame
+after January is February, however long January is, and the label of a month follows the convention of the source
+(a fixed day, the last day, the middle of the month, or the middle rounded down to a whole day). A year is 12 months.
+
+Times are arrays of ``datetime64[ns]``, or of ``cftime`` objects where the calendar needs it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from simvp.errors import Refusal
+
+Anchor = Literal["", "day", "end", "middle", "middle day"]
+DAY = 86_400
+EPOCH = "seconds since 1970-01-01"
+_YEAR = {"360_day": 360, "noleap": 365, "365_day": 365, "all_leap": 366, "366_day": 366}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The time from one frame to the next.
+
+    Parameters
+    ----------
+    seconds
+        Length of a fixed step; 0 for calendar months.
+    months
+        Number of calendar months; 0 for a fixed step.
+    anchor, day, second
+        For months: where in the month a frame is labelled. "day": on day `day`, `second` seconds after midnight;
+        "end": on the last day, likewise; "middle": exactly half way; "middle day": half way, rounded down to a day.
+    """
+
+    seconds: int = 0
+    months: int = 0
+    anchor: Anchor = ""
+    day: int = 0
+    second: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.seconds > 0) == (self.months > 0) or self.seconds < 0 or self.months < 0:
+            raise Refusal(
+                "Step", [f"expected seconds or months, got seconds={self.seconds}, months={self.months}"]
+            )
+
+    @classmethod
+    def infer(cls, times: np.ndarray) -> "Step":
+        """Most common difference between neighbours; every other difference must be a multiple of it.
+
+        Parameters
+        ----------
+        times
+            (N,), N >= 2, strictly increasing.
+
+        Raises
+        ------
+        Refusal
+            Fewer than two times, times out of order or repeated, or times that lie off the step.
+        """
+        if len(times) < 2:
+            raise Refusal(
+                "Time step", [f"two frames at least are needed to see it, got {len(times)}"], "state the step"
+            )
+        seconds, calendar = encode_times(times)
+        differences = np.diff(seconds)
+        if (differences <= 0).any():
+            at = int(np.argmax(differences <= 0))
+            raise Refusal(
+                "Time axis", [f"expected rising times, got {times[at]} followed by {times[at + 1]}"]
+            )
+        if differences.min() >= 28 * DAY and not (calendar == "360_day" and len(set(differences)) == 1):
+            monthly = _infer_months(times, calendar)
+            if monthly is not None:
+                return monthly
+        values, counts = np.unique(differences, return_counts=True)
+        step = cls(seconds=int(values[np.argmax(counts)]))
+        step.index(times, times[0])
+        return step
+
+    @classmethod
+    def parse(cls, text: str) -> "Step":
+        """Step from words such as "1h", "30 min", "6h", "1D", "1 month", "1 year"."""
+        number = text.strip().rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+        unit = text.strip()[len(number) :].strip()
+        months = {"month": 1, "months": 1, "MS": 1, "year": 12, "years": 12, "YS": 12}.get(unit)
+        try:
+            if months is not None:
+                return cls(months=months * int(number or 1), anchor="day", day=1)
+            delta = pd.Timedelta(text.strip() if number else f"1{unit}")
+        except ValueError:
+            delta = pd.NaT
+        if delta is pd.NaT or delta <= pd.Timedelta(0) or delta % pd.Timedelta("1s"):
+            raise Refusal(
+                "Time step", [f"expected words like 1h, 30min, 1D, 1 month or 1 year, got {text!r}"]
+            )
+        return cls(seconds=int(delta.total_seconds()))
+
+    def __str__(self) -> str:
+        if self.months:
+            number, unit = (self.months // 12, "year") if self.months % 12 == 0 else (self.months, "month")
+            return f"{number} {unit}{'s' if number > 1 else ''}"
+        for size, unit in ((DAY, "d"), (3600, "h"), (60, "min")):
+            if self.seconds % size == 0:
+                return f"{self.seconds // size} {unit}"
+        return f"{self.seconds} s"
+
+    @property
+    def timedelta(self) -> np.timedelta64 | None:
+        """The step as a duration; None for calendar months, which have none."""
+        return np.timedelta64(self.seconds, "s").astype("m8[ns]") if self.seconds else None
+
+    @property
+    def per_day(self) -> int | None:
+        """Frames in a day, where a day is a whole number of steps; else None."""
+        return DAY // self.seconds if self.seconds and DAY % self.seconds == 0 else None
+
+    def per_year(self, calendar: str = "standard") -> int | None:
+        """Frames in a year, to the nearest; None for steps longer than half a year."""
+        if self.months:
+            return 12 // self.months if 12 % self.months == 0 and self.months < 12 else None
+        frames = round(_YEAR.get(calendar, 365.2425) * DAY / self.seconds)
+        return frames if frames >= 2 else None
+
+    def shift(self, times: Any, n: Any) -> np.ndarray:
+        """`times` moved by `n` steps (shapes broadcast)."""
+        times = np.asarray(times) if np.ndim(times) else _scalar(times)
+        if self.seconds:
+            if times.dtype == object:
+                from datetime import timedelta
+
+                return np.asarray(times + np.asarray(n) * timedelta(seconds=self.seconds), dtype=object)
+            return times.astype("M8[ns]") + np.asarray(n) * self.timedelta
+        months = _month_number(times) + np.asarray(n) * self.months
+        return _month_label(months, self, calendar_of(times))
+
+    def index(self, times: np.ndarray, origin: Any) -> np.ndarray:
+        """Whole steps from `origin` to each of `times`, int64.
+
+        Raises
+        ------
+        Refusal
+            Times that lie between two steps; the message names the first few.
+        """
+        times = np.asarray(times)
+        first = _scalar(origin)
+        if self.seconds:
+            seconds, _ = encode_times(times)
+            offset = seconds - encode_times(first.reshape(1))[0][0]
+            number, rest = np.divmod(offset, self.seconds)
+            off = rest != 0
+        else:
+            number, rest = np.divmod(_month_number(times) - _month_number(first), self.months)
+            off = (rest != 0) | (self.shift(first, number) != times)
+        if off.any():
+            named = ", ".join(str(t) for t in times[off][:3])
+            raise Refusal(
+                "Time axis",
+                [
+                    f"expected steps of {self} counted from {first}, got {int(off.sum())} between them: {named}"
+                ],
+                "give the step, or take the frames off the step out",
+            )
+        return number.astype(np.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields that are set."""
+        return {name: value for name, value in vars(self).items() if value}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Step":
+        """Inverse of `to_json`."""
+        return cls(**record)
+
+
+def lead_times(step: Step, n: int) -> np.ndarray:
+    """Leads 1 .. n: timedelta64[ns] for a fixed step, int64 counts of months for calendar months."""
+    counts = np.arange(1, n + 1)
+    return counts * step.months if step.timedelta is None else counts * step.timedelta
+
+
+def history(times: np.ndarray, step: Step, frames: int) -> np.ndarray:
+    """Positions of every run of `frames` consecutive frames.
+
+    Parameters
+    ----------
+    times
+        (N,), rising; frames may be absent.
+
+    Returns
+    -------
+    np.ndarray
+        (M, frames) int64; the last column is the init position. A run never spans a gap.
+    """
+    if len(times) < frames:
+        return np.empty((0, frames), dtype=np.int64)
+    index = step.index(times, times[0])
+    starts = np.flatnonzero(index[frames - 1 :] - index[: len(index) - frames + 1] == frames - 1)
+    return starts[:, None] + np.arange(frames)
+
+
+def calendar_of(times: np.ndarray) -> str:
+    """CF name of the calendar."""
+    times = np.asarray(times)
+    if times.dtype != object:
+        return "proleptic_gregorian"
+    return str(times.reshape(-1)[0].calendar)
+
+
+def encode_times(times: np.ndarray) -> tuple[np.ndarray, str]:
+    """Int64 seconds since 1970-01-01 in the calendar of `times`, and that calendar; rounded to the second."""
+    times = np.asarray(times)
+    if times.dtype != object:
+        nanoseconds = times.astype("M8[ns]").astype(np.int64)
+        return (nanoseconds + 500_000_000) // 1_000_000_000, "proleptic_gregorian"
+    import cftime
+
+    calendar = calendar_of(times)
+    return np.rint(cftime.date2num(times, EPOCH, calendar).astype("f8")).astype(np.int64), calendar
+
+
+def decode_times(seconds: np.ndarray, calendar: str) -> np.ndarray:
+    """Inverse of `encode_times`: datetime64[ns] for the standard calendars, cftime for the others."""
+    seconds = np.asarray(seconds, np.int64)
+    if calendar in ("proleptic_gregorian", "standard", "gregorian"):
+        return seconds.astype("M8[s]").astype("M8[ns]")
+    import cftime
+
+    return np.asarray(cftime.num2date(seconds, EPOCH, calendar), dtype=object)
+
+
+def parse_times(values: Any, calendar: str = "proleptic_gregorian") -> np.ndarray:
+    """One time or several, given as text, datetime, datetime64 or cftime, as a (N,) array in `calendar`.
+
+    Raises
+    ------
+    Refusal
+        Text that is no time, or a cftime of another calendar.
+    """
+    listed = [values] if np.ndim(values) == 0 else list(values)
+    standard = calendar in ("proleptic_gregorian", "standard", "gregorian")
+    found = []
+    for value in listed:
+        try:
+            if hasattr(value, "calendar") and hasattr(value, "timetuple"):
+                if standard or value.calendar != calendar:
+                    raise ValueError(f"its calendar is {value.calendar}")
+                found.append(value)
+            elif standard:
+                found.append(np.datetime64(pd.Timestamp(value)).astype("M8[ns]"))
+            else:
+                found.append(_parse_cftime(str(value), calendar))
+        except (ValueError, TypeError) as error:
+            raise Refusal(
+                "Time", [f"expected a time in the {calendar} calendar, got {value!r}: {error}"]
+            ) from error
+    return np.array(found, dtype="M8[ns]" if standard else object)
+
+
+def fields_of(times: np.ndarray) -> dict[str, np.ndarray]:
+    """Calendar fields of each time: year, month, day, second (of the day), days (in the month), weekday (Monday 0)."""
+    times = np.asarray(times)
+    if times.dtype != object:
+        index = pd.DatetimeIndex(times.reshape(-1))
+        second = (index - index.normalize()) // pd.Timedelta("1s")
+        parts = (index.year, index.month, index.day, second, index.days_in_month, index.weekday)
+    else:
+        flat: Iterable[Any] = times.reshape(-1)
+        rows = [
+            (t.year, t.month, t.day, (t.hour * 60 + t.minute) * 60 + t.second, t.daysinmonth, t.dayofwk)
+            for t in flat
+        ]
+        parts = tuple(np.array(rows, dtype=np.int64).reshape(-1, 6).T)
+    names = ("year", "month", "day", "second", "days", "weekday")
+    return {
+        name: np.asarray(part, np.int64).reshape(times.shape) for name, part in zip(names, parts, strict=True)
+    }
+
+
+def _scalar(time: Any) -> np.ndarray:
+    if isinstance(time, np.datetime64):
+        return np.asarray(time.astype("M8[ns]"))
+    if isinstance(time, np.ndarray):
+        return time.reshape(())
+    made = np.empty((), dtype=object)
+    made[()] = time
+    return made if hasattr(time, "calendar") else np.asarray(pd.Timestamp(time).to_datetime64())
+
+
+def _parse_cftime(text: str, calendar: str) -> Any:
+    import cftime
+
+    date, _, clock = text.strip().replace("T", " ").partition(" ")
+    year, month, day = (int(part) for part in f"{date}-1-1".split("-")[:3])
+    hour, minute, second = (int(float(part)) for part in f"{clock or 0}:0:0".split(":")[:3])
+    return cftime.datetime(year, month, day, hour, minute, second, calendar=calendar)
+
+
+def _month_number(times: np.ndarray) -> np.ndarray:
+    found = fields_of(times)
+    return found["year"] * 12 + found["month"] - 1
+
+
+def _infer_months(times: np.ndarray, calendar: str) -> Step | None:
+    """Step of calendar months whose labels give back every one of `times`, if there is one."""
+    found = fields_of(times)
+    number = found["year"] * 12 + found["month"] - 1
+    differences = np.diff(number)
+    values, counts = np.unique(differences, return_counts=True)
+    months = int(values[np.argmax(counts)])
+    if months < 1 or (differences % months).any():
+        return None
+    day, second = int(found["day"][0]), int(found["second"][0])
+    candidates = [Step(months=months, anchor="day", day=day, second=second)] if day <= 28 else []
+    candidates += [
+        Step(months=months, anchor="end", second=second),
+        Step(months=months, anchor="middle"),
+        Step(months=months, anchor="middle day"),
+    ]
+    seconds, _ = encode_times(times)
+    for step in candidates:
+        label, _ = encode_times(_month_label(number, step, calendar))
+        if np.array_equal(label, seconds):
+            return step
+    return None
+
+
+def _month_label(number: np.ndarray, step: Step, calendar: str) -> np.ndarray:
+    """Time at which `step` labels the months `number` (12 x year + month - 1)."""
+    number = np.asarray(number, np.int64)
+    start, end = _month_start(number, calendar), _month_start(number + 1, calendar)
+    if step.anchor == "day":
+        seconds = start + (step.day - 1) * DAY + step.second
+    elif step.anchor == "end":
+        seconds = end - DAY + step.second
+    else:
+        seconds = (start + end) // 2
+        if step.anchor == "middle day":
+            seconds -= (seconds - start) % DAY
+    return decode_times(seconds, calendar)
+
+
+def _month_start(number: np.ndarray, calendar: str) -> np.ndarray:
+    """Seconds since 1970-01-01 at which the months begin."""
+    if calendar in ("proleptic_gregorian", "standard", "gregorian"):
+        return (number - 1970 * 12).astype("M8[M]").astype("M8[s]").astype(np.int64)
+    import cftime
+
+    flat = [cftime.datetime(int(n // 12), int(n % 12) + 1, 1, calendar=calendar) for n in number.reshape(-1)]
+    return encode_times(np.array(flat, dtype=object))[0].reshape(number.shape)
