@@ -1,0 +1,141 @@
+"""Where everything lies: one folder for all that the pipeline writes, one folder in it per data set.
+
+::
+
+    $SIMVP_HOME/                      default: .simvp in the working directory
+      <dataset>/archive.zarr          the archive, its log beside it
+               /training/<key>/       checkpoints of a training that is not finished
+               /forecasts/<h>.zarr    operational forecasts of horizon <h>, each init time issued once
+               /hindcasts/<h>.zarr    forecasts that were computed later for older init times
+               /scores/<kind>.zarr    scores of either
+               /pictures/             skill curves, map strips
+               /skill.csv             the last skill table
+      mlflow/mlflow.db, artifacts/    runs, models and aliases of all data sets
+      prefect/                        Prefect's own database and settings
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from simvp.errors import ConfigError
+
+__all__ = ["Home", "slug"]
+
+# Folders beside the data sets: a data set of one of these names would write into them.
+RESERVED = ("mlflow", "prefect")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def slug(text: str) -> str:
+    """Turn any text into a data set name: lower case letters, digits, hyphens.
+
+    Raises
+    ------
+    ConfigError
+        If nothing of the text is left.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].rstrip("-")
+    if not name:
+        raise ConfigError(f"data set name from {text!r}", ["no letter or digit in it"], "state a name")
+    return f"{name}-data" if name in RESERVED else name
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder under which the stages read and write. Nothing is created by asking where something lies.
+
+    Parameters
+    ----------
+    path
+        The folder; made absolute, so that a later change of directory moves nothing.
+    """
+
+    path: Path
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        object.__setattr__(self, "path", Path(path).expanduser().absolute())
+
+    @classmethod
+    def default(cls) -> "Home":
+        """`$SIMVP_HOME`, or `.simvp` in the working directory."""
+        return cls(os.environ.get("SIMVP_HOME") or ".simvp")
+
+    def dataset(self, dataset: str) -> Path:
+        """Folder of one data set.
+
+        Raises
+        ------
+        ConfigError
+            If the name could lead out of the home, into another data set or into the services' folders.
+        """
+        reasons = []
+        if not _NAME.fullmatch(dataset):
+            reasons.append(
+                "expected up to 64 lower case letters, digits, '.', '_' and '-', the first a letter or digit"
+            )
+        if dataset in RESERVED:
+            reasons.append(f"{', '.join(RESERVED)} are the names of the services' own folders")
+        if reasons:
+            raise ConfigError(f"data set name {dataset!r}", reasons, "choose another name")
+        return self.path / dataset
+
+    def archive(self, dataset: str) -> Path:
+        """Zarr store of the observed frames."""
+        return self.dataset(dataset) / "archive.zarr"
+
+    def training(self, dataset: str) -> Path:
+        """Folder of trainings that are not finished, one folder per training key."""
+        return self.dataset(dataset) / "training"
+
+    def forecasts(self, dataset: str, horizon: str) -> Path:
+        """Zarr store of the operational forecasts of one horizon ("12h")."""
+        return self.dataset(dataset) / "forecasts" / f"{horizon}.zarr"
+
+    def hindcasts(self, dataset: str, horizon: str) -> Path:
+        """Zarr store of forecasts that were computed afterwards."""
+        return self.dataset(dataset) / "hindcasts" / f"{horizon}.zarr"
+
+    def scores(self, dataset: str, kind: str) -> Path:
+        """Zarr store of the scores of one kind of forecast ("forecasts-12h", "hindcasts-12h")."""
+        return self.dataset(dataset) / "scores" / f"{kind}.zarr"
+
+    def skill_csv(self, dataset: str) -> Path:
+        """The last skill table as text."""
+        return self.dataset(dataset) / "skill.csv"
+
+    def pictures(self, dataset: str) -> Path:
+        """Folder of the last pictures."""
+        return self.dataset(dataset) / "pictures"
+
+    @property
+    def mlflow(self) -> Path:
+        """Folder of MLflow's database and artifacts."""
+        return self.path / "mlflow"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of MLflow's artifacts: where an experiment without a server has to put them."""
+        return self.mlflow / "artifacts"
+
+    @property
+    def database_uri(self) -> str:
+        """MLflow's database file, as an address for SQLAlchemy."""
+        return f"sqlite:///{self.mlflow / 'mlflow.db'}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """`$MLFLOW_TRACKING_URI` where it is set, else the database file in this home."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or self.database_uri
+
+    @property
+    def prefect(self) -> Path:
+        """Folder of Prefect's database and settings."""
+        return self.path / "prefect"
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets that have an archive here."""
+        return tuple(sorted(path.parent.name for path in self.path.glob("*/archive.zarr")))
