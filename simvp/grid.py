@@ -19,8 +19,8 @@ class Grid:
     Parameters
     ----------
     kind
-        "latlon": 1-D latitude and longitude (degrees). "projected": y and x of a map projection (their own units).
-        "curvilinear": index dims with 2-D latitude and longitude. "index": rows and columns, no geography.
+        "latlon": 1-D latitude and longitude (degrees). "projected": y and x of a map projection, in their own
+        units. "curvilinear": index dims with 2-D latitude and longitude. "index": rows and columns.
     dims
         Names of the row and the column dim, ``("latitude", "longitude")`` or ``("y", "x")``.
     rows, columns
@@ -70,7 +70,7 @@ class Grid:
         return len(self.rows), len(self.columns)
 
     def faults(self, ds: xr.Dataset) -> list[str]:
-        """Every reason why the grid of `ds` (canonical) is not this one; order along an axis does not matter."""
+        """Every reason why the grid of `ds` (canonical) is not this one; the order of an axis is none."""
         other = Grid.of(ds)
         if other.dims != self.dims:
             return [f"grid: expected dims {self.dims}, got {other.dims}"]
@@ -82,8 +82,8 @@ class Grid:
             off = np.abs(_modulo(dim, theirs[_match(dim, mine, theirs)] - mine))
             if off.max() > TOLERANCE * spacing:
                 faults.append(
-                    f"grid: {dim} differs by up to {off.max():.6g} where 1/1000 of the spacing, {TOLERANCE * spacing:.3g}, "
-                    f"is allowed: expected {_span(mine)}, got {_span(theirs)}"
+                    f"grid: {dim} differs by up to {off.max():.6g}, allowed is 1/1000 of the spacing "
+                    f"({TOLERANCE * spacing:.3g}): expected {_span(mine)}, got {_span(theirs)}"
                 )
         for name in ("latitude", "longitude"):
             mine, theirs = getattr(self, name), getattr(other, name)
@@ -164,7 +164,7 @@ def _modulo(name: str, difference: np.ndarray) -> np.ndarray:
 
 
 def _match(dim: str, mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Positions in `theirs` of the values of `mine`: by rank, longitudes after turning them to the same branch."""
+    """Positions in `theirs` of the values of `mine`: by rank, longitudes turned to the same branch first."""
     if dim == "longitude":
         start = mine.min() - 0.5 * _spacing(mine)
         theirs = start + (theirs - start) % 360.0

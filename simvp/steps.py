@@ -1,14 +1,15 @@
 """Time: the step of a series, its calendar, and how times are counted, shifted and stored.
 
-A step is either a fixed number of seconds or a number of calendar months. Months are counted, not measured: the frame
-after January is February, however long January is, and the label of a month follows the convention of the source
-(a fixed day, the last day, the middle of the month, or the middle rounded down to a whole day). A year is 12 months.
+A step is either a fixed number of seconds or a number of calendar months. Months are counted, not measured: the
+frame after January is February, however long January is, and the label of a month follows the convention of the
+source (a fixed day, the last day, the middle of the month, or the middle rounded down to a day). A year is 12 months.
 
 Times are arrays of ``datetime64[ns]``, or of ``cftime`` objects where the calendar needs it.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -33,8 +34,9 @@ class Step:
     months
         Number of calendar months; 0 for a fixed step.
     anchor, day, second
-        For months: where in the month a frame is labelled. "day": on day `day`, `second` seconds after midnight;
-        "end": on the last day, likewise; "middle": exactly half way; "middle day": half way, rounded down to a day.
+        For months: where in the month a frame is labelled. "day": on day `day`, `second` seconds after
+        midnight; "end": on the last day, likewise; "middle": exactly half way; "middle day": half way, rounded
+        down to a day.
     """
 
     seconds: int = 0
@@ -92,14 +94,14 @@ class Step:
         try:
             if months is not None:
                 return cls(months=months * int(number or 1), anchor="day", day=1)
-            delta = pd.Timedelta(text.strip() if number else f"1{unit}")
+            seconds = pd.Timedelta(text.strip() if number else f"1{unit}").total_seconds()
         except ValueError:
-            delta = pd.NaT
-        if delta is pd.NaT or delta <= pd.Timedelta(0) or delta % pd.Timedelta("1s"):
+            seconds = 0.0
+        if not seconds > 0 or seconds % 1:
             raise Refusal(
                 "Time step", [f"expected words like 1h, 30min, 1D, 1 month or 1 year, got {text!r}"]
             )
-        return cls(seconds=int(delta.total_seconds()))
+        return cls(seconds=int(seconds))
 
     def __str__(self) -> str:
         if self.months:
@@ -132,8 +134,6 @@ class Step:
         times = np.asarray(times) if np.ndim(times) else _scalar(times)
         if self.seconds:
             if times.dtype == object:
-                from datetime import timedelta
-
                 return np.asarray(times + np.asarray(n) * timedelta(seconds=self.seconds), dtype=object)
             return times.astype("M8[ns]") + np.asarray(n) * self.timedelta
         months = _month_number(times) + np.asarray(n) * self.months
@@ -213,7 +213,7 @@ def calendar_of(times: np.ndarray) -> str:
 
 
 def encode_times(times: np.ndarray) -> tuple[np.ndarray, str]:
-    """Int64 seconds since 1970-01-01 in the calendar of `times`, and that calendar; rounded to the second."""
+    """Seconds since 1970-01-01 (int64, rounded) in the calendar of `times`, and that calendar."""
     times = np.asarray(times)
     if times.dtype != object:
         nanoseconds = times.astype("M8[ns]").astype(np.int64)
@@ -263,22 +263,23 @@ def parse_times(values: Any, calendar: str = "proleptic_gregorian") -> np.ndarra
 
 
 def fields_of(times: np.ndarray) -> dict[str, np.ndarray]:
-    """Calendar fields of each time: year, month, day, second (of the day), days (in the month), weekday (Monday 0)."""
+    """Calendar fields of each time: year, month, day, second of the day, days in the month, weekday."""
     times = np.asarray(times)
     if times.dtype != object:
         index = pd.DatetimeIndex(times.reshape(-1))
         second = (index - index.normalize()) // pd.Timedelta("1s")
-        parts = (index.year, index.month, index.day, second, index.days_in_month, index.weekday)
+        columns = [index.year, index.month, index.day, second, index.days_in_month, index.weekday]
     else:
         flat: Iterable[Any] = times.reshape(-1)
         rows = [
             (t.year, t.month, t.day, (t.hour * 60 + t.minute) * 60 + t.second, t.daysinmonth, t.dayofwk)
             for t in flat
         ]
-        parts = tuple(np.array(rows, dtype=np.int64).reshape(-1, 6).T)
+        columns = list(np.array(rows, dtype=np.int64).reshape(-1, 6).T)
     names = ("year", "month", "day", "second", "days", "weekday")
     return {
-        name: np.asarray(part, np.int64).reshape(times.shape) for name, part in zip(names, parts, strict=True)
+        name: np.asarray(part, np.int64).reshape(times.shape)
+        for name, part in zip(names, columns, strict=True)
     }
 
 
