@@ -1,11 +1,12 @@
 """Two worlds that the tests live in, both canonical Datasets on any of the four kinds of grid.
 
 * The address world: every value encodes its variable, its time index and its point, so that any swap, shift or
-  mirror of anything is seen, and `addresses` says where a stray value came from.
-* The formula world: every value follows an exact formula in time, so that a forecast of any length can be proved:
-  a network that knows the formula must be right to the last digit after any number of rollout blocks.
+  mirror of anything is seen; `addresses` says where a stray value came from.
+* The formula world: every value follows an exact formula in time, so that a forecast of any length can be
+  proved: a network that knows the formula must be right to the last digit after any number of rollout blocks.
 
-Both are cut from an endless series by the absolute index of the first frame: ``first=24`` continues ``frames=24``.
+Both are cut from an endless series by the absolute index of the first frame: ``first=24`` continues
+``frames=24``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -99,7 +100,7 @@ def address_world(
     grid: Kind = "latlon",
     dtype: str = "float32",
 ) -> xr.Dataset:
-    """Canonical Dataset, dims (time, y, x), whose values are `address` (exact in the dtype, or it fails here).
+    """Canonical Dataset, dims (time, y, x), of the values of `address`, exact in the dtype or refused here.
 
     Parameters
     ----------
@@ -109,6 +110,8 @@ def address_world(
         How many frames, and the absolute index of the first one.
     start, step, calendar
         Time of frame 0, a pandas frequency ("1h", "30min", "MS"), and a CF calendar (not "standard": cftime).
+    shape, grid, dtype
+        (H, W), the kind of grid, and the dtype of the values.
     """
     fields = {}
     for number, name in enumerate(variables):
@@ -121,11 +124,14 @@ def address_world(
 def formula(variable: int, time: Any, shape: tuple[int, int], *, trend: float = 0.0) -> np.ndarray:
     """Values, float64 (N, H, W), of the formula world at the absolute time indices `time`, (N,); in K.
 
-    280 + 5 v + row/4 - column/8 + trend t + (4 + v) cos(2 pi ((t + row + 2 column) mod 7) / 7), v the variable's number.
+    With v the number of the variable::
 
-    With no trend: x(t + 7) = x(t) bit for bit, and departures from the mean obey d(t+1) = 2 cos(2 pi/7) d(t) - d(t-1).
-    The mean over any 7 whole days, also of one hour of the day only, is the map without the cosine: so the
-    departure from an hour-of-day climatology fitted on 7 n days is the cosine alone.
+        280 + 5 v + row/4 - column/8 + trend t + (4 + v) cos(2 pi ((t + row + 2 column) mod 7) / 7)
+
+    Without a trend x(t + 7) = x(t) bit for bit, and departures d from the mean obey
+    d(t + 1) = 2 cos(2 pi / 7) d(t) - d(t - 1). The mean over any 7 whole days of hours, also of one hour of the
+    day alone, is the map without the cosine: the departure from an hour-of-day climatology fitted on 7 n days
+    is the cosine.
     """
     time = np.atleast_1d(np.asarray(time, np.int64))[:, None, None]
     row, column = np.arange(shape[0])[:, None], np.arange(shape[1])
