@@ -1,7 +1,7 @@
 """Two worlds that the tests live in, both canonical Datasets on any of the four kinds of grid.
 
-* The address world: every value encodes its variable, its time index and its point, so that any swap, shift or
-  mirror of anything is seen; `addresses` says where a stray value came from.
+* The address world: every value encodes its variable, its time index and its point, so that any swap, shift
+  or mirror of anything is seen; `addresses` says where a stray value came from.
 * The formula world: every value follows an exact formula in time, so that a forecast of any length can be
   proved: a network that knows the formula must be right to the last digit after any number of rollout blocks.
 
@@ -129,9 +129,9 @@ def formula(variable: int, time: Any, shape: tuple[int, int], *, trend: float = 
         280 + 5 v + row/4 - column/8 + trend t + (4 + v) cos(2 pi ((t + row + 2 column) mod 7) / 7)
 
     Without a trend x(t + 7) = x(t) bit for bit, and departures d from the mean obey
-    d(t + 1) = 2 cos(2 pi / 7) d(t) - d(t - 1). The mean over any 7 whole days of hours, also of one hour of the
-    day alone, is the map without the cosine: the departure from an hour-of-day climatology fitted on 7 n days
-    is the cosine.
+    d(t + 1) = 2 cos(2 pi / 7) d(t) - d(t - 1). The mean over any 7 whole days of hours, also of one hour of
+    the day alone, is the map without the cosine: the departure from an hour-of-day climatology fitted on 7 n
+    days is the cosine.
     """
     time = np.atleast_1d(np.asarray(time, np.int64))[:, None, None]
     row, column = np.arange(shape[0])[:, None], np.arange(shape[1])
