@@ -1,8 +1,8 @@
 """What is usual at a place and a time: maps by position in the day, the week or the year.
 
-Four periods. "none": one map, the mean. "day": a map for each step of the day. "week": for each step of the week.
-"year": for each month (and, below a day, for each step of the day too); steps shorter than 20 days are interpolated
-between the middles of the months, since a jump at midnight of the first is nobody's climate.
+Four periods. "none": one map, the mean. "day": a map for each step of the day. "week": for each step of the
+week. "year": for each month (and, below a day, for each step of the day too); steps shorter than 20 days are
+interpolated between the middles of the months, since a jump at midnight of the first is nobody's climate.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from simvp.errors import ConfigError
-from simvp.steps import DAY, Step, fields_of
+from simvp.steps import DAY, Step, encode_times, fields_of
 
 Period = Literal["none", "day", "week", "year"]
 Blocks = Iterable[tuple[np.ndarray, np.ndarray]]
@@ -36,7 +36,7 @@ class Climatology:
         Of the series it was fitted on.
     values
         (M, K, H, W) float32: M = 12 months for "year", else 1; K positions in the day or the week, else 1. A
-        position that was never seen is NaN.
+        position that was never seen has the mean of the others, a point that was never seen NaN.
     """
 
     period: Period
@@ -61,16 +61,14 @@ class Climatology:
             frames and points (one number, population form; 0 where nothing varies).
         """
         months, slots = _positions(step, period)
-        total = squares = count = origin = None
+        total = squares = count = np.zeros(0)
+        origin = 0.0
         for times, frames in blocks:
             month, slot = _bins(times, step, period)
-            if total is None:
-                shape = (months * slots, *frames.shape[1:])
-                total, squares, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
+            if not count.size:
+                total, squares, count = (np.zeros((months * slots, *frames.shape[1:])) for _ in range(3))
                 first = frames[np.isfinite(frames)]
                 origin = float(first.mean(dtype="f8")) if first.size else 0.0  # keeps the squares small
-            assert squares is not None
-            assert count is not None
             seen = np.isfinite(frames)
             values = np.where(seen, frames.astype("f8") - origin, 0.0)
             where = month * slots + slot
@@ -79,11 +77,12 @@ class Climatology:
                 total[position] += values[rows].sum(0)
                 squares[position] += (values[rows] ** 2).sum(0)
                 count[position] += seen[rows].sum(0)
-        if total is None or squares is None or count is None or not count.any():
+        if not count.any():
             raise ConfigError("Climatology", ["no frame with a value in the training period"])
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = total / count
             left = np.nansum(squares - count * mean**2)
+            mean = np.where(count > 0, mean, total.sum(0) / count.sum(0))
         deviation = float(np.sqrt(max(left, 0.0) / count.sum()))
         values = (mean + origin).astype("f4").reshape(months, slots, *mean.shape[1:])
         return cls(period=period, step=step, values=values), deviation
@@ -125,9 +124,9 @@ def supported(step: Step, cycles: Mapping[Period, float]) -> list[Period]:
 def choose(times: np.ndarray, points: np.ndarray, step: Step, periods: Iterable[Period]) -> Period:
     """The period that predicts best what it was not fitted on.
 
-    Frames are split in two by the parity of the week (of the year, where "year" is among the candidates); the
-    position means of either half predict the other; the smallest mean squared departure wins. A richer period
-    that has learned nothing but noise loses here. Of two that are equal, the simpler.
+    Frames are split in two by the parity of the year, the week or the day, whichever is the longest among the
+    candidates; the position means of either half predict the other; the smallest mean squared departure wins.
+    A richer period that has learned nothing but noise loses here. Of two that are equal, the simpler.
 
     Parameters
     ----------
@@ -138,16 +137,10 @@ def choose(times: np.ndarray, points: np.ndarray, step: Step, periods: Iterable[
     """
     periods = list(periods)
     found = fields_of(times)
-    if "year" in periods:
-        half = found["year"] % 2
-    elif "week" in periods:
-        half = (
-            ((times - times[0]) // np.timedelta64(7, "D")).astype(int) % 2 if times.dtype != object else None
-        )
-        half = np.array([(t - times[0]).days // 7 % 2 for t in times]) if half is None else half
-    else:
-        half = (found["day"] + 31 * found["month"]) % 2
-    best, smallest = "none", np.inf
+    day = encode_times(times)[0] // DAY
+    half = found["year"] % 2 if "year" in periods else (day // 7 if "week" in periods else day) % 2
+    best: Period = "none"
+    smallest = np.inf
     for period in periods:
         month, slot = _bins(times, step, period)
         where = month * _positions(step, period)[1] + slot
@@ -157,10 +150,9 @@ def choose(times: np.ndarray, points: np.ndarray, step: Step, periods: Iterable[
             departure = points[half != fitted] - means[where[half != fitted]]
             error += float(np.nansum(departure**2))
             count += int(np.isfinite(departure).sum())
-        score = error / count if count else np.inf
-        if score < smallest * (1 - 1e-6):
-            best, smallest = period, score
-    return best  # type: ignore[return-value]
+        if count and error / count < smallest * (1 - 1e-6):
+            best, smallest = period, error / count
+    return best
 
 
 def _means(points: np.ndarray, where: np.ndarray, size: int) -> np.ndarray:
@@ -179,9 +171,7 @@ def _interpolated(step: Step) -> bool:
 def _positions(step: Step, period: Period) -> tuple[int, int]:
     """Numbers of months and of positions in the day or week."""
     per_day = step.per_day or 1
-    return (12 if period == "year" else 1), {"none": 1, "day": per_day, "week": 7 * per_day, "year": per_day}[
-        period
-    ]
+    return (12 if period == "year" else 1), {"none": 1, "day": per_day, "week": 7 * per_day, "year": per_day}[period]
 
 
 def _bins(times: np.ndarray, step: Step, period: Period) -> tuple[np.ndarray, np.ndarray]:

@@ -46,13 +46,9 @@ class Grid:
     def of(cls, ds: xr.Dataset) -> "Grid":
         """Grid of a canonical Dataset (dims latitude and longitude, or y and x)."""
         dims = ("latitude", "longitude") if "latitude" in ds.dims else ("y", "x")
-        names = {
-            str(var.attrs["grid_mapping"]) for var in ds.data_vars.values() if "grid_mapping" in var.attrs
-        }
+        names = {str(var.attrs["grid_mapping"]) for var in ds.data_vars.values() if "grid_mapping" in var.attrs}
         mapping = next(((n, dict(ds[n].attrs)) for n in sorted(names) if n in ds.variables), None)
-        plane = {
-            n: np.asarray(ds[n], "f8") for n in ("latitude", "longitude") if n in ds.coords and n not in dims
-        }
+        plane = {n: np.asarray(ds[n], "f8") for n in ("latitude", "longitude") if n in ds.coords and n not in dims}
         kind: Kind = "latlon"
         if dims == ("y", "x"):
             standard = str(ds["y"].attrs.get("standard_name", "")) if "y" in ds.coords else ""
@@ -90,9 +86,7 @@ class Grid:
             if mine is None or theirs is None or faults:
                 continue
             theirs = theirs[
-                np.ix_(
-                    *(_match(d, a, b) for d, a, b in zip(self.dims, self._axes(), other._axes(), strict=True))
-                )
+                np.ix_(*(_match(d, a, b) for d, a, b in zip(self.dims, self._axes(), other._axes(), strict=True)))
             ]
             spacing = min(_spacing(axis) for axis in (mine[:, mine.shape[1] // 2], mine[mine.shape[0] // 2]))
             off = np.abs(_modulo(name, theirs - mine))

@@ -1,8 +1,9 @@
 """Time: the step of a series, its calendar, and how times are counted, shifted and stored.
 
-A step is either a fixed number of seconds or a number of calendar months. Months are counted, not measured: the
-frame after January is February, however long January is, and the label of a month follows the convention of the
-source (a fixed day, the last day, the middle of the month, or the middle rounded down to a day). A year is 12 months.
+A step is a fixed number of seconds or a number of calendar months. Months are counted, not measured: the
+frame after January is February, however long January is, and the label of a month follows the convention of
+the source (a fixed day, the last day, the middle of the month, or the middle rounded down to a day). A year is
+12 months.
 
 Times are arrays of ``datetime64[ns]``, or of ``cftime`` objects where the calendar needs it.
 """
@@ -35,8 +36,8 @@ class Step:
         Number of calendar months; 0 for a fixed step.
     anchor, day, second
         For months: where in the month a frame is labelled. "day": on day `day`, `second` seconds after
-        midnight; "end": on the last day, likewise; "middle": exactly half way; "middle day": half way, rounded
-        down to a day.
+        midnight; "end": on the last day, likewise; "middle": exactly half way; "middle day": half way,
+        rounded down to a day.
     """
 
     seconds: int = 0
@@ -47,9 +48,7 @@ class Step:
 
     def __post_init__(self) -> None:
         if (self.seconds > 0) == (self.months > 0) or self.seconds < 0 or self.months < 0:
-            raise Refusal(
-                "Step", [f"expected seconds or months, got seconds={self.seconds}, months={self.months}"]
-            )
+            raise Refusal("Step", [f"expected seconds or months, got seconds={self.seconds}, months={self.months}"])
 
     @classmethod
     def infer(cls, times: np.ndarray) -> "Step":
@@ -73,9 +72,7 @@ class Step:
         differences = np.diff(seconds)
         if (differences <= 0).any():
             at = int(np.argmax(differences <= 0))
-            raise Refusal(
-                "Time axis", [f"expected rising times, got {times[at]} followed by {times[at + 1]}"]
-            )
+            raise Refusal("Time axis", [f"expected rising times, got {times[at]} followed by {times[at + 1]}"])
         if differences.min() >= 28 * DAY and not (calendar == "360_day" and len(set(differences)) == 1):
             monthly = _infer_months(times, calendar)
             if monthly is not None:
@@ -98,9 +95,7 @@ class Step:
         except ValueError:
             seconds = 0.0
         if not seconds > 0 or seconds % 1:
-            raise Refusal(
-                "Time step", [f"expected words like 1h, 30min, 1D, 1 month or 1 year, got {text!r}"]
-            )
+            raise Refusal("Time step", [f"expected words like 1h, 30min, 1D, 1 month or 1 year, got {text!r}"])
         return cls(seconds=int(seconds))
 
     def __str__(self) -> str:
@@ -161,9 +156,7 @@ class Step:
             named = ", ".join(str(t) for t in times[off][:3])
             raise Refusal(
                 "Time axis",
-                [
-                    f"expected steps of {self} counted from {first}, got {int(off.sum())} between them: {named}"
-                ],
+                [f"expected steps of {self} counted from {first}, got {int(off.sum())} between them: {named}"],
                 "give the step, or take the frames off the step out",
             )
         return number.astype(np.int64)
@@ -256,9 +249,7 @@ def parse_times(values: Any, calendar: str = "proleptic_gregorian") -> np.ndarra
             else:
                 found.append(_parse_cftime(str(value), calendar))
         except (ValueError, TypeError) as error:
-            raise Refusal(
-                "Time", [f"expected a time in the {calendar} calendar, got {value!r}: {error}"]
-            ) from error
+            raise Refusal("Time", [f"expected a time in the {calendar} calendar, got {value!r}: {error}"]) from error
     return np.array(found, dtype="M8[ns]" if standard else object)
 
 
@@ -272,15 +263,11 @@ def fields_of(times: np.ndarray) -> dict[str, np.ndarray]:
     else:
         flat: Iterable[Any] = times.reshape(-1)
         rows = [
-            (t.year, t.month, t.day, (t.hour * 60 + t.minute) * 60 + t.second, t.daysinmonth, t.dayofwk)
-            for t in flat
+            (t.year, t.month, t.day, (t.hour * 60 + t.minute) * 60 + t.second, t.daysinmonth, t.dayofwk) for t in flat
         ]
         columns = list(np.array(rows, dtype=np.int64).reshape(-1, 6).T)
     names = ("year", "month", "day", "second", "days", "weekday")
-    return {
-        name: np.asarray(part, np.int64).reshape(times.shape)
-        for name, part in zip(names, columns, strict=True)
-    }
+    return {name: np.asarray(part, np.int64).reshape(times.shape) for name, part in zip(names, columns, strict=True)}
 
 
 def _scalar(time: Any) -> np.ndarray:

@@ -13,7 +13,5 @@ def shared() -> Path:
     """Golden files and sample data: $SIMVP_SHARED, else the folder `shared` beside the checkout."""
     folder = Path(os.environ.get("SIMVP_SHARED", CHECKOUT.parent / "shared"))
     if not (folder / "golden").is_dir():
-        pytest.skip(
-            f"no golden files and sample data in {folder}; set SIMVP_SHARED to their directory"
-        )
+        pytest.skip(f"no golden files and sample data in {folder}; set SIMVP_SHARED to their directory")
     return folder

@@ -1,0 +1,370 @@
+"""The contract between data and network: what a frame is made of, and the only road there and back.
+
+Labels become tensors in `FrameSpec.to_frames` and tensors labels in `FrameSpec.to_dataset`, in training and in
+prediction alike, so a scaling cannot be applied twice or forgotten. A state is given to the network as its departure
+from a climatology, over one standard deviation: what is left is what a good forecaster would not get for free.
+
+Letters: N frames, I init times, L leads, C channels, S states (the first S channels), F forcings, H rows, W columns.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from simvp.axes import canonicalise
+from simvp.channel import Channel, fit_state, fit_static, forcing_names
+from simvp.climatology import supported
+from simvp.errors import ConfigError, ContractError, Refusal
+from simvp.grid import Grid
+from simvp.layout import label
+from simvp.scores import area_weights
+from simvp.statistics import cycles_in, implausible, sample, seasonal_cycle
+from simvp.steps import Step, calendar_of, fields_of, parse_times
+from simvp.units import same_units
+
+STANDARD_CALENDARS = ("proleptic_gregorian", "standard", "gregorian")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FrameSpec:
+    """What a frame is made of, fitted on the training period only.
+
+    Parameters
+    ----------
+    channels
+        States first, then forcings, then statics.
+    grid, step, calendar
+        Of the data.
+    frames_in, frames_out
+        T and T'.
+    cycle
+        Steps of the seasonal cycle (of seasonal persistence), or None.
+    lag
+        Steps of a cycle that fits into the T input frames, or None.
+    fitted_on
+        The training period, the number of its frames and the archive commit.
+    """
+
+    channels: tuple[Channel, ...]
+    grid: Grid
+    step: Step
+    calendar: str
+    frames_in: int
+    frames_out: int
+    cycle: int | None
+    lag: int | None
+    fitted_on: Mapping[str, Any]
+
+    @classmethod
+    def fit(
+        cls,
+        ds: xr.Dataset,
+        *,
+        frames_in: int,
+        frames_out: int,
+        train: Sequence[tuple[Any, Any]],
+        states: Sequence[str] | None = None,
+        statics: Sequence[str] = (),
+        step: Step | None = None,
+        cycle: int | Literal["auto"] | None = "auto",
+        log1p: Sequence[str] | Literal["auto"] = "auto",
+        bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
+        archive_commit: str = "",
+    ) -> "FrameSpec":
+        """Fit the contract on the training period of a canonical Dataset, read in bounded blocks.
+
+        Parameters
+        ----------
+        ds
+            Canonical: (time, row, column) for each variable. Frames that are NaN throughout count as absent.
+        frames_in, frames_out
+            T and T'.
+        train
+            Closed intervals (first time, last time). No frame outside them is looked at.
+        states
+            Predicted variables, in order; by default all that have a time.
+        statics
+            Variables of (row, column), given to the network with every frame.
+        step, cycle
+            By default seen in the times, and in which cycle brings the fields closest to themselves.
+        log1p
+            States to take the logarithm of; "auto": those that look like amounts (`statistics.log_scale`).
+        bounds
+            Physical bounds by state. A state that reaches down to exactly zero has zero as its lower bound.
+        archive_commit
+            Commit of the archive that `ds` was read from.
+
+        Raises
+        ------
+        ConfigError
+            A state without units or without values in the training period; no training frame; unknown names.
+        """
+        names = [str(v) for v in ds.data_vars if "time" in ds[v].dims] if states is None else list(states)
+        unknown = [n for n in (*names, *statics, *(bounds or {}), *log1p) if log1p != "auto" and n not in ds]
+        unknown += [n for n in (*names, *statics) if n not in ds and n not in unknown]
+        faults = [f"{n}: expected one of {', '.join(map(str, ds.data_vars))}" for n in unknown]
+        faults += [
+            f"{n}: units are missing; state them at ingest" for n in names if n in ds and not ds[n].attrs.get("units")
+        ]
+        times = ds["time"].values
+        calendar = calendar_of(times)
+        inside = np.zeros(len(times), bool)
+        for first, last in train:
+            start, end = parse_times([first, last], calendar)
+            inside |= (times >= start) & (times <= end)
+        if "present" in ds.coords:
+            inside &= ds["present"].values
+        positions = np.flatnonzero(inside)
+        if not len(positions):
+            faults.append(f"no frame in the training period, {len(times)} frames {times[0]} .. {times[-1]}")
+        if faults:
+            raise ConfigError("Contract", faults)
+        step = step or Step.infer(times)
+        spans = cycles_in(times[positions])
+        periods = supported(step, spans)
+        samples, channels = [], []
+        for name in names:
+            points, valid = sample(ds, name, positions)
+            if not valid.any():
+                raise ConfigError("Contract", [f"{name}: only NaN in the training period"])
+            samples.append(points)
+            channels.append(
+                fit_state(ds, name, positions, points, valid, step, periods, log1p, (bounds or {}).get(name))
+            )
+        if cycle == "auto":
+            cycle = seasonal_cycle(times[positions], samples, step, calendar)
+        lag = next((n for n in (step.per_day, cycle) if n and 1 < n <= frames_in), None)
+        rhythms = {c.climatology.period for c in channels if c.climatology}
+        channels += [Channel(name=n, role="forcing") for n in forcing_names(step, cycle, spans["year"], rhythms)]
+        channels += [fit_static(ds, name) for name in statics]
+        return cls(
+            channels=tuple(channels),
+            grid=Grid.of(ds[names]),
+            step=step,
+            calendar=calendar,
+            frames_in=frames_in,
+            frames_out=frames_out,
+            cycle=cycle,
+            lag=lag,
+            fitted_on={
+                "train": [[str(a), str(b)] for a, b in train],
+                "frames": len(positions),
+                "archive_commit": archive_commit,
+            },
+        )
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the predicted variables."""
+        return tuple(c.name for c in self.channels if c.role == "state")
+
+    @property
+    def n_states(self) -> int:
+        """S."""
+        return len(self.states)
+
+    @property
+    def n_channels(self) -> int:
+        """C."""
+        return len(self.channels)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.grid.shape
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(S, H, W) bool, True where a value is expected."""
+        return np.stack([np.asarray(c.valid) for c in self.channels[: self.n_states]])
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Area weights (H, W), mean one."""
+        return area_weights(self.grid)[0]
+
+    @property
+    def weighting(self) -> str:
+        """Name of the area weights."""
+        return area_weights(self.grid)[1]
+
+    def check(self, ds: xr.Dataset, units: Mapping[str, str] | None = None) -> xr.Dataset:
+        """`ds` as a canonical Dataset that this contract accepts, not loaded.
+
+        Raises
+        ------
+        ContractError
+            With every reason at once.
+        """
+        canonical, faults = self.faults(ds, units)
+        if faults or canonical is None:
+            raise ContractError("The data does not fit what the model was trained on", faults)
+        return canonical
+
+    def faults(self, ds: xr.Dataset, units: Mapping[str, str] | None = None) -> tuple[xr.Dataset | None, list[str]]:
+        """Reasons to refuse `ds` by its names, dims, units, grid, calendar and step; nothing is loaded.
+
+        Parameters
+        ----------
+        ds
+            With any names of axes, any order of dims, either direction of latitude; other variables are ignored.
+        units
+            Units of variables that carry none.
+
+        Returns
+        -------
+        tuple
+            The canonical Dataset in this contract's order, None where it cannot be made; and the reasons.
+        """
+        missing = [n for n in self.states if n not in ds.data_vars]
+        present = [n for n in self.states if n in ds.data_vars]
+        here = ", ".join(map(str, ds.data_vars)) or "none"
+        faults = [f"{n}: the variable is missing; the data has {here}" for n in missing]
+        if not present:
+            return None, faults
+        try:
+            canonical, _ = canonicalise(ds, present, units={n: u for n, u in (units or {}).items() if n in present})
+        except Refusal as refusal:
+            return None, faults + (list(refusal.reasons) or [refusal.subject])
+        for channel in self.channels:
+            if channel.name not in present:
+                continue
+            found = canonical[channel.name].attrs.get("units")
+            if not found:
+                faults.append(
+                    f"{channel.name}: units are missing, expected {channel.units!r}; "
+                    f"state them: units={{{channel.name!r}: {channel.units!r}}}"
+                )
+            elif not same_units(found, channel.units):
+                faults.append(f"{channel.name}: expected units {channel.units!r}, got {found!r}; convert the data")
+        grid_faults = self.grid.faults(canonical)
+        faults += grid_faults + self._time_faults(canonical["time"].values)
+        if grid_faults or missing:
+            return None, faults
+        return self.grid.align(canonical)[list(self.states)], faults
+
+    def value_faults(self, ds: xr.Dataset) -> list[str]:
+        """Reasons to refuse loaded frames by their values: NaN outside the mask, and what cannot be plausible."""
+        faults = []
+        for channel in self.channels[: self.n_states]:
+            values = ds[channel.name].values[:, channel.valid]  # (N, points)
+            absent = ~np.isfinite(values)
+            if absent.any():
+                frame = int(np.argmax(absent.any(1)))
+                faults.append(
+                    f"{channel.name}: {int(absent.sum())} missing values where training had none, in "
+                    f"{int(absent.any(1).sum())} of {len(values)} frames, first at {ds['time'].values[frame]}"
+                )
+            why = implausible(values, channel.seen, channel.units, channel.log_scale is not None)
+            if why:
+                faults.append(f"{channel.name}: {why}")
+        return faults
+
+    def to_frames(self, ds: xr.Dataset) -> np.ndarray:
+        """Frames of a canonical Dataset that `check` has passed, (N, C, H, W) float32; absent values stay NaN."""
+        times = ds["time"].values
+        frames = np.empty((len(times), self.n_channels, *self.shape), np.float32)
+        for number, channel in enumerate(self.channels[: self.n_states]):
+            frames[:, number] = channel.normalise(ds[channel.name].values, times)
+        frames[:, self.n_states :] = self.forcings(times)
+        return frames
+
+    def forcings(self, times: np.ndarray) -> np.ndarray:
+        """Forcing and static channels for any times, past or future, (N, F, H, W) float32.
+
+        Time of day is local solar time where the grid has longitudes (15 degrees an hour), so that a forcing
+        means the same everywhere on a wide grid; time of week and of year are those of the calendar.
+        """
+        found = fields_of(times)
+        day = found["second"] / 86400
+        turn = {
+            "time_of_day": day[:, None, None] + self._longitude() / 360,
+            "time_of_week": ((found["weekday"] + day) / 7)[:, None, None],
+            "time_of_year": ((found["month"] - 1 + (found["day"] - 1 + day) / found["days"]) / 12)[:, None, None],
+        }
+        known = self.channels[self.n_states :]
+        frames = np.empty((len(times), len(known), *self.shape), np.float32)
+        for number, channel in enumerate(known):
+            if channel.role == "static":
+                frames[:, number] = channel.values
+            else:
+                name, wave = channel.name.rsplit("_", 1)
+                frames[:, number] = (np.sin if wave == "sin" else np.cos)(2 * np.pi * turn[name])
+        return frames
+
+    def to_dataset(self, departures: np.ndarray, init_times: np.ndarray) -> xr.Dataset:
+        """Labelled forecast in physical units (layout of `simvp.layout`).
+
+        Parameters
+        ----------
+        departures
+            (I, L, S, H, W), what the network gives.
+        init_times
+            (I,), times of the last observed frames; lead 1 is one step later.
+        """
+        n_init, n_lead = departures.shape[:2]
+        valid = self.step.shift(np.asarray(init_times)[:, None], np.arange(1, n_lead + 1)).reshape(-1)
+        fields = {}
+        for number, channel in enumerate(self.channels[: self.n_states]):
+            flat = departures[:, :, number].reshape(n_init * n_lead, *self.shape)
+            fields[channel.name] = channel.denormalise(flat, valid).reshape(n_init, n_lead, *self.shape)
+        return label(
+            fields,
+            init_times=np.asarray(init_times),
+            step=self.step,
+            grid=self.grid,
+            variable_attrs={c.name: {**c.attrs, "units": c.units} for c in self.channels[: self.n_states]},
+        )
+
+    def to_header(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON."""
+        return {
+            "channels": [c.to_header() for c in self.channels],
+            "grid": self.grid.to_header(),
+            "step": self.step.to_json(),
+            **{n: getattr(self, n) for n in ("calendar", "frames_in", "frames_out", "cycle", "lag")},
+            "fitted_on": dict(self.fitted_on),
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays by name, to be saved beside the header."""
+        found = {f"grid.{name}": values for name, values in self.grid.arrays().items()}
+        for number, channel in enumerate(self.channels):
+            found |= {f"channel.{number}.{name}": values for name, values in channel.arrays().items()}
+        return found
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "FrameSpec":
+        """Inverse of `to_header` and `arrays`."""
+        channels = []
+        for number, record in enumerate(header["channels"]):
+            mine = {n.rsplit(".", 1)[1]: a for n, a in arrays.items() if n.startswith(f"channel.{number}.")}
+            channels.append(Channel.from_header(record, mine))
+        grid = Grid.from_header(
+            header["grid"], {n.removeprefix("grid."): a for n, a in arrays.items() if n.startswith("grid.")}
+        )
+        rest = {n: header[n] for n in ("calendar", "frames_in", "frames_out", "cycle", "lag", "fitted_on")}
+        return cls(channels=tuple(channels), grid=grid, step=Step.from_json(header["step"]), **rest)
+
+    def _longitude(self) -> np.ndarray:
+        """Degrees east, broadcasting to (H, W); 0 where the grid has none."""
+        if self.grid.kind == "latlon":
+            return self.grid.columns[None, :]
+        return np.zeros((1, 1)) if self.grid.longitude is None else np.nan_to_num(self.grid.longitude)
+
+    def _time_faults(self, times: np.ndarray) -> list[str]:
+        calendar = calendar_of(times)
+        if calendar != self.calendar and not {calendar, self.calendar} <= set(STANDARD_CALENDARS):
+            return [f"time: expected the {self.calendar} calendar, got {calendar}"]
+        if len(times) < 2:
+            return []
+        try:
+            found = Step.infer(times)
+        except Refusal as refusal:
+            return [f"time: {reason}" for reason in refusal.reasons]
+        if (found.seconds, found.months) != (self.step.seconds, self.step.months):
+            return [f"time: expected a step of {self.step}, got {found}"]
+        return []
