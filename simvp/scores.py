@@ -1,27 +1,35 @@
-"""Scores of labelled forecasts: one alignment, one set of area weights, a count beside every number."""
+"""Scores of labelled forecasts: one alignment, one set of area weights, a count beside every number.
 
-from collections.abc import Mapping
+Every point error is averaged over a map first, weighted by area, over the points where forecast and truth are both
+known; maps are averaged afterwards, each counting alike. A constant error therefore scores the same on every grid.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+import xarray as xr
+
+from simvp.errors import Refusal
+from simvp.grid import Grid
+from simvp.layout import check, horizontal_dims
+from simvp.steps import encode_times
+from simvp.units import same_units
 
 _POLE = 90.0
+_BLOCK = 1 << 22  # values of one variable in memory at a time
+_MOMENTS = ("anomaly_covariance", "anomaly_variance_forecast", "anomaly_variance_truth")
+_MEANS = ("squared_error", "absolute_error", "error", *_MOMENTS)
 
 
-class GridLike(Protocol):
-    """What the weights need to know of a grid: its kind, its two dims and its coordinate values."""
+class ClimatologyLike(Protocol):
+    """Normal values by time; `simvp.climatology.Climatology` is one."""
 
-    @property
-    def kind(self) -> str: ...
-    @property
-    def dims(self) -> tuple[str, str]: ...
-    @property
-    def shape(self) -> tuple[int, int]: ...
-    @property
-    def coords(self) -> Mapping[str, np.ndarray]: ...
+    def at(self, times: np.ndarray) -> np.ndarray:
+        """Maps (N, H, W) for the times (N,)."""
 
 
-def area_weights(grid: GridLike) -> tuple[np.ndarray, str]:
+def area_weights(grid: Grid) -> tuple[np.ndarray, str]:
     """Share of the area that every point of a grid stands for.
 
     On latitude and longitude the weight is cos(latitude), unless the grid reaches a pole: there the cosine is
@@ -30,12 +38,6 @@ def area_weights(grid: GridLike) -> tuple[np.ndarray, str]:
     between its outermost row and the pole. Longitudes are taken to be evenly spaced. On projected,
     curvilinear and index grids every point counts alike.
 
-    Parameters
-    ----------
-    grid
-        Its `kind` is "latlon", "projected", "curvilinear" or "index"; `coords` holds "latitude" in degrees for
-        the first of these.
-
     Returns
     -------
     weights
@@ -43,11 +45,126 @@ def area_weights(grid: GridLike) -> tuple[np.ndarray, str]:
     name
         "cos_latitude", "cell_area" or "uniform".
     """
-    height, width = grid.shape
     if grid.kind != "latlon":
-        return np.ones((height, width)), "uniform"
-    rows, name = _row_weights(np.asarray(grid.coords["latitude"], dtype=np.float64))
-    return np.repeat(rows[:, None] / rows.mean(), width, axis=1), name
+        return np.ones(grid.shape), "uniform"
+    rows, name = _row_weights(grid.rows)
+    return np.repeat(rows[:, None] / rows.mean(), grid.shape[1], axis=1), name
+
+
+def errors(
+    forecast: xr.Dataset,
+    truth: xr.Dataset,
+    *,
+    weights: np.ndarray | None = None,
+    weighting: str | None = None,
+    climatology: Mapping[str, ClimatologyLike] | None = None,
+) -> xr.Dataset:
+    """Area-weighted mean errors of every map of a forecast.
+
+    Parameters
+    ----------
+    forecast
+        Labelled forecast: variables with dims (init_time, lead_time, row, column) in any order.
+    truth
+        Canonical Dataset with dims (time, row, column), which may be lazy. Its grid has to be the forecast's:
+        the size first, then the coordinates to 1/1000 of their spacing; the order along an axis does not matter.
+        Its frames are looked up at `valid_time`, exactly.
+    weights, weighting
+        (H, W) weight of every point and its name; by default `area_weights` of the forecast's grid.
+    climatology
+        Normal values of each variable, for the anomaly moments; without it those are left out.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims (variable, init_time, lead_time). `squared_error`, `absolute_error`, `error` (forecast - truth), and
+        `anomaly_covariance`, `anomaly_variance_forecast`, `anomaly_variance_truth`: weighted means over the points
+        known in both (for the moments: of the climatology too), NaN where there is none; `points`: how many.
+        Coordinates `valid_time` and `units`; attribute `weighting`.
+
+    Raises
+    ------
+    Refusal
+        Not a labelled forecast, variables without truth, other units, another grid, another calendar, or not one
+        valid time for which there is truth. All reasons at once.
+    """
+    truth, positions = _align(forecast, truth)
+    rows, columns = horizontal_dims(forecast)
+    if weights is None:
+        weights, weighting = area_weights(Grid.of(forecast))
+    flat = np.asarray(weights, np.float64).reshape(-1)
+    shape = (forecast.sizes["init_time"], forecast.sizes["lead_time"])
+    names = [str(name) for name in forecast.data_vars]
+    kept = _MEANS if climatology is not None else tuple(n for n in _MEANS if n not in _MOMENTS)
+    means = {key: np.full((len(names), *shape), np.nan) for key in kept}
+    points = np.zeros((len(names), *shape), dtype=np.int64)
+    size = max(1, _BLOCK // (shape[1] * flat.size))
+    for v, name in enumerate(names):
+        field = forecast[name].transpose("init_time", "lead_time", rows, columns)
+        for start in range(0, shape[0], size):
+            part = slice(start, start + size)
+            wanted, inverse = np.unique(positions[part], return_inverse=True)
+            known = wanted >= 0
+            observed = np.full((len(wanted), flat.size), np.nan)
+            observed[known] = truth[name].isel(time=wanted[known]).values.reshape(int(known.sum()), -1)
+            normal = np.full(observed.shape, np.nan) if climatology is not None else None
+            if climatology is not None and normal is not None:
+                times = truth["time"].values[wanted[known]]
+                normal[known] = climatology[name].at(times).reshape(len(times), -1)
+            predicted = field.isel(init_time=part).values.reshape(-1, shape[1], flat.size)
+            # One init time after the other: its maps fit into the processor's cache, which all of them do not.
+            for i, row in enumerate(inverse.reshape(-1, shape[1]), start):
+                usual = None if normal is None else normal[row]
+                found, points[v, i] = _map_means(predicted[i - start], observed[row], usual, flat)
+                for key, values in found.items():
+                    means[key][v, i] = values
+    dims = ("variable", "init_time", "lead_time")
+    units = [str(forecast[name].attrs.get("units", "")) for name in names]
+    time_coords = {name: forecast[name].variable for name in ("init_time", "lead_time", "valid_time")}
+    return xr.Dataset(
+        {**{key: (dims, values) for key, values in means.items()}, "points": (dims, points)},
+        coords={"variable": names, "units": ("variable", units), **time_coords},
+        attrs={"weighting": weighting or "given"},
+    )
+
+
+def summarise(errors: xr.Dataset, dim: str | Sequence[str] = "init_time", *, paired: str | None = None) -> xr.Dataset:
+    """Root mean square error, mean absolute error, bias and anomaly correlation, with the count behind each.
+
+    Parameters
+    ----------
+    errors
+        As `errors` gives it; further dims (a method, say) are kept.
+    dim
+        What to average over: "init_time" for scores by lead, ("init_time", "lead_time") for one number.
+    paired
+        A dim along which scores will be compared ("method"): a map counts only if all along this dim have it.
+
+    Returns
+    -------
+    xr.Dataset
+        `rmse` = sqrt(mean squared_error), `mae`, `bias` = mean(forecast - truth), in the variable's units;
+        `acc`, if the moments are there: mean covariance over the root of the product of the mean variances of the
+        departures from climatology, not centred; `n`: number of maps. NaN where n is 0.
+    """
+    dims = [dim] if isinstance(dim, str) else list(dim)
+    known = errors["squared_error"].notnull()
+    if paired is not None:
+        known = known & known.all(paired)
+    n = known.sum(dims)
+
+    def mean(name: str) -> xr.DataArray:
+        return errors[name].where(known, 0.0).sum(dims) / n.where(n > 0)
+
+    made = {
+        "rmse": mean("squared_error") ** 0.5,
+        "mae": mean("absolute_error"),
+        "bias": mean("error"),
+    }
+    if "anomaly_covariance" in errors:
+        spread = (mean("anomaly_variance_forecast") * mean("anomaly_variance_truth")) ** 0.5
+        made["acc"] = mean("anomaly_covariance") / spread.where(spread > 0)
+    return xr.Dataset({**made, "n": n}, attrs=errors.attrs)
 
 
 def _row_weights(latitude: np.ndarray) -> tuple[np.ndarray, str]:
@@ -56,7 +173,7 @@ def _row_weights(latitude: np.ndarray) -> tuple[np.ndarray, str]:
     if latitude.size < 2:
         return np.maximum(cosine, np.finfo(np.float64).tiny), "cos_latitude"
     rising = latitude if latitude[0] < latitude[-1] else latitude[::-1]
-    # A hair less than a whole spacing, so that a grid that merely stops one row short of the pole is regional.
+    # A hair less than a whole spacing, so that a grid that merely stops one row short is a regional one.
     south = rising[0] + _POLE < 0.999 * (rising[1] - rising[0])
     north = _POLE - rising[-1] < 0.999 * (rising[-1] - rising[-2])
     if not (south or north):
@@ -66,3 +183,82 @@ def _row_weights(latitude: np.ndarray) -> tuple[np.ndarray, str]:
     highest = _POLE if north else min(_POLE, rising[-1] + (rising[-1] - rising[-2]) / 2)
     cells = np.diff(np.sin(np.deg2rad(np.concatenate([[lowest], middle, [highest]]))))
     return (cells if latitude[0] < latitude[-1] else cells[::-1]), "cell_area"
+
+
+def _align(forecast: xr.Dataset, truth: xr.Dataset) -> tuple[xr.Dataset, np.ndarray]:
+    """Truth on the forecast's grid, and the position (I, L) of each valid time in it, -1 for none."""
+    check(forecast)
+    reasons = []
+    if "member" in forecast.dims:
+        reasons.append("member: expected one forecast per init time, got an ensemble; take its mean or one member")
+    for name, field in forecast.data_vars.items():
+        if name not in truth.data_vars:
+            listed = ", ".join(map(str, truth.data_vars)) or "none"
+            reasons.append(f"variables: expected truth for {name}, got {listed}")
+            continue
+        ours, theirs = field.attrs.get("units"), truth[name].attrs.get("units")
+        if ours is not None and theirs is not None and not same_units(str(ours), str(theirs)):
+            reasons.append(f"{name}: the forecast is in {ours}, the truth in {theirs}")
+    grid = Grid.of(forecast)
+    reasons += grid.faults(truth)
+    valid, calendar = encode_times(forecast["valid_time"].transpose("init_time", "lead_time").values)
+    times, other = encode_times(truth["time"].values)
+    positions = np.full(valid.shape, -1, dtype=np.int64)
+    if calendar != other:
+        reasons.append(f"time: the forecast counts in the {calendar} calendar, the truth in {other}")
+    elif times.size:
+        order = np.argsort(times, kind="stable")
+        place = order[np.searchsorted(times, valid, sorter=order).clip(max=times.size - 1)]
+        positions = np.where(times[place] == valid, place, -1)
+    if calendar == other and (positions < 0).all():
+        reasons.append(f"time: {_no_truth(forecast, truth)}")
+    if reasons:
+        raise Refusal("Scores: forecast and truth do not belong together", reasons)
+    names = list(forecast.data_vars)
+    return grid.align(truth[names].transpose("time", *grid.dims)), positions
+
+
+def _no_truth(forecast: xr.Dataset, truth: xr.Dataset) -> str:
+    valid = forecast["valid_time"].values
+    if not truth.sizes["time"] or not valid.size:
+        return f"expected truth for some valid time, got {truth.sizes['time']} frames for {valid.size} forecasts"
+    times = truth["time"].values
+    return (
+        f"expected truth for some of the valid times {valid.min()} .. {valid.max()}, got frames from "
+        f"{times.min()} to {times.max()}, none of them at one of these times"
+    )
+
+
+def _map_means(
+    predicted: np.ndarray, observed: np.ndarray, normal: np.ndarray | None, weights: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Weighted means over the last axis of (L, H * W), by name, and the number of points behind them."""
+    error = predicted - observed
+    known = np.isfinite(error)
+    points = known.sum(-1)
+    error, weight, total = _weigh(error, known, weights)
+    weighted = error * weight
+    sums = {
+        "squared_error": (weighted * error).sum(-1),
+        "absolute_error": np.abs(weighted).sum(-1),
+        "error": weighted.sum(-1),
+    }
+    found = {key: _divide(values, total) for key, values in sums.items()}
+    if normal is not None:
+        theirs = observed - normal
+        theirs, weight, total = _weigh(theirs, known & np.isfinite(theirs), weights)
+        ours = error + theirs
+        moments = (theirs * weight * ours, ours * weight * ours, theirs * weight * theirs)
+        found |= {key: _divide(m.sum(-1), total) for key, m in zip(_MOMENTS, moments, strict=True)}
+    return found, points
+
+
+def _weigh(values: np.ndarray, known: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values with zeros where nothing is known, the weight of each, and the sum of the weights (L,)."""
+    if known.all():
+        return values, weights, np.full(len(values), weights.sum())
+    return np.where(known, values, 0.0), known * weights, known @ weights
+
+
+def _divide(sums: np.ndarray, total: np.ndarray) -> np.ndarray:
+    return np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)

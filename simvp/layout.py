@@ -1,0 +1,236 @@
+"""The labelled forecast: dims (init_time, lead_time, row, column), CF attributes, other tools' names for it.
+
+No axis is called `time`, which is the init time in some tools and the valid time in others: `init_time` is the time
+of the last observed frame, the first lead is one step later, and `valid_time` is always stored.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from simvp.errors import Refusal
+from simvp.grid import Grid
+from simvp.steps import EPOCH, Step, calendar_of, lead_times
+
+CONVENTIONS = "CF-1.11"
+VOLATILE = ("created", "history")
+"""Coordinates and attributes that say when and where a forecast was made; left out of every comparison."""
+
+_TIME_ATTRS = {
+    "init_time": {
+        "standard_name": "forecast_reference_time",
+        "long_name": "time of the last observed frame",
+        "axis": "T",
+    },
+    "valid_time": {"standard_name": "time", "long_name": "time for which the forecast holds"},
+    "lead_time": {"standard_name": "forecast_period", "long_name": "time since the last observed frame"},
+}
+_GRID_ATTRS: dict[str, dict[str, str]] = {
+    "latitude": {"standard_name": "latitude", "units": "degrees_north"},
+    "longitude": {"standard_name": "longitude", "units": "degrees_east"},
+}
+_INDEX_ATTRS = {"y": {"long_name": "row", "axis": "Y"}, "x": {"long_name": "column", "axis": "X"}}
+_EARTH2STUDIO = {"init_time": "time", "latitude": "lat", "longitude": "lon", "member": "ensemble"}
+_WEATHERBENCH2 = {"init_time": "time", "lead_time": "prediction_timedelta"}
+_CFGRIB = {"init_time": "time", "lead_time": "step", "member": "number"}
+
+
+def label(
+    fields: Mapping[str, np.ndarray],
+    *,
+    init_times: np.ndarray,
+    step: Step,
+    grid: Grid,
+    variable_attrs: Mapping[str, Mapping[str, Any]],
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Forecast Dataset from bare arrays.
+
+    Parameters
+    ----------
+    fields
+        One array (I, L, H, W) per variable, in physical units.
+    init_times
+        (I,) times of the last observed frames, datetime64 or cftime; the calendar is theirs.
+    step
+        Time between two leads. Calendar months have no duration: their `lead_time` is an int64 count with units
+        "month", and `valid_time` says which month is meant.
+    grid
+        Grid of the fields.
+    variable_attrs
+        Attributes of each variable (units, standard_name, long_name, cell_methods), by name.
+    attrs
+        Attributes of the Dataset; `Conventions` is added.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims (init_time, lead_time, latitude, longitude), or y and x; chunks of one init time as preferred
+        encoding; times encoded as int64 seconds.
+    """
+    init_times = np.asarray(init_times)
+    leads = next(iter(fields.values())).shape[1]
+    dims = ("init_time", "lead_time", *grid.dims)
+    valid = step.shift(init_times[:, None], np.arange(1, leads + 1))
+    lead_attrs = dict(_TIME_ATTRS["lead_time"]) | ({"units": "month"} if step.months else {})
+    coords: dict[str, xr.Variable] = {
+        "init_time": xr.Variable(("init_time",), init_times, _TIME_ATTRS["init_time"]),
+        "lead_time": xr.Variable(("lead_time",), lead_times(step, leads), lead_attrs),
+        "valid_time": xr.Variable(("init_time", "lead_time"), valid, _TIME_ATTRS["valid_time"]),
+        **_grid_coords(grid),
+    }
+    mapping = {"grid_mapping": grid.mapping[0]} if grid.mapping else {}
+    chunks = dict(zip(dims, (1, leads, *grid.shape), strict=True))
+    ds = xr.Dataset(
+        {
+            name: xr.Variable(
+                dims,
+                values,
+                {**variable_attrs.get(name, {}), **mapping},
+                encoding={"preferred_chunks": chunks},
+            )
+            for name, values in fields.items()
+        },
+        coords=coords,
+        attrs={"Conventions": CONVENTIONS, **(attrs or {})},
+    )
+    calendar = calendar_of(init_times) if init_times.size else "proleptic_gregorian"
+    for name in ("init_time", "valid_time"):
+        ds[name].encoding.update(units=EPOCH, dtype="int64", calendar=calendar)
+    return ds
+
+
+def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:
+    """Coordinates of the grid with the CF attributes that every forecast has."""
+    made = grid.coords()
+    for name, variable in made.items():
+        if name in _GRID_ATTRS:
+            variable.attrs = {**variable.attrs, **_GRID_ATTRS[name]}
+        if name in grid.dims:
+            variable.attrs["axis"] = "YX"[grid.dims.index(name)]
+        if name in _INDEX_ATTRS and grid.kind in ("index", "curvilinear"):
+            variable.attrs = {**_INDEX_ATTRS[name], **variable.attrs}
+        elif name in _INDEX_ATTRS:
+            variable.attrs.setdefault("standard_name", f"projection_{name}_coordinate")
+    return made
+
+
+def horizontal_dims(ds: xr.Dataset) -> tuple[str, str]:
+    """("latitude", "longitude"), or ("y", "x")."""
+    return ("latitude", "longitude") if "latitude" in ds.dims else ("y", "x")
+
+
+def faults(ds: xr.Dataset) -> list[str]:
+    """Every way in which `ds` departs from the layout of a labelled forecast; empty if it does not."""
+    rows, columns = horizontal_dims(ds)
+    dims, coords = (", ".join(map(str, names)) or "none" for names in (ds.dims, ds.coords))
+    axes = ("init_time", "lead_time", rows, columns)
+    times = ("init_time", "lead_time", "valid_time")
+    found = [f"dims: expected {name}, got {dims}" for name in axes if name not in ds.dims]
+    found += [f"coordinates: expected {name}, got {coords}" for name in times if name not in ds.coords]
+    if found:
+        return found
+    if set(ds["valid_time"].dims) != {"init_time", "lead_time"}:
+        found.append(f"valid_time: expected dims ('init_time', 'lead_time'), got {ds['valid_time'].dims}")
+    elif ds["lead_time"].dtype.kind == "m":
+        difference = ds["valid_time"] - ds["init_time"] != ds["lead_time"]
+        if bool(difference.any()):
+            found.append(f"valid_time: {int(difference.sum())} values are not init_time + lead_time")
+    elif ds["lead_time"].dtype.kind != "i" or ds["lead_time"].attrs.get("units") != "month":
+        found.append(
+            f"lead_time: expected timedelta64, or int64 with units 'month', got {ds['lead_time'].dtype} "
+            f"with units {ds['lead_time'].attrs.get('units')!r}"
+        )
+    if ds["init_time"].to_index().has_duplicates:
+        found.append("init_time: expected distinct times, got repeated ones")
+    expected = set(axes)
+    found += [
+        f"{name}: expected dims (init_time, lead_time, {rows}, {columns}), got {variable.dims}"
+        for name, variable in ds.data_vars.items()
+        if not expected <= set(variable.dims) <= expected | {"member"}
+    ]
+    return found
+
+
+def check(ds: xr.Dataset) -> None:
+    """Refuse a Dataset that is not a labelled forecast, with every reason."""
+    found = faults(ds)
+    if found:
+        raise Refusal("Labelled forecast", found, "label it with simvp.layout.label, or rename with an adapter")
+
+
+def to_earth2studio(forecast: xr.Dataset) -> xr.Dataset:
+    """Forecast under earth2studio's names: time (init), lead_time, lat, lon, ensemble; no valid_time.
+
+    Raises
+    ------
+    Refusal
+        Not a labelled forecast, or leads of calendar months, which only valid_time can label.
+    """
+    check(forecast)
+    _refuse_months(forecast, "earth2studio")
+    return _rename(forecast.drop_vars("valid_time"), _EARTH2STUDIO)
+
+
+def from_earth2studio(ds: xr.Dataset) -> xr.Dataset:
+    """Inverse of `to_earth2studio`; valid_time is init time + lead."""
+    return _returned(_rename(ds, _reverse(_EARTH2STUDIO)))
+
+
+def to_weatherbench2(forecast: xr.Dataset) -> xr.Dataset:
+    """Forecast under WeatherBench 2's older names: time (init), prediction_timedelta.
+
+    Raises
+    ------
+    Refusal
+        Not a labelled forecast, or leads of calendar months, which are no timedelta.
+    """
+    check(forecast)
+    _refuse_months(forecast, "WeatherBench 2")
+    return _rename(forecast, _WEATHERBENCH2)
+
+
+def from_weatherbench2(ds: xr.Dataset) -> xr.Dataset:
+    """Inverse of `to_weatherbench2`; valid_time is added where it is missing."""
+    return _returned(_rename(ds, _reverse(_WEATHERBENCH2)))
+
+
+def to_cfgrib(forecast: xr.Dataset) -> xr.Dataset:
+    """Forecast under cfgrib's names: time (init), step, number."""
+    check(forecast)
+    return _rename(forecast, _CFGRIB)
+
+
+def from_cfgrib(ds: xr.Dataset) -> xr.Dataset:
+    """Inverse of `to_cfgrib`; valid_time is added where it is missing."""
+    return _returned(_rename(ds, _reverse(_CFGRIB)))
+
+
+def _rename(ds: xr.Dataset, names: Mapping[str, str]) -> xr.Dataset:
+    return ds.rename({old: new for old, new in names.items() if old in ds.variables or old in ds.dims})
+
+
+def _reverse(names: Mapping[str, str]) -> dict[str, str]:
+    return {new: old for old, new in names.items()}
+
+
+def _returned(ds: xr.Dataset) -> xr.Dataset:
+    """A renamed forecast, with valid_time where the other tool does not keep it; refused if it is not one."""
+    if "valid_time" not in ds.coords and {"init_time", "lead_time"} <= set(ds.coords):
+        _refuse_months(ds, "a forecast without valid_time")
+        valid = ds["init_time"].variable + ds["lead_time"].variable
+        ds = ds.assign_coords(valid_time=(valid.dims, valid.data, _TIME_ATTRS["valid_time"]))
+        ds["valid_time"].encoding.update(ds["init_time"].encoding)
+    check(ds)
+    return ds
+
+
+def _refuse_months(ds: xr.Dataset, where: str) -> None:
+    if ds["lead_time"].dtype.kind != "m":
+        raise Refusal(
+            f"Forecast for {where}",
+            [f"lead_time: expected timedelta64, got {ds['lead_time'].dtype} counts of calendar months"],
+            "keep the labelled forecast: its valid_time says which month is meant",
+        )
