@@ -1,0 +1,377 @@
+"""An ordinary Zarr v3 store that grows along one axis while others read it.
+
+Plain ``xarray.open_zarr(path)`` reads the last commit, whole, at any moment. That rests on one object: the root
+``zarr.json``, which carries a copy of the metadata of every array (consolidated metadata), and which readers use
+instead of the arrays' own. A writer
+
+1. holds the lock,
+2. opens the arrays one by one and resizes them to the committed length, which undoes an append that was killed,
+3. resizes them to the new length and writes their chunks; readers keep the old length, and a chunk that is half
+   committed still holds the old frames unchanged,
+4. brings all of that to the disk,
+5. replaces the root, atomically, with the new lengths and the new state.
+
+Frames inside the committed length are rewritten in place, chunk by chunk, so readers may see such a change before its
+commit. It is first noted, whole, in a journal beside the store (``<store>.redo``); after a kill, the next writer
+completes what the journal says before anything else.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+import zarr
+from filelock import FileLock
+
+from datasets import disk
+from datasets.encoding import encode, loose_coordinates, write_arrays
+from simvp.errors import ArchiveError
+from simvp.grid import plain
+from simvp.steps import decode_times
+
+_ATTRIBUTE = "simvp_store"
+
+
+class Store:
+    """A Zarr store at `path`, appended along one axis; see the module for the protocol.
+
+    Parameters
+    ----------
+    path
+        Folder of the store. The lock, ``<path>.lock``, and for a moment the journal, ``<path>.redo``, lie beside it.
+    lock_timeout
+        Seconds to wait for another writer.
+    """
+
+    def __init__(self, path: str | Path, *, lock_timeout: float = 600.0) -> None:
+        if "://" in str(path):
+            raise ArchiveError(f"Store {path}", ["expected a local path; addresses are not supported yet"])
+        self.path = Path(path)
+        self.lock_timeout = lock_timeout
+        self._lock = FileLock(self._beside("lock"))
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{suffix}")
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a commit to read."""
+        return (self.path / "zarr.json").is_file()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the last commit recorded of itself; small, in the root."""
+        return self._root().state
+
+    @property
+    def length(self) -> int:
+        """Committed frames."""
+        return self._root().length
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the one writer, with no change of another writer left half done; may be nested.
+
+        Raises
+        ------
+        ArchiveError
+            Another writer held the lock for `lock_timeout` seconds.
+        """
+        outermost = not self._lock.is_locked
+        with disk.exclusive(self._lock, self.lock_timeout):
+            if outermost:
+                self._recover()
+            yield
+
+    def snapshot(self, chunks: Any = None) -> tuple[xr.Dataset, dict[str, Any]]:
+        """Dataset and state of one and the same commit; see `dataset`."""
+        self._root()
+        ds = xr.open_zarr(self.path, chunks=chunks, consolidated=True)
+        state = json.loads(ds.attrs.pop(_ATTRIBUTE))["state"]
+        texts = {
+            str(name): (variable.dims, variable.values.astype(object).astype(str), variable.attrs)
+            for name, variable in ds.coords.items()
+            if variable.dtype.kind == "T"
+        }
+        return ds.assign_coords(texts).drop_encoding(), state
+
+    def dataset(self, chunks: Any = None) -> xr.Dataset:
+        """The last commit, lazily.
+
+        Parameters
+        ----------
+        chunks
+            None: without dask, best for reading windows. "auto", {} or sizes: dask arrays.
+
+        Raises
+        ------
+        ArchiveError
+            There is no store.
+        """
+        return self.snapshot(chunks)[0]
+
+    def create(self, first: xr.Dataset, *, axis: str, chunks: Mapping[str, int], state: Mapping[str, Any]) -> None:
+        """Describe the store once and for all and fill it with its first frames; it appears whole or not at all.
+
+        Parameters
+        ----------
+        first
+            Template and first frames at once: every variable, coordinate and attribute that the store will have, with
+            one frame or more along `axis`. What does not lie along `axis` is written now and never again.
+        axis
+            Dim along which later frames are appended. Its coordinate rises.
+        chunks
+            Frames per chunk along `axis`, and sizes along other dims (whole where none is given), of data variables.
+        state
+            Small, JSON.
+        """
+        with self.lock():
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise ArchiveError(f"Store {self.path}", ["expected nothing there yet, got a file or a folder"])
+            if first.sizes.get(axis, 0) < 1:
+                raise ArchiveError(f"Store {self.path}", [f"expected a first frame along {axis}, got none"])
+            made = self._beside("new")
+            disk.discard(made)
+            made.mkdir(parents=True)
+            first = first.assign({name: first[name].load() for name in first.variables})
+            documents = write_arrays(made, first, axis, chunks)
+            note = {"axis": axis, "state": dict(state)}
+            attributes = {**plain(first.attrs), _ATTRIBUTE: json.dumps(note)}
+            loose = loose_coordinates(first)
+            if loose:
+                attributes["coordinates"] = loose
+            root = {
+                "zarr_format": 3,
+                "node_type": "group",
+                "attributes": attributes,
+                "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": documents},
+            }
+            (made / "zarr.json").write_bytes(_bytes(root))
+            disk.publish(made, self.path)
+
+    def append(self, ds: xr.Dataset, state: Mapping[str, Any]) -> None:
+        """Add frames after the last, and commit.
+
+        Parameters
+        ----------
+        ds
+            Every variable that lies along the axis, with n frames. Other coordinates may be given; they have to equal
+            those stored.
+        state
+            Replaces the state.
+
+        Raises
+        ------
+        ArchiveError
+            Anything in `ds` that does not fit; nothing is written.
+        """
+        with self.lock():
+            root = self._root()
+            arrays = self._encode(root, ds, complete=True)
+            files = self._write(root, arrays, root.length, root.length + ds.sizes[root.axis])
+            self._commit(root, files, state)
+
+    def rewrite(self, ds: xr.Dataset, start: int, state: Mapping[str, Any]) -> None:
+        """Replace the committed frames from position `start` in place, and commit.
+
+        Parameters
+        ----------
+        ds
+            The variables to replace (any of those along the axis), with n frames.
+
+        Raises
+        ------
+        ArchiveError
+            Anything in `ds` that does not fit, or frames beyond the committed length; nothing is written.
+        """
+        with self.lock():
+            root = self._root()
+            if start < 0 or start + ds.sizes.get(root.axis, 0) > root.length:
+                raise ArchiveError(
+                    f"Store {self.path}",
+                    [f"expected frames within the {root.length} committed, got {start} and after"],
+                )
+            arrays = self._encode(root, ds, complete=False)
+            note = {"start": start, "base": root.digest, "state": dict(state)}
+            packed = io.BytesIO()
+            texts = {name: v.astype(str) if v.dtype == object else v for name, v in arrays.items()}
+            np.savez(
+                packed,
+                allow_pickle=False,
+                **{f"array {name}": v for name, v in texts.items()},
+                note=np.array(json.dumps(note)),
+            )
+            disk.write(self._beside("redo"), packed.getvalue())
+            self._redo(root, arrays, start, state)
+
+    def _recover(self) -> None:
+        """Complete a rewrite whose writer was killed."""
+        journal = self._beside("redo")
+        if not journal.is_file():
+            return
+        with np.load(journal, allow_pickle=False) as packed:
+            note = json.loads(str(packed["note"]))
+            arrays = {n.removeprefix("array "): packed[n] for n in packed.files if n != "note"}
+        root = self._root() if self.exists else None
+        if root is not None and root.digest == note["base"]:
+            arrays = {name: v.astype(object) if v.dtype.kind == "U" else v for name, v in arrays.items()}
+            self._redo(root, arrays, note["start"], note["state"])
+        else:  # it was committed, or is the journal of a store that is gone
+            disk.discard(journal)
+
+    def _redo(self, root: "_Root", arrays: Mapping[str, np.ndarray], start: int, state: Mapping[str, Any]) -> None:
+        files = self._write(root, arrays, start, root.length)
+        self._commit(root, files, state)
+        disk.discard(self._beside("redo"))
+
+    def _write(self, root: "_Root", arrays: Mapping[str, np.ndarray], start: int, length: int) -> list[Path]:
+        """Write `arrays` at `start` into arrays `length` frames long; returns the files that were touched."""
+        files = []
+        for name, values in arrays.items():
+            array = zarr.open_array(self.path / name, mode="r+")
+            at = root.arrays[name]["dimension_names"].index(root.axis)
+            for frames in (root.length, length):
+                if array.shape[at] != frames:
+                    array.resize((*array.shape[:at], frames, *array.shape[at + 1 :]))
+            stop = start + values.shape[at]
+            array[(slice(None),) * at + (slice(start, stop),)] = values
+            root.arrays[name]["shape"][at] = length
+            ranges = [range(-(-size // chunk)) for size, chunk in zip(array.shape, array.chunks, strict=True)]
+            ranges[at] = range(start // array.chunks[at], -(-stop // array.chunks[at]))
+            files.append(self.path / name / "zarr.json")
+            files += [self.path / name / f"c.{'.'.join(map(str, index))}" for index in product(*ranges)]
+        return files
+
+    def _commit(self, root: "_Root", files: list[Path], state: Mapping[str, Any]) -> None:
+        disk.sync(files)
+        root.document["attributes"][_ATTRIBUTE] = json.dumps({"axis": root.axis, "state": dict(state)})
+        disk.write(self.path / "zarr.json", _bytes(root.document))
+
+    def _encode(self, root: "_Root", ds: xr.Dataset, *, complete: bool) -> dict[str, np.ndarray]:
+        """Values to write, by array.
+
+        Raises
+        ------
+        ArchiveError
+            Every reason why `ds` does not fit the store.
+        """
+        along = {name for name, doc in root.arrays.items() if root.axis in doc.get("dimension_names", ())}
+        given = {str(name) for name, variable in ds.variables.items() if root.axis in variable.dims}
+        reasons = [f"{name}: not in the store, which has {', '.join(sorted(along))}" for name in sorted(given - along)]
+        if complete:
+            reasons += [f"{name}: expected in every append, is missing" for name in sorted(along - given)]
+        if not ds.sizes.get(root.axis):
+            reasons.append(f"expected frames along {root.axis}, got none")
+        reasons += self._static_faults(root, ds)
+        arrays = {}
+        for name in sorted(given & along):
+            document, variable = root.arrays[name], ds[name].variable
+            dims, shape = tuple(document["dimension_names"]), list(document["shape"])
+            shape[dims.index(root.axis)] = ds.sizes[root.axis]
+            if variable.dims != dims or list(variable.shape) != shape:
+                got = ", ".join(f"{dim}: {size}" for dim, size in variable.sizes.items())
+                wanted = ", ".join(f"{dim}: {size}" for dim, size in zip(dims, shape, strict=True))
+                reasons.append(f"{name}: expected ({wanted}), got ({got})")
+                continue
+            try:
+                arrays[name] = _fit(document, *encode(variable))
+            except ValueError as error:
+                reasons.append(f"{name}: {error}")
+        if complete and root.axis in arrays and not reasons:
+            reasons += self._order_faults(root, arrays[root.axis])
+        if reasons:
+            raise ArchiveError(f"Store {self.path}: these frames do not fit", reasons)
+        return arrays
+
+    def _static_faults(self, root: "_Root", ds: xr.Dataset) -> list[str]:
+        stored = None
+        reasons = []
+        for name, variable in ds.variables.items():
+            if root.axis in variable.dims or name not in root.arrays:
+                continue
+            stored = self.dataset() if stored is None else stored
+            if not _same(stored[name].variable, variable):
+                reasons.append(f"{name}: differs from the stored one, which never changes")
+        return reasons
+
+    def _order_faults(self, root: "_Root", values: np.ndarray) -> list[str]:
+        last = zarr.open_array(self.path / root.axis, mode="r")[root.length - 1 : root.length]
+        both = np.concatenate([last, values])
+        if both.dtype == object or (both[1:] > both[:-1]).all():
+            return []
+        at = int(np.argmin(both[1:] > both[:-1]))
+        calendar = root.arrays[root.axis]["attributes"].get("calendar")
+        shown = decode_times(both, calendar) if calendar else both
+        return [f"{root.axis}: expected rising values after {shown[at]}, got {shown[at + 1]}"]
+
+    def _root(self) -> "_Root":
+        """The root as it is now.
+
+        Raises
+        ------
+        ArchiveError
+            No store, or a Zarr store that was not made here.
+        """
+        try:
+            data = (self.path / "zarr.json").read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise ArchiveError(f"Store {self.path}", ["there is none"], "check the path, or ingest first") from None
+        document = json.loads(data)
+        note = document.get("attributes", {}).get(_ATTRIBUTE)
+        if note is None or not document.get("consolidated_metadata"):
+            raise ArchiveError(
+                f"Store {self.path}",
+                ["a Zarr store that was not made here, or whose root another program has written"],
+                "write to a store of its own; any Zarr store can be read as a source",
+            )
+        note, arrays = json.loads(note), document["consolidated_metadata"]["metadata"]
+        return _Root(
+            document,
+            arrays,
+            note["axis"],
+            arrays[note["axis"]]["shape"][0],
+            note["state"],
+            hashlib.sha256(data).hexdigest(),
+        )
+
+
+class _Root(NamedTuple):
+    document: dict[str, Any]
+    arrays: dict[str, dict[str, Any]]
+    axis: str
+    length: int
+    state: dict[str, Any]
+    digest: str
+
+
+def _fit(document: Mapping[str, Any], values: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
+    """`values` in the type of the array that `document` describes."""
+    for key in ("units", "calendar"):
+        stored = document["attributes"].get(key)
+        if attrs.get(key, stored) != stored:
+            raise ValueError(f"expected {key} {stored}, got {attrs[key]}")
+    if (document["data_type"] == "string") != (values.dtype == object):
+        raise ValueError(f"expected {document['data_type']}, got {values.dtype}")
+    if values.dtype == object:
+        return values
+    if not np.can_cast(values.dtype, document["data_type"], "same_kind"):
+        raise ValueError(f"expected {document['data_type']}, got {values.dtype}")
+    return values.astype(document["data_type"])
+
+
+def _same(stored: xr.Variable, given: xr.Variable) -> bool:
+    if stored.dims != given.dims or stored.shape != given.shape:
+        return False
+    values = given.values.astype(stored.dtype) if stored.dtype.kind in "fiu" else given.values
+    return bool(np.array_equal(stored.values, values, equal_nan=stored.dtype.kind == "f"))
+
+
+def _bytes(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=1).encode()
