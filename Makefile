@@ -1,0 +1,60 @@
+# Two commands need no preparation: `make demo` and `make test`. Each makes .venv first where it is missing or stale.
+
+VENV ?= .venv
+# The first Python on the path that is new enough.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+
+# Settings of the demo count only when they stand on the command line: NAME or SOURCE in somebody's environment mean
+# something else. Quoted for the shell, so that globs and spaces reach the demo as they were typed.
+given = $(if $(filter command,$(origin $(1))),--$(2) '$(subst ','\'',$($(1)))')
+DEMO = $(call given,DATA,data) $(call given,SOURCE,source) $(call given,VARIABLES,variables) \
+	$(call given,UNITS,units) $(call given,SELECT,select) $(call given,NAME,name) \
+	$(call given,FRAMES_IN,frames-in) $(call given,FRAMES_OUT,frames-out) $(call given,CYCLE,cycle) \
+	$(call given,EPOCHS,epochs)
+
+.PHONY: demo up test test-all lint wheel lock clean
+
+demo: $(READY)
+	@$(BIN)/python -m flows.demo $(DEMO)
+
+up: $(READY)
+	@exec $(BIN)/python -m flows.up
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+lint: $(READY)
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+
+wheel: $(READY)
+	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+# New versions of everything: a fresh environment from the ranges in pyproject.toml, written down without local
+# versions, and without the comment lines on top being lost.
+lock:
+	rm -rf $(VENV).lock
+	$(PYTHON) -m venv $(VENV).lock
+	$(VENV).lock/bin/python -m pip install '.[dev]'
+	{ sed -n '/^#/p' requirements.lock; $(VENV).lock/bin/python -m pip freeze --all --exclude simvp \
+		--exclude pip | sed 's/+.*//'; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+	rm -rf $(VENV).lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "simvp needs Python 3.11 or newer; none was found on the path" >&2; exit 1; }
+	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing what requirements.lock pins into $(VENV); this takes a few minutes the first time"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
