@@ -1,0 +1,271 @@
+"""The two servers and the worker that `make up` runs: where they listen, with which settings, in which order.
+
+Everything that Prefect and MLflow write lies in the home folder. Prefect reads its settings when it is imported,
+so the environment comes first, and nothing here imports it at the top.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from pipelines.home import Home
+from simvp.errors import ConfigError, Refusal
+
+__all__ = ["Addresses", "Services", "offline_environment", "running"]
+
+HOST = "127.0.0.1"
+START_SECONDS = 120  # a new database on a busy machine; 5 to 12 s are usual
+STOP_SECONDS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where the servers of one home listen."""
+
+    prefect_port: int = 4200
+    mlflow_port: int = 5000
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Addresses":
+        """Ports from `PREFECT_PORT` and `MLFLOW_PORT`, where they are set.
+
+        Raises
+        ------
+        ConfigError
+            If one is no port, or both are the same.
+        """
+        ports, reasons = {}, []
+        for name, default in (("PREFECT_PORT", cls.prefect_port), ("MLFLOW_PORT", cls.mlflow_port)):
+            text = environment.get(name) or str(default)
+            if text.isdecimal() and 1024 <= int(text) < 65536:
+                ports[name] = int(text)
+            else:
+                reasons.append(f"{name}: expected a number from 1024 to 65535, got {text!r}")
+        if len(ports) == 2 and len(set(ports.values())) == 1:
+            reasons.append(f"PREFECT_PORT and MLFLOW_PORT are both {ports['MLFLOW_PORT']}")
+        if reasons:
+            raise ConfigError("ports of the local servers", reasons, "set them to two free ports")
+        return cls(prefect_port=ports["PREFECT_PORT"], mlflow_port=ports["MLFLOW_PORT"])
+
+    @property
+    def prefect_ui(self) -> str:
+        """Prefect's pages."""
+        return f"http://{HOST}:{self.prefect_port}"
+
+    @property
+    def prefect_api(self) -> str:
+        """What `PREFECT_API_URL` has to be."""
+        return f"{self.prefect_ui}/api"
+
+    @property
+    def mlflow(self) -> str:
+        """MLflow's pages, and what `MLFLOW_TRACKING_URI` has to be."""
+        return f"http://{HOST}:{self.mlflow_port}"
+
+    def check_free(self) -> None:
+        """Refuse ports on which somebody listens already.
+
+        Raises
+        ------
+        ConfigError
+            With every port that is taken.
+        """
+        reasons = []
+        for name, port in (("PREFECT_PORT", self.prefect_port), ("MLFLOW_PORT", self.mlflow_port)):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((HOST, port))
+                except OSError:
+                    reasons.append(f"{name} {port}: something listens there already")
+        if reasons:
+            remedy = "stop it (another `make up`?), or choose other ports: make up PREFECT_PORT=4300 MLFLOW_PORT=5100"
+            raise ConfigError("local servers cannot start", reasons, remedy)
+
+
+def offline_environment(home: Home) -> dict[str, str]:
+    """Settings under which Prefect and MLflow stay in the home folder and look nothing up outside.
+
+    Folders that must exist before the first import of prefect are made.
+    """
+    home.prefect.mkdir(parents=True, exist_ok=True)
+    home.artifacts.mkdir(parents=True, exist_ok=True)
+    return {
+        "SIMVP_HOME": str(home.path),
+        "PREFECT_HOME": str(home.prefect),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(START_SECONDS),
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
+def _address_file(home: Home) -> Path:
+    return home.prefect / "running.json"
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def running(home: Home) -> Addresses | None:
+    """Addresses of the servers that a live `make up` runs for this home, None where there is none."""
+    try:
+        addresses = Addresses(**json.loads(_address_file(home).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return addresses if _answers(f"{addresses.prefect_api}/health") else None
+
+
+@dataclass(kw_only=True)
+class Services:
+    """The processes of one home. `start` brings them up in order, `stop` leaves none behind."""
+
+    home: Home
+    addresses: Addresses
+    root: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What servers, worker and flow runs see."""
+        # Leases on disk outlive a server that was killed; in its memory they would keep a writer's place for ever.
+        leases = "prefect.server.concurrency.lease_storage.filesystem"
+        return {
+            **os.environ,
+            **offline_environment(self.home),
+            "PREFECT_API_URL": self.addresses.prefect_api,
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": leases,
+            "MLFLOW_TRACKING_URI": self.addresses.mlflow,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }
+
+    def _spawn(self, name: str, module: str, *arguments: str, log: Path | None = None) -> None:
+        """Start a process in a session of its own: Ctrl-C reaches `up` alone, which stops the others in order."""
+        with contextlib.ExitStack() as stack:
+            out = None if log is None else stack.enter_context(log.open("ab"))
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                cwd=self.root,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def logs(self) -> dict[str, Path]:
+        """Where each server writes its log."""
+        return {
+            "prefect server": self.home.prefect / "server.log",
+            "mlflow server": self.home.mlflow / "server.log",
+        }
+
+    def start_servers(self) -> None:
+        """Start both servers and wait until they answer.
+
+        Raises
+        ------
+        Refusal
+            If one ends or does not answer in time; names its log.
+        """
+        a = self.addresses
+        offline_environment(self.home)
+        self._spawn(
+            "prefect server",
+            "prefect",
+            *("server", "start", "--host", HOST, "--port", str(a.prefect_port)),
+            log=self.logs["prefect server"],
+        )
+        self._spawn(
+            "mlflow server",
+            "mlflow",
+            *("server", "--host", HOST, "--port", str(a.mlflow_port), "--workers", "1"),
+            *("--backend-store-uri", self.home.database_uri),
+            *("--default-artifact-root", str(self.home.artifacts)),
+            log=self.logs["mlflow server"],
+        )
+        self._wait_for("prefect server", f"{a.prefect_api}/health")
+        self._wait_for("mlflow server", f"{a.mlflow}/health")
+        _address_file(self.home).write_text(json.dumps({"prefect_port": a.prefect_port, "mlflow_port": a.mlflow_port}))
+
+    def _wait_for(self, name: str, url: str) -> None:
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            code = self.processes[name].poll()
+            if code is not None:
+                raise Refusal(f"{name} ended while starting, exit code {code}", [], f"see {self.logs[name]}")
+            if _answers(url):
+                return
+            time.sleep(0.2)
+        raise Refusal(f"{name} did not answer within {START_SECONDS} s", [], f"see {self.logs[name]}")
+
+    def deploy(self, pool: str) -> None:
+        """Make the process pool and every deployment of prefect.yaml.
+
+        Raises
+        ------
+        Refusal
+            If Prefect refuses one; with its own words.
+        """
+        for arguments in (
+            ("work-pool", "create", pool, "--type", "process", "--overwrite"),
+            ("--no-prompt", "deploy", "--all"),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", "prefect", *arguments],
+                cwd=self.root,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode:
+                raise Refusal(f"prefect {' '.join(arguments)}", [done.stdout + done.stderr])
+
+    def start_worker(self, pool: str) -> None:
+        """Start the process worker; its log, with the log of every flow run, goes to this terminal."""
+        self._spawn("worker", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", "local")
+
+    def ended(self) -> list[str]:
+        """Names of the processes that are no longer there."""
+        return [name for name, process in self.processes.items() if process.poll() is not None]
+
+    def stop(self) -> None:
+        """End worker and servers, the last started first, with everything that they started."""
+        _address_file(self.home).unlink(missing_ok=True)
+        for process in reversed(self.processes.values()):
+            # Flow runs have sessions of their own, and nobody's children once the worker has gone: look first.
+            family = _family(process.pid)
+            if process.poll() is None:
+                process.terminate()
+            _gone, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
+            for member in alive:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
+            psutil.wait_procs(alive, timeout=STOP_SECONDS)
+            process.wait()
+        self.processes.clear()
+
+
+def _family(pid: int) -> Sequence[psutil.Process]:
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

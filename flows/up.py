@@ -1,0 +1,84 @@
+"""`make up`: a Prefect server, an MLflow server and a worker on this machine, until Ctrl-C.
+
+Ports: `PREFECT_PORT` (4200) and `MLFLOW_PORT` (5000). Everything is kept under `SIMVP_HOME` (.simvp).
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from flows.services import Addresses, Services
+from pipelines.home import Home
+from simvp.errors import Refusal
+
+POOL = "local"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class _Stop(BaseException):
+    """A signal asked for the end."""
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise _Stop
+
+
+def _second_terminal(services: Services) -> list[str]:
+    """What a second terminal has to do first: settings other than those in prefect.toml have to be exported."""
+    lines = [f"cd {ROOT}", ". .venv/bin/activate"]
+    if services.addresses.prefect_port != Addresses.prefect_port:
+        lines.append(f"export PREFECT_API_URL={services.addresses.prefect_api}")
+    if services.home.prefect != ROOT / ".simvp" / "prefect":
+        lines.append(f"export SIMVP_HOME={services.home.path} PREFECT_HOME={services.home.prefect}")
+    return [*lines, "prefect deployment run forecast/daily --watch"]
+
+
+def main() -> int:
+    """Run until a signal comes or a process ends; return the exit code."""
+    os.chdir(ROOT)
+    logging.basicConfig(level=logging.WARNING)
+    console = Console(highlight=False, soft_wrap=True)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    services = None
+    try:
+        addresses = Addresses.from_environment()
+        addresses.check_free()
+        services = Services(home=Home.default(), addresses=addresses, root=ROOT)
+        console.print("Starting the servers ...")
+        services.start_servers()
+        console.print("Deploying the flows ...")
+        services.deploy(POOL)
+        services.start_worker(POOL)
+        console.print(f"Prefect   {addresses.prefect_ui}")
+        console.print(f"MLflow    {addresses.mlflow}")
+        console.print(f"Home      {services.home.path}")
+        console.print(f"Logs      {', '.join(str(path) for path in services.logs.values())}")
+        console.print("In a second terminal:")
+        for line in _second_terminal(services):
+            console.print(f"    {line}")
+        console.print("Ctrl-C stops everything.")
+        while not (ended := services.ended()):
+            time.sleep(1)
+        raise Refusal(f"{' and '.join(ended)} ended by itself", [], "see the logs")
+    except Refusal as refusal:
+        console.print(str(refusal), markup=False)
+        return 2
+    except _Stop:
+        console.print("Stopping ...")
+        return 0
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if services is not None:
+            services.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
