@@ -1,0 +1,239 @@
+"""Windows of T input and T' target frames: which the archive offers, which are used, and their values.
+
+A window is named by its init position, the place of its last input frame on the time axis. It belongs to the part
+(train, validation, held-out) in which all its targets lie; its inputs may reach back into another part, since what
+has been observed is known when the forecast is made. Windows come from the time coordinate, never from positions
+alone: none spans a gap.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from simvp.contract import FrameSpec
+from simvp.errors import ConfigError
+from simvp.steps import Step, encode_times
+
+REASONS = ("series_edge", "split_edge", "gap", "nan")
+MEANING = {
+    "series_edge": "the series begins after the first input or ends before the last target",
+    "split_edge": "a target lies outside the part",
+    "gap": "a frame is absent",
+    "nan": "a frame has missing values outside the mask",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What became of every window that one part offered; ``offered == used + sum(dropped.values())``.
+
+    Parameters
+    ----------
+    part
+        Name of the part.
+    offered
+        Windows whose first target lies in the part: one for each slot of its time axis.
+    used
+        Windows to train on or to score.
+    dropped
+        Count by the first of `REASONS` that holds.
+    """
+
+    part: str
+    offered: int
+    used: int
+    dropped: Mapping[str, int]
+
+    def row(self) -> dict[str, str | int]:
+        """One row of the audit table."""
+        return {"part": self.part, "offered": self.offered, "used": self.used, **self.dropped}
+
+
+def audit_table(audits: Sequence[Audit]) -> str:
+    """Markdown table of several parts, with the reasons explained below it."""
+    rows = [audit.row() for audit in audits]
+    head = ["part", "offered", "used", *REASONS]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    lines += ["| " + " | ".join(str(row[name]) for name in head) + " |" for row in rows]
+    return "\n".join([*lines, "", *(f"* {name}: {MEANING[name]}" for name in REASONS)])
+
+
+def find_windows(
+    times: np.ndarray,
+    present: np.ndarray,
+    step: Step,
+    frames_in: int,
+    frames_out: int,
+    intervals: Sequence[tuple[Any, Any]],
+    part: str,
+    *,
+    complete: np.ndarray | None = None,
+) -> tuple[np.ndarray, Audit]:
+    """Windows of one part.
+
+    Parameters
+    ----------
+    times
+        (N,), rising, on the step; a frame may be absent as a missing label or as a slot that is not `present`.
+    present
+        (N,) bool.
+    intervals
+        First and last time of each piece of the part, both included.
+    complete
+        (N,) bool, False where a frame has missing values outside the mask; default: none has.
+
+    Returns
+    -------
+    tuple
+        Init positions in `times`, int64, rising; the window at position p has the inputs p - T + 1 .. p and the
+        targets p + 1 .. p + T'. And the audit.
+
+    Raises
+    ------
+    ConfigError
+        Times that repeat or fall back.
+    Refusal
+        Times off the step.
+    """
+    if not len(times):
+        return np.empty(0, np.int64), Audit(part=part, offered=0, used=0, dropped=dict.fromkeys(REASONS, 0))
+    index = step.index(times, times[0])
+    if (np.diff(index) <= 0).any():
+        at = int(np.argmax(np.diff(index) <= 0))
+        raise ConfigError("Time axis", [f"expected rising times, got {times[at]} followed by {times[at + 1]}"])
+    slots = int(index[-1]) + 1
+    inside = _inside(times, step, slots, intervals)
+    here = np.zeros(slots, bool)
+    here[index] = present
+    whole = np.zeros(slots, bool)
+    whole[index] = True if complete is None else complete
+    whole |= ~here  # an absent frame is a gap, and only that
+
+    target = np.flatnonzero(inside)
+    first, last = target - frames_in, target + frames_out - 1
+    edge = (first < 0) | (last >= slots)
+    failed = {
+        "series_edge": edge,
+        "split_edge": _misses(inside, target, last, edge),
+        "gap": _misses(here, first, last, edge),
+        "nan": _misses(whole, first, last, edge),
+    }
+    left, dropped = np.ones(len(target), bool), {}
+    for reason in REASONS:
+        dropped[reason] = int((left & failed[reason]).sum())
+        left &= ~failed[reason]
+    inits = np.searchsorted(index, target[left] - 1).astype(np.int64)
+    return inits, Audit(part=part, offered=len(target), used=int(left.sum()), dropped=dropped)
+
+
+class Frames:
+    """Normalised frames of an archive, in memory where they fit, else read as they are asked for.
+
+    Parameters
+    ----------
+    ds
+        Canonical, with every variable of the contract; lazy or not.
+    spec
+        The contract that normalises.
+    memory
+        Bytes that the frames may take in memory.
+    block
+        Frames read at a time while they are normalised or looked through.
+    """
+
+    def __init__(self, ds: xr.Dataset, spec: FrameSpec, *, memory: int = 2 << 30, block: int = 256) -> None:
+        self._ds, self._spec = ds, spec
+        self._held: np.ndarray | None = None
+        count = ds.sizes["time"]
+        self.complete = np.zeros(count, bool)
+        for start in range(0, count, block):
+            part = spec.to_frames(ds.isel(time=slice(start, start + block)))
+            self.complete[start : start + len(part)] = np.isfinite(part).all(axis=(1, 2, 3))
+            if start == 0 and part[0].nbytes * count <= memory:
+                self._held = np.empty((count, *part.shape[1:]), np.float32)
+            if self._held is not None:
+                self._held[start : start + len(part)] = part
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the frames are held."""
+        return self._held is not None
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """Frames at `positions` (B, K), each row a run: (B, K, C, H, W) float32."""
+        if self._held is not None:
+            return self._held[positions]
+        return np.stack(
+            [self._spec.to_frames(self._ds.isel(time=slice(int(run[0]), int(run[-1]) + 1))) for run in positions]
+        )
+
+
+class Sequences:
+    """Windows as arrays.
+
+    Parameters
+    ----------
+    frames
+        Where the values come from.
+    inits
+        (M,) init positions, from `find_windows`.
+    spec
+        The contract: T, T', state channels and mask.
+    """
+
+    def __init__(self, frames: Frames, inits: np.ndarray, spec: FrameSpec) -> None:
+        self.inits = inits
+        self._frames, self._spec = frames, spec
+        self._mask = spec.mask.astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.inits)
+
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m (S, H, W); float32, normalised."""
+        first = 1 - self._spec.frames_in
+        run = self.inits[indices][:, None] + np.arange(first, self._spec.frames_out + 1)
+        values = self._frames.take(run)
+        x, y = values[:, : self._spec.frames_in], values[:, self._spec.frames_in :, : len(self._spec.states)]
+        return x, y, self._mask
+
+    def shuffled(self, size: int, *, seed: int, epoch: int, skip: int = 0) -> Iterator[np.ndarray]:
+        """Indices of the batches of one epoch, from the batch number `skip` on: the same for the same seed.
+
+        The order depends on seed and epoch alone, so that a training that was cut off goes on in the middle. The
+        last batch is left out when it is short, unless it is the only one.
+        """
+        order = np.random.default_rng([seed, epoch]).permutation(len(self))
+        for number in range(skip, batch_count(len(self), size)):
+            yield order[number * size : (number + 1) * size]
+
+    def ordered(self, size: int) -> Iterator[np.ndarray]:
+        """Indices of all windows in order of time, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield np.arange(start, min(start + size, len(self)))
+
+
+def batch_count(windows: int, size: int) -> int:
+    """Batches of an epoch."""
+    return max(1, windows // size) if windows else 0
+
+
+def _inside(times: np.ndarray, step: Step, slots: int, intervals: Sequence[tuple[Any, Any]]) -> np.ndarray:
+    """Which slots of the regular axis lie in one of the intervals, (slots,) bool."""
+    axis = times if slots == len(times) else step.shift(times[0], np.arange(slots))
+    seconds, _ = encode_times(axis)
+    inside = np.zeros(slots, bool)
+    for start, end in intervals:
+        bounds, _ = encode_times(np.array([start, end], dtype=times.dtype))
+        inside |= (seconds >= bounds[0]) & (seconds <= bounds[1])
+    return inside
+
+
+def _misses(good: np.ndarray, first: np.ndarray, last: np.ndarray, skip: np.ndarray) -> np.ndarray:
+    """Whether not all of good[first .. last] hold, for each pair; False where `skip`."""
+    bad = np.concatenate([[0], np.cumsum(~good)])
+    first, last = np.where(skip, 0, first), np.where(skip, -1, last)
+    return bad[last + 1] > bad[first]

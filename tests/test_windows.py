@@ -1,0 +1,178 @@
+"""Windows: against an obvious oracle on random series, and by addresses that show any shift."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.windows import REASONS, Frames, Sequences, audit_table, batch_count, find_windows
+from simvp.contract import FrameSpec
+from simvp.errors import ConfigError
+from simvp.steps import Step
+from tests.worlds import address_world, addresses
+
+HOUR = Step(seconds=3600)
+
+
+def hours(index: list[int]) -> np.ndarray:
+    return np.datetime64("2020-01-01", "ns") + np.array(index) * np.timedelta64(1, "h")
+
+
+def oracle(index, present, complete, t_in, t_out, pieces):
+    """The first reason that holds, slot by slot, with sets and loops."""
+    listed = dict(zip(index, zip(present, complete, strict=True), strict=True))
+    last_slot = index[-1]
+    part = {slot for a, b in pieces for slot in range(a, b + 1)}
+    inits, dropped, offered = [], dict.fromkeys(REASONS, 0), 0
+    for target in range(last_slot + 1):
+        if target not in part:
+            continue
+        offered += 1
+        frames = range(target - t_in, target + t_out)
+        if frames[0] < 0 or frames[-1] > last_slot:
+            dropped["series_edge"] += 1
+        elif any(slot not in part for slot in range(target, target + t_out)):
+            dropped["split_edge"] += 1
+        elif any(slot not in listed or not listed[slot][0] for slot in frames):
+            dropped["gap"] += 1
+        elif any(not listed[slot][1] for slot in frames):
+            dropped["nan"] += 1
+        else:
+            inits.append(index.index(target - 1))
+    return inits, dropped, offered
+
+
+@st.composite
+def series(draw):
+    count = draw(st.integers(1, 30))
+    steps = draw(st.lists(st.sampled_from([1, 1, 1, 1, 1, 2, 4]), min_size=count - 1, max_size=count - 1))
+    index = np.concatenate([[0], np.cumsum(steps)]).astype(int).tolist()
+    flags = st.lists(st.sampled_from([True] * 9 + [False]), min_size=count, max_size=count)
+    edges = sorted(
+        draw(st.lists(st.integers(-3, index[-1] + 3), min_size=2, max_size=6).filter(lambda e: len(e) % 2 == 0))
+    )
+    pieces = list(zip(edges[::2], edges[1::2], strict=True))
+    return index, draw(flags), draw(flags), draw(st.integers(1, 5)), draw(st.integers(1, 4)), pieces
+
+
+@settings(max_examples=400, deadline=None)
+@given(series())
+def test_windows_and_audit_agree_with_the_oracle(case):
+    index, present, complete, t_in, t_out, pieces = case
+    spans = [tuple(hours([a, b])) for a, b in pieces]
+    inits, audit = find_windows(
+        hours(index), np.array(present), HOUR, t_in, t_out, spans, "train", complete=np.array(complete)
+    )
+    expected, dropped, offered = oracle(index, present, complete, t_in, t_out, pieces)
+    assert inits.tolist() == expected
+    assert dict(audit.dropped) == dropped
+    assert (audit.offered, audit.used) == (offered, len(expected))
+    assert audit.offered == audit.used + sum(audit.dropped.values())
+
+
+def test_two_hour_hole_costs_every_window_that_touches_it():
+    # Frames 0 1 2 3 . . 6 7 8 9; T = T' = 1: the pairs (3, 4) (4, 5) (5, 6) are gone, 6 of 9 are left.
+    index = [0, 1, 2, 3, 6, 7, 8, 9]
+    inits, audit = find_windows(hours(index), np.ones(8, bool), HOUR, 1, 1, [tuple(hours([0, 9]))], "all")
+    assert inits.tolist() == [0, 1, 2, 4, 5, 6]
+    assert audit.row() == {
+        "part": "all", "offered": 10, "used": 6, "series_edge": 1, "split_edge": 0, "gap": 3, "nan": 0,
+    }  # fmt: skip
+
+
+def test_inputs_reach_back_into_another_part_and_targets_do_not():
+    inits, _ = find_windows(hours(list(range(20))), np.ones(20, bool), HOUR, 4, 2, [tuple(hours([10, 14]))], "held_out")
+    assert inits.tolist() == [9, 10, 11, 12]  # targets 10-11 .. 13-14; inputs from 6 on
+
+
+def test_months_of_unequal_length_are_neighbours():
+    times = xr.date_range("2001-01-31", periods=8, freq="ME").to_numpy().astype("M8[ns]")
+    step = Step.infer(times)
+    inits, audit = find_windows(times, np.ones(8, bool), step, 3, 2, [(times[0], times[-1])], "all")
+    assert inits.tolist() == [2, 3, 4, 5]
+    assert audit.dropped["gap"] == 0
+
+
+def test_calendar_of_360_days():
+    times = xr.date_range("2001-02-28", periods=6, freq="D", calendar="360_day", use_cftime=True).to_numpy()
+    inits, _ = find_windows(times, np.ones(6, bool), Step(seconds=86400), 2, 1, [(times[0], times[-1])], "all")
+    assert inits.tolist() == [1, 2, 3, 4]
+
+
+def test_repeated_time_is_refused():
+    with pytest.raises(ConfigError, match=r"expected rising times, got .*T01.* followed by .*T01"):
+        find_windows(hours([0, 1, 1, 2]), np.ones(4, bool), HOUR, 1, 1, [tuple(hours([0, 2]))], "all")
+
+
+def test_empty_series_offers_nothing():
+    inits, audit = find_windows(hours([]).astype("M8[ns]"), np.ones(0, bool), HOUR, 1, 1, [], "train")
+    assert (len(inits), audit.offered) == (0, 0)
+
+
+def test_table_states_every_reason():
+    _, audit = find_windows(hours([0, 1, 2]), np.ones(3, bool), HOUR, 1, 1, [tuple(hours([0, 2]))], "train")
+    lines = audit_table([audit]).splitlines()
+    assert lines[0] == "| part | offered | used | series_edge | split_edge | gap | nan |"
+    assert lines[2] == "| train | 3 | 2 | 1 | 0 | 0 | 0 |"
+    assert [line.split(":")[0] for line in lines[4:]] == [f"* {reason}" for reason in REASONS]
+
+
+@pytest.fixture
+def world() -> tuple[xr.Dataset, FrameSpec]:
+    ds = address_world(frames=60, shape=(3, 4))
+    train = [(ds["time"].values[0], ds["time"].values[-1])]
+    return ds, FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=())
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 0], ids=["in memory", "read per batch"])
+def test_batch_holds_the_frames_that_its_windows_name(world, memory):
+    ds, spec = world
+    frames = Frames(ds, spec, memory=memory, block=7)
+    assert frames.in_memory == (memory > 0)
+    assert frames.complete.all()
+    x, y, m = Sequences(frames, np.array([3, 10, 57]), spec).batch(np.array([2, 0]))
+    assert x.shape == (2, 4, spec.n_channels, 3, 4)
+    assert y.shape == (2, 2, 2, 3, 4)
+    assert m.tolist() == np.ones((2, 3, 4)).tolist()
+    for row, init in enumerate([57, 3]):
+        shown = np.concatenate([x[row][:, :2], y[row]])
+        for number in range(2):
+            channel = spec.channels[number]
+            times = ds["time"].values[init - 3 : init + 3]
+            values = channel.denormalise(shown[:, number], times)
+            variable, time, _, column = addresses(np.rint(values), (3, 4))
+            assert (variable == number).all()
+            assert time[:, 0, 0].tolist() == list(range(init - 3, init + 3))
+            assert column[0, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_frames_with_missing_values_are_incomplete_and_masked_points_are_not(world):
+    ds, _ = world
+    ds = ds.copy(deep=True)
+    ds["t2m"][:, 0, 0] = np.nan  # the mask: never there
+    ds["d2m"][17, 1, 1] = np.nan
+    train = [(ds["time"].values[0], ds["time"].values[-1])]
+    spec = FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=())
+    frames = Frames(ds, spec, block=16)
+    assert np.flatnonzero(~frames.complete).tolist() == [17]
+    _, _, m = Sequences(frames, np.array([5]), spec).batch(np.array([0]))
+    assert m.sum(axis=(1, 2)).tolist() == [11, 12]
+
+
+def test_order_depends_on_seed_and_epoch_alone(world):
+    ds, spec = world
+    windows = Sequences(Frames(ds, spec), np.arange(3, 57), spec)
+    epoch = [b.tolist() for b in windows.shuffled(8, seed=1, epoch=2)]
+    assert len(epoch) == batch_count(54, 8) == 6
+    assert len({i for b in epoch for i in b}) == 48
+    assert [b.tolist() for b in windows.shuffled(8, seed=1, epoch=2, skip=4)] == epoch[4:]
+    assert [b.tolist() for b in windows.shuffled(8, seed=1, epoch=3)] != epoch
+    assert [b.tolist() for b in windows.shuffled(8, seed=2, epoch=2)] != epoch
+    assert sum(len(b) for b in windows.shuffled(100, seed=1, epoch=0)) == 54
+
+
+def test_ordered_visits_every_window_once(world):
+    ds, spec = world
+    windows = Sequences(Frames(ds, spec), np.arange(3, 57), spec)
+    assert np.concatenate(list(windows.ordered(20))).tolist() == list(range(54))
