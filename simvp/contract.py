@@ -103,9 +103,8 @@ class FrameSpec:
             A state without units or without values in the training period; no training frame; unknown names.
         """
         names = [str(v) for v in ds.data_vars if "time" in ds[v].dims] if states is None else list(states)
-        unknown = [n for n in (*names, *statics, *(bounds or {}), *log1p) if log1p != "auto" and n not in ds]
-        unknown += [n for n in (*names, *statics) if n not in ds and n not in unknown]
-        faults = [f"{n}: expected one of {', '.join(map(str, ds.data_vars))}" for n in unknown]
+        asked = dict.fromkeys([*names, *statics, *(bounds or {}), *(() if log1p == "auto" else log1p)])
+        faults = [f"{n}: expected one of {', '.join(map(str, ds.data_vars))}" for n in asked if n not in ds]
         faults += [
             f"{n}: units are missing; state them at ingest" for n in names if n in ds and not ds[n].attrs.get("units")
         ]

@@ -259,7 +259,7 @@ def fields_of(times: np.ndarray) -> dict[str, np.ndarray]:
     if times.dtype != object:
         index = pd.DatetimeIndex(times.reshape(-1))
         second = (index - index.normalize()) // pd.Timedelta("1s")
-        columns = [index.year, index.month, index.day, second, index.days_in_month, index.weekday]
+        columns = [index.year, index.month, index.day, second, index.days_in_month, index.day_of_week]
     else:
         flat: Iterable[Any] = times.reshape(-1)
         rows = [

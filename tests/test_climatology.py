@@ -1,0 +1,98 @@
+"""Climatologies: means by position against hand-computed ones, and the choice of the period."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simvp.climatology import Climatology, choose, supported
+from simvp.errors import ConfigError
+from simvp.statistics import cycles_in
+from simvp.steps import Step
+
+HOUR, DAY, MONTH = Step(seconds=3600), Step(seconds=86400), Step(months=1, anchor="day", day=1)
+
+
+def hours(n: int) -> np.ndarray:
+    return pd.date_range("2021-01-04", periods=n, freq="1h").to_numpy().astype("M8[ns]")
+
+
+def test_hour_of_day_means_by_hand():
+    # Two days of hours; day 1 has the value of the hour, day 2 the hour plus 4: means hour + 2, departures -2 and +2.
+    times = hours(48)
+    values = (np.arange(48) % 24 + 4.0 * (np.arange(48) >= 24))[:, None, None]
+    fitted, deviation = Climatology.fit([(times, values)], HOUR, "day")
+    assert np.array_equal(fitted.values[0, :, 0, 0], np.arange(24) + 2.0)
+    assert deviation == 2.0
+    assert np.array_equal(fitted.at(hours(72)[60:61])[0], [[14.0]])  # noon of the third day
+
+
+def test_blocks_and_missing_values_change_nothing_but_what_they_hide():
+    rng = np.random.default_rng(0)
+    times, values = hours(24 * 9), 280 + rng.normal(size=(24 * 9, 3, 4))
+    values[5, 1, 1] = np.nan
+    whole, deviation = Climatology.fit([(times, values)], HOUR, "day")
+    parts, same = Climatology.fit([(times[a : a + 7], values[a : a + 7]) for a in range(0, len(times), 7)], HOUR, "day")
+    expected = np.nanmean(values.reshape(9, 24, 3, 4), axis=0)
+    np.testing.assert_allclose(whole.values[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(parts.values, whole.values, rtol=1e-7)
+    departures = values.reshape(9, 24, 3, 4) - expected
+    assert deviation == pytest.approx(np.sqrt(np.nanmean(departures**2)), rel=1e-9)
+    assert same == pytest.approx(deviation, rel=1e-9)
+
+
+def test_a_large_offset_does_not_swallow_the_spread():
+    values = (1e6 + np.tile([0.0, 0.25], 48))[:, None, None]
+    _, deviation = Climatology.fit([(hours(96), values)], HOUR, "none")
+    assert deviation == pytest.approx(0.125, rel=1e-9)
+
+
+def test_months_are_interpolated_between_their_middles():
+    times = pd.date_range("2001-01-01", "2004-12-31", freq="D").to_numpy().astype("M8[ns]")
+    months = pd.DatetimeIndex(times).month.to_numpy().astype(float)
+    fitted, _ = Climatology.fit([(times, months[:, None, None])], DAY, "year")
+    at = fitted.at(np.array(["2005-04-16", "2005-05-01", "2005-07-31T12"], "M8[ns]"))[:, 0, 0]
+    # 16 April is the middle of April; 1 May is half way from April to May; 31 July noon is 30.5/31 - 1/2 past July's.
+    np.testing.assert_allclose(at, [4.0, 4.5, 7 + 30.5 / 31 - 0.5], rtol=1e-6)
+
+
+def test_months_of_monthly_data_are_taken_as_they_are():
+    times = pd.date_range("2001-01-01", periods=48, freq="MS").to_numpy().astype("M8[ns]")
+    fitted, deviation = Climatology.fit([(times, (np.arange(48.0) % 12)[:, None, None])], MONTH, "year")
+    assert np.array_equal(fitted.at(times[:12])[:, 0, 0], np.arange(12))
+    assert deviation == 0
+
+
+def test_a_position_never_seen_has_the_mean_of_the_others():
+    values = np.arange(12.0)[:, None, None]
+    fitted, _ = Climatology.fit([(hours(12), values)], HOUR, "day")
+    assert fitted.values[0, 23, 0, 0] == pytest.approx(5.5)
+
+
+def test_nothing_to_fit_is_refused():
+    with pytest.raises(ConfigError, match="no frame with a value in the training period"):
+        Climatology.fit([(hours(3), np.full((3, 2, 2), np.nan))], HOUR, "day")
+
+
+@pytest.mark.parametrize(
+    ("step", "frames", "expected"),
+    [
+        (HOUR, 24 * 3, ["none"]),
+        (HOUR, 24 * 6, ["none", "day"]),
+        (HOUR, 24 * 29, ["none", "day", "week"]),
+        (DAY, 366 * 3 + 2, ["none", "week", "year"]),
+        (Step(seconds=7 * 3600), 24 * 40, ["none"]),
+    ],
+)
+def test_periods_that_the_step_resolves_and_the_span_repeats(step, frames, expected):
+    times = np.datetime64("2021-01-01", "ns") + np.arange(frames) * step.timedelta
+    assert supported(step, cycles_in(times)) == expected
+
+
+@pytest.mark.parametrize("truth", ["none", "day", "week"])
+def test_the_period_in_the_data_is_chosen_over_richer_and_poorer_ones(truth):
+    rng = np.random.default_rng(1)
+    times = hours(24 * 56)
+    index = np.arange(len(times))
+    position = {"none": 0 * index, "day": index % 24, "week": index % 168}[truth]
+    points = rng.normal(size=(168, 5))[position] + 0.7 * rng.normal(size=(len(times), 5))
+    assert choose(times, points, HOUR, ["none", "day", "week"]) == truth

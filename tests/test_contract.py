@@ -1,0 +1,268 @@
+"""The contract: statistics of training alone, the road there and back, and every reason to refuse."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from simvp.contract import FrameSpec
+from simvp.errors import ConfigError, ContractError
+from simvp.statistics import log_scale, seasonal_cycle
+from simvp.steps import Step
+from tests.worlds import address_world, formula_world
+
+WEEK = ("2020-01-01T00", "2020-01-07T23")
+KINDS = ["latlon", "projected", "curvilinear", "index"]
+
+
+def fit(ds: xr.Dataset, **given) -> FrameSpec:
+    return FrameSpec.fit(ds, **{"frames_in": 24, "frames_out": 12, "train": [WEEK], **given})
+
+
+@pytest.fixture(scope="module")
+def world() -> xr.Dataset:
+    return formula_world(frames=14 * 24)
+
+
+@pytest.fixture(scope="module")
+def spec(world) -> FrameSpec:
+    return fit(world)
+
+
+def rain(seed: int = 0, frames: int = 14 * 24) -> xr.Dataset:
+    rng = np.random.default_rng(seed)
+    ds = formula_world(("t2m",), frames=frames).rename(t2m="rain")
+    wet = rng.gamma(0.5, 2.0, ds.rain.shape) * (rng.random(ds.rain.shape) < 0.3)
+    return ds.assign(rain=(ds.rain.dims, wet.astype("f4"), {"units": "mm", "long_name": "precipitation"}))
+
+
+@pytest.mark.parametrize("rhythm", [0.0, 6.0])
+def test_states_become_the_departure_from_the_usual_over_one_deviation(world, rhythm):
+    # 7 whole days: the mean (by hour, where there is a rhythm of the day) is the map without the wave, whose amplitude
+    # is 4 (t2m) and 5 (d2m) K; the variance of a cosine over whole periods is half the square of its amplitude.
+    day = xr.DataArray(rhythm * np.sin(2 * np.pi * np.arange(336) / 24), dims="time").astype("f4")
+    world = (world + day).map(lambda v: v.assign_attrs(world[v.name].attrs))
+    spec = fit(world)
+    t2m, d2m = spec.channels[:2]
+    assert t2m.climatology.period == d2m.climatology.period == ("day" if rhythm else "none")
+    assert t2m.scale == pytest.approx(4 / np.sqrt(2), rel=1e-5)
+    assert d2m.scale == pytest.approx(5 / np.sqrt(2), rel=1e-5)
+    frames = spec.to_frames(world)
+    wave = np.cos(2 * np.pi / 7 * ((np.arange(336)[:, None, None] + np.arange(6)[:, None] + 2 * np.arange(8)) % 7))
+    np.testing.assert_allclose(frames[:, 0], wave * np.sqrt(2), atol=1e-4)
+    np.testing.assert_allclose(frames[:, 1], wave * np.sqrt(2), atol=1e-4)
+
+
+def test_no_frame_outside_training_is_looked_at(world, spec):
+    spoilt = world.copy(deep=True)
+    spoilt["t2m"][7 * 24 :] = -1e9
+    again = fit(spoilt)
+    assert again.to_header() == spec.to_header()
+    for name, values in spec.arrays().items():
+        assert np.array_equal(values, again.arrays()[name]), name
+
+
+@pytest.mark.parametrize("grid", KINDS)
+@pytest.mark.parametrize("calendar", ["standard", "360_day"])
+def test_there_and_back_is_exact_for_moves(grid, calendar):
+    ds = address_world(frames=9 * 24, grid=grid, calendar=calendar)
+    spec = fit(ds)
+    frames = spec.to_frames(ds)
+    init = np.array([30, 60])
+    leads = init[:, None] + 1 + np.arange(12)
+    made = spec.to_dataset(frames[leads][:, :, : spec.n_states], ds.time.values[init])
+    for name in spec.states:
+        expected = ds[name].values[leads]
+        # About 2 ulp of (|mean| + 5 std): the road goes through float32 twice.
+        tolerance = 2 * np.finfo("f4").eps * (np.abs(expected).max() + 5 * expected.std())
+        np.testing.assert_allclose(made[name].values, expected, rtol=0, atol=tolerance)
+    assert np.array_equal(made.valid_time.values, ds.time.values[leads])
+    assert made[spec.states[0]].dims == ("init_time", "lead_time", *spec.grid.dims)
+
+
+def test_scaled_exactly_once(world, spec):
+    frames = spec.to_frames(world)[:, 0]
+    raw = world.t2m.values
+    once = (raw - spec.channels[0].climatology.at(world.time.values)) / spec.channels[0].scale
+    np.testing.assert_allclose(frames, once, atol=1e-5)
+    assert not np.allclose(frames, raw, atol=1)
+    assert not np.allclose(frames, once / spec.channels[0].scale, atol=0.1)
+
+
+def test_rain_goes_through_the_logarithm_and_never_comes_back_negative():
+    ds = rain()
+    spec = fit(ds)
+    channel = spec.channels[0]
+    assert channel.log_scale == pytest.approx(float(ds.rain.values[:168][ds.rain.values[:168] > 0].mean()), rel=0.05)
+    assert channel.bounds == (0.0, None)
+    made = spec.to_dataset(np.full((1, 2, 1, 6, 8), -9.0, np.float32), ds.time.values[[40]])
+    assert float(made.rain.min()) == 0.0
+    metres = fit(ds.assign(rain=(ds.rain / 1000).assign_attrs(ds.rain.attrs)))
+    np.testing.assert_allclose(metres.to_frames(ds / 1000), spec.to_frames(ds), atol=2e-4)
+
+
+def test_temperature_is_no_amount():
+    assert log_scale(np.random.default_rng(0).normal(5, 1, 10_000)) is None
+    assert log_scale(np.zeros(10)) is None
+
+
+def test_masked_points_are_zero_for_the_network_and_missing_in_the_forecast(world):
+    holed = world.copy(deep=True)
+    holed["t2m"][:, 2, 3] = np.nan
+    spec = fit(holed)
+    assert not spec.mask[0, 2, 3]
+    assert spec.mask.sum() == 2 * 48 - 1
+    frames = spec.to_frames(holed)
+    assert (frames[:, 0, 2, 3] == 0).all()
+    made = spec.to_dataset(frames[None, 24:36, :2], holed.time.values[[23]])
+    assert np.isnan(made.t2m.values[..., 2, 3]).all()
+    assert np.isfinite(made.d2m.values).all()
+    assert spec.value_faults(holed.isel(time=slice(0, 24))) == []
+
+
+def test_missing_values_outside_the_mask_stay_missing_and_are_a_fault(world, spec):
+    holed = world.isel(time=slice(0, 24)).copy(deep=True)
+    holed["t2m"][5, 2, 3] = np.nan
+    assert np.isnan(spec.to_frames(holed)[5, 0, 2, 3])
+    (fault,) = spec.value_faults(holed)
+    assert fault.startswith("t2m: 1 missing values where training had none, in 1 of 24 frames, first at 2020-01-01T05")
+
+
+def test_local_noon_is_where_the_sun_is(spec):
+    # Longitude -10: local noon is 40 minutes after noon UTC; sine of the day turns from + to - there.
+    names = [c.name for c in spec.channels[2:]]
+    assert names == ["time_of_day_sin", "time_of_day_cos"]
+    times = np.array(["2020-03-01T12:40", "2020-03-01T00:40"], "M8[ns]")
+    maps = spec.forcings(times)
+    np.testing.assert_allclose(maps[0, :, 0, 0], [0, -1], atol=1e-6)
+    np.testing.assert_allclose(maps[1, :, 0, 0], [0, 1], atol=1e-6)
+
+
+def test_a_static_map_rides_along_with_every_frame(world):
+    height = xr.DataArray(np.arange(48.0).reshape(6, 8), dims=("latitude", "longitude"), attrs={"units": "m"})
+    spec = fit(world.assign(height=height), states=["t2m"], statics=["height"])
+    frames = spec.to_frames(world)
+    expected = (height.values - 23.5) / np.arange(48.0).std()
+    np.testing.assert_allclose(frames[7, -1], expected, atol=1e-6)
+    assert np.array_equal(frames[0, -1], frames[-1, -1])
+
+
+def test_the_contract_survives_its_file(world, spec):
+    header = json.loads(json.dumps(spec.to_header()))
+    again = FrameSpec.from_header(header, spec.arrays())
+    assert np.array_equal(again.to_frames(world), spec.to_frames(world))
+    assert again.to_header() == spec.to_header()
+    xr.testing.assert_identical(
+        again.to_dataset(np.zeros((1, 2, 2, 6, 8), np.float32), world.time.values[[30]]),
+        spec.to_dataset(np.zeros((1, 2, 2, 6, 8), np.float32), world.time.values[[30]]),
+    )
+
+
+def test_the_cycle_is_the_one_after_which_fields_come_back():
+    times = np.datetime64("2021-01-04", "ns") + np.arange(48 * 35) * np.timedelta64(30, "m")
+    index = np.arange(len(times))
+    weekly = np.sin(2 * np.pi * index / 336) + np.sin(2 * np.pi * index / 48)
+    daily = np.sin(2 * np.pi * index / 48) + 1e-3 * index
+    half_hour = Step(seconds=1800)
+    assert seasonal_cycle(times, [weekly[:, None]], half_hour, "standard") == 336
+    assert seasonal_cycle(times, [daily[:, None]], half_hour, "standard") == 48
+    assert seasonal_cycle(times[:100], [daily[:100, None]], half_hour, "standard") is None
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_any_order_of_dims_and_either_direction_of_latitude_is_accepted(world, spec):
+    other = world.isel(latitude=slice(None, None, -1)).transpose("longitude", "time", "latitude")
+    other = other.rename(latitude="lat", longitude="lon").assign(junk=("time", np.zeros(336)))
+    xr.testing.assert_equal(spec.check(other).compute(), world)
+
+
+def test_all_reasons_come_at_once(world, spec):
+    wrong = world.drop_vars("d2m").assign_coords(latitude=world.latitude + 0.1).isel(time=slice(0, 48, 2))
+    wrong["t2m"].attrs["units"] = "degC"
+    with pytest.raises(ContractError) as refusal:
+        spec.check(wrong)
+    words = "\n".join(refusal.value.reasons)
+    assert len(refusal.value.reasons) == 4
+    assert "d2m: the variable is missing; the data has t2m" in words
+    assert "t2m: expected units 'K', got 'degC'" in words
+    assert "grid: latitude differs by up to 0.1" in words
+    assert "time: expected a step of 1 h, got 2 h" in words
+
+
+def test_missing_units_are_refused_unless_stated(world, spec):
+    bare = world.copy()
+    bare["t2m"] = bare.t2m.assign_attrs(units="").drop_attrs()
+    with pytest.raises(ContractError, match=r"t2m: units are missing, expected 'K'; state them: units=\{'t2m': 'K'\}"):
+        spec.check(bare)
+    assert spec.check(bare, units={"t2m": "K"}).t2m.attrs["units"] == "K"
+
+
+def test_units_are_compared_as_units(world, spec):
+    spelt = world.copy()
+    spelt["t2m"] = spelt.t2m.assign_attrs(units="kelvin")
+    assert spec.faults(spelt)[1] == []
+
+
+def test_another_calendar_is_refused(spec):
+    other = formula_world(frames=48, calendar="360_day")
+    assert "time: expected the proleptic_gregorian calendar, got 360_day" in spec.faults(other)[1]
+
+
+def test_celsius_for_kelvin_is_seen_and_july_is_not_refused(world, spec):
+    frames = world.isel(time=slice(0, 24))
+    (first, second) = spec.value_faults(frames - 273.15)
+    assert "are the units right?" in first
+    assert first.startswith("t2m: values of ")
+    assert second.startswith("d2m: ")
+    assert spec.value_faults(frames + 12) == []
+
+
+def test_metres_for_millimetres_is_seen_though_the_median_is_zero_in_both():
+    ds = rain()
+    spec = fit(ds)
+    (fault,) = spec.value_faults(rain(seed=5).isel(time=slice(0, 24)) / 1000)
+    assert fault.startswith("rain: values of 0 ..")
+    assert spec.value_faults(rain(seed=5).isel(time=slice(0, 24)) / 20) == []  # drizzle
+    assert spec.value_faults(ds.isel(time=slice(0, 24)) * 0) == []  # a dry day
+
+
+def test_a_share_for_a_percentage_is_seen():
+    rng = np.random.default_rng(0)
+    ds = formula_world(("t2m",)).rename(t2m="cloud")
+    percent = ds.assign(cloud=(ds.cloud.dims, rng.uniform(1, 100, ds.cloud.shape).astype("f4"), {"units": "%"}))
+    spec = fit(percent)
+    assert len(spec.value_faults(percent.isel(time=slice(0, 24)) / 100)) == 1
+    assert spec.value_faults(percent.isel(time=slice(0, 24)) / 4) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"states": ["t2m", "wind"]}, "wind: expected one of t2m, d2m"),
+        ({"train": [("2031-01-01", "2031-02-01")]}, "no frame in the training period, 336 frames 2020-01-01"),
+    ],
+)
+def test_fit_refuses(world, change, words):
+    with pytest.raises(ConfigError, match=words):
+        fit(world, **change)
+
+
+def test_fit_refuses_what_it_cannot_name_or_see(world):
+    bare = world.copy()
+    bare["t2m"] = bare.t2m.drop_attrs()
+    with pytest.raises(ConfigError, match="t2m: units are missing; state them at ingest"):
+        fit(bare)
+    empty = world.copy(deep=True)
+    empty["d2m"][:] = np.nan
+    with pytest.raises(ConfigError, match="d2m: only NaN in the training period"):
+        fit(empty)
+
+
+def test_absent_slots_do_not_enter_the_statistics(world, spec):
+    holed = world.copy(deep=True)
+    holed["t2m"][30] = 1e6
+    holed = holed.assign_coords(present=("time", np.arange(336) != 30))
+    assert fit(holed).channels[0].scale == pytest.approx(spec.channels[0].scale, rel=1e-2)

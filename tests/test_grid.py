@@ -1,0 +1,79 @@
+"""Grids: when two are the same, and how one is brought into the order of the other."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from simvp.grid import Grid
+from tests.worlds import address_world
+
+KINDS = ["latlon", "projected", "curvilinear", "index"]
+
+
+@pytest.fixture(params=KINDS)
+def ds(request) -> xr.Dataset:
+    return address_world(frames=2, grid=request.param)
+
+
+def test_kind_is_seen_and_survives_the_file(ds, request):
+    grid = Grid.of(ds)
+    assert grid.kind == request.node.callspec.params["ds"]
+    again = Grid.from_header(grid.to_header(), grid.arrays())
+    assert again.faults(ds) == []
+    xr.testing.assert_identical(again.align(ds), grid.align(ds))
+
+
+@pytest.mark.parametrize("kind", ["latlon", "projected"])
+def test_mirrored_axes_are_put_back_by_label(kind):
+    ds = address_world(frames=2, grid=kind)
+    grid = Grid.of(ds)
+    mirrored = ds.isel({grid.dims[0]: slice(None, None, -1), grid.dims[1]: slice(None, None, -1)})
+    assert grid.faults(mirrored) == []
+    xr.testing.assert_equal(grid.align(mirrored), ds)
+
+
+def test_float32_coordinates_are_the_same_grid_and_get_the_reference_values():
+    ds = address_world(frames=2, shape=(7, 9))
+    rounded = ds.assign_coords(longitude=ds.longitude.astype("f4") + np.float32(0.1) - np.float32(0.1))
+    assert Grid.of(ds).faults(rounded) == []
+    assert np.array_equal(Grid.of(ds).align(rounded).longitude, ds.longitude)
+
+
+def test_longitudes_are_compared_on_the_circle():
+    ds = address_world(frames=2)
+    turned = ds.assign_coords(longitude=ds.longitude % 360)
+    assert Grid.of(ds).faults(turned) == []
+    xr.testing.assert_equal(Grid.of(ds).align(turned.sortby("longitude")), ds)
+
+
+@pytest.mark.parametrize("dim", ["latitude", "longitude"])
+def test_half_a_cell_is_another_grid(dim):
+    ds = address_world(frames=2)
+    spacing = abs(float(ds[dim][1] - ds[dim][0]))
+    (fault,) = Grid.of(ds).faults(ds.assign_coords({dim: ds[dim] + spacing / 2}))
+    assert (
+        f"grid: {dim} differs by up to {spacing / 2:g}, allowed is 1/1000 of the spacing ({spacing / 1000:g})" in fault
+    )
+
+
+def test_size_comes_first():
+    ds = address_world(frames=2, shape=(6, 8))
+    (fault,) = Grid.of(ds).faults(ds.isel(latitude=slice(1, None)))
+    assert fault == "grid: expected 6 latitude x 8 longitude, got 5 latitude x 8 longitude"
+
+
+def test_same_number_of_points_on_a_turned_grid_is_refused():
+    ds = address_world(frames=2, shape=(6, 8))
+    (fault,) = Grid.of(ds).faults(address_world(frames=2, shape=(8, 6)))
+    assert "expected 6 latitude x 8 longitude, got 8 latitude x 6 longitude" in fault
+
+
+def test_a_moved_curvilinear_grid_is_refused():
+    ds = address_world(frames=2, grid="curvilinear")
+    moved = ds.assign_coords(latitude=ds.latitude + 0.1)
+    assert "grid: latitude of the points differs by up to 0.1 degrees" in Grid.of(ds).faults(moved)
+
+
+def test_other_dims_are_refused():
+    (fault,) = Grid.of(address_world(frames=2)).faults(address_world(frames=2, grid="index"))
+    assert fault == "grid: expected dims ('latitude', 'longitude'), got ('y', 'x')"
