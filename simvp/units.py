@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-# Spellings found in public archives that the parser misreads: it takes "M/S" for molar per siemens and "mb" for millibarn.
+# Spellings found in public archives that the parser misreads: "M/S" as molar per siemens, "mb" as millibarn.
 SPELLINGS = {
     "mb": "hPa",
     "deg c": "degC",
@@ -63,8 +63,8 @@ def _scale(text: str) -> tuple[Any, float, float] | None:
             ends = [units.Quantity(value, spelling).to_base_units() for value in (0.0, 1.0)]
         except Exception:  # the parser raises whatever the text leads it to: Undefined..., Assertion, Type, Value
             continue
-        dimensions = str(ends[0].dimensionality)
-        return ("[]" if ends[0].dimensionless else dimensions), *(float(end.magnitude) for end in ends)
+        dimensions = "[]" if ends[0].dimensionless else str(ends[0].dimensionality)
+        return dimensions, float(ends[0].magnitude), float(ends[1].magnitude)
     return None
 
 

@@ -1,0 +1,242 @@
+"""One canonical form for gridded data of any naming, and the way back to the caller's names."""
+
+import logging
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from simvp.errors import Refusal
+from simvp.labels import axis_labels, match_labels, time_labels
+from simvp.roles import Axes, bounds, find_axes
+from simvp.selection import axis_of, check_names, listing, select_values, values_of
+from simvp.units import same_units
+
+__all__ = ["Axes", "canonicalise", "find_axes", "restore"]
+
+logger = logging.getLogger(__name__)
+
+# Attributes that describe how or where one file was stored, not what the variable is.
+STORAGE = re.compile(
+    r"GRIB_.*|_FillValue|missing_value|scale_factor|add_offset|dtype|coordinates|bounds|ancillary_variables|"
+    r"cell_measures|valid_(min|max|range)|actual_range|history|_Netcdf4.*|_ChunkSizes|_nc3_strict|edges"
+)
+MEANINGLESS = ("", "unknown", "undefined", "none", "missing")
+
+
+def canonicalise(
+    ds: xr.Dataset,
+    variables: Sequence[str] | None = None,
+    *,
+    select: Mapping[str, Any] | None = None,
+    units: Mapping[str, str] | None = None,
+) -> tuple[xr.Dataset, Axes]:
+    """Bring gridded data of any naming into the canonical form; nothing but coordinates is read.
+
+    Parameters
+    ----------
+    ds
+        Dataset of any names, dim order and axis direction. Left as it is.
+    variables
+        Data variables to keep. Default: every one on time, y and x.
+    select
+        One value for every other dim, by the name of the dim, of its coordinate, or "level" and "member" for
+        whatever the vertical axis and the ensemble are called.
+    units
+        Units of variables that have none. The result says so in the attribute ``units_source="stated"``.
+
+    Returns
+    -------
+    canonical : xr.Dataset
+        Dims (time, latitude, longitude), or (time, y, x) on projected, curvilinear and index grids. Time is strictly
+        increasing, datetime64[ns] or cftime; y and x are strictly monotone, in the direction of the source. Longitudes
+        that jump at the border of their range are joined: rolled where they go round the globe, else shifted by 360.
+    axes : Axes
+        The axes in the names of `ds`.
+
+    Raises
+    ------
+    Refusal
+        With every reason why this is not one series of maps.
+    """
+    ds = select_values(ds, select or {})
+    check_names(ds, variables)
+    axes = find_axes(ds, variables)
+    names = list(variables) if variables is not None else _gridded(ds, axes)
+    reasons = [reason for name in names for reason in _shape_faults(ds, name, axes)]
+    if not names:
+        reasons.append(f"no variable on time, y and x; got {listing(ds)}")
+    reasons += _unit_faults(ds, names, units or {})
+    times, order_t, faults = time_labels(ds[axes.times])
+    reasons += faults
+    rows, order_y, faults = axis_labels(ds, axes, "y")
+    reasons += faults
+    columns, order_x, faults = axis_labels(ds, axes, "x")
+    reasons += faults
+    if reasons:
+        raise Refusal("data", reasons)
+
+    geographic = axes.kind == "latlon"
+    y, x = ("latitude", "longitude") if geographic else ("y", "x")
+    dims = {axes.time: "time", axes.y: y, axes.x: x}
+    out = ds[names].drop_vars(list(ds[names].coords))
+    out = out.squeeze([d for d in out.dims if d not in dims], drop=True)
+    out = out.rename({old: new for old, new in dims.items() if old in out.dims and old != new})
+    for name in names:
+        if "time" not in out[name].dims:  # one map: a file of a single time, or a static map beside a series
+            out[name] = out[name].expand_dims(time=len(times))
+    orders = {"time": order_t, y: order_y, x: order_x}
+    out = out.transpose("time", y, x).isel({d: o for d, o in orders.items() if o is not None})
+    for name in names:
+        out[name] = _floating(out[name])
+        out[name].attrs = _variable_attrs(ds, name, axes, units or {})
+    coords = {"time": xr.Variable("time", times, {"standard_name": "time", "axis": "T"})}
+    coords |= {y: xr.Variable(y, rows, _axis_attrs(ds, axes, y)), x: xr.Variable(x, columns, _axis_attrs(ds, axes, x))}
+    out = out.assign_coords(coords | _planes(ds, axes, orders) | _mapping(ds, axes))
+    out.attrs = {key: value for key, value in ds.attrs.items() if not str(key).startswith("GRIB_")}
+    return out.drop_encoding(), axes
+
+
+def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Dataset:
+    """A canonical forecast on the axis names, the order and the coordinates of the data it was made from.
+
+    Parameters
+    ----------
+    forecast
+        Canonical dims (init_time, lead_time, latitude, longitude) or (init_time, lead_time, y, x), any further ones.
+    axes
+        Axes of `original`, as `canonicalise` returned them.
+    original
+        The caller's Dataset. Where it has time, the forecast has init_time and lead_time.
+    """
+    y, x = ("latitude", "longitude") if "latitude" in forecast.dims else ("y", "x")
+    for canonical, dim, geographic in ((y, axes.y, axes.latitude), (x, axes.x, axes.longitude)):
+        label = geographic if axes.kind == "latlon" else dim
+        if label in original.variables and canonical in forecast.coords:
+            theirs = np.asarray(original[label].values, "f8")
+            order = match_labels(np.asarray(forecast[canonical].values, "f8"), theirs, canonical == "longitude")
+            forecast = forecast.isel({canonical: order})
+    grid = {"latitude", "longitude", "y", "x", axes.grid_mapping} & set(forecast.coords)
+    forecast = forecast.drop_vars(grid).rename({old: new for old, new in ((y, axes.y), (x, axes.x)) if old != new})
+    kept = {n for n, c in original.coords.items() if c.dims and set(c.dims) <= {axes.y, axes.x}}
+    kept |= {n for n in (axes.latitude, axes.longitude, axes.grid_mapping) if n is not None}
+    forecast = forecast.assign_coords({n: original[n].variable for n in kept})
+    for name, var in forecast.data_vars.items():
+        forecast[str(name)] = var.transpose(*_dim_order(var, original, str(name), axes))
+    return forecast
+
+
+def _dim_order(var: xr.DataArray, original: xr.Dataset, name: str, axes: Axes) -> list[Hashable]:
+    theirs = original[name].dims if name in original.variables else (axes.time, axes.y, axes.x)
+    first = () if axes.time in theirs else ("init_time", "lead_time")
+    wanted: list[Hashable] = [*first]
+    for dim in theirs:
+        wanted += ["init_time", "lead_time"] if dim == axes.time else [dim]
+    known = [dim for dim in wanted if dim in var.dims]
+    return [*(dim for dim in var.dims if dim not in known), *known]
+
+
+def _gridded(ds: xr.Dataset, axes: Axes) -> list[str]:
+    """Numeric data variables on time, y and x; the others are named in the log."""
+    aside = bounds(ds) | {axes.times, axes.latitude, axes.longitude}
+    needed = {axes.y, axes.x} | ({axes.time} if axes.time in ds.dims else set())
+    names = [
+        str(n) for n, v in ds.data_vars.items() if n not in aside and needed <= set(v.dims) and v.dtype.kind in "fiub"
+    ]
+    ignored = sorted(str(n) for n in ds.data_vars if n not in names and n not in aside)
+    if ignored:
+        logger.info("ignored, not on (time, y, x): %s", ", ".join(ignored))
+    return names
+
+
+def _shape_faults(ds: xr.Dataset, name: str, axes: Axes) -> list[str]:
+    var = ds[name]
+    reasons = []
+    if var.dtype.kind not in "fiub":
+        reasons.append(f"{name}: expected numbers, got {var.dtype}")
+    if missing := [d for d in (axes.y, axes.x) if d not in var.dims]:
+        reasons.append(f"{name}: has no {' and no '.join(missing)}; got dims {var.dims}")
+    spare = [str(d) for d in var.dims if d not in (axes.time, axes.y, axes.x) and ds.sizes[d] > 1]
+    reasons += [
+        f"{name}: {dim} has {ds.sizes[dim]} values; choose one with select={{{dim!r}: ...}} "
+        f"out of {values_of(axis_of(ds, dim))}"
+        for dim in spare
+    ]
+    return reasons
+
+
+def _unit_faults(ds: xr.Dataset, names: Sequence[str], units: Mapping[str, str]) -> list[str]:
+    reasons = []
+    for name, stated in units.items():
+        if name not in names:
+            reasons.append(f"units stated for {name!r}, which is not among the variables {', '.join(names) or 'none'}")
+            continue
+        present = _units(ds, name)
+        if not stated.strip():
+            reasons.append(f"{name}: the stated unit is empty")
+        elif present and not same_units(present, stated):
+            reasons.append(f"{name}: units are {present!r} in the source and {stated!r} as stated")
+    return reasons
+
+
+def _units(ds: xr.Dataset, name: str) -> str:
+    text = str(ds[name].attrs.get("units", "")).strip()
+    return "" if text.lower() in MEANINGLESS else text
+
+
+def _floating(var: xr.DataArray) -> xr.DataArray:
+    """Float32 or float64, whichever holds every value of the type."""
+    if var.dtype in (np.float32, np.float64):
+        return var if var.dtype.isnative else var.astype(var.dtype.newbyteorder("="))
+    return var.astype("f4" if var.dtype.itemsize <= 2 else "f8")
+
+
+def _variable_attrs(ds: xr.Dataset, name: str, axes: Axes, units: Mapping[str, str]) -> dict[str, Any]:
+    attrs = {str(k): v for k, v in ds[name].attrs.items() if not STORAGE.fullmatch(str(k)) and k != "grid_mapping"}
+    if str(attrs.get("standard_name", "")).lower() in MEANINGLESS:
+        attrs.pop("standard_name", None)
+    attrs.pop("units", None)
+    if present := _units(ds, name):
+        attrs["units"] = present
+    elif name in units:
+        attrs |= {"units": units[name].strip(), "units_source": "stated"}
+    if axes.grid_mapping is not None:
+        attrs["grid_mapping"] = axes.grid_mapping
+    return attrs
+
+
+def _axis_attrs(ds: xr.Dataset, axes: Axes, name: str) -> dict[str, Any]:
+    vertical = name in ("latitude", "y")
+    source = (
+        (axes.latitude if vertical else axes.longitude) if axes.kind == "latlon" else axes.y if vertical else axes.x
+    )
+    attrs = ds[source].attrs if source in ds.variables else {}
+    kept = {k: attrs[k] for k in ("standard_name", "long_name", "units") if k in attrs}
+    if axes.kind == "latlon":
+        return kept | _geographic(name) | {"axis": "Y" if vertical else "X"}
+    plain = {} if kept else {"long_name": "row" if vertical else "column"}
+    return kept | plain | {"axis": "Y" if vertical else "X"}
+
+
+def _geographic(name: str) -> dict[str, str]:
+    return {"standard_name": name, "units": "degrees_north" if name == "latitude" else "degrees_east"}
+
+
+def _planes(ds: xr.Dataset, axes: Axes, orders: Mapping[str, np.ndarray | None]) -> dict[str, xr.Variable]:
+    """Latitude and longitude of every point, where the dims are not they."""
+    if axes.kind == "latlon" or axes.latitude is None or axes.longitude is None:
+        return {}
+    moved = {d: o for d, o in orders.items() if d in ("y", "x") and o is not None}
+    planes = {}
+    for name, source in (("latitude", axes.latitude), ("longitude", axes.longitude)):
+        plane = ds[source].variable.transpose(axes.y, axes.x)
+        planes[name] = xr.Variable(("y", "x"), plane.data, _geographic(name)).isel(moved)
+    return planes
+
+
+def _mapping(ds: xr.Dataset, axes: Axes) -> dict[str, xr.Variable]:
+    if axes.grid_mapping is None:
+        return {}
+    return {axes.grid_mapping: xr.Variable((), np.int32(0), dict(ds[axes.grid_mapping].attrs))}

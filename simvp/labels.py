@@ -1,0 +1,93 @@
+"""Labels along the axes: times, rows and columns, made monotone without changing what they label."""
+
+import numpy as np
+import xarray as xr
+
+from simvp.roles import Axes
+from simvp.selection import few
+
+
+def time_labels(coord: xr.DataArray) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Canonical times, the order that sorts them (None: they are sorted), and what is wrong with them."""
+    values = np.atleast_1d(coord.values)
+    try:
+        values = _dates(values)
+    except (ValueError, TypeError) as error:
+        return values, None, [f"time: {coord.name} cannot be read as dates: {error}"]
+    if values.dtype.kind == "M" and np.isnat(values).any():
+        return values, None, [f"time: {int(np.isnat(values).sum())} of {len(values)} times are missing in {coord.name}"]
+    order = None
+    if not (values[1:] > values[:-1]).all():
+        order = np.argsort(values, kind="stable")
+        values = values[order]
+    same = values[1:][values[1:] == values[:-1]]
+    faults = [f"time: {len(same)} times occur more than once: {few(np.unique(same))}"] if len(same) else []
+    return values, order, faults
+
+
+def _dates(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind in "SU" or (values.dtype == object and isinstance(values.flat[0], str)):
+        values = np.array([str(v, "ascii") if isinstance(v, bytes) else str(v) for v in values])
+        values = np.array([v.strip().replace("_", "T") for v in values], dtype="datetime64[ns]")
+    if values.dtype.kind == "M" and values.dtype != "datetime64[ns]":
+        years = values.astype("datetime64[Y]").astype(np.int64) + 1970
+        if (np.abs(years[~np.isnat(values)] - 1970) > 290).any():
+            raise ValueError(f"years {years.min()} to {years.max()}; expected 1680 to 2260, or cftime dates")
+    if values.dtype == object and not hasattr(values.flat[0], "calendar"):
+        values = values.astype("datetime64[ns]")
+    if values.dtype == object:  # cftime: plain dates where the calendar is the common one
+        if all(v.calendar in ("standard", "gregorian", "proleptic_gregorian") and 1700 < v.year < 2200 for v in values):
+            return np.array([v.isoformat() for v in values], dtype="datetime64[ns]")
+        return values
+    return values.astype("datetime64[ns]")
+
+
+def axis_labels(ds: xr.Dataset, axes: Axes, axis: str) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Monotone labels of y or x, the order that makes them so, and what is wrong with them."""
+    dim = axes.y if axis == "y" else axes.x
+    name = (axes.latitude if axis == "y" else axes.longitude) if axes.kind == "latlon" else dim
+    if name not in ds.variables or ds[name].dims != (dim,) or ds[name].dtype.kind not in "fiu":
+        return np.arange(ds.sizes[dim]), None, []
+    labels = ds[name].values
+    labels = labels.astype("f8") if labels.dtype.kind in "iu" else labels
+    values = labels.astype("f8")
+    if not np.isfinite(values).all():
+        return labels, None, [f"{name}: {int((~np.isfinite(values)).sum())} of {len(values)} values are missing"]
+    if len(np.unique(values)) < len(values):
+        return labels, None, [f"{name}: values occur more than once"]
+    steps = np.diff(values)
+    if (steps > 0).all() or (steps < 0).all():
+        return labels, None, []
+    if axes.kind == "latlon" and axis == "x":
+        return *_join_longitudes(labels), []
+    order = np.argsort(values)
+    return labels[order], order, []
+
+
+def _join_longitudes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Longitudes with one jump of their range: round the globe they are rolled, on a region shifted by 360 degrees."""
+    steps = np.diff(labels.astype("f8"))
+    rising = (steps > 0).sum() >= (steps < 0).sum()
+    jumps = np.flatnonzero(steps < 0 if rising else steps > 0)
+    turn = np.zeros(len(labels))
+    turn[jumps[0] + 1 :] = 360.0 if rising else -360.0
+    joined = labels + turn.astype(labels.dtype if labels.dtype.kind == "f" else "f8")
+    gaps = np.abs(np.diff(joined))
+    span = abs(joined[-1] - joined[0])
+    if len(jumps) > 1 or span >= 360.0:
+        order = np.argsort(labels)
+        return labels[order], order
+    if span + gaps.max() >= 360.0 - 0.5 * gaps.max():
+        order = np.roll(np.arange(len(labels)), -(jumps[0] + 1))
+        return labels[order], order
+    return joined if joined.max() <= 360.0 or joined.min() < -180.0 else joined - np.sign(turn[-1]) * 360.0, None
+
+
+def match_labels(mine: np.ndarray, theirs: np.ndarray, circular: bool) -> np.ndarray:
+    """Positions in `mine` of the labels `theirs`, by rank; longitudes are first turned to one branch."""
+    if circular and len(mine) > 1:
+        start = mine.min() - 0.5 * np.abs(np.diff(mine)).min()
+        theirs = start + (theirs - start) % 360.0
+    order = np.empty(len(mine), np.int64)
+    order[np.argsort(theirs, kind="stable")] = np.argsort(mine, kind="stable")
+    return order

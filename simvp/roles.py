@@ -1,0 +1,288 @@
+"""Which variable of a Dataset is an axis: by CF attributes first, by names only where these are silent."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from cf_xarray.criteria import coordinate_criteria
+
+from simvp.errors import Refusal
+from simvp.grid import Kind
+
+Role = Literal["time", "latitude", "longitude", "y", "x", "z", "member", "lead"]
+
+# Attributes in the order in which they are believed; what each may say is the CF table of cf_xarray.
+ATTRIBUTES = ("standard_name", "_CoordinateAxisType", "units", "axis", "cartesian_axis", "grads_dim", "long_name")
+TABLES: tuple[tuple[Role, str], ...] = (
+    ("latitude", "latitude"),
+    ("longitude", "longitude"),
+    ("time", "T"),
+    ("y", "Y"),
+    ("x", "X"),
+    ("z", "Z"),
+    ("z", "vertical"),
+)
+SAYINGS: dict[tuple[str, str], Role] = {
+    (attribute, saying.lower()): role
+    for role, table in reversed(TABLES)
+    for attribute, sayings in coordinate_criteria[table].items()
+    if attribute in ATTRIBUTES
+    for saying in sayings
+} | {("standard_name", "realization"): "member", ("standard_name", "forecast_period"): "lead"}
+
+NAMES: dict[Role, re.Pattern[str]] = {
+    "time": re.compile(r"(valid_?)?times?(_?(counter|centered|instant))?|t|date_?(time)?|xtime"),
+    "latitude": re.compile(r"(nav_|x|g\d_)?lat(itude)?s?(_?\d|_m|_rho|_[tuvf])*|gphi[tuvf]?"),
+    "longitude": re.compile(r"(nav_|x|g\d_)?lon(gitude)?s?(_?\d|_m|_rho|_[tuvf])*|glam[tuvf]?"),
+    "y": re.compile(r"y[_c]?\d*|yt?_?[tuv]?|j|nj|nlat|r_?lat|rows?|h|south_north|y_?dim|yaxis|grid_latitude"),
+    "x": re.compile(r"x[_c]?\d*|xt?_?[tuv]?|i|ni|nlon|r_?lon|col(umn)?s?|w|west_east|x_?dim|xaxis|grid_longitude"),
+    "z": re.compile(r"(p|o|i?so|model_?)?lev(el)?s?\d*|isobaricinhpa|pressure|depth\w?|height\w*|altitude|z|hybrid"),
+    "member": re.compile(r"number|member|ens(emble)?|realis?z?ation"),
+    "lead": re.compile(r"step|lead_?time|prediction_timedelta|forecast_period"),
+}
+DEGREES = ("degree", "degrees", "deg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """The axes of a Dataset, in its own names.
+
+    Parameters
+    ----------
+    time, y, x
+        Dims. `time` is the name of a variable where each file holds one time and no such dim.
+    times
+        Variable that holds the times; often, not always, called as the dim is.
+    latitude, longitude
+        Variables, 1-D or 2-D, or None where the grid has no geography.
+    kind
+        See `simvp.grid.Grid`.
+    grid_mapping
+        CF grid mapping variable, or None.
+    """
+
+    time: str
+    times: str
+    y: str
+    x: str
+    latitude: str | None
+    longitude: str | None
+    kind: Kind
+    grid_mapping: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A variable that says of itself that it is an axis; the lower the rank, the better it says so."""
+
+    name: str
+    role: Role
+    rank: int
+    dims: tuple[str, ...]
+
+
+def candidates(ds: xr.Dataset) -> list[Candidate]:
+    """Every variable of at most two dims that may be an axis, best first."""
+    auxiliary = bounds(ds)
+    found = []
+    for key, var in ds.variables.items():
+        name, dims = str(key), tuple(map(str, var.dims))
+        if var.ndim > 2 or name in auxiliary:
+            continue
+        role, rank = _attributed(ds, name, var.attrs)
+        if role is None and (key in ds.coords or var.ndim < 2):
+            role, rank = _named(name), len(ATTRIBUTES)
+        if role is not None:
+            found.append(Candidate(name=name, role=role, rank=rank, dims=dims))
+    return sorted(found, key=lambda c: (c.rank, c.name not in ds.dims, c.name))
+
+
+def bounds(ds: xr.Dataset) -> set[str]:
+    """Variables that only describe others: cell bounds, cell measures, grid mappings."""
+    found = {str(name) for name, var in ds.variables.items() if "grid_mapping_name" in var.attrs}
+    for var in ds.variables.values():
+        for key in ("bounds", "climatology", "ancillary_variables", "cell_measures", "edges"):
+            text = str(var.attrs.get(key) or var.encoding.get(key) or "")
+            found.update(word for word in text.split() if word in ds.variables)
+        mapping = mapping_name(var)
+        found.update([mapping] if mapping is not None and mapping in ds.variables else [])
+    return found | {str(name) for name in ds.variables if re.search(r"_(bnds|bounds)$", str(name).lower())}
+
+
+def mapping_name(var: xr.Variable) -> str | None:
+    """Name of the grid mapping of a variable, out of CF's short or long form."""
+    text = str(var.attrs.get("grid_mapping") or var.encoding.get("grid_mapping") or "")
+    return text.split()[0].rstrip(":") if text.split() else None
+
+
+def is_dates(var: xr.Variable) -> bool:
+    """Whether a variable of at most one dim holds times: datetime64, datetime or cftime objects, or texts."""
+    if var.dtype.kind in "MSUT":
+        return True
+    if var.dtype != object or var.size == 0:
+        return False
+    first = np.asarray(var[(0,) * var.ndim].values).item()  # the only value that is read
+    return hasattr(first, "timetuple") or isinstance(first, str)
+
+
+def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
+    """Find time, y and x of the gridded variables of a Dataset.
+
+    Attributes are believed before names: standard_name, _CoordinateAxisType, units, axis, long_name, in this order.
+
+    Parameters
+    ----------
+    ds
+        Dataset of any naming.
+    variables
+        Variables that matter; every data variable by default.
+
+    Raises
+    ------
+    Refusal
+        No time axis, no horizontal axes, or variables on more than one horizontal grid.
+    """
+    known = candidates(ds)
+    reasons: list[str] = []
+    names = [str(n) for n in (variables if variables is not None else ds.data_vars) if n in ds.variables]
+    dims = {name: tuple(map(str, ds[name].dims)) for name in names}
+    if variables is None:
+        aside = bounds(ds) | {c.name for c in known if c.rank < len(ATTRIBUTES)}
+        dims = {name: d for name, d in dims.items() if name not in aside and len(d) > 1}
+    times = _times(ds, known, {dim for d in dims.values() for dim in d})
+    time = "" if times is None else _time_dim(ds, times, dims)
+    grids = {name: _horizontal(ds, known, tuple(d for d in own if d != time)) for name, own in dims.items()}
+    planes = {plane: name for name, plane in reversed(grids.items()) if plane is not None}
+    if times is None:
+        reasons.append(_timeless(ds, known))
+    if not planes:
+        reasons.append(
+            "no horizontal axes: expected latitude and longitude, or y and x, known by standard_name, units, axis "
+            f"or name; got dims {_sizes(ds)}"
+        )
+    if len(planes) > 1:
+        groups = [
+            f"({y}, {x}): " + ", ".join(n for n, p in grids.items() if p is not None and p[:2] == (y, x))
+            for y, x, *_ in planes
+        ]
+        reasons.append("more than one horizontal grid: " + "; ".join(groups) + "; choose variables of one")
+    if reasons or times is None:
+        raise Refusal("axes", reasons)
+    (y, x, latitude, longitude, kind), name = next(iter(planes.items()))
+    mapping = mapping_name(ds.variables[name])
+    geographic = mapping in ds.variables and _is_geographic(ds, str(mapping))
+    if mapping not in ds.variables or (geographic and kind != "latlon"):
+        mapping = None
+    return Axes(
+        time=time, times=times, y=y, x=x, latitude=latitude, longitude=longitude, kind=kind, grid_mapping=mapping
+    )
+
+
+def _attributed(ds: xr.Dataset, name: str, attrs: Mapping[str, Any]) -> tuple[Role | None, int]:
+    for rank, attribute in enumerate(ATTRIBUTES):
+        role = SAYINGS.get((attribute, str(attrs.get(attribute, "")).strip().lower()))
+        if role in ("y", "x") and attribute == "axis" and _in_degrees(ds, attrs):
+            role = "latitude" if role == "y" else "longitude"
+        if role is not None:
+            return role, rank
+    return None, 0
+
+
+def _in_degrees(ds: xr.Dataset, attrs: Mapping[str, Any]) -> bool:
+    """Plain degrees on a Y or X axis: geographic, unless the file knows a projection."""
+    projected = any("grid_mapping_name" in v.attrs and not _is_geographic(ds, str(n)) for n, v in ds.variables.items())
+    return str(attrs.get("units", "")).strip().lower() in DEGREES and not projected
+
+
+def _is_geographic(ds: xr.Dataset, mapping: str) -> bool:
+    return ds[mapping].attrs.get("grid_mapping_name", "latitude_longitude") == "latitude_longitude"
+
+
+def _named(name: str) -> Role | None:
+    return next((role for role, pattern in NAMES.items() if pattern.fullmatch(name.lower())), None)
+
+
+def _times(ds: xr.Dataset, known: Sequence[Candidate], dims: set[str]) -> str | None:
+    found = [c.name for c in known if c.role == "time" and len(c.dims) < 2 and is_dates(ds.variables[c.name])]
+    on_data = [n for n in found if ds.variables[n].ndim == 0 or str(ds.variables[n].dims[0]) in dims]
+    by_type = [str(d) for d in ds.dims if d in dims and d in ds.variables and is_dates(ds.variables[d])]
+    return next(iter((*on_data, *found, *by_type)), None)
+
+
+def _time_dim(ds: xr.Dataset, times: str, dims: Mapping[str, tuple[str, ...]]) -> str:
+    own = ds.variables[times].dims
+    used = {dim for d in dims.values() for dim in d}
+    return str(own[0]) if own and (str(own[0]) in used or ds.sizes[own[0]] > 1) else times
+
+
+def _timeless(ds: xr.Dataset, known: Sequence[Candidate]) -> str:
+    undated = [c.name for c in known if c.role == "time" and len(c.dims) < 2]
+    if undated:
+        return (
+            f"no time axis: {undated[0]} holds numbers without dates; expected units such as 'hours since 2019-01-01', "
+            f"got {ds[undated[0]].attrs.get('units')!r}"
+        )
+    two = [c.name for c in known if c.role == "time"]
+    if two:
+        dim = next((c.name for c in known if c.role == "lead"), ds[two[0]].dims[-1])
+        way = f"choose one lead with select={{{str(dim)!r}: ...}}"
+        return f"no single time axis: {two[0]} has dims {ds[two[0]].dims}; {way}"
+    return f"no time axis: expected a coordinate or a scalar variable with standard_name 'time'; got dims {_sizes(ds)}"
+
+
+Plane = tuple[str, str, str | None, str | None, Kind]
+
+
+def _horizontal(ds: xr.Dataset, known: Sequence[Candidate], dims: tuple[str, ...]) -> Plane | None:
+    """Dims y and x, latitude and longitude variables, and kind of the grid, among the dims of one variable."""
+
+    def along(role: Role) -> Candidate | None:
+        return next((c for c in known if c.role == role and len(c.dims) == 1 and c.dims[0] in dims), None)
+
+    lat, lon = along("latitude"), along("longitude")
+    if lat and lon and lat.dims != lon.dims:
+        return lat.dims[0], lon.dims[0], lat.name, lon.name, "latlon"
+    planes: dict[Role, Candidate] = {}
+    for c in known:
+        if c.role in ("latitude", "longitude") and len(c.dims) == 2 and set(c.dims) <= set(dims):
+            planes.setdefault(c.role, c)
+    lat, lon = planes.get("latitude"), planes.get("longitude")
+    if lat is None or lon is None or set(lat.dims) != set(lon.dims):
+        lat = lon = None
+    geography = (None, None) if lat is None or lon is None else (lat.name, lon.name)
+
+    y, x = _axis(ds, along("y"), "y", dims), _axis(ds, along("x"), "x", dims)
+    if lat is not None and (y not in lat.dims or x not in lat.dims or y == x):
+        y, x = lat.dims if y != lat.dims[1] and x != lat.dims[0] else lat.dims[::-1]
+    if y is None or x is None or y == x:
+        return None
+    mapping = next((c for c in (along("y"), along("x")) if c is not None), None)
+    named = mapping is not None and _is_projection(ds, y, x)
+    kind: Kind = "projected" if named else "index" if lat is None else "curvilinear"
+    return y, x, *geography, kind
+
+
+def _axis(ds: xr.Dataset, said: Candidate | None, role: Role, dims: tuple[str, ...]) -> str | None:
+    if said is not None and said.rank < len(ATTRIBUTES):
+        return said.dims[0]
+    return next((dim for dim in dims if NAMES[role].fullmatch(dim.lower())), said.dims[0] if said else None)
+
+
+def _is_projection(ds: xr.Dataset, y: str, x: str) -> bool:
+    """Whether y and x carry the coordinates of a map projection or of a rotated pole."""
+    if y not in ds.variables or x not in ds.variables:
+        return False
+    standard = str(ds[y].attrs.get("standard_name", ""))
+    mapped = any(
+        (name := mapping_name(var)) in ds.variables and not _is_geographic(ds, str(name))
+        for var in ds.variables.values()
+        if {y, x} <= set(var.dims)
+    )
+    return standard in ("projection_y_coordinate", "grid_latitude", "projection_y_angular_coordinate") or mapped
+
+
+def _sizes(ds: xr.Dataset) -> str:
+    return "(" + ", ".join(f"{name}: {size}" for name, size in ds.sizes.items()) + ")"

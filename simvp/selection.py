@@ -1,0 +1,105 @@
+"""Choosing by name: one value of an axis, a variable; what is not there is refused with what is."""
+
+import difflib
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from simvp.errors import Refusal
+from simvp.roles import bounds, candidates
+
+
+def select_values(ds: xr.Dataset, select: Mapping[str, Any]) -> xr.Dataset:
+    """Take one value of each axis that `select` names; of an axis without labels, one position."""
+    reasons = []
+    for key, value in select.items():
+        names = [key] if key in ds.dims or key in ds.coords else _aliases(ds, key)
+        if not names:
+            reasons.append(f"select {key}={value!r}: there is no such axis; got {_axes_listing(ds)}")
+            continue
+        coord = axis_of(ds, names[0])
+        if coord.ndim > 1:
+            reasons.append(f"select {key}={value!r}: {names[0]} has dims {coord.dims}, expected one")
+            continue
+        hits = np.flatnonzero(_equal(np.atleast_1d(coord.values), value))
+        if len(hits) == 0:
+            reasons.append(f"select {key}={value!r}: not among the values of {names[0]}: {values_of(coord)}")
+        elif coord.ndim:
+            ds = ds.isel({coord.dims[0]: int(hits[0])})
+    if reasons:
+        raise Refusal("selection", reasons)
+    return ds
+
+
+def _aliases(ds: xr.Dataset, key: str) -> list[str]:
+    """Axes meant by a word for their role: level, member, step."""
+    role = {"level": "z", "height": "z", "depth": "z", "pressure": "z", "member": "member", "step": "lead"}.get(key)
+    found = [c.name for c in candidates(ds) if role is not None and c.role == role and len(c.dims) < 2]
+    bare = [str(d) for d in ds.dims if d not in ds.variables and re.fullmatch(rf"{key}s?\d*", str(d), re.IGNORECASE)]
+    return sorted(found, key=lambda n: ds[n].size < 2) + bare
+
+
+def _equal(values: np.ndarray, value: Any) -> np.ndarray:
+    try:
+        if values.dtype.kind == "m":
+            return values == np.timedelta64(pd.Timedelta(value))
+        if values.dtype.kind == "M":
+            return values == np.datetime64(value)
+        if values.dtype.kind in "OSU":
+            return values.astype(str) == str(value)
+        return np.isclose(values.astype("f8"), float(value), rtol=1e-6, atol=0.0)
+    except ValueError:  # a word, asked of numbers or dates
+        return np.zeros(values.shape, bool)
+
+
+def check_names(ds: xr.Dataset, variables: Sequence[str] | None) -> None:
+    """Refuse variables that are not there, with the likely ones and with all that are."""
+    reasons = []
+    for name in variables or ():
+        if name not in ds.variables:
+            meant = _meant(ds, name)
+            hint = f" (did you mean {meant!r}?)" if meant else ""
+            reasons.append(f"variable {name!r} is not there{hint}; got {listing(ds)}")
+    if reasons:
+        raise Refusal("variables", reasons)
+
+
+def _meant(ds: xr.Dataset, name: str) -> str | None:
+    known: dict[str, str] = {}
+    for key, var in ds.data_vars.items():
+        for text in (str(key), var.attrs.get("standard_name"), var.attrs.get("long_name")):
+            known.setdefault(str(text).lower().replace(" ", "_"), str(key))
+    close = difflib.get_close_matches(name.lower(), known, 1, 0.6)
+    return known[close[0]] if close else None
+
+
+def axis_of(ds: xr.Dataset, name: str) -> xr.DataArray:
+    """Coordinate of that name; positions, where a dim has none."""
+    return ds[name] if name in ds.variables else xr.DataArray(np.arange(ds.sizes[name]), dims=name)
+
+
+def listing(ds: xr.Dataset) -> str:
+    """Data variables and their dims, for a message."""
+    aside = bounds(ds)
+    return ", ".join(f"{n} {v.dims}" for n, v in ds.data_vars.items() if n not in aside) or "no data variables"
+
+
+def _axes_listing(ds: xr.Dataset) -> str:
+    names: Iterable[Hashable] = [*ds.dims, *(n for n in ds.coords if n not in ds.dims and ds[n].ndim == 0)]
+    return ", ".join(str(n) for n in names)
+
+
+def values_of(coord: xr.DataArray) -> str:
+    """Values of an axis with their unit, for a message."""
+    unit = f" {coord.attrs['units']}" if coord.attrs.get("units") else ""
+    return few(np.atleast_1d(coord.values)) + unit
+
+
+def few(values: np.ndarray, limit: int = 12) -> str:
+    """The first of many values, for a message."""
+    texts = [str(v) for v in (values if len(values) <= limit else values[: limit - 1])]
+    return ", ".join(texts) + (f", ... ({len(values)} in all)" if len(values) > limit else "")
