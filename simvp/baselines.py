@@ -1,0 +1,259 @@
+"""The five forecasts that cost nothing, and that a model has to beat.
+
+With x the observed fields, i the init time, v = i + l the valid time of lead l, m the climatology and P the cycle:
+
+* persistence: x(i)
+* seasonal persistence: x(v - kP), with the smallest k for which that time has been observed
+* climatology: m(v)
+* anomaly persistence: m(v) + x(i) - m(i)
+* damped anomaly persistence: m(v) + a_l (x(i) - m(i)), where a_l = sum w d(t) d(t + l) / sum w d(t)^2 is the
+  regression of the departure d = x - m on the departure l steps before, over all t and t + l in the period fitted on
+
+Without a cycle, seasonal persistence is persistence and the climatology is the mean map.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from simvp.climatology import Climatology, Period, choose, supported
+from simvp.errors import ConfigError, Refusal
+from simvp.grid import Grid
+from simvp.layout import label
+from simvp.statistics import blocks, cycles_in, sample
+from simvp.steps import Step, calendar_of, encode_times, parse_times
+
+NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Baselines:
+    """What the five baselines need to know of the past.
+
+    Parameters
+    ----------
+    variables
+        Names, in order.
+    step, cycle
+        Time between frames, and steps of the seasonal cycle or None.
+    climatology
+        Of each variable, in its own units.
+    damping
+        (V, L) float64: a_l of the fitted leads 1 .. L.
+    period
+        The intervals that climatology and damping were fitted on, in words.
+    """
+
+    variables: tuple[str, ...]
+    step: Step
+    cycle: int | None
+    climatology: Mapping[str, Climatology]
+    damping: np.ndarray
+    period: str
+
+    @classmethod
+    def fit(
+        cls,
+        ds: xr.Dataset,
+        *,
+        variables: Sequence[str],
+        step: Step,
+        cycle: int | None,
+        leads: int,
+        period: Sequence[tuple[Any, Any]],
+        weights: np.ndarray,
+    ) -> "Baselines":
+        """Climatology and damping from the frames of a period, read in bounded blocks.
+
+        The climatology goes by the day, the week or the year, whichever predicts best what it was not fitted
+        on, among those that the step resolves and the period repeats often enough.
+
+        Parameters
+        ----------
+        ds
+            Canonical Dataset (time, row, column); may be lazy, with absent frames (all NaN, or not there).
+        variables
+            Which to fit.
+        step, cycle
+            As in the record.
+        leads
+            Number of leads L to fit the damping for.
+        period
+            Closed intervals (first time, last time).
+        weights
+            (H, W) area weights.
+
+        Raises
+        ------
+        ConfigError
+            No frame of the period in the data, variables that it does not have, or fewer than one lead.
+        """
+        times = ds["time"].values
+        inside = np.zeros(len(times), bool)
+        for first, last in period:
+            start, end = parse_times([first, last], calendar_of(times)) if len(times) else (None, None)
+            inside |= (times >= start) & (times <= end)
+        positions = np.flatnonzero(inside)
+        reasons = [f"{n}: expected one of {', '.join(map(str, ds.data_vars))}" for n in variables if n not in ds]
+        words = ", ".join(f"{first} .. {last}" for first, last in period)
+        if not len(positions):
+            reasons.append(f"period: expected frames in {words or 'some interval'}, got none of {len(times)}")
+        if leads < 1:
+            reasons.append(f"leads: expected one at least, got {leads}")
+        if reasons:
+            raise ConfigError("Baselines", reasons)
+        candidates: list[Period] = ["none"] if cycle is None else supported(step, cycles_in(times[positions]))
+        climatology, damping = {}, []
+        for name in variables:
+            points, valid = sample(ds, name, positions)
+            if not valid.any():
+                raise ConfigError("Baselines", [f"{name}: only NaN in {words}"])
+            chosen = choose(times[positions], points, step, candidates) if len(candidates) > 1 else "none"
+            climatology[name], _ = Climatology.fit(blocks(ds, name, positions), step, chosen)
+            damping.append(_damping(ds, name, positions, climatology[name], leads, weights))
+        return cls(
+            variables=tuple(variables),
+            step=step,
+            cycle=cycle,
+            climatology=climatology,
+            damping=np.array(damping),
+            period=words,
+        )
+
+    def predict(self, ds: xr.Dataset, init_times: np.ndarray, leads: int | None = None) -> dict[str, xr.Dataset]:
+        """The five forecasts, by name, each labelled as in `simvp.layout`.
+
+        Nothing later than an init time is looked at. Where a frame that a baseline needs is not there, its
+        forecast is NaN.
+
+        Parameters
+        ----------
+        ds
+            Canonical Dataset with the frames up to the init times, and one cycle before for seasonal persistence.
+        init_times
+            (I,) times of the last observed frames.
+        leads
+            Number of leads, the fitted ones by default. Beyond those the damping goes on falling at its mean
+            rate, a_l = a_L^(l / L), and is 0 where a_L is not positive.
+
+        Raises
+        ------
+        Refusal
+            Variables that are not there, or frames off the step.
+        """
+        missing = [n for n in self.variables if n not in ds]
+        if missing:
+            here = ", ".join(map(str, ds.data_vars)) or "none"
+            raise Refusal("Baselines", [f"{n}: the variable is missing; the data has {here}" for n in missing])
+        leads = self.damping.shape[1] if leads is None else leads
+        init_times = np.asarray(init_times)
+        ahead = np.arange(1, leads + 1)
+        valid = self.step.shift(init_times[:, None], ahead)
+        back = ahead if self.cycle is None else self.cycle * -(-ahead // self.cycle)
+        earlier = self.step.shift(init_times[:, None], ahead - back)
+        fields: dict[str, dict[str, np.ndarray]] = {name: {} for name in NAMES}
+        for v, name in enumerate(self.variables):
+            usual = self.climatology[name]
+            now = frames_at(ds, name, init_times)[:, None]
+            normal = usual.at(valid.reshape(-1)).reshape(*valid.shape, *now.shape[2:])
+            anomaly = now - usual.at(init_times)[:, None]
+            factor = extended(self.damping[v], leads).astype(normal.dtype)[:, None, None]
+            fields["persistence"][name] = np.broadcast_to(now, normal.shape)
+            fields["seasonal_persistence"][name] = frames_at(ds, name, earlier)
+            fields["climatology"][name] = normal
+            fields["anomaly_persistence"][name] = normal + anomaly
+            fields["damped_anomaly"][name] = normal + factor * anomaly
+        grid, attrs = Grid.of(ds), {n: ds[n].attrs for n in self.variables}
+        return {
+            baseline: label(
+                made, init_times=init_times, step=self.step, grid=grid, variable_attrs=attrs, attrs={"title": baseline}
+            )
+            for baseline, made in fields.items()
+        }
+
+    def to_header(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON."""
+        return {
+            "variables": list(self.variables),
+            "step": self.step.to_json(),
+            "cycle": self.cycle,
+            "climatology": {name: usual.to_header() for name, usual in self.climatology.items()},
+            "period": self.period,
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays by name, to be saved beside the header."""
+        maps = {f"climatology.{v}": self.climatology[name].values for v, name in enumerate(self.variables)}
+        return {"damping": self.damping, **maps}
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Baselines":
+        """Inverse of `to_header` and `arrays`."""
+        names = tuple(header["variables"])
+        climatology = {
+            name: Climatology.from_header(header["climatology"][name], arrays[f"climatology.{v}"])
+            for v, name in enumerate(names)
+        }
+        return cls(
+            variables=names,
+            step=Step.from_json(header["step"]),
+            cycle=header["cycle"],
+            climatology=climatology,
+            damping=arrays["damping"],
+            period=header["period"],
+        )
+
+
+def extended(damping: np.ndarray, leads: int) -> np.ndarray:
+    """Damping of the leads 1 .. `leads`, (leads,), from that of the fitted ones (L,)."""
+    fitted = len(damping)
+    beyond = np.arange(fitted + 1, leads + 1)
+    return np.concatenate([damping[:leads], max(damping[-1], 0.0) ** (beyond / fitted)])
+
+
+def frames_at(ds: xr.Dataset, name: str, times: np.ndarray) -> np.ndarray:
+    """Frames of a variable at any times, (..., H, W); NaN where there is none."""
+    field = ds[name]
+    known, calendar = encode_times(ds["time"].values)
+    asked, other = encode_times(times)
+    if calendar != other:
+        raise Refusal("Baselines", [f"time: expected the {calendar} calendar, got {other}"])
+    wanted, inverse = np.unique(asked, return_inverse=True)
+    position = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+    there = known[position] == wanted
+    frames = np.full((len(wanted), *field.shape[1:]), np.nan, dtype=field.dtype)
+    frames[there] = field.isel(time=position[there]).values
+    return frames[inverse.reshape(asked.shape)]
+
+
+def _damping(
+    ds: xr.Dataset, name: str, positions: np.ndarray, usual: Climatology, leads: int, weights: np.ndarray
+) -> np.ndarray:
+    """a_l, l = 1 .. `leads`, in one pass that keeps the last `leads` frames of what it has read; 0 without pairs."""
+    root = np.sqrt(np.asarray(weights, np.float64)).reshape(-1)
+    times = ds["time"].values
+    index = np.empty(len(times), np.int64)
+    index[positions] = usual.step.index(times[positions], times[positions[0]])
+    product, square = np.zeros(leads), np.zeros(leads)
+    kept, kept_index = np.empty((0, root.size)), np.empty(0, np.int64)
+    start = 0
+    for block_times, frames in blocks(ds, name, positions):
+        departure = (frames - usual.at(block_times)).reshape(len(frames), -1) * root
+        where = index[positions[start : start + len(frames)]]
+        start += len(frames)
+        both, both_index = np.concatenate([kept, departure]), np.concatenate([kept_index, where])
+        for lead in range(1, leads + 1):
+            earlier = np.searchsorted(both_index, where - lead).clip(max=len(both_index) - 1)
+            pair = both_index[earlier] == where - lead
+            first, second = both[earlier[pair]], departure[pair]
+            known = np.isfinite(first) & np.isfinite(second)
+            if not known.all():
+                first, second = np.where(known, first, 0.0), np.where(known, second, 0.0)
+            product[lead - 1] += np.vdot(first, second)
+            square[lead - 1] += np.vdot(first, first)
+        recent = both_index > both_index[-1] - leads
+        kept, kept_index = both[recent], both_index[recent]
+    return np.divide(product, square, out=np.zeros(leads), where=square > 0)
