@@ -1,0 +1,219 @@
+"""The gate: what it lets through, what it holds back, and how often chance alone would get through."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pipelines.gate import Gate, decide, lower_bound, needed_init_times
+from simvp.baselines import NAMES
+from simvp.errors import ConfigError
+from simvp.steps import Step
+
+HOUR = Step.parse("1h")
+LEADS = 3
+# T + T' = 8 + 3, so a block has 12 steps and five blocks 60 init times.
+SIZES = {"step": HOUR, "frames_in": 8, "frames_out": LEADS}
+START = np.datetime64("2020-01-01", "ns")
+
+
+def errors(model: np.ndarray, baselines: np.ndarray | float = 9.0, hours: np.ndarray | None = None) -> xr.Dataset:
+    """Errors of "t2m": squared errors (I, L) of the model, and one value or (I, L) for all baselines."""
+    model = np.asarray(model, dtype=np.float64)
+    hours = np.arange(len(model)) if hours is None else hours
+    stacked = [model, *(np.broadcast_to(baselines, model.shape) for _ in NAMES)]
+    return xr.Dataset(
+        {"squared_error": (("method", "variable", "init_time", "lead_time"), np.stack(stacked)[:, None])},
+        coords={
+            "method": ["model", *NAMES],
+            "variable": ["t2m"],
+            "init_time": START + hours * np.timedelta64(1, "h"),
+            "lead_time": np.arange(1, LEADS + 1) * np.timedelta64(3_600_000_000_000, "ns"),
+        },
+    )
+
+
+def noisy(mean: float, n: int = 60, spread: float = 0.5, seed: int = 0) -> np.ndarray:
+    return mean + spread * np.random.default_rng(seed).standard_normal((n, LEADS))
+
+
+def autoregressive(rng: np.random.Generator, rows: int, n: int, phi: float) -> np.ndarray:
+    """(rows, n) stationary AR(1) series of variance one."""
+    out = np.empty((rows, n))
+    out[:, 0] = rng.standard_normal(rows)
+    for i in range(1, n):
+        out[:, i] = phi * out[:, i - 1] + np.sqrt(1 - phi**2) * rng.standard_normal(rows)
+    return out
+
+
+def test_a_better_model_is_promoted_and_the_verdict_explains_itself() -> None:
+    verdict = decide(errors(noisy(4.0)), **SIZES)
+    assert verdict.outcome == "promote"
+    assert [c.reference for c in verdict.comparisons] == list(NAMES)
+    first = verdict.comparisons[0]
+    # RMSE 2 against 3: a third less.
+    assert first.improvement == pytest.approx(100 / 3, abs=2)
+    assert 0 < first.bound < first.improvement
+    assert (first.n, first.blocks, verdict.needed_blocks, verdict.block_steps) == (60, 5, 5, 12)
+    assert verdict.summary.startswith("Promote: better than every reference.")
+    assert "t2m against persistence: RMSE +3" in verdict.summary
+    assert "60 init times in 5 blocks" in verdict.summary
+    assert verdict.table().count("\n") == 1 + len(NAMES)
+    assert json.loads(json.dumps(verdict.to_json(), allow_nan=False))["outcome"] == "promote"
+
+
+def test_the_champion_is_one_more_reference_paired_by_init_time() -> None:
+    # Both suffer from the same weather, which is far larger than what parts them; pairing takes it out.
+    weather = np.repeat(np.random.default_rng(1).uniform(1, 50, (60, 1)), LEADS, axis=1)
+    challenger = errors(weather, baselines=weather + 20)
+    champion = errors(weather + noisy(0.5, spread=0.1), baselines=weather + 20)
+    verdict = decide(challenger, champion, **SIZES)
+    assert verdict.outcome == "promote"
+    assert verdict.comparisons[-1].reference == "champion"
+    shuffled = champion.copy()
+    shuffled["squared_error"] = champion["squared_error"][:, :, ::-1].variable
+    assert decide(challenger, shuffled, **SIZES).outcome == "refuse"
+
+
+def test_one_lost_comparison_is_enough_to_refuse_and_is_named() -> None:
+    challenger = errors(noisy(4.0))
+    champion = errors(noisy(4.0, seed=5))
+    verdict = decide(challenger, champion, **SIZES)
+    assert verdict.outcome == "refuse"
+    assert len(verdict.reasons) == 1
+    assert verdict.reasons[0].startswith("t2m against champion: RMSE ")
+    assert verdict.reasons[0].endswith("the bound is not above zero")
+
+
+def test_every_variable_has_to_be_better() -> None:
+    good, bad = errors(noisy(4.0)), errors(noisy(9.0)).assign_coords(variable=["rain"])
+    verdict = decide(xr.concat([good, bad], "variable"), **SIZES)
+    assert verdict.outcome == "refuse"
+    assert {c.variable for c in verdict.comparisons if not c.passed} == {"rain"}
+    assert all(reason.startswith("rain against") for reason in verdict.reasons)
+
+
+def test_a_single_lead_that_is_much_worse_is_refused() -> None:
+    # Lead 2: squared error 12 against 9, RMSE sqrt(4/3) - 1 = 15.5 % higher. All leads together: 6.67 against 9.
+    model = np.tile([4.0, 12.0, 4.0], (60, 1))
+    verdict = decide(errors(model), **SIZES)
+    assert verdict.outcome == "refuse"
+    assert verdict.comparisons[0].bound > 0
+    assert (verdict.comparisons[0].lead, verdict.comparisons[0].lead_change) == (2, pytest.approx(15.47, abs=0.01))
+    assert "at lead 2 it is 15.5 % worse, allowed are 5 %" in verdict.summary
+    assert decide(errors(model), gate=Gate(margin=0.2), **SIZES).outcome == "promote"
+
+
+def test_too_few_blocks_are_insufficient_however_good_the_model_looks() -> None:
+    verdict = decide(errors(np.full((59, LEADS), 1e-6)), **SIZES)
+    assert verdict.outcome == "insufficient"
+    assert (verdict.n, verdict.blocks, verdict.needed_init_times) == (59, 4, 60)
+    assert verdict.reasons == (
+        "t2m against persistence: 59 init times form 4 blocks of 12 steps (longer than T + T'), 5 are needed: "
+        "60 consecutive init times",
+    )
+    assert needed_init_times(8, LEADS) == 60
+    assert decide(errors(np.full((60, LEADS), 1e-6)), **SIZES).outcome == "promote"
+
+
+def test_blocks_are_cut_along_time_not_along_the_list() -> None:
+    # 60 init times in five days, but all of them within 12 h of either of two moments: two blocks.
+    hours = np.concatenate([np.arange(12), 100 + np.arange(12)])
+    verdict = decide(errors(noisy(1.0, n=24), hours=hours), **SIZES)
+    assert (verdict.outcome, verdict.blocks) == ("insufficient", 2)
+    # One init time every three hours over sixty hours: few init times, yet five blocks.
+    hours = np.arange(0, 60, 3)
+    sparse = decide(errors(noisy(1.0, n=20), hours=np.append(hours[:-1], 59)), **SIZES)
+    assert (sparse.outcome, sparse.blocks, sparse.n) == ("promote", 5, 20)
+
+
+def test_init_times_that_lack_a_score_are_left_out_on_both_sides() -> None:
+    challenger = errors(noisy(4.0, n=72))
+    challenger["squared_error"][1, 0, :5, 0] = np.nan  # persistence has no score there
+    challenger["squared_error"][0, 0, 70, 2] = np.nan  # nor has the model
+    verdict = decide(challenger, **SIZES)
+    assert {c.reference: c.n for c in verdict.comparisons} == {
+        name: 66 if name == "persistence" else 71 for name in NAMES
+    }
+    empty = challenger.copy()
+    empty["squared_error"] = empty["squared_error"] * np.nan
+    nothing = decide(empty, **SIZES)
+    assert nothing.outcome == "insufficient"
+    assert "t2m against persistence: no init time has a score" in nothing.comparisons[0].reason
+    json.dumps(nothing.to_json(), allow_nan=False)
+
+
+def test_the_same_errors_give_the_same_verdict() -> None:
+    assert decide(errors(noisy(8.8)), **SIZES) == decide(errors(noisy(8.8)), **SIZES)
+
+
+def test_scores_of_other_init_times_are_refused_all_reasons_at_once() -> None:
+    champion = errors(noisy(4.0, n=70)).isel(lead_time=[0, 1])
+    other = champion.assign_coords(variable=["rain"])
+    with pytest.raises(ConfigError) as refusal:
+        decide(errors(noisy(4.0)), other, **SIZES)
+    text = str(refusal.value)
+    assert "the champion forecasts rain, which the challenger does not" in text
+    assert "init_time: the challenger has 60 values, the champion 70" in text
+    assert "lead_time: the challenger has 3 values, the champion 2" in text
+    with pytest.raises(ConfigError, match=r"missing: persistence, seasonal_persistence"):
+        decide(errors(noisy(4.0)).isel(method=[0]), **SIZES)
+    with pytest.raises(ConfigError, match="no init time was scored"):
+        decide(errors(noisy(4.0)).isel(init_time=[]), **SIZES)
+
+
+def test_fewer_than_five_blocks_cannot_be_asked_for() -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 5"):
+        Gate(blocks=4)
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        Gate(block=5)  # type: ignore[call-arg]
+
+
+def test_the_bound_is_at_most_students_by_hand() -> None:
+    # Block means 1, 2, 3, 4, 5: mean 3, standard error sqrt(2.5 / 5) = 0.7071, t(4) at 90 % = 1.5332.
+    gains = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0], 7)
+    blocks = np.repeat(np.arange(5), 7)
+    bound = lower_bound(gains, blocks, confidence=0.9)
+    assert bound <= 3 - 1.5332 * 0.70711 + 1e-4
+    assert bound > 3 - 2 * 1.5332 * 0.70711
+    # No spread at all: the bound is the mean.
+    assert lower_bound(np.full(35, 0.25), blocks, confidence=0.9) == pytest.approx(0.25)
+
+
+def test_blocks_of_unequal_size_are_weighted_by_size() -> None:
+    # The mean over all values is (1 * 30 + 11 * 10) / 40 = 3.5, not the mean of block means, 6.
+    gains, blocks = np.repeat([1.0, 11.0], [30, 10]), np.repeat([0, 1], [30, 10])
+    # Residuals (30 - 105, 110 - 35) / 20 = (-3.75, 3.75): standard error sqrt(2 * 3.75^2 / 2) = 3.75; t(1) = 3.0777.
+    assert lower_bound(gains, blocks, confidence=0.9) <= 3.5 - 3.0777 * 3.75 + 1e-3
+
+
+@pytest.mark.parametrize("blocks", [5, 9])
+def test_equal_skill_is_seldom_called_better(blocks: int) -> None:
+    """Null simulation at the fewest blocks: the nominal rate is 10 %, a percentile bootstrap would give 18 %.
+
+    250 series: two standard errors of a rate of 10 % are 4 %.
+    """
+    rng = np.random.default_rng(3)
+    n, rows = blocks * 12, 250
+    first, second = (autoregressive(rng, rows, n, 0.7) ** 2 for _ in range(2))
+    promoted = 0
+    for a, b in zip(first, second, strict=True):
+        challenger = errors(np.repeat(a[:, None], LEADS, axis=1), baselines=99.0)
+        champion = errors(np.repeat(b[:, None], LEADS, axis=1), baselines=99.0)
+        verdict = decide(challenger, champion, gate=Gate(draws=500, margin=0.99), **SIZES)
+        promoted += verdict.comparisons[-1].bound > 0
+    assert 0.02 < promoted / rows < 0.14
+
+
+def test_a_real_gain_is_found_with_the_fewest_blocks() -> None:
+    """Power: a challenger with 30 % less squared error, errors sharing the weather, is seen nearly always."""
+    rng = np.random.default_rng(4)
+    found = 0
+    for _ in range(40):
+        weather = autoregressive(rng, 1, 60, 0.7)[0] ** 2 + 0.5
+        scatter = rng.uniform(0.8, 1.2, (2, 60))
+        challenger = errors(np.repeat((0.7 * weather * scatter[0])[:, None], LEADS, axis=1), baselines=99.0)
+        champion = errors(np.repeat((weather * scatter[1])[:, None], LEADS, axis=1), baselines=99.0)
+        found += decide(challenger, champion, gate=Gate(draws=500), **SIZES).outcome == "promote"
+    assert found >= 36
