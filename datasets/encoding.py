@@ -99,6 +99,35 @@ def loose_coordinates(ds: xr.Dataset) -> str:
     return " ".join(sorted(str(name) for name in ds.coords if name not in ds.dims and name not in named))
 
 
+def fit(document: Mapping[str, Any], values: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
+    """`values` in the type of the array that `document` describes.
+
+    Raises
+    ------
+    ValueError
+        Another unit, calendar or kind of value.
+    """
+    for key in ("units", "calendar"):
+        stored = document["attributes"].get(key)
+        if attrs.get(key, stored) != stored:
+            raise ValueError(f"expected {key} {stored}, got {attrs[key]}")
+    if (document["data_type"] == "string") != (values.dtype == object):
+        raise ValueError(f"expected {document['data_type']}, got {values.dtype}")
+    if values.dtype == object:
+        return values
+    if not np.can_cast(values.dtype, document["data_type"], "same_kind"):
+        raise ValueError(f"expected {document['data_type']}, got {values.dtype}")
+    return values.astype(document["data_type"])
+
+
+def same(stored: xr.Variable, given: xr.Variable) -> bool:
+    """Whether `given` is the `stored` variable, in the stored type."""
+    if stored.dims != given.dims or stored.shape != given.shape:
+        return False
+    values = given.values.astype(stored.dtype) if stored.dtype.kind in "fiu" else given.values
+    return bool(np.array_equal(stored.values, values, equal_nan=stored.dtype.kind == "f"))
+
+
 def _attached(ds: xr.Dataset, name: Any) -> list[str]:
     mapping = ds[name].attrs.get("grid_mapping")
     dims = set(ds[name].dims)

@@ -31,7 +31,7 @@ import zarr
 from filelock import FileLock
 
 from datasets import disk
-from datasets.encoding import encode, loose_coordinates, write_arrays
+from datasets.encoding import encode, fit, loose_coordinates, same, write_arrays
 from simvp.errors import ArchiveError
 from simvp.grid import plain
 from simvp.steps import decode_times
@@ -281,7 +281,7 @@ class Store:
                 reasons.append(f"{name}: expected ({wanted}), got ({got})")
                 continue
             try:
-                arrays[name] = _fit(document, *encode(variable))
+                arrays[name] = fit(document, *encode(variable))
             except ValueError as error:
                 reasons.append(f"{name}: {error}")
         if complete and root.axis in arrays and not reasons:
@@ -297,7 +297,7 @@ class Store:
             if root.axis in variable.dims or name not in root.arrays:
                 continue
             stored = self.dataset() if stored is None else stored
-            if not _same(stored[name].variable, variable):
+            if not same(stored[name].variable, variable):
                 reasons.append(f"{name}: differs from the stored one, which never changes")
         return reasons
 
@@ -349,28 +349,6 @@ class _Root(NamedTuple):
     length: int
     state: dict[str, Any]
     digest: str
-
-
-def _fit(document: Mapping[str, Any], values: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
-    """`values` in the type of the array that `document` describes."""
-    for key in ("units", "calendar"):
-        stored = document["attributes"].get(key)
-        if attrs.get(key, stored) != stored:
-            raise ValueError(f"expected {key} {stored}, got {attrs[key]}")
-    if (document["data_type"] == "string") != (values.dtype == object):
-        raise ValueError(f"expected {document['data_type']}, got {values.dtype}")
-    if values.dtype == object:
-        return values
-    if not np.can_cast(values.dtype, document["data_type"], "same_kind"):
-        raise ValueError(f"expected {document['data_type']}, got {values.dtype}")
-    return values.astype(document["data_type"])
-
-
-def _same(stored: xr.Variable, given: xr.Variable) -> bool:
-    if stored.dims != given.dims or stored.shape != given.shape:
-        return False
-    values = given.values.astype(stored.dtype) if stored.dtype.kind in "fiu" else given.values
-    return bool(np.array_equal(stored.values, values, equal_nan=stored.dtype.kind == "f"))
 
 
 def _bytes(document: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,240 @@
+"""What an archive takes: every reason to refuse the frames that are offered, found before anything is written."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from datasets.shelf import NAMED, Shelf, duplicate_faults, scalars_of, shown
+from simvp.errors import Refusal
+from simvp.steps import Step, calendar_of
+from simvp.units import same_units
+
+_SAME_CALENDAR = {"365_day": "noleap", "366_day": "all_leap", "standard": "proleptic_gregorian"}
+_SAME_CALENDAR["gregorian"] = "proleptic_gregorian"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """Frames that fit the shelf by name, unit, grid and time.
+
+    Parameters
+    ----------
+    ds
+        The shelf's variables on the shelf's grid, in its order; times rising; values not read yet.
+    slots
+        (N,) int64 slot of each frame.
+    """
+
+    ds: xr.Dataset
+    slots: np.ndarray
+
+    def blocks(self, size: int) -> Iterator[slice]:
+        """Rows of each block of slots, in order."""
+        edges = np.flatnonzero(np.diff(self.slots // size)) + 1
+        for start, stop in zip([0, *edges], [*edges, len(self.slots)], strict=True):
+            yield slice(int(start), int(stop))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Frames of one block after their values were compared with the archive.
+
+    Parameters
+    ----------
+    slots
+        (n,) int64.
+    kinds
+        (n,) texts: "append", "fill", "replace", "same", or "absent" (no variable has a value).
+    frames
+        (n, H, W) by variable, as they will stand in the archive; empty where there is nothing to write.
+    faults
+        Reasons to refuse.
+    """
+
+    slots: np.ndarray
+    kinds: np.ndarray
+    frames: Mapping[str, np.ndarray]
+    faults: tuple[str, ...]
+
+
+def admit(ds: xr.Dataset, shelf: Shelf, step: Step | None) -> tuple[Offer | None, list[str]]:
+    """Frames in the shelf's order, or every reason why they do not fit. No values are read.
+
+    Parameters
+    ----------
+    ds
+        Canonical Dataset.
+    step
+        Step that the caller states, to be the archive's.
+    """
+    reasons = _name_faults(ds, shelf)
+    shaped = [name for name in shelf.variables if name in ds.data_vars]
+    crooked = [name for name in shaped if ds[name].dims != shelf.dims]
+    reasons += [f"{name}: expected dims {shelf.dims}, got {ds[name].dims}" for name in crooked]
+    if not crooked and shaped:
+        reasons += shelf.grid.faults(ds)
+    for name, value in scalars_of(ds).items():
+        if not np.isclose(shelf.scalars.get(name, value), value, rtol=1e-6, equal_nan=True):
+            reasons.append(f"{name}: expected {shelf.scalars[name]:g}, got {value:g}")
+    if step is not None and _plain(step) != _plain(shelf.step):
+        reasons.append(f"step: expected {shelf.step}, got {step}")
+    slots, time_reasons = _slots(ds, shelf)
+    reasons += time_reasons
+    if reasons or slots is None:
+        return None, reasons
+    order = np.argsort(slots, kind="stable")
+    if not np.array_equal(order, np.arange(len(order))):
+        ds = ds.isel(time=order)
+    return Offer(ds=shelf.grid.align(ds[list(shelf.variables)]), slots=slots[order]), []
+
+
+def judge(offer: Offer, rows: slice, shelf: Shelf, archived: xr.Dataset | None, *, replace: bool) -> Judged:
+    """Read the frames of one block and say what each of them is to the archive.
+
+    A variable that has no value in a frame is not there: it can be filled later, and offering it again without values
+    takes nothing away.
+
+    Parameters
+    ----------
+    archived
+        The archive, lazily; None before its first commit.
+    replace
+        Whether other values than the archive's are taken, instead of a reason to refuse.
+    """
+    slots = offer.slots[rows]
+    try:
+        loaded = offer.ds.isel(time=rows).compute()
+    except MemoryError:
+        raise
+    except Exception as error:  # every reader has its own for a truncated or damaged file
+        first, last = (shown(offer.ds["time"].values[rows][i]) for i in (0, -1))
+        fault = f"frames {first} .. {last} cannot be read: {type(error).__name__}: {error}"
+        return Judged(slots=slots, kinds=np.full(len(slots), "absent", object), frames={}, faults=(fault,))
+    with np.errstate(over="ignore"):  # what overflows is infinite then, and refused
+        frames = {name: loaded[name].values.astype(of[0]) for name, of in shelf.variables.items()}
+    faults = _infinite_faults(frames, loaded["time"].values)
+    given = {name: ~np.isnan(values).all(axis=(1, 2)) for name, values in frames.items()}
+    anything = np.logical_or.reduce(list(given.values()))
+    kinds = np.where(anything, np.where(slots < shelf.length, "same", "append"), "absent").astype(object)
+    inside = np.flatnonzero(kinds == "same")
+    if archived is not None and len(inside):
+        first, last = int(slots[inside[0]]), int(slots[inside[-1]])
+        known = archived[list(shelf.variables)].isel(time=slice(first, last + 1)).compute()
+        at = slots[inside] - first
+        for name, values in frames.items():
+            old, new = known[name].values[at], values[inside]
+            stored = ~np.isnan(old).all(axis=(1, 2))
+            offered = given[name][inside]
+            other = (old != new) & ~(np.isnan(old) & np.isnan(new))
+            differs = other.any(axis=(1, 2)) & stored & offered
+            values[inside] = np.where(offered[:, None, None], new, old)
+            fills = offered & ~stored & (kinds[inside] == "same")
+            kinds[inside[fills]] = "fill"
+            kinds[inside[differs]] = "replace"
+            if not replace:
+                named = loaded["time"].values[inside]
+                faults += [
+                    _difference(name, named[i], old[i], new[i], int(other[i].sum())) for i in np.flatnonzero(differs)
+                ]
+    if faults or np.isin(kinds, ("same", "absent")).all():
+        frames = {}
+    return Judged(slots=slots, kinds=kinds, frames=frames, faults=tuple(faults))
+
+
+def shortened(reasons: list[str], kind: str) -> list[str]:
+    """The first few reasons, and how many there are more."""
+    more = len(reasons) - NAMED
+    return reasons if more <= 0 else [*reasons[:NAMED], f"and {more} more {kind}"]
+
+
+def _name_faults(ds: xr.Dataset, shelf: Shelf) -> list[str]:
+    reasons = []
+    missing = sorted(set(shelf.variables) - set(map(str, ds.data_vars)))
+    extra = sorted(set(map(str, ds.data_vars)) - set(shelf.variables))
+    if missing or extra:
+        reasons.append(
+            f"variables: expected {', '.join(sorted(shelf.variables))}, got {', '.join(sorted(map(str, ds.data_vars)))}"
+            + (f"; missing: {', '.join(missing)}" if missing else "")
+            + (f"; not in the archive: {', '.join(extra)}" if extra else "")
+        )
+    for name, (_, attrs) in shelf.variables.items():
+        if name in missing:
+            continue
+        mine, theirs = attrs.get("units"), ds[name].attrs.get("units")
+        if (mine is None) != (theirs is None):
+            reasons.append(f"{name}: expected {_units(mine)}, got {_units(theirs)}; state the units of the source")
+        elif mine is not None and not same_units(str(mine), str(theirs)):
+            reasons.append(f"{name}: expected units {mine}, got {theirs}")
+        standard, other = attrs.get("standard_name"), ds[name].attrs.get("standard_name")
+        if standard and other and standard != other:
+            reasons.append(f"{name}: expected standard_name {standard}, got {other}")
+    return reasons
+
+
+def _units(text: Any) -> str:
+    return "no units" if text is None else f"units {text}"
+
+
+def _slots(ds: xr.Dataset, shelf: Shelf) -> tuple[np.ndarray | None, list[str]]:
+    if "time" not in ds.coords or ds.sizes.get("time", 0) == 0:
+        return None, ["time: expected frames, got none"]
+    times = ds["time"].values
+    if times.dtype.kind == "M" and np.isnat(times).any():
+        return None, [f"time: {int(np.isnat(times).sum())} frames have no time (NaT)"]
+    calendar = calendar_of(times)
+    if _SAME_CALENDAR.get(calendar, calendar) != _SAME_CALENDAR.get(shelf.calendar, shelf.calendar):
+        return None, [f"time: expected the {shelf.calendar} calendar, got {calendar}"]
+    reasons = duplicate_faults(times)
+    try:
+        slots = shelf.step.index(times, shelf.origin)
+    except Refusal as refusal:
+        return None, reasons + [f"time: {reason}" for reason in refusal.reasons]
+    early = slots < 0
+    if early.any():
+        reasons.append(
+            f"time: {int(early.sum())} frames lie before the archive's first, {shown(shelf.origin)} "
+            f"(the first of them: {shown(times[np.argmin(slots)])}); an archive grows at its end only, "
+            "so make a new one that starts with them"
+        )
+    return slots, reasons + ([] if reasons else _hole_faults(np.sort(slots), shelf))
+
+
+def _hole_faults(slots: np.ndarray, shelf: Shelf) -> list[str]:
+    """A date that is wrong by decades would otherwise become an archive of decades of absent frames."""
+    year = shelf.step.per_year(shelf.calendar) or 1
+    ends = np.concatenate([[shelf.length - 1], slots[slots >= shelf.length]])
+    if shelf.length == 0:
+        ends = ends[1:]
+    holes = np.diff(ends) - 1
+    allowed = np.maximum(10 * (ends[:-1] + 1), year)
+    reasons = []
+    for i in np.flatnonzero(holes > allowed)[:NAMED]:
+        before, after = (shelf.times(int(ends[j]), int(ends[j]) + 1)[0] for j in (i, i + 1))
+        reasons.append(
+            f"time: {shown(after)} would leave {holes[i]} absent frames after {shown(before)}; at most {allowed[i]} "
+            "in a row are taken (ten times the archive before them, or a year)"
+        )
+    return reasons
+
+
+def _infinite_faults(frames: Mapping[str, np.ndarray], times: np.ndarray) -> list[str]:
+    reasons = []
+    for name, values in frames.items():
+        counts = np.isinf(values).sum(axis=(1, 2))
+        reasons += [f"{name} at {shown(times[i])}: {counts[i]} infinite values" for i in np.flatnonzero(counts)]
+    return reasons
+
+
+def _difference(name: str, time: Any, old: np.ndarray, new: np.ndarray, count: int) -> str:
+    both = ~(np.isnan(old) | np.isnan(new))
+    largest = np.abs(new[both].astype("f8") - old[both]).max() if both.any() else np.nan
+    size = f"by up to {largest:.6g}" if largest > 0 else "in where values are missing"
+    return f"{name} at {shown(time)}: {count} of {old.size} values differ from the archived ones, {size}"
+
+
+def _plain(step: Step) -> tuple[int, int]:
+    # Words such as "1 month" say nothing of the day on which a month is labelled; the times decide that.
+    return step.seconds, step.months

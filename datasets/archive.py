@@ -1,0 +1,222 @@
+"""The archive: frames of one data set on a regular time axis, committed, and equal however they arrived.
+
+An ordinary Zarr store (see `datasets.store`) with a slot for every step from the first frame to the last. The
+coordinate ``present(time)`` tells which slots hold a frame; an absent one reads as NaN until a late frame fills it. A
+frame that is there already and equal changes nothing; one that differs is refused, or replaced on request. Missing
+values inside a frame are data.
+
+A chunk holds whole maps of up to 64 frames and 2 MiB: about one window of hourly frames, so a window costs one or two
+reads (a frame per chunk costs four times as much), and the last chunk, which every append writes anew, stays small.
+
+Long sources are read, checked and committed in blocks of at most 32 MiB that start at fixed slots, so memory is
+bounded, and a run that is killed and started again makes the commits of a run that was not. All values are checked
+before the first block is written.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace as changed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from datasets import disk
+from datasets.admission import Judged, admit, judge, shortened
+from datasets.block_writer import FORMAT, BlockWriter
+from datasets.commits import Commit, CommitLog, commit_id
+from datasets.shelf import Shelf, existing_shelf, new_shelf, shown
+from datasets.store import Store
+from simvp.errors import ArchiveError, Refusal
+from simvp.steps import Step
+
+KEEP_BYTES = 256 * 2**20  # a source up to this size is read once, checked and then written; a longer one is read twice
+
+Progress = Callable[[int, int], None]
+
+
+class Archive:
+    """The archive at `path`; its lock and its log lie beside it.
+
+    Parameters
+    ----------
+    path
+        Folder of the store, usually ``archive.zarr``.
+    lock_timeout
+        Seconds to wait for another writer.
+    """
+
+    def __init__(self, path: str | Path, *, lock_timeout: float = 600.0) -> None:
+        self._store = Store(path, lock_timeout=lock_timeout)
+        self.path = self._store.path
+        self._entries = CommitLog(self.path.with_name(f"{self.path.name}.log"))
+
+    @property
+    def exists(self) -> bool:
+        """Whether a first frame has been committed."""
+        return self._store.exists
+
+    def dataset(self, chunks: Any = None) -> xr.Dataset:
+        """The last commit, lazily, with the coordinate ``present(time)`` and the attribute ``archive_commit``.
+
+        Parameters
+        ----------
+        chunks
+            None: without dask, best for reading windows. "auto", {} or sizes: dask arrays.
+        """
+        ds, state = self._store.snapshot(chunks)
+        return ds.assign_attrs(archive_commit=commit_id(state["chain"]))
+
+    @property
+    def times(self) -> np.ndarray:
+        """(N,) time of every slot."""
+        return self.dataset()["time"].values
+
+    @property
+    def present(self) -> np.ndarray:
+        """(N,) bool: whether the slot holds a frame."""
+        return self.dataset()["present"].values
+
+    @property
+    def step(self) -> Step:
+        """Time from slot to slot."""
+        return Step.from_json(self._store.state["step"])
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """How the archive was first ingested; empty where nobody said."""
+        try:
+            return json.loads(self._recipe.read_bytes())
+        except FileNotFoundError:
+            return {}
+
+    @property
+    def head(self) -> Commit:
+        """The last commit."""
+        state = self._store.state
+        found = self._entries.read(state["sequence"])
+        known = Commit(id=commit_id(state["chain"]), sequence=state["sequence"], length=self._store.length)
+        return found if found is not None and found.id == known.id else known
+
+    def log(self) -> list[Commit]:
+        """Every commit, first to last."""
+        entries = (self._entries.read(number) for number in range(1, self._store.state["sequence"] + 1))
+        return [entry for entry in entries if entry is not None]
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the one writer while several things are done; may be nested."""
+        with self._store.lock():
+            yield
+
+    def append(
+        self,
+        ds: xr.Dataset,
+        *,
+        replace: bool = False,
+        sources: Mapping[str, str] | None = None,
+        step: Step | None = None,
+        recipe: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Commit:
+        """Take in frames: new ones after the last, late ones into their slots; make the archive if there is none.
+
+        Parameters
+        ----------
+        ds
+            Canonical Dataset, (time, latitude, longitude) or (time, y, x) per variable; may be lazy and long.
+        replace
+            Take frames that differ from the archived ones instead of refusing them.
+        sources
+            SHA-256 of the source files by name, for the log.
+        step
+            Needed to make an archive from one frame; otherwise seen from the times.
+        recipe
+            How to open the source again; kept when the archive is made.
+        progress
+            Called with frames done and frames in all.
+
+        Returns
+        -------
+        Commit
+            Id, sequence and length of the head, and the counts of everything this call changed.
+
+        Raises
+        ------
+        ArchiveError
+            With every reason why the frames cannot be taken; nothing is written.
+        """
+        with self.lock():
+            try:
+                shelf, template = self._shelf() if self.exists else new_shelf(ds, step)
+            except Refusal as refusal:
+                raise self._refused(list(refusal.reasons)) from None
+            offer, reasons = admit(ds, shelf, step)
+            if offer is None:
+                raise self._refused(reasons)
+            archived = self._store.dataset() if self.exists else None
+            count = len(offer.slots)
+            keep = sum(offer.ds[name].nbytes for name in offer.ds.data_vars) <= KEEP_BYTES
+            blocks: list[tuple[slice, Judged]] = []
+            for rows in offer.blocks(shelf.block):
+                judged = judge(offer, rows, shelf, archived, replace=replace)
+                reasons += judged.faults
+                blocks.append((rows, judged if keep else changed(judged, frames={})))
+                if progress:
+                    progress(rows.stop // 2, count)
+            writes = np.concatenate([judged.kinds for _, judged in blocks])
+            if not reasons and archived is None and (writes == "absent").all():
+                reasons.append("expected a first frame with values, got missing values only")
+            if reasons:
+                raise self._refused(shortened(reasons, "like these"))
+            writer = BlockWriter(self._store, self._entries, shelf, template, sources or {})
+            if archived is None:
+                disk.discard(self._entries.folder)
+                disk.write(self._recipe, json.dumps(dict(recipe or {}), indent=1).encode())
+            for rows, judged in blocks:
+                if not np.isin(judged.kinds, ("same", "absent")).all():
+                    if not keep:
+                        judged = judge(offer, rows, shelf, archived, replace=replace)
+                        if judged.faults:
+                            raise self._refused(list(judged.faults))
+                    writer.write(judged)
+                if progress:
+                    progress((count + rows.stop) // 2, count)
+            state = self._store.state
+            return Commit(
+                id=commit_id(state["chain"]),
+                sequence=state["sequence"],
+                length=self._store.length,
+                appended=writer.counts["appended"],
+                absent=writer.counts["absent"],
+                filled=writer.counts["filled"],
+                replaced=writer.counts["replaced"],
+                unchanged=int((writes == "same").sum()),
+                first=shown(offer.ds["time"].values[0]),
+                last=shown(offer.ds["time"].values[-1]),
+                sources=dict(sources or {}),
+                created=self.head.created,
+            )
+
+    @property
+    def _recipe(self) -> Path:
+        return self._entries.folder / "recipe.json"
+
+    def _refused(self, reasons: list[str]) -> ArchiveError:
+        differ = any("differ from the archived" in reason for reason in reasons)
+        return ArchiveError(
+            f"Archive {self.path.name}: these frames cannot be taken, and nothing was written",
+            reasons,
+            "correct the source" + (", or give replace=True to take the new values" if differ else ""),
+        )
+
+    def _shelf(self) -> tuple[Shelf, xr.Dataset]:
+        ds, state = self._store.snapshot()
+        if state.get("format") != FORMAT:
+            raise ArchiveError(
+                f"Archive {self.path}",
+                [f"expected an archive of format {FORMAT}, got {state.get('format', 'another store')}"],
+            )
+        return existing_shelf(ds, Step.from_json(state["step"]), state["block"]), ds

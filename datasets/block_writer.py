@@ -1,0 +1,146 @@
+"""Writing of judged blocks into an archive's store: one commit or two each, chained and logged."""
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from datasets.admission import Judged
+from datasets.commits import Commit, CommitLog, Kind, chain_start, commit_id, fold
+from datasets.shelf import Shelf, frames_per_chunk, shown
+from datasets.store import Store
+from simvp.steps import encode_times
+
+_log = logging.getLogger(__name__)
+
+FORMAT = 1
+
+
+class BlockWriter:
+    """Writes judged blocks in the order of their slots.
+
+    Parameters
+    ----------
+    store, log
+        The archive's; the writer's lock is held. The store may not exist yet.
+    shelf, template
+        What the archive is: see `datasets.shelf`.
+    sources
+        SHA-256 of the source files by name, for the log.
+    """
+
+    def __init__(
+        self, store: Store, log: CommitLog, shelf: Shelf, template: xr.Dataset, sources: Mapping[str, str]
+    ) -> None:
+        self._store, self._entries = store, log
+        self._shelf, self._template, self._sources = shelf, template, sources
+        self._length = shelf.length
+        self.counts = {"appended": 0, "absent": 0, "filled": 0, "replaced": 0}
+        if shelf.length:
+            state = store.state
+            self._chain, self._sequence = state["chain"], state["sequence"]
+        else:
+            types = {n: (str(of[0]), str(of[1].get("units", ""))) for n, of in shelf.variables.items()}
+            origin, _ = encode_times(np.array([shelf.origin]))
+            self._chain = chain_start(shelf.grid, types, shelf.step, shelf.calendar, int(origin[0]))
+            self._sequence = 0
+
+    def write(self, judged: Judged) -> None:
+        """Commit the late and replaced frames of a block, then its new ones."""
+        late = np.isin(judged.kinds, ("fill", "replace"))
+        if late.any():
+            self._amend(judged, np.flatnonzero(late))
+        new = np.flatnonzero(judged.kinds == "append")
+        if len(new):
+            start = int(judged.slots[new[0]]) // self._shelf.block * self._shelf.block
+            while self._length < start:
+                stop = min(start, (self._length // self._shelf.block + 1) * self._shelf.block)
+                self._extend(stop, judged, new[:0])
+            self._extend(int(judged.slots[new[-1]]) + 1, judged, new)
+
+    def _extend(self, stop: int, judged: Judged, rows: np.ndarray) -> None:
+        """Append the slots up to `stop`; those without a row are absent."""
+        start = self._length
+        at = judged.slots[rows] - start
+        present = np.zeros(stop - start, bool)
+        present[at] = True
+        fields = {}
+        for name, (dtype, _) in self._shelf.variables.items():
+            fields[name] = np.full((stop - start, *self._shelf.grid.shape), np.nan, dtype)
+            fields[name][at] = judged.frames[name][rows]
+        for i in range(stop - start):
+            kind: Kind = "append" if present[i] else "absent"
+            self._fold(kind, start + i, {n: v[i] for n, v in fields.items()} if present[i] else {})
+        ds = self._label(start, fields, present)
+        state = self._record(stop, start, stop, appended=int(present.sum()), absent=int((~present).sum()))
+        if self._store.exists:
+            self._store.append(ds, state)
+        else:
+            chunks = {"time": frames_per_chunk(self._shelf)}
+            self._store.create(ds.assign_coords(self._static()), axis="time", chunks=chunks, state=state)
+        self._length = stop
+
+    def _amend(self, judged: Judged, rows: np.ndarray) -> None:
+        """Rewrite the range of slots that holds the frames at `rows`."""
+        slots = judged.slots[rows]
+        start, stop = int(slots[0]), int(slots[-1]) + 1
+        known = self._store.dataset().isel(time=slice(start, stop)).load()
+        present = known["present"].values.copy()
+        fields = {name: known[name].values for name in self._shelf.variables}
+        present[slots - start] = True
+        for name, values in fields.items():
+            values[slots - start] = judged.frames[name][rows]
+        for row, slot in zip(rows, slots, strict=True):
+            frame = {name: values[slot - start] for name, values in fields.items()}
+            self._fold(judged.kinds[row], int(slot), frame)
+        filled = int((judged.kinds[rows] == "fill").sum())
+        state = self._record(self._length, start, stop, filled=filled, replaced=len(rows) - filled)
+        self._store.rewrite(self._label(start, fields, present), start, state)
+
+    def _fold(self, kind: Kind, slot: int, frame: Mapping[str, np.ndarray]) -> None:
+        self._chain = fold(self._chain, kind, slot, frame)
+
+    def _record(self, length: int, start: int, stop: int, **counts: int) -> dict[str, Any]:
+        """Log the commit to come, and give the state that makes it one."""
+        self._sequence += 1
+        first, last = (shown(self._shelf.times(slot, slot + 1)[0]) for slot in (start, stop - 1))
+        commit = Commit(
+            id=commit_id(self._chain),
+            sequence=self._sequence,
+            length=length,
+            first=first,
+            last=last,
+            sources=self._sources,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            **counts,
+        )
+        self._entries.write(commit)
+        for name, count in counts.items():
+            self.counts[name] += count
+        _log.info("commit %s: %s .. %s, %s", commit.id, first, last, counts)
+        return {
+            "format": FORMAT,
+            "sequence": self._sequence,
+            "chain": self._chain,
+            "step": self._shelf.step.to_json(),
+            "block": self._shelf.block,
+        }
+
+    def _label(self, start: int, fields: Mapping[str, np.ndarray], present: np.ndarray) -> xr.Dataset:
+        times = self._shelf.times(start, start + len(present))
+        ds = xr.Dataset(
+            {name: (self._shelf.dims, values, dict(self._shelf.variables[name][1])) for name, values in fields.items()},
+            coords={"time": ("time", times, dict(self._template["time"].attrs))},
+            attrs=self._template.attrs,
+        )
+        return ds.assign_coords(present=("time", present, {"long_name": "whether the slot holds a frame"}))
+
+    def _static(self) -> dict[str, xr.Variable]:
+        return {
+            str(name): coord.variable.load()
+            for name, coord in self._template.coords.items()
+            if "time" not in coord.dims
+        }

@@ -1,0 +1,138 @@
+"""Commits of an archive: an id that depends on content alone, and the log that grows beside the store.
+
+The id is the head of a chain: it starts from what the archive is (variables, units, grid, calendar, step, first time)
+and folds in frame after frame. So it does not depend on the clock, on paths, or on how the frames were grouped into
+appends, and an append costs the same however long the archive is.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from datasets import disk
+from simvp.grid import Grid
+from simvp.steps import Step
+
+Kind = Literal["append", "absent", "fill", "replace"]
+
+_PER_FOLDER = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """One change of an archive, or what one call of `Archive.append` changed in all.
+
+    Parameters
+    ----------
+    id
+        First 16 hexadecimal digits of the chain; of content alone.
+    sequence, length
+        Number of the commit, from 1, and slots of the archive after it.
+    appended, absent
+        Frames added after the last, and absent slots that they left open.
+    filled, replaced
+        Frames put into absent slots, and frames whose values were replaced on request.
+    unchanged
+        Frames that were offered and there already; never part of the log, where nothing changed nothing is written.
+    first, last
+        First and last time that the change touches.
+    sources
+        SHA-256 of every source file, by name.
+    created
+        UTC time of writing; volatile.
+    """
+
+    id: str
+    sequence: int
+    length: int
+    appended: int = 0
+    absent: int = 0
+    filled: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    first: str = ""
+    last: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+
+def chain_start(grid: Grid, variables: Mapping[str, tuple[str, str]], step: Step, calendar: str, origin: int) -> str:
+    """Head of the chain of an archive without frames.
+
+    Parameters
+    ----------
+    variables
+        Type and units by name.
+    origin
+        First time, seconds since 1970-01-01.
+    """
+    arrays = {
+        name: hashlib.sha256(np.ascontiguousarray(values, "<f8").tobytes()).hexdigest()
+        for name, values in grid.arrays().items()
+    }
+    record = {
+        "variables": {name: list(of) for name, of in variables.items()},
+        "grid": [grid.kind, list(grid.dims), arrays],
+        "step": step.to_json(),
+        "calendar": calendar,
+        "origin": origin,
+    }
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def fold(chain: str, kind: Kind, slot: int, frame: Mapping[str, np.ndarray]) -> str:
+    """Head of the chain after one frame; `frame` holds (H, W) by variable, and is empty for an absent slot."""
+    digest = hashlib.sha256(f"{chain} {kind} {slot}".encode())
+    for name in sorted(frame):
+        values = frame[name]
+        little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+        # NaN comes in many bit patterns, and readers differ in which they leave.
+        digest.update(np.where(np.isnan(little), little.dtype.type(np.nan), little).tobytes())
+    return digest.hexdigest()
+
+
+def commit_id(chain: str) -> str:
+    """Short id of the commit at the head of `chain`."""
+    return chain[:16]
+
+
+class CommitLog:
+    """One small file per commit, and one per set of sources, however many commits came from it.
+
+    An entry is written before its commit, so the log may be one entry ahead of a killed writer's archive; reading stops
+    at the head, and the next commit overwrites it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, commit: Commit) -> None:
+        """Record `commit`, durably."""
+        record = asdict(commit)
+        sources = json.dumps(dict(sorted(commit.sources.items())), indent=1).encode()
+        record["sources"] = hashlib.sha256(sources).hexdigest() if commit.sources else ""
+        manifest = self._manifest(record["sources"])
+        if commit.sources and not manifest.is_file():
+            disk.write(manifest, sources)
+        disk.write(self._entry(commit.sequence), json.dumps(record, indent=1).encode())
+
+    def read(self, sequence: int) -> Commit | None:
+        """The commit of that number, or None where the log has been lost."""
+        try:
+            record: dict[str, Any] = json.loads(self._entry(sequence).read_bytes())
+        except FileNotFoundError:
+            return None
+        manifest = self._manifest(record["sources"])
+        known = bool(record["sources"]) and manifest.is_file()
+        return Commit(**{**record, "sources": json.loads(manifest.read_bytes()) if known else {}})
+
+    def _entry(self, sequence: int) -> Path:
+        return self.folder / f"{sequence // _PER_FOLDER:05d}" / f"{sequence:08d}.json"
+
+    def _manifest(self, digest: str) -> Path:
+        return self.folder / "sources" / f"{digest}.json"

@@ -1,0 +1,188 @@
+"""What an archive is: its grid, variables and regular time axis; and how the first Dataset decides them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace as changed
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from simvp.errors import Refusal
+from simvp.grid import Grid, plain
+from simvp.steps import Step, calendar_of, encode_times, fields_of
+
+CHUNK_FRAMES, CHUNK_BYTES = 64, 2 * 2**20
+BLOCK_BYTES = 32 * 2**20
+NAMED = 5  # faults of one kind that are spelled out; the rest is counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shelf:
+    """What an archive is, and how far it reaches.
+
+    Parameters
+    ----------
+    grid
+        Grid of every frame.
+    variables
+        Type and attributes by name.
+    scalars
+        Scalar coordinates, such as a level.
+    step, calendar, origin
+        Slot i lies i steps after `origin`, the first time.
+    length
+        Slots.
+    block
+        Frames are read, checked and committed in blocks that start at multiples of this slot number.
+    """
+
+    grid: Grid
+    variables: Mapping[str, tuple[np.dtype, Mapping[str, Any]]]
+    scalars: Mapping[str, float]
+    step: Step
+    calendar: str
+    origin: Any
+    length: int
+    block: int
+
+    @property
+    def dims(self) -> tuple[str, str, str]:
+        """Dims of every variable."""
+        return ("time", *self.grid.dims)
+
+    def times(self, start: int, stop: int) -> np.ndarray:
+        """Times of the slots start .. stop - 1."""
+        return self.step.shift(self.origin, np.arange(start, stop))
+
+
+def scalars_of(ds: xr.Dataset) -> dict[str, float]:
+    """Scalar coordinates that are numbers (a level, a height), without the grid mapping."""
+    mappings = {variable.attrs.get("grid_mapping") for variable in ds.data_vars.values()}
+    return {
+        str(name): float(coord)
+        for name, coord in ds.coords.items()
+        if coord.dims == () and coord.dtype.kind in "fiu" and name not in mappings
+    }
+
+
+def duplicate_faults(times: np.ndarray) -> list[str]:
+    """Times that stand more than once."""
+    seconds, _ = encode_times(times)
+    _, first, counts = np.unique(seconds, return_index=True, return_counts=True)
+    twice = times[first[counts > 1]]
+    if not len(twice):
+        return []
+    named = ", ".join(shown(t) for t in twice[:NAMED])
+    return [f"time: expected each time once, got {len(twice)} of them repeatedly: {named}"]
+
+
+def shown(time: Any) -> str:
+    """A time in words, to the second."""
+    return str(time.astype("M8[s]")) if isinstance(time, np.datetime64) else time.isoformat()
+
+
+def existing_shelf(ds: xr.Dataset, step: Step, block: int) -> Shelf:
+    """Shelf of the archive that `ds` was read from."""
+    return _shelf(ds, step, ds["time"].values[0], ds.sizes["time"], block)
+
+
+def new_shelf(ds: xr.Dataset, step: Step | None) -> tuple[Shelf, xr.Dataset]:
+    """Shelf, and template with attributes and static coordinates, of the archive that `ds` makes.
+
+    Parameters
+    ----------
+    ds
+        Canonical Dataset; no values are read.
+    step
+        None: seen from the times.
+
+    Raises
+    ------
+    Refusal
+        Every reason why no archive can be made.
+    """
+    reasons = []
+    if not ds.data_vars:
+        reasons.append("variables: expected one or more, got none")
+    dims = ("time", *(("latitude", "longitude") if "latitude" in ds.dims else ("y", "x")))
+    for name, variable in ds.data_vars.items():
+        if variable.dims != dims or variable.dtype.kind not in "fiu":
+            reasons.append(f"{name}: expected numbers over {dims}, got {variable.dtype} over {variable.dims}")
+    if "time" not in ds.coords or not ds.sizes.get("time"):
+        reasons.append("time: expected frames, got none")
+    elif ds["time"].dtype.kind == "M" and bool(ds["time"].isnull().any()):
+        reasons.append(f"time: {int(ds['time'].isnull().sum())} frames have no time (NaT)")
+    else:
+        times = np.sort(ds["time"].values)
+        reasons += duplicate_faults(times)
+        try:
+            step = _step(times, step) if not reasons else step
+        except Refusal as refusal:
+            hint = "; state the step, such as 1h, 1D or 1 month"
+            reasons += [f"time step: {reason}{hint}" for reason in refusal.reasons]
+    if reasons or step is None:
+        raise Refusal("New archive", reasons)
+    template = _template(ds)
+    return _shelf(template, step, times[0], 0, None), template
+
+
+def frames_per_chunk(shelf: Shelf) -> int:
+    """Whole maps of up to CHUNK_BYTES, at most CHUNK_FRAMES."""
+    return _per_chunk(shelf.variables, shelf.grid)
+
+
+def _step(times: np.ndarray, stated: Step | None) -> Step:
+    if stated is None:
+        return Step.infer(times)
+    if not stated.months:
+        return stated
+    # Words such as "1 month" do not say where in the month a frame is labelled; the times do.
+    if len(times) > 1:
+        seen = Step.infer(times)
+        return changed(seen, months=stated.months) if seen.months else stated
+    found = fields_of(times)
+    day, second = int(found["day"][0]), int(found["second"][0])
+    return Step(months=stated.months, anchor="day" if day <= 28 else "end", day=day, second=second)
+
+
+def _shelf(ds: xr.Dataset, step: Step, origin: Any, length: int, block: int | None) -> Shelf:
+    grid = Grid.of(ds)
+    variables = {str(name): (variable.dtype, dict(variable.attrs)) for name, variable in ds.data_vars.items()}
+    if block is None:
+        frame = sum(of[0].itemsize for of in variables.values()) * grid.shape[0] * grid.shape[1]
+        chunk = _per_chunk(variables, grid)
+        block = chunk * max(1, BLOCK_BYTES // (chunk * frame))
+    return Shelf(
+        grid=grid,
+        variables=variables,
+        scalars=scalars_of(ds),
+        step=step,
+        calendar=calendar_of(np.array([origin])),
+        origin=origin,
+        length=length,
+        block=block,
+    )
+
+
+def _per_chunk(variables: Mapping[str, tuple[np.dtype, Any]], grid: Grid) -> int:
+    largest = max(of[0].itemsize for of in variables.values()) * grid.shape[0] * grid.shape[1]
+    return int(np.clip(CHUNK_BYTES // largest, 1, CHUNK_FRAMES))
+
+
+def _template(ds: xr.Dataset) -> xr.Dataset:
+    """`ds` as an archive describes it: floats, float64 grid, no coordinate that changes with time."""
+    mappings = {variable.attrs.get("grid_mapping") for variable in ds.data_vars.values()}
+    stray = [
+        name
+        for name, coord in ds.coords.items()
+        if name != "time" and name not in mappings and ("time" in coord.dims or coord.dtype.kind in "MmO")
+    ]
+    ds = ds.drop_vars(stray).assign_coords(Grid.of(ds).coords()).copy()
+    for name, variable in ds.data_vars.items():
+        single = variable.dtype.itemsize <= (4 if variable.dtype.kind == "f" else 2)
+        ds[name] = variable.astype("f4" if single else "f8", keep_attrs=True)
+    for name in ds.variables:
+        # Bounds lie along time or are derived again; what is not stored is not named.
+        ds[name].attrs = {k: v for k, v in plain(ds[name].attrs).items() if k not in ("bounds", "coordinates")}
+    return ds
