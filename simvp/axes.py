@@ -62,7 +62,7 @@ def canonicalise(
         With every reason why this is not one series of maps.
     """
     ds = select_values(ds, select or {})
-    check_names(ds, variables)
+    check_names([ds], variables or ())
     axes = find_axes(ds, variables)
     names = list(variables) if variables is not None else _gridded(ds, axes)
     reasons = [reason for name in names for reason in _shape_faults(ds, name, axes)]

@@ -1,5 +1,8 @@
 """Labels along the axes: times, rows and columns, made monotone without changing what they label."""
 
+from datetime import timedelta
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -36,10 +39,23 @@ def _dates(values: np.ndarray) -> np.ndarray:
     if values.dtype == object and not hasattr(values.flat[0], "calendar"):
         values = values.astype("datetime64[ns]")
     if values.dtype == object:  # cftime: plain dates where the calendar is the common one
+        values = np.array([_whole_second(v) for v in values], dtype=object)
         if all(v.calendar in ("standard", "gregorian", "proleptic_gregorian") and 1700 < v.year < 2200 for v in values):
-            return np.array([v.isoformat() for v in values], dtype="datetime64[ns]")
+            return _whole(np.array([v.isoformat() for v in values], dtype="datetime64[ns]"))
         return values
-    return values.astype("datetime64[ns]")
+    return _whole(values.astype("datetime64[ns]"))
+
+
+def _whole_second(time: Any) -> Any:
+    off = (time.microsecond + 500_000) % 1_000_000 - 500_000
+    return time - timedelta(microseconds=off) if off and abs(off) < 10_000 else time
+
+
+def _whole(times: np.ndarray) -> np.ndarray:
+    """Whole seconds, where floating-point days or hours missed one by less than a hundredth."""
+    seconds = (times + np.timedelta64(500_000_000, "ns")).astype("datetime64[s]").astype("datetime64[ns]")
+    near = np.abs(times - seconds) < np.timedelta64(10_000_000, "ns")
+    return np.where(near, seconds, times)
 
 
 def axis_labels(ds: xr.Dataset, axes: Axes, axis: str) -> tuple[np.ndarray, np.ndarray | None, list[str]]:

@@ -12,12 +12,14 @@ import xarray as xr
 from simvp.errors import Refusal
 from simvp.roles import bounds, candidates
 
+SHOWN = 20  # datasets whose variables a message lists
+
 
 def select_values(ds: xr.Dataset, select: Mapping[str, Any]) -> xr.Dataset:
     """Take one value of each axis that `select` names; of an axis without labels, one position."""
     reasons = []
     for key, value in select.items():
-        names = [key] if key in ds.dims or key in ds.coords else _aliases(ds, key)
+        names = axis_names(ds, key)
         if not names:
             reasons.append(f"select {key}={value!r}: there is no such axis; got {_axes_listing(ds)}")
             continue
@@ -35,8 +37,10 @@ def select_values(ds: xr.Dataset, select: Mapping[str, Any]) -> xr.Dataset:
     return ds
 
 
-def _aliases(ds: xr.Dataset, key: str) -> list[str]:
-    """Axes meant by a word for their role: level, member, step."""
+def axis_names(ds: xr.Dataset, key: str) -> list[str]:
+    """Axes of `ds` that a key of `select` can mean, the best first: by name, else by role (level, member, step)."""
+    if key in ds.dims or key in ds.coords:
+        return [key]
     role = {"level": "z", "height": "z", "depth": "z", "pressure": "z", "member": "member", "step": "lead"}.get(key)
     found = [c.name for c in candidates(ds) if role is not None and c.role == role and len(c.dims) < 2]
     bare = [str(d) for d in ds.dims if d not in ds.variables and re.fullmatch(rf"{key}s?\d*", str(d), re.IGNORECASE)]
@@ -56,23 +60,25 @@ def _equal(values: np.ndarray, value: Any) -> np.ndarray:
         return np.zeros(values.shape, bool)
 
 
-def check_names(ds: xr.Dataset, variables: Sequence[str] | None) -> None:
-    """Refuse variables that are not there, with the likely ones and with all that are."""
+def check_names(datasets: Sequence[xr.Dataset], variables: Sequence[str]) -> None:
+    """Refuse variables that are in none of the datasets, with the likely ones and with all that are there."""
     reasons = []
-    for name in variables or ():
-        if name not in ds.variables:
-            meant = _meant(ds, name)
+    for name in variables:
+        if not any(name in ds.variables for ds in datasets):
+            meant = _meant(datasets, name)
             hint = f" (did you mean {meant!r}?)" if meant else ""
-            reasons.append(f"variable {name!r} is not there{hint}; got {listing(ds)}")
+            there = ", ".join(dict.fromkeys(listing(ds) for ds in datasets[:SHOWN]))
+            reasons.append(f"variable {name!r} is not there{hint}; got {there}")
     if reasons:
         raise Refusal("variables", reasons)
 
 
-def _meant(ds: xr.Dataset, name: str) -> str | None:
+def _meant(datasets: Sequence[xr.Dataset], name: str) -> str | None:
     known: dict[str, str] = {}
-    for key, var in ds.data_vars.items():
-        for text in (str(key), var.attrs.get("standard_name"), var.attrs.get("long_name")):
-            known.setdefault(str(text).lower().replace(" ", "_"), str(key))
+    for ds in datasets:
+        for key, var in ds.data_vars.items():
+            for text in (str(key), var.attrs.get("standard_name"), var.attrs.get("long_name")):
+                known.setdefault(str(text).lower().replace(" ", "_"), str(key))
     close = difflib.get_close_matches(name.lower(), known, 1, 0.6)
     return known[close[0]] if close else None
 

@@ -1,0 +1,319 @@
+"""Which files a source consists of, what format each is in by its content, and whether it is whole."""
+
+import glob
+import hashlib
+import logging
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from simvp.errors import SourceError
+
+logger = logging.getLogger(__name__)
+
+Format = Literal["netcdf", "grib", "zarr"]
+Location = str | Path
+
+ZARR_ROOTS = ("zarr.json", ".zmetadata", ".zgroup")
+# In a folder, other files (notes, lists, indices) are passed over; one of these that cannot be recognised is a fault.
+DATA_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5", ".grib", ".grib1", ".grib2", ".grb", ".grb2")
+FOREIGN = {
+    b"\x1f\x8b": "gzip; unpack it first",
+    b"PK\x03\x04": "zip; unpack it first",
+    b"BZh": "bzip2; unpack it first",
+    b"\xfd7zXZ": "xz; unpack it first",
+    b"\x28\xb5\x2f\xfd": "zstd; unpack it first",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"\x93NUMPY": "NumPy",
+    b"\x0e\x03\x13\x01": "HDF4",
+    b"<": "HTML or XML, as a server sends instead of a file that it refuses",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """One file, or one Zarr store, of a source.
+
+    Parameters
+    ----------
+    name
+        As the user knows it: a path or an address.
+    path
+        What to open: a local path, or the address of a Zarr store.
+    format
+        By content.
+    """
+
+    name: str
+    path: str
+    format: Format
+
+
+def source_files(source: Location | Sequence[Location]) -> list[Location]:
+    """Names of the files and Zarr stores of a source, sorted, each once.
+
+    Parameters
+    ----------
+    source
+        A file, a folder (every data file inside), a glob, a URL, or a list of these.
+
+    Raises
+    ------
+    SourceError
+        Nothing there, an empty folder, a glob without a match.
+    """
+    if not isinstance(source, str | Path) and not list(source):
+        raise SourceError("source", ["the list of files is empty"])
+    names: dict[str, Location] = {}
+    for one in [source] if isinstance(source, str | Path) else source:
+        for found in _remote(one) if is_address(one) else _local(str(one)):
+            names.setdefault(str(found), found)
+    return [names[key] for key in sorted(names)]
+
+
+def recognise(names: Iterable[Location]) -> list[SourceFile]:
+    """Format of each file, by content.
+
+    Raises
+    ------
+    SourceError
+        Files that are of no known format or cut off, or formats that are mixed; every one is named.
+    """
+    found, reasons = [], []
+    for name in names:
+        try:
+            found.append(_recognised(str(name)))
+        except SourceError as error:
+            reasons += [f"{name}: {reason}" for reason in error.reasons]
+    formats = sorted({file.format for file in found})
+    if len(formats) > 1:
+        examples = [f"{f} ({next(file.name for file in found if file.format == f)})" for f in formats]
+        reasons.append("formats are mixed: " + ", ".join(examples) + "; read them one by one")
+    if reasons:
+        raise SourceError("source cannot be read", reasons[:20] + _rest(reasons, 20))
+    return found
+
+
+def checksums(files: Iterable[Location]) -> dict[str, str]:
+    """sha256 (hex) of each file; of a local Zarr store over all its objects, of a remote one over its root metadata."""
+    return {str(file): _checksum(str(file)) for file in files}
+
+
+def is_address(source: Location) -> bool:
+    """Whether a source is a URL."""
+    return "://" in str(source) or "::" in str(source)
+
+
+def _local(source: str) -> list[Path]:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return [path] if _is_store(path) else _inside(path)
+    if path.exists():
+        return [path]
+    if any(mark in source for mark in "*?["):
+        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        if not matches:
+            raise SourceError("source", [f"no file matches {source!r}"])
+        return [file for match in matches for file in _local(str(match))]
+    nearest = next((parent for parent in path.absolute().parents if parent.exists()), Path("/"))
+    raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"])
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Data files of a folder and of the folders in it; a Zarr store is one."""
+    files: list[Path] = []
+    waiting = [folder]
+    while waiting:
+        for path in sorted(waiting.pop().iterdir()):
+            if path.name.startswith("."):
+                continue
+            if path.is_dir():
+                (files if _is_store(path) else waiting).append(path)
+            elif path.suffix.lower() in DATA_SUFFIXES or _format(_head(path)) is not None:
+                files.append(path)
+            else:
+                logger.info("passed over, not NetCDF, GRIB or Zarr: %s", path)
+    if not files:
+        raise SourceError("source", [f"folder {str(folder)!r} holds no NetCDF, GRIB or Zarr data"])
+    return sorted(files)
+
+
+def _is_store(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ZARR_ROOTS)
+
+
+def _remote(source: Location) -> list[str]:
+    import fsspec
+
+    url = str(source)
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+        if any(fs.exists(f"{path.rstrip('/')}/{name}") for name in ZARR_ROOTS):
+            return [url]
+        if any(mark in path for mark in "*["):
+            found = sorted(fs.glob(path))
+        elif fs.isfile(path):
+            return [url]
+        else:
+            found = sorted(fs.find(path)) if fs.exists(path) else []
+    except Exception as error:  # each file system raises its own
+        raise SourceError("source", [f"{url} cannot be reached: {type(error).__name__}: {error}"]) from error
+    if not found:
+        raise SourceError("source", [f"nothing is there at {url}"])
+    stores = {one.rsplit("/", 1)[0] for one in found if one.rsplit("/", 1)[-1] in ZARR_ROOTS}
+    roots = {one for one in stores if not any(one.startswith(f"{other}/") for other in stores)}
+    loose = [one for one in found if not any(one.startswith(f"{root}/") for root in roots)]
+    return [str(fs.unstrip_protocol(one)) for one in sorted([*roots, *loose])]
+
+
+def _recognised(name: str) -> SourceFile:
+    path = name
+    if is_address(name):
+        import fsspec
+
+        try:
+            fs, inner = fsspec.core.url_to_fs(name)
+            if any(fs.exists(f"{inner.rstrip('/')}/{root}") for root in ZARR_ROOTS):
+                return SourceFile(name=name, path=name, format="zarr")
+            path = fsspec.open_local(name if "::" in name else f"simplecache::{name}")
+        except Exception as error:
+            raise SourceError("", [f"cannot be fetched: {type(error).__name__}: {error}"]) from error
+    if Path(path).is_dir():
+        return SourceFile(name=name, path=path, format="zarr")
+    try:
+        head = _head(Path(path))
+    except OSError as error:
+        raise SourceError("", [f"cannot be opened: {error.strerror}"]) from error
+    found = _format(head)
+    if found is None:
+        what = next((text for magic, text in FOREIGN.items() if head.startswith(magic)), "")
+        got = "the file is empty" if not head else f"got first bytes {head[:8]!r}" + (f" ({what})" if what else "")
+        raise SourceError("", [f"expected NetCDF, GRIB or Zarr by content; {got}"])
+    if cut := _cut_off(path, found, head):
+        raise SourceError("", [cut])
+    return SourceFile(name=name, path=path, format=found)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(2056)
+
+
+def _format(head: bytes) -> Format | None:
+    if head[:4] in (b"CDF\x01", b"CDF\x02", b"CDF\x05"):
+        return "netcdf"
+    if any(head[at : at + 8] == b"\x89HDF\r\n\x1a\n" for at in (0, 512, 1024, 2048)):  # a user block may go before
+        return "netcdf"
+    return "grib" if b"GRIB" in head[:256] else None
+
+
+def _cut_off(path: str, found: Format, head: bytes) -> str:
+    """What is wrong with the length of a file, in words; the libraries read zeros past the end, or stop silently."""
+    size = Path(path).stat().st_size
+    with open(path, "rb") as file:
+        if found == "grib":
+            file.seek(max(0, size - 4096))
+            if not file.read().rstrip(b"\x00 \r\n").endswith(b"7777"):
+                return f"the file is cut off: its last GRIB message does not end ({size} bytes)"
+        elif head.startswith(b"CDF"):
+            try:
+                expected = _classic_size(file)
+            except (struct.error, IndexError):
+                return f"the file is cut off inside its header ({size} bytes)"
+            if size < expected - 3:  # the last value need not be padded to four bytes
+                return f"the file is cut off: its header promises {expected} bytes, got {size}"
+        elif head.startswith(b"\x89HDF") and size < (expected := _hdf5_size(head)):
+            return f"the file is cut off: its header promises {expected} bytes, got {size}"
+    return ""
+
+
+def _hdf5_size(head: bytes) -> int:
+    """End-of-file address in an HDF5 superblock with addresses of eight bytes (HDF5 File Format Specification, II.A)."""
+    version = head[8] if len(head) > 48 else 255
+    if version in (0, 1) and head[13] == 8:
+        return int.from_bytes(head[40 + 4 * version : 48 + 4 * version], "little")
+    if version in (2, 3) and head[9] == 8:
+        return int.from_bytes(head[28:36], "little")
+    return 0
+
+
+def _classic_size(file: IO[bytes]) -> int:
+    """Length in bytes that the header of a classic NetCDF file promises (NetCDF User's Guide, file format)."""
+    version = file.read(4)[3]
+    count, offset = (">q", ">q") if version == 5 else (">i", ">i" if version == 1 else ">q")
+
+    def read(form: str) -> int:
+        return int(struct.unpack(form, file.read(struct.calcsize(form)))[0])
+
+    def skip_text() -> None:
+        file.seek(-(-read(count) // 4) * 4, 1)
+
+    def skip_attributes() -> None:
+        read(">i")
+        for _ in range(read(count)):
+            skip_text()
+            width = WIDTHS[read(">i")]
+            file.seek(-(-read(count) * width // 4) * 4, 1)
+
+    records = read(count)
+    read(">i")
+    lengths = []
+    for _ in range(read(count)):
+        skip_text()
+        lengths.append(read(count))
+    skip_attributes()
+    read(">i")
+    fixed, recorded = 0, []
+    for _ in range(read(count)):
+        skip_text()
+        dims = [lengths[read(count)] for _ in range(read(count))]
+        skip_attributes()
+        size = WIDTHS[read(">i")]
+        read(count)
+        begin = read(offset)
+        unlimited = bool(dims) and dims[0] == 0
+        for length in dims[1:] if unlimited else dims:
+            size *= length
+        if unlimited:
+            recorded.append((begin, size))
+        else:
+            fixed = max(fixed, begin + size)
+    padded = [size if len(recorded) == 1 else -(-size // 4) * 4 for _, size in recorded]
+    ends = [begin + (records - 1) * sum(padded) + size for begin, size in recorded if records > 0]
+    return max([fixed, *ends])
+
+
+WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}  # bytes of each external type
+
+
+def _checksum(name: str) -> str:
+    digest = hashlib.sha256()
+    if is_address(name):
+        import fsspec
+
+        fs, path = fsspec.core.url_to_fs(name)
+        roots = [f"{path.rstrip('/')}/{root}" for root in ZARR_ROOTS]
+        target = next((root for root in roots if fs.exists(root)), path)
+        with fs.open(target, "rb") as file:
+            _feed(digest, file)
+    elif Path(name).is_dir():
+        for file_path in sorted(path for path in Path(name).rglob("*") if path.is_file()):
+            digest.update(str(file_path.relative_to(name)).encode() + b"\0")
+            with file_path.open("rb") as file:
+                _feed(digest, file)
+    else:
+        with Path(name).open("rb") as file:
+            _feed(digest, file)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, file: IO[bytes]) -> None:
+    while block := file.read(1 << 20):
+        digest.update(block)
+
+
+def _rest(reasons: Sequence[str], shown: int) -> list[str]:
+    return [f"... and {len(reasons) - shown} more"] if len(reasons) > shown else []
