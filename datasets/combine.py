@@ -118,11 +118,9 @@ def _group_faults(groups: dict[tuple[str, ...], list[Part]]) -> list[str]:
             reasons.append(f"{group[0].name}: has no {', '.join(lacking)}, which {groups[whole][0].name} has")
     kinds = [names for names in groups if not set(names) & set(whole)]
     for at, names in enumerate(kinds):
-        reasons += [
-            f"{', '.join(sorted(set(names) & set(other)))}: both in {groups[names][0].name} and in {groups[other][0].name}"
-            for other in kinds[:at]
-            if set(names) & set(other)
-        ]
+        for other in kinds[:at]:
+            shared = ", ".join(sorted(set(names) & set(other)))
+            reasons += [f"{shared}: in {groups[names][0].name} and in {groups[other][0].name}"] if shared else []
     return reasons
 
 

@@ -231,7 +231,7 @@ def _cut_off(path: str, found: Format, head: bytes) -> str:
 
 
 def _hdf5_size(head: bytes) -> int:
-    """End-of-file address in an HDF5 superblock with addresses of eight bytes (HDF5 File Format Specification, II.A)."""
+    """End-of-file address in an HDF5 superblock with addresses of eight bytes (HDF5 file format, II.A)."""
     version = head[8] if len(head) > 48 else 255
     if version in (0, 1) and head[13] == 8:
         return int.from_bytes(head[40 + 4 * version : 48 + 4 * version], "little")

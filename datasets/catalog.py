@@ -1,0 +1,216 @@
+"""The sources known by name, and those that are a user's own files: each opens to one canonical Dataset."""
+
+import difflib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from datasets.readers import checksums, open_source, source_files
+from datasets.simulated import SimulatedTraffic, SimulatedWeather, Simulation
+from simvp.errors import SourceError
+
+DEFAULT = "simulated-weather"
+DATA_VARIABLE = "SIMVP_DATA"
+Interval = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Periods that stay what they are, so that results on a data set can be compared; first and last time included.
+
+    Parameters
+    ----------
+    frames_in, frames_out
+        T and T'.
+    held_out
+        Period of the targets that no choice is made on.
+    reference
+        Period on which the baselines' climatology and damping are fitted.
+    """
+
+    frames_in: int
+    frames_out: int
+    held_out: Interval
+    reference: tuple[Interval, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(ABC):
+    """Where frames come from.
+
+    Parameters
+    ----------
+    title, licence
+        For people; the licence with the attribution it asks for.
+    states
+        Variables that are predicted; empty: all of them.
+    study
+        Fixed periods, where the source is one data set for good.
+    """
+
+    title: str = ""
+    licence: str = ""
+    states: tuple[str, ...] = ()
+    study: Study | None = None
+
+    @abstractmethod
+    def open(self, after: Any = None) -> xr.Dataset:
+        """Canonical Dataset, lazy, of what the source has for an archive whose last frame is at `after` (None: empty).
+
+        Frames that the archive has already may be among them.
+        """
+
+    @abstractmethod
+    def files(self) -> list[str | Path]:
+        """Files that `open` reads, for their checksums; none where nothing is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedSource(Source):
+    """A simulated world, day after day."""
+
+    simulation: Simulation
+
+    def open(self, after: Any = None) -> xr.Dataset:
+        """Frames of the initial span; after it, those up to the end of the day that the next frame is in.
+
+        Thus an ingest that was interrupted goes on to the same end, however far it had come.
+        """
+        made = self.simulation
+        step = np.timedelta64(made.step.seconds, "s")
+        end = made.first + made.initial_frames * step
+        if after is None:
+            return made.dataset()
+        start = np.datetime64(after, "ns") + step
+        if start >= end:
+            end = start.astype("datetime64[D]").astype("datetime64[ns]") + np.timedelta64(1, "D")
+        return made.dataset(start, int((end - start) // step))
+
+    def files(self) -> list[str | Path]:
+        """None."""
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource(Source):
+    """A user's own files; `source`, `variables`, `units` and `select` as in `datasets.readers.open_source`."""
+
+    source: str | Path | Sequence[str | Path]
+    variables: Sequence[str] | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
+    select: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self, after: Any = None) -> xr.Dataset:
+        """Every frame there is: also before `after` some may have come late."""
+        return open_source(self.source, variables=self.variables, units=self.units, select=self.select)
+
+    def files(self) -> list[str | Path]:
+        """The files, as they are now."""
+        return source_files(self.source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedSource(Source):
+    """One published file, checked by its sha256.
+
+    It is taken from the directory that SIMVP_DATA names when it lies there, else fetched once and kept in the user's
+    cache.
+    """
+
+    url: str
+    sha256: str
+
+    def open(self, after: Any = None) -> xr.Dataset:
+        """Every frame of the file."""
+        ds = open_source(self.path())
+        return ds.assign_attrs(title=self.title, license=self.licence, references=self.url)
+
+    def files(self) -> list[str | Path]:
+        """The file."""
+        return [self.path()]
+
+    def path(self) -> Path:
+        """The file on this machine, fetched if need be.
+
+        Raises
+        ------
+        SourceError
+            Another content than expected, or no network and no file.
+        """
+        import pooch
+
+        name = self.url.rsplit("/", 1)[1]
+        given = os.environ.get(DATA_VARIABLE)
+        if given and (Path(given) / name).is_file():
+            path = Path(given) / name
+            got = checksums([path])[str(path)]
+            if got != self.sha256:
+                raise SourceError(
+                    f"file {path}",
+                    [f"expected sha256 {self.sha256}, got {got}"],
+                    f"replace it by {self.url}, or unset {DATA_VARIABLE} to have it fetched",
+                )
+            return path
+        try:
+            return Path(pooch.retrieve(self.url, f"sha256:{self.sha256}", fname=name, path=pooch.os_cache("simvp")))
+        except Exception as error:  # of requests, urllib3 or pooch, by where the network fails
+            where = f"{given} has no such file" if given else f"{DATA_VARIABLE} is not set"
+            raise SourceError(
+                f"file {name}",
+                [f"cannot be fetched from {self.url} ({type(error).__name__}), and {where}"],
+                f"put {name} into a directory and set {DATA_VARIABLE} to it",
+            ) from error
+
+
+SOURCES: Mapping[str, Source] = {
+    DEFAULT: SimulatedSource(
+        title=SimulatedWeather.title,
+        licence="none needed: simulated",
+        states=tuple(SimulatedWeather.variables),
+        simulation=SimulatedWeather(),
+    ),
+    "simulated-traffic": SimulatedSource(
+        title=SimulatedTraffic.title,
+        licence="none needed: simulated",
+        states=tuple(SimulatedTraffic.variables),
+        simulation=SimulatedTraffic(),
+    ),
+    "era5-uk": PublishedSource(
+        title="ERA5 2 m temperature, hourly, March 2019, 58 N - 50 N, 10 W - 2 E",
+        licence="Copernicus licence; contains modified Copernicus Climate Change Service information",
+        states=("t2m",),
+        study=Study(
+            frames_in=24,
+            frames_out=12,
+            held_out=("2019-03-25T00:00", "2019-03-31T23:00"),
+            reference=(("2019-03-01T00:00", "2019-03-21T23:00"),),
+        ),
+        url="https://github.com/pydata/xarray-data/raw/master/era5-2mt-2019-03-uk.grib",
+        sha256="e5e82609f0e28e84822852e15d20c88dbb4b142a30264a7e6f87b9b5c7501df9",
+    ),
+}
+
+
+def find_source(name: str) -> Source:
+    """Source of that name.
+
+    Raises
+    ------
+    SourceError
+        No such name; lists those there are.
+    """
+    if name not in SOURCES:
+        close = difflib.get_close_matches(name, SOURCES, 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise SourceError(
+            f"data set {name!r}",
+            [f"expected one of {', '.join(SOURCES)}{hint}"],
+            "name one of these, or give the files to ingest as its source",
+        )
+    return SOURCES[name]
