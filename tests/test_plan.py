@@ -170,7 +170,7 @@ def test_unknown_keys_are_refused():
         Choice(test_period=("2019-03-01", "2019-03-02"))  # type: ignore[call-arg]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(2, 900), st.sampled_from(["1h", "6h", "1D", "MS", "30min", "7h"]))
 def test_parts_are_disjoint_in_order_and_cover_the_series(frames, freq):
     ds = archive(frames, freq)

@@ -56,7 +56,7 @@ def series(draw):
     return index, draw(flags), draw(flags), draw(st.integers(1, 5)), draw(st.integers(1, 4)), pieces
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(series())
 def test_windows_and_audit_agree_with_the_oracle(case):
     index, present, complete, t_in, t_out, pieces = case

@@ -1,0 +1,254 @@
+"""The training loop on tensors: batches, loss, schedule, average weights, early stop, and going on after a kill.
+
+Letters: B batch, T input frames, T' target frames, C channels, S states (the first S channels), H rows, W columns.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipelines.train_config import TrainConfig
+from pipelines.windows import Sequences, batch_count
+from simvp.errors import Refusal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What validation says: the loss, as in training, and the RMSE of each state in its own units."""
+
+    loss: float
+    rmse: dict[str, float]
+
+
+class DivergedError(Refusal):
+    """A loss that is no number."""
+
+
+def masked_loss(predicted: Tensor, target: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Area-weighted mean squared error over the valid points, each state counting alike.
+
+    Parameters
+    ----------
+    predicted, target
+        (B, T', S, H, W), normalised.
+    mask
+        (S, H, W), 1 where the field has values, else 0.
+    weights
+        (H, W) area weights.
+    """
+    share = mask * weights
+    share = share / share.sum(dim=(-2, -1), keepdim=True)  # (S, H, W), sums to one over each map
+    square = (predicted.float() - target) ** 2
+    return (square * share).sum(dim=(-2, -1)).mean()
+
+
+def one_cycle(step: int, steps: int, peak: float, warm_up: float) -> float:
+    """Learning rate of update number `step` of `steps`: up to `peak` and down again, both along half a cosine.
+
+    From peak / 25 to peak during the share `warm_up` of the steps, then down to peak / 1000. A function of the
+    number alone, so that nothing of it has to be kept in a checkpoint.
+    """
+    rise = max(1.0, warm_up * steps)
+    if step < rise:
+        low, share = peak / 25, 1 - step / rise
+    else:
+        low, share = peak / 1000, (step - rise) / max(1.0, steps - rise)
+    return low + (peak - low) * (1 + math.cos(math.pi * min(1.0, share))) / 2
+
+
+class Fitting:
+    """Everything of a training that changes from batch to batch.
+
+    Parameters
+    ----------
+    network
+        Maps (B, T, C, H, W) to (B, T', S, H, W); on its device.
+    config
+        Settings of the loop.
+    windows
+        Training windows.
+    weights
+        (H, W) area weights.
+    precision
+        "float32" or "bfloat16": type of the arithmetic inside the network; weights, loss and average are float32.
+    """
+
+    def __init__(
+        self, network: nn.Module, config: TrainConfig, windows: Sequences, weights: np.ndarray, *, precision: str
+    ) -> None:
+        self.network, self.config, self.windows = network, config, windows
+        self.device = next(network.parameters()).device
+        self.precision = precision
+        self.average = copy.deepcopy(network).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.epoch = 0
+        self.batch = 0
+        self.batches = batch_count(len(windows), config.batch_size)
+        self.total = 0.0
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] = {}
+        self.stopped = ""
+        self._weights = torch.as_tensor(weights, dtype=torch.float32, device=self.device)
+
+    @property
+    def step(self) -> int:
+        """Updates so far."""
+        return self.epoch * self.batches + self.batch
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Number of the epoch whose weights are kept, from 1."""
+        if not self.history:
+            return None
+        return 1 + int(np.argmin([entry["validation_loss"] for entry in self.history]))
+
+    def run(
+        self,
+        validate: Callable[[nn.Module], Score],
+        *,
+        on_batch: Callable[["Fitting", float], None] = lambda fitting, loss: None,
+        on_epoch: Callable[["Fitting", dict[str, Any]], None] = lambda fitting, entry: None,
+        save: Callable[["Fitting"], None] = lambda fitting: None,
+    ) -> None:
+        """Train to the end, from wherever this stands.
+
+        Parameters
+        ----------
+        validate
+            Scores a network (in eval mode) on the validation windows.
+        on_batch, on_epoch
+            Told the loss of every batch, and the entry of every epoch.
+        save
+            Called every `checkpoint_every` batches and after each epoch; keeps `state()`.
+
+        Raises
+        ------
+        DivergedError
+            The loss is no number.
+        """
+        while self.epoch < self.config.epochs and not self.stopped:
+            self.network.train()
+            order = self.windows.shuffled(
+                self.config.batch_size, seed=self.config.seed, epoch=self.epoch, skip=self.batch
+            )
+            for indices in order:
+                loss = self._update(indices)
+                self.total += loss
+                self.batch += 1
+                on_batch(self, loss)
+                if self.batch % self.config.checkpoint_every == 0 and self.batch < self.batches:
+                    save(self)
+            score = validate(self.average)
+            entry = {
+                "epoch": self.epoch + 1,
+                "training_loss": self.total / self.batches,
+                "validation_loss": score.loss,
+                "learning_rate": self._rate(),
+                **{f"validation_rmse_{name}": value for name, value in score.rmse.items()},
+            }
+            if not math.isfinite(score.loss):
+                raise DivergedError(
+                    "Training", [f"the validation loss of epoch {self.epoch + 1} is {score.loss}"], _REMEDY
+                )
+            self.history.append(entry)
+            self.epoch, self.batch, self.total = self.epoch + 1, 0, 0.0
+            best = self.best_epoch
+            if best == self.epoch:
+                self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+            elif best is not None and self.epoch - best >= self.config.patience:
+                self.stopped = f"no better validation loss for {self.config.patience} epochs"
+            on_epoch(self, entry)
+            save(self)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restore` needs, as tensors and plain types."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "position": [self.epoch, self.batch],
+            "total": self.total,
+            "history": self.history,
+            "stopped": self.stopped,
+            "random": random,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best = dict(state["best"])
+        self.epoch, self.batch = state["position"]
+        self.total, self.stopped = state["total"], state["stopped"]
+        self.history = list(state["history"])
+        torch.set_rng_state(state["random"]["cpu"].cpu())
+        if "cuda" in state["random"]:
+            torch.cuda.set_rng_state(state["random"]["cuda"].cpu(), self.device)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of the network's arithmetic."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _rate(self) -> float:
+        return one_cycle(self.step, self.config.epochs * self.batches, self.config.learning_rate, self.config.warm_up)
+
+    def _update(self, indices: np.ndarray) -> float:
+        """One step of the optimizer; the loss before it."""
+        x, y, mask = (torch.from_numpy(part).to(self.device, non_blocking=True) for part in self.windows.batch(indices))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        with self.autocast():
+            predicted = self.network(x)
+        loss = masked_loss(predicted, y, mask, self._weights)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise DivergedError(
+                "Training", [f"the loss of batch {self.batch + 1} in epoch {self.epoch + 1} is {value}"], _REMEDY
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.optimizer.step()
+        self._follow()
+        return value
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average weights; while there are few updates it forgets faster, so the start does not linger."""
+        keep = min(self.config.averaging, (1 + self.step) / (10 + self.step))
+        for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(now, 1 - keep)
+        for kept, seen in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            kept.copy_(seen)
+
+
+_REMEDY = "lower learning_rate or clip; if it happens in the first batch, look at the units and the range of the data"
+
+
+def predictions(
+    network: nn.Module, windows: Sequences, size: int, autocast: Callable[[], AbstractContextManager[Any]]
+) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    """Indices, forecasts and targets (B, T', S, H, W) of all windows in order of time."""
+    device = next(network.parameters()).device
+    network.eval()
+    for indices in windows.ordered(size):
+        x, y, _ = windows.batch(indices)
+        with torch.inference_mode(), autocast():
+            predicted = network(torch.from_numpy(x).to(device))
+        yield indices, predicted.float(), torch.from_numpy(y).to(device)

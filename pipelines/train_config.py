@@ -1,0 +1,67 @@
+"""What a training can be told. Everything has a default but the data set; what the data decide is derived from them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.plan import Choice, Mode
+
+Size = Literal["tiny", "small", "base", "paper"]
+
+# Where and how fast, not what: these leave the training key as it is.
+OPERATIONAL = frozenset({"device", "threads", "memory_mib", "checkpoint_every"})
+
+
+class TrainConfig(BaseModel):
+    """Settings of a training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str = Field(description="Name of the data set whose archive is trained on.")
+    variables: tuple[str, ...] = Field(default=(), description="Variables to predict; all of the archive where empty.")
+    log1p: tuple[str, ...] | Literal["auto"] = Field(
+        default="auto",
+        description="Variables (rain, counts) to learn on a logarithmic scale; auto: those that look like amounts.",
+    )
+    bounds: dict[str, tuple[float | None, float | None]] = Field(
+        default={}, description="Lowest and highest value a forecast may have, by variable, in its units."
+    )
+    mode: Mode | None = Field(
+        default=None,
+        description="study: periods that stay; operations: the newest days are held out, and move along. By default a "
+        "study where the source or these settings fix the held-out period, else operations.",
+    )
+    periods: Choice = Field(default=Choice(), description="Periods as far as they are given; the rest is derived.")
+    frames_in: int | None = Field(default=None, ge=1, le=512, description="T, input frames; by default from the step.")
+    frames_out: int | None = Field(default=None, ge=1, le=512, description="T', predicted frames; by default T // 2.")
+    cycle: Annotated[int, Field(ge=2)] | Literal["auto"] | None = Field(
+        default="auto", description="Steps of the seasonal cycle (hourly data: 24); auto: seen in the data; none."
+    )
+    size: Size = Field(default="small", description="Width and depth of the network.")
+    epochs: int = Field(default=20, ge=1, le=10_000, description="Times that every training window is seen, at most.")
+    batch_size: int = Field(default=16, ge=1, le=4096, description="Windows per update.")
+    learning_rate: float = Field(default=2e-3, gt=0, le=1, description="Highest rate of the one-cycle schedule.")
+    warm_up: float = Field(default=0.15, ge=0, lt=1, description="Share of the updates in which the rate goes up.")
+    weight_decay: float = Field(default=1e-2, ge=0, le=1, description="Weight decay of AdamW.")
+    clip: float = Field(default=1.0, gt=0, description="Norm to which a gradient is cut down.")
+    averaging: float = Field(
+        default=0.99, ge=0, lt=1, description="Share of the running average of the weights that an update keeps."
+    )
+    patience: int = Field(default=6, ge=1, description="Epochs without a better validation loss before it stops early.")
+    validation_windows: int = Field(
+        default=512, ge=1, description="Validation windows scored after each epoch, at most; evenly spread."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of weights and order.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="Arithmetic inside the network; auto: bfloat16 where the device is faster with it."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where to train; auto: CUDA where there is one."
+    )
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of the arithmetic; by default PyTorch's.")
+    memory_mib: int = Field(
+        default=2048, ge=0, description="Memory for frames in MiB; a longer archive is read batch by batch."
+    )
+    checkpoint_every: int = Field(
+        default=50, ge=1, description="Batches between two checkpoints, besides the one after each epoch."
+    )

@@ -1,0 +1,186 @@
+"""The training loop: loss and schedule by hand, and a training that is cut off anywhere ends as if it had not been."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipelines import checkpoint
+from pipelines.fitting import DivergedError, Fitting, Score, masked_loss, one_cycle, predictions
+from pipelines.train_config import TrainConfig
+from pipelines.windows import Frames, Sequences
+from simvp.contract import FrameSpec
+from tests.worlds import formula_world
+
+
+class Linear(nn.Module):
+    """One weight for each pair of frames, with dropout, so that the random state matters."""
+
+    def __init__(self, frames_in: int, frames_out: int, states: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(frames_in, frames_out)
+        self.drop = nn.Dropout(0.2)
+        self.states = states
+
+    def forward(self, x: Tensor) -> Tensor:
+        past = self.drop(x[:, :, : self.states])
+        return self.mix(past.movedim(1, -1)).movedim(-1, 1)
+
+
+@pytest.fixture(scope="module")
+def windows() -> Sequences:
+    torch.set_num_threads(1)
+    ds = formula_world(frames=72, shape=(4, 5))
+    train = [(ds["time"].values[0], ds["time"].values[-1])]
+    spec = FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=())
+    return Sequences(Frames(ds, spec), np.arange(3, 70), spec)
+
+
+def config(**given) -> TrainConfig:
+    return TrainConfig(dataset="x", **{"epochs": 4, "batch_size": 8, "checkpoint_every": 3, **given})
+
+
+def fitting(windows: Sequences, settings: TrainConfig) -> Fitting:
+    torch.manual_seed(7)
+    return Fitting(Linear(4, 2, 2), settings, windows, np.ones((4, 5)), precision="float32")
+
+
+def validate_on(windows: Sequences):
+    def validate(network: nn.Module) -> Score:
+        loss = np.mean([float(((p - y) ** 2).mean()) for _, p, y in predictions(network, windows, 16, no_cast)])
+        return Score(loss=float(loss), rmse={"t2m": math.sqrt(loss), "d2m": 1.0})
+
+    return validate
+
+
+def no_cast():
+    return torch.autocast("cpu", enabled=False)
+
+
+def test_loss_by_hand():
+    # One state, maps of 2 x 2, weights 2 and 0 by row, the point (0, 1) masked: only (0, 0) counts.
+    weights, mask = torch.tensor([[2.0, 2.0], [0.0, 0.0]]), torch.tensor([[[1.0, 0.0], [1.0, 1.0]]])
+    target = torch.zeros(1, 1, 1, 2, 2)
+    predicted = torch.tensor([[[[[3.0, 100.0], [100.0, 100.0]]]]])
+    assert float(masked_loss(predicted, target, mask, weights)) == 9.0
+    # Two states of equal error count alike though one has a single valid point; 4 and 16: the mean is 10.
+    mask = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]])
+    predicted = torch.stack([torch.full((2, 2), 2.0), torch.full((2, 2), 4.0)])[None, None]
+    assert float(masked_loss(predicted, torch.zeros_like(predicted), mask, torch.ones(2, 2))) == 10.0
+
+
+def test_loss_does_not_grow_with_the_grid():
+    for size in (3, 30):
+        zero = torch.zeros(2, 3, 1, size, size)
+        assert float(masked_loss(zero + 2, zero, torch.ones(1, size, size), torch.ones(size, size))) == pytest.approx(4)
+
+
+def test_one_cycle_rises_and_falls():
+    rates = [one_cycle(step, 100, 1.0, 0.2) for step in range(100)]
+    assert rates[0] == pytest.approx(1 / 25)
+    assert rates[20] == 1.0
+    assert one_cycle(100, 100, 1.0, 0.2) == pytest.approx(1 / 1000)
+    assert rates[10] == pytest.approx((1 + 1 / 25) / 2)
+    assert (np.diff(rates[:21]) > 0).all()
+    assert (np.diff(rates[20:]) < 0).all()
+    assert one_cycle(0, 1, 1.0, 0.0) <= 1.0
+
+
+def test_learns_and_keeps_the_best_average(windows):
+    run = fitting(windows, config(epochs=6, learning_rate=0.05))
+    seen = []
+    run.run(validate_on(windows), on_epoch=lambda f, entry: seen.append(entry))
+    assert [entry["epoch"] for entry in seen] == [1, 2, 3, 4, 5, 6]
+    assert seen[-1]["validation_loss"] < 0.5 * seen[0]["validation_loss"]
+    assert run.best_epoch == 1 + int(np.argmin([entry["validation_loss"] for entry in seen]))
+    fresh = Linear(4, 2, 2)
+    fresh.load_state_dict(run.best)
+    assert validate_on(windows)(fresh).loss == min(entry["validation_loss"] for entry in seen)
+
+
+class Cut(Exception):
+    """A kill, at a place that the test chooses."""
+
+
+@pytest.mark.parametrize("cut", range(1, 33, 5))
+def test_cut_anywhere_and_resumed_is_the_same_to_the_last_bit(windows, tmp_path, cut):
+    settings = config()  # 67 windows: 8 batches in each of 4 epochs
+    whole = fitting(windows, settings)
+    losses: list[float] = []
+    whole.run(validate_on(windows), on_batch=lambda f, loss: losses.append(loss))
+    assert len(losses) == 32
+
+    def save(run: Fitting) -> None:
+        checkpoint.save(tmp_path, {"fitting": run.state()})
+
+    def stop(run: Fitting, loss: float) -> None:
+        if run.step == cut:
+            raise Cut
+
+    broken = fitting(windows, settings)
+    with pytest.raises(Cut):
+        broken.run(validate_on(windows), on_batch=stop, save=save)
+    torch.manual_seed(999)
+    resumed = Fitting(Linear(4, 2, 2), settings, windows, np.ones((4, 5)), precision="float32")
+    state = checkpoint.load(tmp_path)
+    if state is None:  # cut before the first checkpoint: from the start
+        resumed = fitting(windows, settings)
+    else:
+        resumed.restore(state["fitting"])
+        assert resumed.step in (cut - 1, cut - 2, cut - 3)
+    again: list[float] = []
+    resumed.run(validate_on(windows), on_batch=lambda f, loss: again.append(loss))
+    assert again == losses[len(losses) - len(again) :]
+    assert resumed.history == whole.history
+    for name, value in whole.best.items():
+        assert torch.equal(resumed.best[name], value)
+
+
+def test_checkpoint_of_another_format_is_not_used(tmp_path, caplog):
+    checkpoint.save(tmp_path, {"fitting": {"position": [1, 2]}})
+    assert checkpoint.load(tmp_path) == {"fitting": {"position": [1, 2]}}
+    torch.save({"format": 0, "fitting": {}}, tmp_path / checkpoint.NAME)
+    assert checkpoint.load(tmp_path) is None
+    assert "begins anew" in caplog.text
+    assert checkpoint.load(tmp_path / "nowhere") is None
+
+
+def test_stops_when_validation_no_longer_gets_better(windows):
+    scores = iter([3.0, 2.0, 2.5, 2.1, 9.0, 1.0])
+    run = fitting(windows, config(epochs=6, patience=2))
+    run.run(lambda network: Score(loss=next(scores), rmse={}))
+    assert run.epoch == 4
+    assert run.best_epoch == 2
+    assert run.stopped == "no better validation loss for 2 epochs"
+
+
+def test_loss_that_is_no_number_is_refused_in_words(windows):
+    run = fitting(windows, config())
+    with torch.no_grad():
+        run.network.mix.bias.fill_(float("nan"))
+    with pytest.raises(DivergedError, match=r"the loss of batch 1 in epoch 1 is nan[\s\S]*lower learning_rate"):
+        run.run(validate_on(windows))
+    run = fitting(windows, config())
+    with pytest.raises(DivergedError, match=r"the validation loss of epoch 1 is inf"):
+        run.run(lambda network: Score(loss=math.inf, rmse={}))
+
+
+def test_average_follows_the_weights(windows):
+    run = fitting(windows, config(averaging=0.0, epochs=1))
+    run.run(validate_on(windows))
+    for mean, now in zip(run.average.parameters(), run.network.parameters(), strict=True):
+        assert torch.equal(mean, now)
+    slow = fitting(windows, config(averaging=0.9, epochs=1))
+    slow.run(validate_on(windows))
+    assert not torch.equal(slow.average.mix.weight, slow.network.mix.weight)
+
+
+def test_gradients_are_clipped(windows):
+    free, held = fitting(windows, config(epochs=1, clip=1e9)), fitting(windows, config(epochs=1, clip=1e-12))
+    start = free.network.mix.weight.detach().clone()
+    free.run(validate_on(windows))
+    held.run(validate_on(windows))
+    decay = start - held.network.mix.weight.detach()
+    assert float((start - free.network.mix.weight.detach()).abs().max()) > 10 * float(decay.abs().max())
