@@ -12,6 +12,7 @@ from cf_xarray.criteria import coordinate_criteria
 from simvp.errors import Refusal
 from simvp.grid import Kind
 
+Plane = tuple[str, str, str | None, str | None, Kind]  # y, x, latitude, longitude, kind
 Role = Literal["time", "latitude", "longitude", "y", "x", "z", "member", "lead"]
 
 # Attributes in the order in which they are believed; what each may say is the CF table of cf_xarray.
@@ -155,7 +156,10 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     times = _times(ds, known, {dim for d in dims.values() for dim in d})
     time = "" if times is None else _time_dim(ds, times, dims)
     grids = {name: _horizontal(ds, known, tuple(d for d in own if d != time)) for name, own in dims.items()}
-    planes = {plane: name for name, plane in reversed(grids.items()) if plane is not None}
+    planes: dict[Plane, str] = {}
+    for name, plane in grids.items():
+        if plane is not None:
+            planes.setdefault(plane, name)
     if times is None:
         reasons.append(_timeless(ds, known))
     if not planes:
@@ -231,9 +235,6 @@ def _timeless(ds: xr.Dataset, known: Sequence[Candidate]) -> str:
         way = f"choose one lead with select={{{str(dim)!r}: ...}}"
         return f"no single time axis: {two[0]} has dims {ds[two[0]].dims}; {way}"
     return f"no time axis: expected a coordinate or a scalar variable with standard_name 'time'; got dims {_sizes(ds)}"
-
-
-Plane = tuple[str, str, str | None, str | None, Kind]
 
 
 def _horizontal(ds: xr.Dataset, known: Sequence[Candidate], dims: tuple[str, ...]) -> Plane | None:
