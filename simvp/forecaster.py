@@ -1,0 +1,342 @@
+"""A trained model that owns its contract: labelled data in, labelled forecast out, and one file to keep it in.
+
+Letters: B batch, T frames in, T' frames out, C channels (states first), S states, F forcings and statics, H rows,
+W columns, I init times, L leads.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from simvp import model_file
+from simvp.asked import runs_of, steps_of
+from simvp.axes import find_axes, restore
+from simvp.baselines import Baselines
+from simvp.contract import FrameSpec
+from simvp.errors import ContractError, Refusal, RegistryError
+from simvp.layout import CONVENTIONS
+from simvp.model_file import read_header
+from simvp.residual import GriddedConfig, GriddedSimVP
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["Forecaster", "default_device", "read_header"]
+
+logger = logging.getLogger(__name__)
+
+BATCH_VALUES = 1 << 22  # input and output values of a batch; the network's own are a few dozen times as many
+LOAD_BYTES = 1 << 30  # frames are loaded once if they fit in here, else batch by batch
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Forecaster:
+    """A contract, the network trained under it, and the baselines fitted beside it.
+
+    Parameters
+    ----------
+    spec
+        The only road between labels and tensors; holds the only copy of the scaling.
+    network
+        From (B, T, C, H, W) to (B, T', S, H, W), both in departures of the contract.
+    baselines
+        Fitted on the same past, so that scores always have something to stand beside.
+    provenance
+        JSON: where the model comes from ("dataset", "title", "institution", "source", "code_version", "created",
+        "run_id" ...). Kept in the file, left out of the fingerprint.
+    version
+        Name in the registry, "simvp-era5-uk/3"; "unregistered" for a model that does not come from there.
+    """
+
+    spec: FrameSpec
+    network: GriddedSimVP
+    baselines: Baselines
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    version: str = "unregistered"
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that change with the contract, the sizes, the weights or the baselines, and nothing else."""
+        return model_file.fingerprint({"format": model_file.FORMAT, **self._header()}, self._arrays())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(iter(self.network.parameters())).device
+
+    def to(self, device: str | torch.device) -> "Forecaster":
+        """Move the network to a device, and return this forecaster.
+
+        Raises
+        ------
+        ContractError
+            A device that this machine does not have.
+        """
+        self.network.to(_device(device))
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one safetensors file, whole or not at all."""
+        model_file.write(path, {**self._header(), "provenance": dict(self.provenance)}, self._arrays())
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        device: str | torch.device | None = None,
+        *,
+        version: str = "unregistered",
+    ) -> "Forecaster":
+        """Read a file that `save` wrote; the network is on the CPU unless a device is given.
+
+        Raises
+        ------
+        RegistryError
+            No such file; truncated; of another kind or format; content that is not what was saved.
+        """
+        header = read_header(path)
+        subject = f"Model file {os.fspath(path)}"
+        parts = {owner: model_file.read_arrays(path, owner) for owner in ("spec", "network", "baselines")}
+        arrays = {k: v for owner, values in parts.items() for k, v in model_file.owned(owner, values).items()}
+        found = model_file.fingerprint(header, arrays)
+        if found != header["fingerprint"]:
+            reason = f"expected the content {header['fingerprint']}, got {found}"
+            raise RegistryError(subject, [reason], "it was changed after it was written: copy it again")
+        try:
+            # Building a network draws random weights, which must not move the caller's random state.
+            with torch.random.fork_rng(devices=[]):
+                network = GriddedSimVP(GriddedConfig.from_dict(header["network"]))
+            network.load_state_dict({name: torch.from_numpy(v) for name, v in parts["network"].items()})
+        except (Refusal, RuntimeError) as error:
+            raise RegistryError(subject, [f"its weights do not fit its sizes: {error}"]) from error
+        made = cls(
+            spec=FrameSpec.from_header(header["spec"], parts["spec"]),
+            network=network.eval(),
+            baselines=Baselines.from_header(header["baselines"], parts["baselines"]),
+            provenance=header["provenance"],
+            version=version,
+        )
+        return made if device is None else made.to(device)
+
+    def forecast(self, z: "ArrayLike | torch.Tensor", init_times: np.ndarray, steps: int) -> np.ndarray:
+        """Roll the network out, in blocks of T'.
+
+        The input of each further block is the last T frames of inputs and predictions together: states as
+        predicted (zero where masked), forcings computed for their valid times, statics as they are.
+
+        Parameters
+        ----------
+        z
+            (B, T, C, H, W) frames of the contract.
+        init_times
+            (B,) times of the last of them.
+        steps
+            Number of leads.
+
+        Returns
+        -------
+        np.ndarray
+            (B, steps, S, H, W) float32 departures of the contract.
+        """
+        spec = self.spec
+        x = torch.as_tensor(z, dtype=torch.float32).to(self.device)
+        valid = torch.from_numpy(spec.mask).to(self.device)
+        blocks: list[torch.Tensor] = []
+        training = self.network.training
+        self.network.eval()
+        try:
+            with torch.inference_mode():
+                for done in range(0, steps, spec.frames_out):
+                    y = self.network(x)  # (B, T', S, H, W)
+                    blocks.append(y.cpu())
+                    if done + spec.frames_out < steps:
+                        leads = np.arange(done + 1, done + spec.frames_out + 1)
+                        known = self._forcings(init_times, leads).to(self.device)
+                        frames = torch.cat([torch.where(valid, y, 0.0), known], dim=2)  # (B, T', C, H, W)
+                        x = torch.cat([x, frames], dim=1)[:, -spec.frames_in :]
+        finally:
+            self.network.train(training)
+        return torch.cat(blocks, dim=1)[:, :steps].float().numpy()
+
+    def predict(
+        self,
+        ds: xr.Dataset,
+        *,
+        init_time: Any = None,
+        horizon: Any = None,
+        units: Mapping[str, str] | None = None,
+        device: str | torch.device | None = None,
+    ) -> xr.Dataset:
+        """Labelled forecast from labelled data.
+
+        Parameters
+        ----------
+        ds
+            Any names of axes, any order of dims, latitude up or down, lazy or not. Variables that the model does
+            not know are ignored.
+        init_time
+            Time of the last observed frame: None for the last frame of `ds`; one time; several; or "all", every
+            time with a full history, where those whose history has missing values are left out and logged.
+        horizon
+            Steps, a timedelta, or words such as "24h"; T' steps by default. Longer than T' rolls out.
+        units
+            Units of variables that carry none.
+        device
+            Where to compute; CUDA if there is one, else the CPU. The network stays there.
+
+        Returns
+        -------
+        xr.Dataset
+            Layout of `simvp.layout` on the names and the order of `ds`, in the units of the contract, with
+            coordinates model_version, model_fingerprint, archive_commit (attribute of that name of `ds`) and
+            created on init_time.
+
+        Raises
+        ------
+        ContractError
+            With every reason at once: variables, units, grid, step, calendar, horizon, init times without a full
+            history, missing values, values that cannot be in these units.
+        """
+        canonical, faults = self.spec.faults(ds, units)
+        steps, runs = 0, np.empty((0, self.spec.frames_in), np.int64)
+        try:
+            steps = steps_of(horizon, self.spec.step, self.spec.frames_out)
+        except Refusal as refusal:
+            faults += [f"horizon: {reason}" for reason in refusal.reasons]
+        try:
+            target = _device(device) if device is not None else default_device()
+        except Refusal as refusal:
+            faults += refusal.reasons
+        if canonical is not None and not any(reason.startswith("time:") for reason in faults):
+            try:
+                runs = runs_of(init_time, canonical["time"].values, self.spec.step, self.spec.frames_in)
+            except Refusal as refusal:
+                faults += refusal.reasons
+        if canonical is not None and len(runs):
+            canonical, runs, found = self._vetted(canonical, runs, isinstance(init_time, str) and init_time == "all")
+            faults += found
+        if faults or canonical is None:
+            raise ContractError("The data does not fit what the model was trained on", list(dict.fromkeys(faults)))
+        others = sorted(str(name) for name in ds.data_vars if name not in self.spec.states)
+        if others:
+            logger.info("not used by the model: %s", ", ".join(others))
+        forecast = self.spec.to_dataset(
+            self._batches(canonical, runs, steps, target), canonical["time"].values[runs[:, -1]]
+        )
+        return restore(self._labelled(forecast, ds), find_axes(ds, list(self.spec.states)), ds)
+
+    def _vetted(self, ds: xr.Dataset, runs: np.ndarray, every: bool) -> tuple[xr.Dataset, np.ndarray, list[str]]:
+        """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values."""
+        needed, inverse = np.unique(runs, return_inverse=True)
+        ds, runs = ds.isel(time=needed), inverse.reshape(runs.shape)
+        if ds.nbytes <= LOAD_BYTES:
+            ds = ds.load()
+        size = max(1, int(LOAD_BYTES // max(1, ds.nbytes // len(needed))))
+        valid = self.spec.mask
+        complete = np.ones(len(needed), bool)
+        faults: list[str] = []
+        for start in range(0, len(needed), size):
+            block = ds.isel(time=slice(start, start + size)).load()
+            for number, name in enumerate(self.spec.states):
+                complete[start : start + size] &= np.isfinite(block[name].values[:, valid[number]]).all(1)
+            if every:
+                block = block.isel(time=complete[start : start + size])
+            faults += self.spec.value_faults(block) if block.sizes["time"] else []
+        if every:
+            whole = complete[runs].all(1)
+            if not whole.any():
+                faults.append(f"init_time: each of the {len(runs)} full histories has missing values")
+            elif not whole.all():
+                logger.info("%d of %d init times left out: missing values", (~whole).sum(), len(runs))
+            runs = runs[whole]
+        return ds, runs, faults
+
+    def _batches(self, ds: xr.Dataset, runs: np.ndarray, steps: int, device: torch.device) -> np.ndarray:
+        """Departures (I, L, S, H, W) for all runs, computed in batches of bounded size."""
+        spec = self.spec
+        self.network.to(device)
+        values = (spec.frames_in * spec.n_channels + steps * spec.n_states) * spec.shape[0] * spec.shape[1]
+        size = max(1, BATCH_VALUES // values)
+        made = np.empty((len(runs), steps, spec.n_states, *spec.shape), np.float32)
+        for start in range(0, len(runs), size):
+            batch = runs[start : start + size]
+            needed, inverse = np.unique(batch, return_inverse=True)
+            part = ds.isel(time=needed).load()
+            frames = spec.to_frames(part)[inverse.reshape(batch.shape)]  # (B, T, C, H, W)
+            made[start : start + size] = self.forecast(frames, ds["time"].values[batch[:, -1]], steps)
+        return made
+
+    def _forcings(self, init_times: np.ndarray, leads: np.ndarray) -> torch.Tensor:
+        """Forcing and static channels at init time + leads, (B, len(leads), F, H, W)."""
+        valid = self.spec.step.shift(np.asarray(init_times)[:, None], leads)
+        made = self.spec.forcings(valid.reshape(-1))
+        return torch.from_numpy(made.reshape(*valid.shape, *made.shape[1:]))
+
+    def _labelled(self, forecast: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
+        """Who made the forecast, from what and when, on every init time and in the attributes."""
+        created = np.datetime64("now", "s").astype("M8[ns]")
+        print_ = self.fingerprint
+        inits = forecast.sizes["init_time"]
+        own = {
+            "model_version": (self.version, "registered version of the model"),
+            "model_fingerprint": (print_, "digest of the content of the model"),
+            "archive_commit": (str(ds.attrs.get("archive_commit", "")), "commit of the archive that was read"),
+            "created": (created, "when the forecast was computed, UTC"),
+        }
+        forecast = forecast.assign_coords(
+            {name: ("init_time", np.full(inits, value), {"long_name": text}) for name, (value, text) in own.items()}
+        )
+        from simvp import __version__
+
+        names = ", ".join(self.spec.states)
+        attrs = {
+            "Conventions": CONVENTIONS,
+            "title": self.provenance.get("title", f"Forecast of {names}"),
+            "institution": self.provenance.get("institution", ds.attrs.get("institution", "")),
+            "source": self.provenance.get("source", f"SimVP {self.version}, content {print_}"),
+            "history": f"{created}Z simvp.predict",
+            "references": "Gao, Tan, Wu, Li: SimVP, CVPR 2022, arXiv 2206.05099",
+            "data_set": self.provenance.get("dataset", ""),
+            "code_version": self.provenance.get("code_version", __version__),
+        }
+        forecast.attrs = {name: str(value) for name, value in attrs.items() if value != ""}
+        forecast["created"].encoding.update(forecast["init_time"].encoding | {"calendar": "proleptic_gregorian"})
+        return forecast
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "spec": self.spec.to_header(),
+            "network": self.network.config.to_dict(),
+            "baselines": self.baselines.to_header(),
+        }
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        weights = {name: value.detach().cpu().numpy() for name, value in self.network.state_dict().items()}
+        return {
+            **model_file.owned("spec", self.spec.arrays()),
+            **model_file.owned("network", weights),
+            **model_file.owned("baselines", self.baselines.arrays()),
+        }
+
+
+def default_device() -> torch.device:
+    """CUDA if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _device(device: str | torch.device) -> torch.device:
+    """A device that this machine has, or a refusal."""
+    try:
+        made = torch.device(device)
+        torch.empty(0, device=made)
+    except (RuntimeError, AssertionError) as error:
+        have = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+        reason = f"device: expected one of {have}, got {str(device)!r}"
+        raise ContractError("Device", [reason]) from error
+    return made

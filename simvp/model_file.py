@@ -1,0 +1,115 @@
+"""One file for a saved model: safetensors, with everything that is not an array as JSON in its metadata.
+
+No pickle: opening a file runs nothing that came with it. The header can be read without the arrays, and the arrays
+of the contract without those of the network.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simvp.errors import RegistryError
+
+FORMAT = 1
+CONTENT = ("format", "spec", "network", "baselines")
+"""Parts of the header that the fingerprint covers; the provenance (who, when, which run) is not among them."""
+_KEY = "simvp"
+
+
+def fingerprint(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """First 16 hex digits of the SHA-256 of the content: sizes, contract and arrays; no clock, path or run id."""
+    digest = hashlib.sha256(json.dumps({key: header[key] for key in CONTENT}, sort_keys=True).encode())
+    for name in sorted(arrays):
+        values = np.asarray(arrays[name], order="C")
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a model file whole or not at all; a file that was there is replaced in one move.
+
+    Parameters
+    ----------
+    path
+        File to write; its folder must exist.
+    header
+        JSON, with the parts of `CONTENT` but the format number and the fingerprint, which are added here.
+    arrays
+        By name; the part before the first dot says whose they are: "spec", "network" or "baselines".
+    """
+    from safetensors.numpy import save_file
+
+    path = Path(path)
+    whole = {"format": FORMAT, **header}
+    whole["fingerprint"] = fingerprint(whole, arrays)
+    tensors = {name: np.asarray(values, order="C") for name, values in arrays.items()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(whole)})
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes it readable for its owner only
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Header of a model file, without reading one array.
+
+    Raises
+    ------
+    RegistryError
+        No such file; truncated; not a model of this project; a format number that this version does not know.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    subject = f"Model file {os.fspath(path)}"
+    if not Path(path).is_file():
+        raise RegistryError(subject, ["expected a file, found none"], "check the path, or train a model first")
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            metadata = stream.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise RegistryError(
+            subject,
+            [f"expected a whole safetensors file, got one that cannot be read: {error}"],
+            "it is truncated or of another kind: copy it again, or load public checkpoints with from_pretrained",
+        ) from error
+    if _KEY not in metadata:
+        raise RegistryError(
+            subject,
+            [f"expected a {_KEY!r} header, got a safetensors file with {', '.join(metadata) or 'no header'}"],
+            "give a file that Forecaster.save wrote",
+        )
+    header = json.loads(metadata[_KEY])
+    if header.get("format") != FORMAT:
+        raise RegistryError(
+            subject,
+            [f"expected format {FORMAT}, got {header.get('format')!r}"],
+            "load it with the version of simvp that wrote it, or train again",
+        )
+    return dict(header)
+
+
+def read_arrays(path: str | os.PathLike[str], owner: str) -> dict[str, np.ndarray]:
+    """Arrays of one owner ("spec", "network", "baselines") of a model file, by name without the owner."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as stream:
+        names = [name for name in stream.keys() if name.startswith(f"{owner}.")]  # noqa: SIM118  no mapping
+        return {name.removeprefix(f"{owner}."): stream.get_tensor(name) for name in names}
+
+
+def owned(owner: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays with their owner before their names, as a model file keeps them."""
+    return {f"{owner}.{name}": values for name, values in arrays.items()}

@@ -1,0 +1,127 @@
+"""The notebook's door: labelled data in, labelled forecast out, by whichever model fits."""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from simvp.champions import ALIAS, PREFIX, Registry, model_file_in
+from simvp.contract import FrameSpec
+from simvp.errors import RegistryError
+from simvp.forecaster import Forecaster
+from simvp.model_file import read_arrays, read_header
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+
+def predict(
+    ds: xr.Dataset,
+    model: "Forecaster | str | os.PathLike[str] | None" = None,
+    *,
+    init_time: Any = None,
+    horizon: Any = None,
+    units: Mapping[str, str] | None = None,
+    device: "str | torch.device | None" = None,
+) -> xr.Dataset:
+    """Labelled forecast from labelled data.
+
+    Parameters
+    ----------
+    ds
+        Data with the model's variables on its grid and step, under any names of axes; the last T frames before
+        an init time are what the model looks at.
+    model
+        A Forecaster, a file, a name in the MLflow registry ("simvp-era5-uk", "simvp-era5-uk@challenger",
+        "models:/simvp-era5-uk/3"), or None: the one champion whose contract accepts `ds`.
+    init_time, horizon, units, device
+        As in `Forecaster.predict`.
+
+    Returns
+    -------
+    xr.Dataset
+        As from `Forecaster.predict`: dims (init_time, lead_time) and the caller's own, in the caller's order.
+
+    Raises
+    ------
+    ContractError
+        The data does not fit the model; every reason at once.
+    RegistryError
+        No such model; or none given and not exactly one champion accepts the data: for each, why not.
+    """
+    chosen = _champion_for(ds, units) if model is None else model
+    forecaster = chosen if isinstance(chosen, Forecaster) else load(chosen)
+    return forecaster.predict(ds, init_time=init_time, horizon=horizon, units=units, device=device)
+
+
+def load(name: str | os.PathLike[str], device: "str | torch.device | None" = None) -> Forecaster:
+    """Read a model from a file, or from the MLflow registry.
+
+    Parameters
+    ----------
+    name
+        A file or a folder with one; or a registered name: "simvp-era5-uk" (its champion),
+        "simvp-era5-uk@challenger", "simvp-era5-uk/3", with or without "models:/" before it.
+    device
+        Where the network shall be; the CPU by default.
+
+    Raises
+    ------
+    RegistryError
+        Neither a file nor a registered name.
+    """
+    text = os.fspath(name)
+    if not text.startswith("models:/") and (not isinstance(name, str) or _is_path(text)):
+        return Forecaster.load(model_file_in(text) if Path(text).is_dir() else text, device)
+    registry = Registry.find()
+    return _fetch(registry, *registry.resolve(text), device)
+
+
+def _is_path(text: str) -> bool:
+    return Path(text).exists() or text.endswith(".safetensors") or text.startswith((".", os.sep, "~"))
+
+
+def _fetch(registry: Registry, name: str, version: str, device: "str | torch.device | None" = None) -> Forecaster:
+    with registry.file(name, version) as path:
+        forecaster = Forecaster.load(path, device, version=f"{name}/{version}")
+    logger.info("model %s version %s from %s", name, version, registry.uri)
+    return forecaster
+
+
+def _champion_for(ds: xr.Dataset, units: Mapping[str, str] | None) -> Forecaster:
+    """The one champion whose contract accepts the data; contracts are read without their networks."""
+    registry = Registry.find()
+    champions = registry.champions()
+    if not champions:
+        raise RegistryError(
+            f"Model registry {registry.uri}",
+            [f"no model {PREFIX}* has the alias {ALIAS!r}"],
+            "promote a version, or give model=<name or file>",
+        )
+    accepting, refusing = [], []
+    for name, version in champions:
+        with registry.file(name, version) as path:
+            spec = FrameSpec.from_header(read_header(path)["spec"], read_arrays(path, "spec"))
+        _, faults = spec.faults(ds, units)
+        if faults:
+            refusing.append(f"{name} version {version}: {'; '.join(faults)}")
+        else:
+            accepting.append((name, version))
+    if len(accepting) == 1:
+        return _fetch(registry, *accepting[0])
+    if accepting:
+        raise RegistryError(
+            "Several champions accept this data",
+            [f"{name} version {version}" for name, version in accepting],
+            f"choose one: model={accepting[0][0]!r}",
+        )
+    raise RegistryError(
+        f"None of the {len(champions)} champions in {registry.uri} accepts this data",
+        refusing,
+        "mend the data, or give model=<name or file>",
+    )
