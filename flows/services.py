@@ -5,8 +5,10 @@ so the environment comes first, and nothing here imports it at the top.
 """
 
 import contextlib
+import ctypes
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -22,9 +24,10 @@ import psutil
 from pipelines.home import Home
 from simvp.errors import ConfigError, Refusal
 
-__all__ = ["Addresses", "Services", "offline_environment", "running"]
+__all__ = ["Addresses", "Services", "free_port", "offline_environment", "running"]
 
 HOST = "127.0.0.1"
+PREFECT, MLFLOW = "prefect server", "mlflow server"
 START_SECONDS = 120  # a new database on a busy machine; 5 to 12 s are usual
 STOP_SECONDS = 15
 
@@ -111,6 +114,18 @@ def offline_environment(home: Home) -> dict[str, str]:
     }
 
 
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel for a SIGTERM when the parent goes, so that even a kill leaves no server behind (Linux)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 def _address_file(home: Home) -> Path:
     return home.prefect / "running.json"
 
@@ -156,7 +171,7 @@ class Services:
         }
 
     def _spawn(self, name: str, module: str, *arguments: str, log: Path | None = None) -> None:
-        """Start a process in a session of its own: Ctrl-C reaches `up` alone, which stops the others in order."""
+        """Start a process in a session of its own: Ctrl-C reaches us alone, and we stop the others in order."""
         with contextlib.ExitStack() as stack:
             out = None if log is None else stack.enter_context(log.open("ab"))
             self.processes[name] = subprocess.Popen(
@@ -167,43 +182,55 @@ class Services:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
 
     @property
     def logs(self) -> dict[str, Path]:
         """Where each server writes its log."""
         return {
-            "prefect server": self.home.prefect / "server.log",
-            "mlflow server": self.home.mlflow / "server.log",
+            PREFECT: self.home.prefect / "server.log",
+            MLFLOW: self.home.mlflow / "server.log",
         }
 
-    def start_servers(self) -> None:
-        """Start both servers and wait until they answer.
+    def start_prefect(self) -> None:
+        """Start the Prefect server, without waiting for it."""
+        offline_environment(self.home)
+        self._spawn(
+            PREFECT,
+            "prefect",
+            *("server", "start", "--host", HOST, "--port", str(self.addresses.prefect_port)),
+            log=self.logs[PREFECT],
+        )
+
+    def start_mlflow(self) -> None:
+        """Start the MLflow server, without waiting for it."""
+        offline_environment(self.home)
+        self._spawn(
+            MLFLOW,
+            "mlflow",
+            *("server", "--host", HOST, "--port", str(self.addresses.mlflow_port), "--workers", "1"),
+            *("--backend-store-uri", self.home.database_uri),
+            *("--default-artifact-root", self.home.artifacts.as_uri()),
+            log=self.logs[MLFLOW],
+        )
+
+    def wait(self) -> None:
+        """Wait until every server that was started answers.
 
         Raises
         ------
         Refusal
             If one ends or does not answer in time; names its log.
         """
-        a = self.addresses
-        offline_environment(self.home)
-        self._spawn(
-            "prefect server",
-            "prefect",
-            *("server", "start", "--host", HOST, "--port", str(a.prefect_port)),
-            log=self.logs["prefect server"],
-        )
-        self._spawn(
-            "mlflow server",
-            "mlflow",
-            *("server", "--host", HOST, "--port", str(a.mlflow_port), "--workers", "1"),
-            *("--backend-store-uri", self.home.database_uri),
-            *("--default-artifact-root", str(self.home.artifacts)),
-            log=self.logs["mlflow server"],
-        )
-        self._wait_for("prefect server", f"{a.prefect_api}/health")
-        self._wait_for("mlflow server", f"{a.mlflow}/health")
-        _address_file(self.home).write_text(json.dumps({"prefect_port": a.prefect_port, "mlflow_port": a.mlflow_port}))
+        urls = {PREFECT: f"{self.addresses.prefect_api}/health", MLFLOW: f"{self.addresses.mlflow}/health"}
+        for name in self.processes:
+            self._wait_for(name, urls[name])
+
+    def announce(self) -> None:
+        """Tell `make demo` that servers of this home are there."""
+        ports = {"prefect_port": self.addresses.prefect_port, "mlflow_port": self.addresses.mlflow_port}
+        _address_file(self.home).write_text(json.dumps(ports))
 
     def _wait_for(self, name: str, url: str) -> None:
         end = time.monotonic() + START_SECONDS
@@ -248,7 +275,8 @@ class Services:
 
     def stop(self) -> None:
         """End worker and servers, the last started first, with everything that they started."""
-        _address_file(self.home).unlink(missing_ok=True)
+        if MLFLOW in self.processes:
+            _address_file(self.home).unlink(missing_ok=True)
         for process in reversed(self.processes.values()):
             # Flow runs have sessions of their own, and nobody's children once the worker has gone: look first.
             family = _family(process.pid)

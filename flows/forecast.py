@@ -1,0 +1,73 @@
+"""Flow `forecast`: issue the forecasts of every init time since the last one."""
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import artifacts
+from flows.limits import one_writer
+from flows.progress import reporter
+from pipelines.forecast import ForecastReport
+from pipelines.forecast import forecast as stage
+from pipelines.home import Home
+from simvp.errors import ConfigError
+
+MAX_CATCH_UP = 56
+
+
+@task(name="issue", cache_policy=NO_CACHE)
+def _issue(
+    dataset: str,
+    model: int | str | None,
+    init_hours: list[int] | None,
+    horizon: int | str | None,
+    max_catch_up: int,
+    hindcast: tuple[str, str] | None,
+) -> ForecastReport:
+    return stage(
+        Home.default(),
+        dataset,
+        model=model,
+        init_hours=init_hours,
+        horizon=horizon,
+        max_catch_up=max_catch_up,
+        hindcast=hindcast,
+        progress=reporter(),
+    )
+
+
+@flow(name="forecast")
+def forecast(
+    dataset: str = "simulated-weather",
+    model: int | str | None = None,
+    init_hours: list[int] | None = None,
+    horizon: int | str | None = None,
+    max_catch_up: int = MAX_CATCH_UP,
+    hindcast_start: str | None = None,
+    hindcast_end: str | None = None,
+) -> ForecastReport:
+    """Issue the forecasts of every init time since the last one; each init time is issued once.
+
+    Args:
+        dataset: Name of the data set.
+        model: challenger, the number of a version, or the path of a saved model; the champion where it is left out.
+        init_hours: Hours of the day (UTC) whose frames start a forecast, as [0, 12]. Where it is left out, 0, 6, 12
+            and 18 for steps below a day, and every frame for longer ones.
+        horizon: How far to forecast: steps as a number, or words such as "48h" or "3D". As far as the model was
+            trained for where it is left out; further rolls out.
+        max_catch_up: Init times to issue at most; older ones that were missed are left out.
+        hindcast_start: First time to forecast afterwards, as "2019-03-25T00". Together with hindcast_end this goes
+            into the hindcast store and leaves the operational one alone.
+        hindcast_end: Last time to forecast afterwards.
+    """
+    if (hindcast_start is None) != (hindcast_end is None):
+        raise ConfigError(
+            f"hindcasts of {dataset}",
+            [f"expected first and last time, got {hindcast_start} and {hindcast_end}"],
+            "give both, or none for the operational forecast",
+        )
+    hindcast = None if hindcast_start is None or hindcast_end is None else (hindcast_start, hindcast_end)
+    with one_writer(dataset, "hindcasts" if hindcast else "forecasts"):
+        report = _issue(dataset, model, init_hours, horizon, max_catch_up, hindcast)
+    get_run_logger().info("%s", report.summary)
+    artifacts.summary(report.kind, dataset, [report.summary, report.table()])
+    return report

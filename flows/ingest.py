@@ -1,0 +1,82 @@
+"""Flow `ingest`: what is new at the source of a data set goes into its archive."""
+
+from typing import Any
+
+from prefect import Task, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from flows import artifacts
+from flows.limits import one_writer
+from flows.progress import reporter
+from pipelines.home import Home
+from pipelines.ingest import IngestReport
+from pipelines.ingest import ingest as stage
+from simvp.errors import Refusal
+
+
+def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """A network that is down may be back in a minute; what was refused in words will be refused again."""
+    return not isinstance(state.result(raise_on_failure=False), Refusal)
+
+
+@task(
+    name="read and append",
+    retries=3,
+    retry_delay_seconds=[10, 60, 300],
+    retry_condition_fn=_worth_another_try,
+    cache_policy=NO_CACHE,
+)
+def _append(
+    dataset: str,
+    source: list[str] | None,
+    variables: list[str] | None,
+    units: dict[str, str] | None,
+    select: dict[str, Any] | None,
+    step: str | None,
+    replace: bool,
+) -> IngestReport:
+    return stage(
+        Home.default(),
+        dataset,
+        source=source,
+        variables=variables,
+        units=units,
+        select=select,
+        step=step,
+        replace=replace,
+        progress=reporter(),
+    )
+
+
+@flow(name="ingest")
+def ingest(
+    dataset: str = "simulated-weather",
+    source: str | list[str] | None = None,
+    variables: list[str] | None = None,
+    units: dict[str, str] | None = None,
+    select: dict[str, str | int | float] | None = None,
+    step: str | None = None,
+    replace: bool = False,
+) -> IngestReport:
+    """Append what is new at the source of a data set to its archive; the first time, make the archive.
+
+    Args:
+        dataset: Name of the data set: simulated-weather, simulated-traffic, era5-uk, or a name of your own together
+            with a source.
+        source: Files to read: a path, a folder, a glob or a URL, or a list of them. Leave it out to read the source
+            of the first ingest again, or that of the catalogue.
+        variables: Names of the variables to keep, as the files call them. Leave it out to keep all that have a time
+            and two spatial axes.
+        units: Units of variables whose files state none, as {"t2m": "K"}. Files that state others are refused.
+        select: One value of every further axis, as {"level": 850}.
+        step: Words such as "1h", "30min", "1D" or "1 month". Needed only where the first source has a single frame.
+        replace: Take frames that differ from those in the archive. Otherwise they are refused.
+    """
+    with one_writer(dataset, "archive"):
+        report = _append(
+            dataset, [source] if isinstance(source, str) else source, variables, units, select, step, replace
+        )
+    get_run_logger().info("%s", report)
+    artifacts.table("ingest", dataset, report.table, f"Archive of {dataset} after this ingest")
+    return report

@@ -1,0 +1,55 @@
+"""Flow `promote`: the gate judges a challenger and moves the alias champion, or gives it back."""
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import artifacts
+from flows.limits import one_writer
+from flows.progress import reporter
+from pipelines import registry
+from pipelines.gate import Gate
+from pipelines.home import Home
+from simvp.errors import ConfigError
+
+
+@task(name="judge", cache_policy=NO_CACHE)
+def _judge(dataset: str, version: int | None, gate: Gate) -> registry.Promotion:
+    return registry.promote(Home.default(), dataset, version, gate=gate, progress=reporter())
+
+
+@task(name="roll back", cache_policy=NO_CACHE)
+def _roll_back(dataset: str) -> registry.Rollback:
+    return registry.rollback(Home.default(), dataset)
+
+
+@flow(name="promote")
+def promote(
+    dataset: str = "simulated-weather",
+    version: int | None = None,
+    gate: Gate | None = None,
+    rollback: bool = False,
+) -> registry.Promotion | registry.Rollback:
+    """Let the gate judge a challenger; it becomes champion if it is better than the baselines and the champion.
+
+    A refusal is a result, not a failure: the run completes, and its artifact says why.
+
+    Args:
+        dataset: Name of the data set.
+        version: Number of the version to judge; the one with the alias challenger where it is left out.
+        gate: What a challenger has to show; the defaults where it is left out.
+        rollback: Give the alias champion back to the version that had it before; nothing is judged.
+    """
+    if rollback and (version is not None or gate is not None):
+        raise ConfigError(
+            f"promotion of {dataset}",
+            ["a rollback goes back to the champion before and judges nothing, but version or gate is given"],
+            "leave out version and gate, or rollback",
+        )
+    with one_writer(dataset, "aliases"):
+        result = _roll_back(dataset) if rollback else _judge(dataset, version, gate or Gate())
+    get_run_logger().info("%s", result.summary)
+    lines = [result.summary]
+    if isinstance(result, registry.Promotion):
+        lines.append(result.table())
+    artifacts.summary("promotion", dataset, lines)
+    return result

@@ -1,0 +1,157 @@
+"""What the demo shows: bars while it works, and the skill table at the end."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipelines.home import Home
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pipelines.verify import VerifyReport
+
+__all__ = ["Screen", "chosen_leads"]
+
+LEADS_SHOWN = 12
+
+
+def chosen_leads(count: int) -> list[int]:
+    """Positions of the leads that fit on a screen, the first and the last among them; the file has all."""
+    if count <= LEADS_SHOWN:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / (LEADS_SHOWN - 1)) for i in range(LEADS_SHOWN)})
+
+
+class Screen:
+    """A console with one progress bar, that of the stage at work."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars = Progress(
+            TextColumn("{task.fields[stage]:>10}", style="bold"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """A bar while the block runs; a line with the seconds it took when it has ended well."""
+        start = time.monotonic()
+        self._task = self._bars.add_task("", stage=name, total=None)
+        try:
+            yield
+        finally:
+            self._bars.remove_task(self._task)
+            self._task = None
+        self.say(name, f"{time.monotonic() - start:.1f} s")
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Move the bar of the stage at work: what, done, of how many (0 where that is not known)."""
+        if self._task is not None:
+            self._bars.update(self._task, description=what, completed=done, total=total or None)
+
+    def say(self, name: str, text: str) -> None:
+        """One line of a stage."""
+        self.console.print(f"[bold green]{name:>10}[/]  ", end="")
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def lines(self, text: str) -> None:
+        """Some lines that belong to the stage before."""
+        for line in str(text).strip().splitlines():
+            self.console.print(f"            {line}", markup=False, soft_wrap=True)
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Rows of two columns."""
+        for row in rows:
+            first, second = row.values()
+            self.lines(f"{first:<14}{second}")
+
+    def skill(self, report: "VerifyReport") -> None:
+        """The skill table of every variable, the comparison with the best baseline, and what nobody can predict."""
+        scores = report.skill
+        for name in map(str, scores["variable"].values):
+            self._skill_table(scores.sel(variable=name), name)
+            self._comparison(scores.sel(variable=name), name)
+            share = report.unpredictable.get(name)
+            if share is None:
+                text = "What share of the error nobody can predict is not known for this source."
+            else:
+                text = f"{share:.0%} of the model's mean squared error is noise that nobody can predict."
+            self.console.print(f"{name}: {text}", markup=False, soft_wrap=True)
+
+    def _skill_table(self, scores: "xr.Dataset", name: str) -> None:
+        methods = [str(method) for method in scores["method"].values]
+        unit = str(scores["units"].item())
+        table = Table(title=f"RMSE of {name}" + (f" [{unit}]" if unit else ""), title_justify="left")
+        table.add_column("lead", justify="right")
+        for method in methods:
+            table.add_column(method.replace("_", " "), justify="right", style="bold" if method == "model" else "")
+        table.add_column("n", justify="right")
+        for lead in chosen_leads(scores.sizes["lead_time"]):
+            row = scores.isel(lead_time=lead)
+            values = [_digits(float(row["rmse"].sel({"method": method}))) for method in methods]
+            table.add_row(f"{float(row['lead_hours']):g} h", *values, str(int(row["n"].sel({"method": "model"}))))
+        table.add_section()
+        overall = [_digits(float(scores["rmse_all"].sel({"method": method}))) for method in methods]
+        table.add_row("all", *overall, str(int(scores["n_all"].sel({"method": "model"}))))
+        self.console.print(table)
+
+    def _comparison(self, scores: "xr.Dataset", name: str) -> None:
+        overall = {str(m): float(scores["rmse_all"].sel({"method": m})) for m in scores["method"].values}
+        model = overall.pop("model")
+        known = {method: rmse for method, rmse in overall.items() if math.isfinite(rmse)}
+        if not known:
+            return
+        best = min(known, key=lambda method: known[method])
+        change = 100 * (model / known[best] - 1)
+        words = f"{abs(change):.1f} % {'lower' if change < 0 else 'higher'} than"
+        self.console.print(
+            f"{name}: over all leads the model has {_digits(model)}, {words} the best baseline "
+            f"({best.replace('_', ' ')}, {_digits(known[best])}).",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    def paths(self, paths: Mapping[str, Path]) -> None:
+        """Where everything was written."""
+        self.console.print("\nWritten:")
+        for name, path in paths.items():
+            self.console.print(f"  {name:<16}{path}", markup=False, soft_wrap=True)
+
+    def next_steps(self, home: Home, dataset: str, *, promoted: bool) -> None:
+        """What a user would do next."""
+        model = "" if promoted else f', "models:/simvp-{dataset}@challenger"'
+        lines = [
+            "Next:",
+            "  make up               Prefect, MLflow and a worker on this machine; says how to run the flows",
+            "  .venv/bin/python      a forecast in Python:",
+            "    >>> import simvp, xarray as xr",
+            f'    >>> ds = xr.open_zarr("{home.archive(dataset)}")',
+            f"    >>> simvp.predict(ds{model})",
+        ]
+        self.console.print()
+        for line in lines:
+            self.console.print(line, markup=False, soft_wrap=True)
+
+
+def _digits(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "-"

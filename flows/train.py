@@ -1,0 +1,94 @@
+"""Flow `train`: train on the archive of a data set and register the model as challenger."""
+
+from typing import Any, Literal
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from pydantic import ValidationError
+
+from flows import artifacts
+from flows.limits import one_writer
+from flows.progress import reporter
+from pipelines.home import Home
+from pipelines.plan import Choice, Mode
+from pipelines.train import TrainReport
+from pipelines.train import train as stage
+from pipelines.train_config import Size, TrainConfig
+from simvp.errors import ConfigError
+
+
+@task(name="train and register", cache_policy=NO_CACHE)
+def _train(config: TrainConfig) -> TrainReport:
+    return stage(Home.default(), config, progress=reporter())
+
+
+def _config(settings: dict[str, Any]) -> TrainConfig:
+    """Settings as far as they are given; what is wrong with them in words, all at once."""
+    try:
+        return TrainConfig(**settings)
+    except ValidationError as error:
+        reasons = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}, got {one['input']!r}" for one in error.errors()]
+        remedy = f"the settings are {', '.join(TrainConfig.model_fields)}"
+        raise ConfigError("settings of the training", reasons, remedy) from None
+
+
+@flow(name="train")
+def train(
+    dataset: str = "simulated-weather",
+    variables: list[str] | None = None,
+    frames_in: int | None = None,
+    frames_out: int | None = None,
+    cycle: int | Literal["auto"] | None = "auto",
+    mode: Mode | None = None,
+    periods: Choice | None = None,
+    size: Size | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> TrainReport:
+    """Train on the archive of a data set; register the model as challenger.
+
+    The same settings on the same commit of the archive, asked again, return the version that exists.
+
+    Args:
+        dataset: Name of the data set; it has to have an archive.
+        variables: Variables to predict; all of the archive where it is left out.
+        frames_in: T, the frames that the model sees. Derived from the step where it is left out.
+        frames_out: T', the frames that it predicts at once. Half of T where it is left out.
+        cycle: Steps of the seasonal cycle (24 for hourly data with a daily cycle); auto looks for it in the data.
+        mode: study keeps its periods; operations holds out the newest days, which move along with the archive.
+        periods: Periods as far as you want to fix them; the rest is derived and printed.
+        size: Width and depth of the network: tiny, small, base or paper.
+        epochs: How often every training window is seen, at most; it stops early when validation does not improve.
+        seed: Seed of the weights and of the order of the windows.
+        device: Where to train; auto takes CUDA where there is one.
+        settings: Any further setting of pipelines.train_config.TrainConfig by name, as {"batch_size": 32}.
+    """
+    named = {
+        "variables": variables,
+        "frames_in": frames_in,
+        "frames_out": frames_out,
+        "mode": mode,
+        "periods": periods,
+        "size": size,
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+    }
+    given = {name: value for name, value in named.items() if value is not None}
+    config = _config({"dataset": dataset, "cycle": cycle, **given, **(settings or {})})
+    with one_writer(dataset, "training"):
+        report = _train(config)
+    logger = get_run_logger()
+    logger.info("%s", report.plan.text)
+    known = "is known already as" if report.existing else "is"
+    logger.info("The model %s version %s, fingerprint %s", known, report.version, report.fingerprint)
+    artifacts.summary("plan", dataset, report.plan.text.splitlines())
+    if report.audit:
+        artifacts.table("windows", dataset, report.audit, "Windows offered, used and dropped, by reason")
+    if report.validation:
+        rows = [{"variable": name, **scores} for name, scores in report.validation.items()]
+        artifacts.table("validation", dataset, rows, "RMSE on the validation windows")
+    artifacts.mlflow_run(dataset, Home.default().tracking_uri, report.experiment_id, report.run_id)
+    return report
