@@ -69,7 +69,7 @@ def canonicalise(
     if not names:
         reasons.append(f"no variable on time, y and x; got {listing(ds)}")
     reasons += _unit_faults(ds, names, units or {})
-    times, order_t, faults = time_labels(ds[axes.times])
+    times, order_t, faults = time_labels(axes.times, ds.variables[axes.times])
     reasons += faults
     rows, order_y, faults = axis_labels(ds, axes, "y")
     reasons += faults
@@ -78,25 +78,18 @@ def canonicalise(
     if reasons:
         raise Refusal("data", reasons)
 
-    geographic = axes.kind == "latlon"
-    y, x = ("latitude", "longitude") if geographic else ("y", "x")
+    y, x = ("latitude", "longitude") if axes.kind == "latlon" else ("y", "x")
     dims = {axes.time: "time", axes.y: y, axes.x: x}
-    out = ds[names].drop_vars(list(ds[names].coords))
-    out = out.squeeze([d for d in out.dims if d not in dims], drop=True)
-    out = out.rename({old: new for old, new in dims.items() if old in out.dims and old != new})
+    orders = {dim: order for dim, order in (("time", order_t), (y, order_y), (x, order_x)) if order is not None}
+    fields: dict[Hashable, xr.Variable] = {}
     for name in names:
-        if "time" not in out[name].dims:  # one map: a file of a single time, or a static map beside a series
-            out[name] = out[name].expand_dims(time=len(times))
-    orders = {"time": order_t, y: order_y, x: order_x}
-    out = out.transpose("time", y, x).isel({d: o for d, o in orders.items() if o is not None})
-    for name in names:
-        out[name] = _floating(out[name])
-        out[name].attrs = _variable_attrs(ds, name, axes, units or {})
+        var = _arranged(ds.variables[name], dims, len(times)).isel(orders)
+        var.attrs = _variable_attrs(ds, name, axes, units or {})
+        fields[name] = var
     coords = {"time": xr.Variable("time", times, {"standard_name": "time", "axis": "T"})}
     coords |= {y: xr.Variable(y, rows, _axis_attrs(ds, axes, y)), x: xr.Variable(x, columns, _axis_attrs(ds, axes, x))}
-    out = out.assign_coords(coords | _planes(ds, axes, orders) | _mapping(ds, axes))
-    out.attrs = {key: value for key, value in ds.attrs.items() if not str(key).startswith("GRIB_")}
-    return out.drop_encoding(), axes
+    attrs = {key: value for key, value in ds.attrs.items() if not str(key).startswith("GRIB_")}
+    return xr.Dataset(fields, coords | _planes(ds, axes, orders) | _mapping(ds, axes), attrs), axes
 
 
 def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Dataset:
@@ -152,7 +145,7 @@ def _gridded(ds: xr.Dataset, axes: Axes) -> list[str]:
 
 
 def _shape_faults(ds: xr.Dataset, name: str, axes: Axes) -> list[str]:
-    var = ds[name]
+    var = ds.variables[name]
     reasons = []
     if var.dtype.kind not in "fiub":
         reasons.append(f"{name}: expected numbers, got {var.dtype}")
@@ -182,19 +175,28 @@ def _unit_faults(ds: xr.Dataset, names: Sequence[str], units: Mapping[str, str])
 
 
 def _units(ds: xr.Dataset, name: str) -> str:
-    text = str(ds[name].attrs.get("units", "")).strip()
+    text = str(ds.variables[name].attrs.get("units", "")).strip()
     return "" if text.lower() in MEANINGLESS else text
 
 
-def _floating(var: xr.DataArray) -> xr.DataArray:
-    """Float32 or float64, whichever holds every value of the type."""
-    if var.dtype in (np.float32, np.float64):
+def _arranged(source: xr.Variable, dims: Mapping[str, str], times: int) -> xr.Variable:
+    """A variable on (time, y, x) under their canonical names, in float32 or float64, whichever holds its type."""
+    var = source.isel({dim: 0 for dim in source.dims if dim not in dims}).copy(deep=False)
+    var.dims = tuple(dims[str(dim)] for dim in var.dims)
+    var.encoding = {}
+    _, y, x = dims.values()
+    if "time" not in var.dims:  # one map: a file of a single time, or a static map beside a series
+        var = var.set_dims({"time": times, **var.sizes})
+    var = var.transpose("time", y, x)
+    if var.dtype.type in (np.float32, np.float64):
         return var if var.dtype.isnative else var.astype(var.dtype.newbyteorder("="))
     return var.astype("f4" if var.dtype.itemsize <= 2 else "f8")
 
 
 def _variable_attrs(ds: xr.Dataset, name: str, axes: Axes, units: Mapping[str, str]) -> dict[str, Any]:
-    attrs = {str(k): v for k, v in ds[name].attrs.items() if not STORAGE.fullmatch(str(k)) and k != "grid_mapping"}
+    attrs = {
+        str(k): v for k, v in ds.variables[name].attrs.items() if not STORAGE.fullmatch(str(k)) and k != "grid_mapping"
+    }
     if str(attrs.get("standard_name", "")).lower() in MEANINGLESS:
         attrs.pop("standard_name", None)
     attrs.pop("units", None)
@@ -212,7 +214,7 @@ def _axis_attrs(ds: xr.Dataset, axes: Axes, name: str) -> dict[str, Any]:
     source = (
         (axes.latitude if vertical else axes.longitude) if axes.kind == "latlon" else axes.y if vertical else axes.x
     )
-    attrs = ds[source].attrs if source in ds.variables else {}
+    attrs = ds.variables[source].attrs if source in ds.variables else {}
     kept = {k: attrs[k] for k in ("standard_name", "long_name", "units") if k in attrs}
     if axes.kind == "latlon":
         return kept | _geographic(name) | {"axis": "Y" if vertical else "X"}
@@ -224,14 +226,14 @@ def _geographic(name: str) -> dict[str, str]:
     return {"standard_name": name, "units": "degrees_north" if name == "latitude" else "degrees_east"}
 
 
-def _planes(ds: xr.Dataset, axes: Axes, orders: Mapping[str, np.ndarray | None]) -> dict[str, xr.Variable]:
+def _planes(ds: xr.Dataset, axes: Axes, orders: Mapping[str, np.ndarray]) -> dict[str, xr.Variable]:
     """Latitude and longitude of every point, where the dims are not they."""
     if axes.kind == "latlon" or axes.latitude is None or axes.longitude is None:
         return {}
-    moved = {d: o for d, o in orders.items() if d in ("y", "x") and o is not None}
+    moved = {dim: order for dim, order in orders.items() if dim != "time"}
     planes = {}
     for name, source in (("latitude", axes.latitude), ("longitude", axes.longitude)):
-        plane = ds[source].variable.transpose(axes.y, axes.x)
+        plane = ds.variables[source].transpose(axes.y, axes.x)
         planes[name] = xr.Variable(("y", "x"), plane.data, _geographic(name)).isel(moved)
     return planes
 
@@ -239,4 +241,4 @@ def _planes(ds: xr.Dataset, axes: Axes, orders: Mapping[str, np.ndarray | None])
 def _mapping(ds: xr.Dataset, axes: Axes) -> dict[str, xr.Variable]:
     if axes.grid_mapping is None:
         return {}
-    return {axes.grid_mapping: xr.Variable((), np.int32(0), dict(ds[axes.grid_mapping].attrs))}
+    return {axes.grid_mapping: xr.Variable((), np.int32(0), dict(ds.variables[axes.grid_mapping].attrs))}

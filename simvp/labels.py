@@ -10,15 +10,15 @@ from simvp.roles import Axes
 from simvp.selection import few
 
 
-def time_labels(coord: xr.DataArray) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+def time_labels(name: str, coord: xr.Variable) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Canonical times, the order that sorts them (None: they are sorted), and what is wrong with them."""
     values = np.atleast_1d(coord.values)
     try:
         values = _dates(values)
     except (ValueError, TypeError) as error:
-        return values, None, [f"time: {coord.name} cannot be read as dates: {error}"]
+        return values, None, [f"time: {name} cannot be read as dates: {error}"]
     if values.dtype.kind == "M" and np.isnat(values).any():
-        return values, None, [f"time: {int(np.isnat(values).sum())} of {len(values)} times are missing in {coord.name}"]
+        return values, None, [f"time: {int(np.isnat(values).sum())} of {len(values)} times are missing in {name}"]
     order = None
     if not (values[1:] > values[:-1]).all():
         order = np.argsort(values, kind="stable")
@@ -62,9 +62,9 @@ def axis_labels(ds: xr.Dataset, axes: Axes, axis: str) -> tuple[np.ndarray, np.n
     """Monotone labels of y or x, the order that makes them so, and what is wrong with them."""
     dim = axes.y if axis == "y" else axes.x
     name = (axes.latitude if axis == "y" else axes.longitude) if axes.kind == "latlon" else dim
-    if name not in ds.variables or ds[name].dims != (dim,) or ds[name].dtype.kind not in "fiu":
+    if name not in ds.variables or ds.variables[name].dims != (dim,) or ds.variables[name].dtype.kind not in "fiu":
         return np.arange(ds.sizes[dim]), None, []
-    labels = ds[name].values
+    labels = ds.variables[name].values
     labels = labels.astype("f8") if labels.dtype.kind in "iu" else labels
     values = labels.astype("f8")
     if not np.isfinite(values).all():

@@ -149,7 +149,7 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     known = candidates(ds)
     reasons: list[str] = []
     names = [str(n) for n in (variables if variables is not None else ds.data_vars) if n in ds.variables]
-    dims = {name: tuple(map(str, ds[name].dims)) for name in names}
+    dims = {name: tuple(map(str, ds.variables[name].dims)) for name in names}
     if variables is None:
         aside = bounds(ds) | {c.name for c in known if c.rank < len(ATTRIBUTES)}
         dims = {name: d for name, d in dims.items() if name not in aside and len(d) > 1}
@@ -202,7 +202,7 @@ def _in_degrees(ds: xr.Dataset, attrs: Mapping[str, Any]) -> bool:
 
 
 def _is_geographic(ds: xr.Dataset, mapping: str) -> bool:
-    return ds[mapping].attrs.get("grid_mapping_name", "latitude_longitude") == "latitude_longitude"
+    return ds.variables[mapping].attrs.get("grid_mapping_name", "latitude_longitude") == "latitude_longitude"
 
 
 def _named(name: str) -> Role | None:
@@ -276,7 +276,7 @@ def _is_projection(ds: xr.Dataset, y: str, x: str) -> bool:
     """Whether y and x carry the coordinates of a map projection or of a rotated pole."""
     if y not in ds.variables or x not in ds.variables:
         return False
-    standard = str(ds[y].attrs.get("standard_name", ""))
+    standard = str(ds.variables[y].attrs.get("standard_name", ""))
     mapped = any(
         (name := mapping_name(var)) in ds.variables and not _is_geographic(ds, str(name))
         for var in ds.variables.values()
