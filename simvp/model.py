@@ -223,8 +223,7 @@ class Translator(nn.Module):
         self.shortcuts = config.temporal_shortcuts
         self.down = nn.ModuleList(Inception(width if i == 0 else hid, hid, config) for i in range(count))
         self.up = nn.ModuleList(
-            Inception(hid if i == 0 else joined, width if i == count - 1 else hid, config)
-            for i in range(count)
+            Inception(hid if i == 0 else joined, width if i == count - 1 else hid, config) for i in range(count)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -280,6 +279,7 @@ class SimVP(nn.Module):
         self.encoder = Encoder(config)
         self.translator = Translator(config)
         self.decoder = Decoder(config)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # four times as fast on CPUs
 
     def forward(self, x: Tensor) -> Tensor:
         config = self.config
