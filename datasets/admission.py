@@ -12,8 +12,7 @@ from simvp.errors import Refusal
 from simvp.steps import Step, calendar_of
 from simvp.units import same_units
 
-_SAME_CALENDAR = {"365_day": "noleap", "366_day": "all_leap", "standard": "proleptic_gregorian"}
-_SAME_CALENDAR["gregorian"] = "proleptic_gregorian"
+_SAME_CALENDAR = {"365_day": "noleap", "366_day": "all_leap", "gregorian": "standard"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +43,8 @@ class Judged:
 
     Parameters
     ----------
-    slots
-        (n,) int64.
+    slots, times
+        (n,) int64; (n,) as the source labels them.
     kinds
         (n,) texts: "append", "fill", "replace", "same", or "absent" (no variable has a value).
     frames
@@ -55,6 +54,7 @@ class Judged:
     """
 
     slots: np.ndarray
+    times: np.ndarray
     kinds: np.ndarray
     frames: Mapping[str, np.ndarray]
     faults: tuple[str, ...]
@@ -104,18 +104,19 @@ def judge(offer: Offer, rows: slice, shelf: Shelf, archived: xr.Dataset | None, 
     replace
         Whether other values than the archive's are taken, instead of a reason to refuse.
     """
-    slots = offer.slots[rows]
+    slots, times = offer.slots[rows], offer.ds["time"].values[rows]
     try:
         loaded = offer.ds.isel(time=rows).compute()
     except MemoryError:
         raise
     except Exception as error:  # every reader has its own for a truncated or damaged file
-        first, last = (shown(offer.ds["time"].values[rows][i]) for i in (0, -1))
-        fault = f"frames {first} .. {last} cannot be read: {type(error).__name__}: {error}"
-        return Judged(slots=slots, kinds=np.full(len(slots), "absent", object), frames={}, faults=(fault,))
+        start, end = (shown(times[i]) for i in (0, -1))
+        fault = f"frames {start} .. {end} cannot be read: {type(error).__name__}: {error}"
+        kinds = np.full(len(slots), "absent", object)
+        return Judged(slots=slots, times=times, kinds=kinds, frames={}, faults=(fault,))
     with np.errstate(over="ignore"):  # what overflows is infinite then, and refused
         frames = {name: loaded[name].values.astype(of[0]) for name, of in shelf.variables.items()}
-    faults = _infinite_faults(frames, loaded["time"].values)
+    faults = _infinite_faults(frames, times)
     given = {name: ~np.isnan(values).all(axis=(1, 2)) for name, values in frames.items()}
     anything = np.logical_or.reduce(list(given.values()))
     kinds = np.where(anything, np.where(slots < shelf.length, "same", "append"), "absent").astype(object)
@@ -135,13 +136,13 @@ def judge(offer: Offer, rows: slice, shelf: Shelf, archived: xr.Dataset | None, 
             kinds[inside[fills]] = "fill"
             kinds[inside[differs]] = "replace"
             if not replace:
-                named = loaded["time"].values[inside]
                 faults += [
-                    _difference(name, named[i], old[i], new[i], int(other[i].sum())) for i in np.flatnonzero(differs)
+                    _difference(name, times[inside[i]], old[i], new[i], int(other[i].sum()))
+                    for i in np.flatnonzero(differs)
                 ]
     if faults or np.isin(kinds, ("same", "absent")).all():
         frames = {}
-    return Judged(slots=slots, kinds=kinds, frames=frames, faults=tuple(faults))
+    return Judged(slots=slots, times=times, kinds=kinds, frames=frames, faults=tuple(faults))
 
 
 def shortened(reasons: list[str], kind: str) -> list[str]:

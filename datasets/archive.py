@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from datasets import disk
-from datasets.admission import Judged, admit, judge, shortened
+from datasets.admission import Judged, Offer, admit, judge, shortened
 from datasets.block_writer import FORMAT, BlockWriter
 from datasets.commits import Commit, CommitLog, commit_id
 from datasets.shelf import Shelf, existing_shelf, new_shelf, shown
@@ -148,57 +148,82 @@ class Archive:
         ArchiveError
             With every reason why the frames cannot be taken; nothing is written.
         """
+        # A refusal must not even leave the lock's file, where there is no archive yet.
+        examined = None if self.exists else self._examine(ds, replace, step, progress)
         with self.lock():
-            try:
-                shelf, template = self._shelf() if self.exists else new_shelf(ds, step)
-            except Refusal as refusal:
-                raise self._refused(list(refusal.reasons)) from None
-            offer, reasons = admit(ds, shelf, step)
-            if offer is None:
-                raise self._refused(reasons)
-            archived = self._store.dataset() if self.exists else None
-            count = len(offer.slots)
-            keep = sum(offer.ds[name].nbytes for name in offer.ds.data_vars) <= KEEP_BYTES
-            blocks: list[tuple[slice, Judged]] = []
-            for rows in offer.blocks(shelf.block):
-                judged = judge(offer, rows, shelf, archived, replace=replace)
-                reasons += judged.faults
-                blocks.append((rows, judged if keep else changed(judged, frames={})))
-                if progress:
-                    progress(rows.stop // 2, count)
-            writes = np.concatenate([judged.kinds for _, judged in blocks])
-            if not reasons and archived is None and (writes == "absent").all():
-                reasons.append("expected a first frame with values, got missing values only")
-            if reasons:
-                raise self._refused(shortened(reasons, "like these"))
-            writer = BlockWriter(self._store, self._entries, shelf, template, sources or {})
-            if archived is None:
-                disk.discard(self._entries.folder)
-                disk.write(self._recipe, json.dumps(dict(recipe or {}), indent=1).encode())
-            for rows, judged in blocks:
-                if not np.isin(judged.kinds, ("same", "absent")).all():
-                    if not keep:
-                        judged = judge(offer, rows, shelf, archived, replace=replace)
-                        if judged.faults:
-                            raise self._refused(list(judged.faults))
-                    writer.write(judged)
-                if progress:
-                    progress((count + rows.stop) // 2, count)
-            state = self._store.state
-            return Commit(
-                id=commit_id(state["chain"]),
-                sequence=state["sequence"],
-                length=self._store.length,
-                appended=writer.counts["appended"],
-                absent=writer.counts["absent"],
-                filled=writer.counts["filled"],
-                replaced=writer.counts["replaced"],
-                unchanged=int((writes == "same").sum()),
-                first=shown(offer.ds["time"].values[0]),
-                last=shown(offer.ds["time"].values[-1]),
-                sources=dict(sources or {}),
-                created=self.head.created,
-            )
+            if examined is None or self.exists:
+                examined = self._examine(ds, replace, step, progress)
+            return self._write(examined, replace, sources or {}, recipe or {}, progress)
+
+    def _examine(self, ds: xr.Dataset, replace: bool, step: Step | None, progress: Progress | None) -> "_Examined":
+        """Read and compare everything that is offered.
+
+        Raises
+        ------
+        ArchiveError
+            With every reason.
+        """
+        try:
+            shelf, template = self._shelf() if self.exists else new_shelf(ds, step)
+        except Refusal as refusal:
+            raise self._refused(list(refusal.reasons)) from None
+        offer, reasons = admit(ds, shelf, step)
+        if offer is None:
+            raise self._refused(reasons)
+        archived = self._store.dataset() if self.exists else None
+        keep = sum(offer.ds[name].nbytes for name in offer.ds.data_vars) <= KEEP_BYTES
+        blocks = []
+        for rows in offer.blocks(shelf.block):
+            judged = judge(offer, rows, shelf, archived, replace=replace)
+            reasons += judged.faults
+            blocks.append((rows, judged if keep else changed(judged, frames={})))
+            if progress:
+                progress(rows.stop // 2, len(offer.slots))
+        absent = all((judged.kinds == "absent").all() for _, judged in blocks)
+        if not reasons and archived is None and absent:
+            reasons.append("expected frames with values, got missing values only")
+        if reasons:
+            raise self._refused(shortened(reasons, "like these"))
+        return _Examined(shelf, template, offer, archived, keep, blocks)
+
+    def _write(
+        self,
+        found: "_Examined",
+        replace: bool,
+        sources: Mapping[str, str],
+        recipe: Mapping[str, Any],
+        progress: Progress | None,
+    ) -> Commit:
+        writer = BlockWriter(self._store, self._entries, found.shelf, found.template, sources)
+        if found.archived is None:
+            disk.discard(self._entries.folder)
+            disk.write(self._recipe, json.dumps(dict(recipe), indent=1).encode())
+        count, same = len(found.offer.slots), 0
+        for rows, judged in found.blocks:
+            same += int((judged.kinds == "same").sum())
+            if not np.isin(judged.kinds, ("same", "absent")).all():
+                if not found.keep:
+                    judged = judge(found.offer, rows, found.shelf, found.archived, replace=replace)
+                    if judged.faults:
+                        raise self._refused(list(judged.faults))
+                writer.write(judged)
+            if progress:
+                progress((count + rows.stop) // 2, count)
+        head, times = self.head, found.offer.ds["time"].values
+        return Commit(
+            id=head.id,
+            sequence=head.sequence,
+            length=head.length,
+            appended=writer.counts["appended"],
+            absent=writer.counts["absent"],
+            filled=writer.counts["filled"],
+            replaced=writer.counts["replaced"],
+            unchanged=same,
+            first=shown(times[0]),
+            last=shown(times[-1]),
+            sources=dict(sources),
+            created=head.created,
+        )
 
     @property
     def _recipe(self) -> Path:
@@ -220,3 +245,14 @@ class Archive:
                 [f"expected an archive of format {FORMAT}, got {state.get('format', 'another store')}"],
             )
         return existing_shelf(ds, Step.from_json(state["step"]), state["block"]), ds
+
+
+class _Examined(NamedTuple):
+    """Frames that will be taken: what the archive is, and the blocks in order."""
+
+    shelf: Shelf
+    template: xr.Dataset
+    offer: Offer
+    archived: xr.Dataset | None
+    keep: bool
+    blocks: list[tuple[slice, Judged]]

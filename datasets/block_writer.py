@@ -74,7 +74,9 @@ class BlockWriter:
         for i in range(stop - start):
             kind: Kind = "append" if present[i] else "absent"
             self._fold(kind, start + i, {n: v[i] for n, v in fields.items()} if present[i] else {})
-        ds = self._label(start, fields, present)
+        times = self._shelf.times(start, stop)
+        times[at] = judged.times[rows]
+        ds = self._label(times, fields, present)
         state = self._record(stop, start, stop, appended=int(present.sum()), absent=int((~present).sum()))
         if self._store.exists:
             self._store.append(ds, state)
@@ -98,7 +100,7 @@ class BlockWriter:
             self._fold(judged.kinds[row], int(slot), frame)
         filled = int((judged.kinds[rows] == "fill").sum())
         state = self._record(self._length, start, stop, filled=filled, replaced=len(rows) - filled)
-        self._store.rewrite(self._label(start, fields, present), start, state)
+        self._store.rewrite(self._label(known["time"].values, fields, present), start, state)
 
     def _fold(self, kind: Kind, slot: int, frame: Mapping[str, np.ndarray]) -> None:
         self._chain = fold(self._chain, kind, slot, frame)
@@ -129,8 +131,7 @@ class BlockWriter:
             "block": self._shelf.block,
         }
 
-    def _label(self, start: int, fields: Mapping[str, np.ndarray], present: np.ndarray) -> xr.Dataset:
-        times = self._shelf.times(start, start + len(present))
+    def _label(self, times: np.ndarray, fields: Mapping[str, np.ndarray], present: np.ndarray) -> xr.Dataset:
         ds = xr.Dataset(
             {name: (self._shelf.dims, values, dict(self._shelf.variables[name][1])) for name, values in fields.items()},
             coords={"time": ("time", times, dict(self._template["time"].attrs))},

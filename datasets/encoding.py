@@ -111,6 +111,8 @@ def fit(document: Mapping[str, Any], values: np.ndarray, attrs: Mapping[str, Any
         stored = document["attributes"].get(key)
         if attrs.get(key, stored) != stored:
             raise ValueError(f"expected {key} {stored}, got {attrs[key]}")
+    if "calendar" in document["attributes"] and "calendar" not in attrs:
+        raise ValueError(f"expected times, got {values.dtype}")
     if (document["data_type"] == "string") != (values.dtype == object):
         raise ValueError(f"expected {document['data_type']}, got {values.dtype}")
     if values.dtype == object:

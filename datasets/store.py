@@ -92,8 +92,11 @@ class Store:
 
     def snapshot(self, chunks: Any = None) -> tuple[xr.Dataset, dict[str, Any]]:
         """Dataset and state of one and the same commit; see `dataset`."""
-        self._root()
-        ds = xr.open_zarr(self.path, chunks=chunks, consolidated=True)
+        root = self._root()
+        # The standard calendar is stored for cftime alone: times that datetime64[ns] cannot hold.
+        calendar = root.arrays[root.axis]["attributes"].get("calendar")
+        coder = xr.coders.CFDatetimeCoder(use_cftime=True if calendar in ("standard", "gregorian") else None)
+        ds = xr.open_zarr(self.path, chunks=chunks, consolidated=True, decode_times=coder)
         state = json.loads(ds.attrs.pop(_ATTRIBUTE))["state"]
         texts = {
             str(name): (variable.dims, variable.values.astype(object).astype(str), variable.attrs)

@@ -1,0 +1,99 @@
+"""Killing a writer with SIGKILL at every one of its file system calls, and starting it again.
+
+Run as ``python -m tests.killing module:work module:look folder stride``. For n = 1, 1 + stride, ... a forked process
+runs ``work(folder/n)`` and is killed at its n-th replace or rename; then a second process runs ``look(folder/n)``, as a
+reader between the two runs would, and ``work(folder/n)`` again, to its end.
+``folder/start``, where it exists, is what each of them finds. The first n that is never reached ends the run, and its
+folder holds what an unkilled run makes. Forks keep this fast: imports are paid for once, and this process itself starts
+no threads.
+"""
+
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import xarray as xr
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+CALLS = ("replace", "rename")
+
+
+def kill_everywhere(work: str, look: str, folder: Path, *, stride: int = 1) -> list[Path]:
+    """Folders after a kill and a second run; the last is of the run that was not killed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.killing", work, look, str(folder), str(stride)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [folder / name for name in done.stdout.split()]
+
+
+def _function(name: str) -> Callable[[Path], object]:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _die_at(call: int) -> None:
+    """Count calls that change files; the `call`-th is the last thing this process does."""
+    count = 0
+
+    def counted(original: Callable) -> Callable:
+        def wrapper(*args: object, **kwargs: object) -> object:
+            nonlocal count
+            count += 1
+            if count == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **kwargs)
+
+        return wrapper
+
+    for name in CALLS:
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def _forked(function: Callable[[Path], object], folder: Path, die_at: int = 0) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            os.fsync = lambda handle: None  # a kill takes nothing out of the page cache, so this tests the order alone
+            if die_at:
+                _die_at(die_at)
+            function(folder)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _main(work: str, look: str, folder: Path, stride: int) -> None:
+    xr.backends.list_engines()  # imports every reader; once for all forks
+    worker, reader = _function(work), _function(look)
+    call = 1
+    while True:
+        here = folder / str(call)
+        if (folder / "start").exists():
+            shutil.copytree(folder / "start", here)
+        else:
+            here.mkdir()
+        code = _forked(worker, here, call)
+        assert code in (0, -signal.SIGKILL), f"call {call}: the run ended with {code}"
+        assert _forked(lambda here: (reader(here), worker(here)), here) == 0, f"call {call}: second run"
+        if code == 0:
+            print(call)
+            return
+        print(call)
+        call += stride
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

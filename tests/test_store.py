@@ -1,0 +1,369 @@
+"""The store: what is written comes back through plain xarray, one commit at a time, whatever kills the writer."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.store import Store
+from simvp.errors import ArchiveError
+from tests.killing import CHECKOUT, kill_everywhere
+
+HOUR = np.timedelta64(3600, "s").astype("m8[ns]")
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """No test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+def forecasts(start: int, stop: int, version: int = 0) -> xr.Dataset:
+    """Forecasts of init times start .. stop - 1; each value tells its init time, lead, row, column and version."""
+    inits = np.datetime64("2020-02-28T22", "ns") + np.arange(start, stop) * HOUR
+    leads = np.arange(1, 4) * HOUR
+    i, lead, y, x = np.ix_(np.arange(start, stop), np.arange(3), np.arange(2), np.arange(5))
+    values = (version * 1e5 + i * 1000 + lead * 100 + y * 10 + x).astype("f4")
+    ds = xr.Dataset(
+        {
+            "t2m": (("init_time", "lead_time", "y", "x"), values, {"units": "K", "grid_mapping": "crs"}),
+            "count": (("init_time", "lead_time"), values[:, :, 0, 0].astype("i4")),
+        },
+        coords={
+            "init_time": ("init_time", inits, {"standard_name": "forecast_reference_time"}),
+            "lead_time": ("lead_time", leads, {"standard_name": "forecast_period"}),
+            "valid_time": (("init_time", "lead_time"), inits[:, None] + leads, {"standard_name": "time"}),
+            "created": ("init_time", inits + 2 * HOUR),
+            "model_version": ("init_time", np.array([f"v{'é' * (n % 4)}{n}" for n in range(start, stop)])),
+            "archive_commit": ("init_time", np.array([f"{n:016x}" for n in range(start, stop)], object)),
+            "issued": ("init_time", np.arange(start, stop) % 3 > 0),
+            "method": ("method", np.array(["model", "persistence"])),
+            "latitude": (("y", "x"), np.arange(10.0).reshape(2, 5), {"units": "degrees_north"}),
+            "crs": ((), 0, {"grid_mapping_name": "mercator"}),
+            "height": 2.0,
+        },
+        attrs={"title": "test", "numbers": np.array([1, 2])},
+    )
+    return ds
+
+
+def make(path: Path, stop: int = 3, chunk: int = 4) -> Store:
+    store = Store(path)
+    store.create(forecasts(0, stop), axis="init_time", chunks={"init_time": chunk}, state={"n": 1})
+    return store
+
+
+def assert_holds(path: Path, expected: xr.Dataset) -> None:
+    """Both ways of reading give `expected`: values, dims, coordinates, attributes of variables."""
+    for ds in (xr.open_zarr(path).load(), Store(path).dataset().load()):
+        xr.testing.assert_equal(ds, expected)
+        assert set(ds.coords) == set(expected.coords)
+        for name in expected.variables:
+            assert {k: v for k, v in ds[name].attrs.items() if k != "coordinates"} == expected[name].attrs
+
+
+def test_plain_xarray_reads_back_what_was_appended(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.zarr")
+    store.append(forecasts(3, 12), {"n": 2})
+    assert_holds(store.path, forecasts(0, 12))
+    ds = xr.open_zarr(store.path)
+    assert ds.lead_time.dtype == "m8[ns]"
+    assert ds.valid_time.dtype == "M8[ns]"
+    assert ds.issued.dtype == bool
+    assert ds.t2m.encoding["chunks"] == (4, 3, 2, 5)
+    assert ds.attrs["numbers"] == [1, 2]
+    assert (store.state, store.length) == ({"n": 2}, 12)
+    assert store.dataset().model_version.dtype.kind == "U"
+
+
+def test_times_are_stored_as_seconds_so_that_any_later_time_fits(tmp_path: Path) -> None:
+    # A first axis of whole hours, or days, must not decide the unit in which later half hours are stored.
+    store = Store(tmp_path / "a.zarr")
+    day = xr.Dataset({"v": ("time", [1.0])}, coords={"time": np.array(["2020-01-01"], "M8[ns]")})
+    store.create(day, axis="time", chunks={"time": 8}, state={})
+    later = np.array(["2020-01-03T00:30:01"], "M8[ns]")
+    store.append(day.assign_coords(time=later), {})
+    assert xr.open_zarr(store.path).time.values[1] == later[0]
+    stored = json.loads((store.path / "time" / "zarr.json").read_text())
+    assert stored["data_type"] == "int64"
+    assert stored["attributes"]["units"] == "seconds since 1970-01-01"
+
+
+@pytest.mark.parametrize("calendar", ["360_day", "noleap", "julian", "standard"])
+def test_other_calendars_come_back(tmp_path: Path, calendar: str) -> None:
+    start = "1200-02-28" if calendar == "standard" else "2000-02-28"
+    times = xr.date_range(start, periods=5, freq="12h", calendar=calendar, use_cftime=True)
+    ds = xr.Dataset({"v": ("time", np.arange(5.0))}, coords={"time": times})
+    store = Store(tmp_path / "a.zarr")
+    store.create(ds.isel(time=[0, 1]), axis="time", chunks={"time": 2}, state={})
+    store.append(ds.isel(time=[2, 3, 4]), {})
+    assert list(store.dataset().time.values) == list(times.values)
+    if calendar != "standard":  # xarray warns that datetime64 cannot hold the year 1200
+        assert list(xr.open_zarr(store.path).time.values) == list(times.values)
+    with pytest.raises(ArchiveError, match=f"time: expected calendar {calendar}, got proleptic_gregorian"):
+        store.append(ds.isel(time=[0]).assign_coords(time=np.array(["2030-01-01"], "M8[ns]")), {})
+
+
+@settings(max_examples=10, deadline=None)
+@given(cuts=st.lists(st.integers(1, 6), min_size=1, max_size=5), chunk=st.integers(1, 7))
+def test_any_grouping_of_appends_gives_one_store(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], chunk: int
+) -> None:
+    path = tmp_path_factory.mktemp("grouping") / "a.zarr"
+    store = make(path, cuts[0], chunk)
+    end = cuts[0]
+    for size in cuts[1:]:
+        store.append(forecasts(end, end + size), {"n": end})
+        end += size
+    xr.testing.assert_equal(store.dataset().load(), forecasts(0, end))
+
+
+def test_absent_chunks_read_as_missing_values(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a.zarr")
+    ds = xr.Dataset(
+        {"v": ("time", np.full(4, np.nan))}, coords={"time": np.arange(4) * HOUR + np.datetime64("1970-01-01", "ns")}
+    )
+    store.create(ds, axis="time", chunks={"time": 2}, state={})
+    xr.testing.assert_equal(xr.open_zarr(store.path).load(), ds)
+
+
+def test_rewrite_changes_only_what_it_is_given(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.zarr", 10)
+    part = forecasts(3, 6, version=1)[["t2m", "model_version"]].drop_vars(["valid_time", "created", "issued"])
+    store.rewrite(part.assign_coords(model_version=("init_time", ["ä", "b", "c"])), 3, {"n": 2})
+    expected = forecasts(0, 10)
+    expected["t2m"][3:6] += 1e5
+    versions = expected["model_version"].values.astype(object)
+    versions[3:6] = ["ä", "b", "c"]
+    xr.testing.assert_equal(store.dataset().load(), expected.assign_coords(model_version=("init_time", versions)))
+    assert store.state == {"n": 2}
+    assert not (tmp_path / "a.zarr.redo").exists()
+    with pytest.raises(ArchiveError, match="expected frames within the 10 committed, got 9 and after"):
+        store.rewrite(forecasts(9, 11), 9, {})
+
+
+def test_a_reader_keeps_its_commit_while_frames_are_appended(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.zarr", 3, 4)
+    lazy = xr.open_zarr(store.path)
+    store.append(forecasts(3, 9), {"n": 2})
+    xr.testing.assert_equal(lazy.load(), forecasts(0, 3))
+
+
+def test_readers_see_whole_commits_only(tmp_path: Path) -> None:
+    """Threads open the store as fast as they can, while another process appends."""
+    store = make(tmp_path / "a.zarr", 3)
+    writer = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from datasets.store import Store; from tests.test_store import forecasts\n"
+            "store = Store(sys.argv[1])\n"
+            "for n in range(3, 33, 3): store.append(forecasts(n, n + 3), {'n': n + 3})",
+            str(store.path),
+        ],
+        cwd=CHECKOUT,
+    )
+    seen: set[int] = set()
+    faults: list[str] = []
+
+    def read() -> None:
+        while writer.poll() is None and not faults:
+            try:
+                ds, state = Store(store.path).snapshot()
+                n = ds.sizes["init_time"]
+                seen.add(n)
+                if n % 3 or state["n"] not in (1, n) or not ds.load().equals(forecasts(0, n)):
+                    faults.append(f"{n} frames, state {state}")
+            except Exception as error:
+                faults.append(repr(error))
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert writer.wait() == 0
+    assert len(seen) > 2
+    assert_holds(store.path, forecasts(0, 33))
+
+
+def small(start: int, stop: int, version: int = 0) -> xr.Dataset:
+    """Three arrays of `forecasts`."""
+    ds = forecasts(start, stop, version)[["t2m"]]
+    return ds.drop_vars(["valid_time", "created", "archive_commit", "issued", "latitude", "crs", "height"])
+
+
+def work_append(folder: Path) -> None:
+    """Make a store and append to it twice, unless it has been done; the scenario for kills."""
+    store = Store(folder / "a.zarr")
+    if not store.exists:
+        store.create(small(0, 3), axis="init_time", chunks={"init_time": 4}, state={"n": 3})
+    for stop in (9, 10):
+        if store.length < stop:
+            store.append(small(store.length, stop), {"n": stop})
+
+
+def look_append(folder: Path) -> None:
+    store = Store(folder / "a.zarr")
+    if store.exists:
+        ds, state = store.snapshot()
+        n = ds.sizes["init_time"]
+        assert n == state["n"]
+        assert n in (3, 9, 10)
+        xr.testing.assert_equal(ds.load(), small(0, n))
+        xr.testing.assert_equal(xr.open_zarr(store.path).load(), small(0, n))
+
+
+def test_killed_anywhere_in_an_append_and_started_again(tmp_path: Path) -> None:
+    folders = kill_everywhere("tests.test_store:work_append", "tests.test_store:look_append", tmp_path, stride=2)
+    assert len(folders) > 10
+    for folder in folders:
+        assert_holds(folder / "a.zarr", small(0, 10))
+        assert not list(folder.glob("*.new")) or folder == folders[-1]
+
+
+def work_rewrite(folder: Path) -> None:
+    """A replacement, then an append: the second run finds nothing to do where the journal was complete."""
+    store = Store(folder / "a.zarr")
+    with store.lock():
+        if store.state == {"n": 1}:
+            store.rewrite(small(1, 7, version=1), 1, {"n": 2})
+        if store.state == {"n": 2}:
+            store.append(small(8, 11), {"n": 3})
+
+
+def look_anything(folder: Path) -> None:
+    """Replacements may be seen before their commit, but the store opens, with the committed length."""
+    ds, state = Store(folder / "a.zarr").snapshot()
+    assert ds.load().sizes["init_time"] == (11 if state["n"] == 3 else 8)
+
+
+def test_killed_anywhere_in_a_rewrite_and_started_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "start" / "a.zarr")
+    store.create(small(0, 8), axis="init_time", chunks={"init_time": 2}, state={"n": 1})
+    folders = kill_everywhere("tests.test_store:work_rewrite", "tests.test_store:look_anything", tmp_path, stride=2)
+    assert len(folders) > 5
+    expected = small(0, 11)
+    expected["t2m"][1:7] += 1e5
+    for folder in folders:
+        assert_holds(folder / "a.zarr", expected)
+        assert Store(folder / "a.zarr").state == {"n": 3}
+        assert not (folder / "a.zarr.redo").exists()
+
+
+def test_a_shorter_append_after_a_killed_longer_one_leaves_no_trace(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.zarr", 3, 4)
+    root = (store.path / "zarr.json").read_bytes()
+    store.append(forecasts(3, 20, version=7), {"n": 2})
+    (store.path / "zarr.json").write_bytes(root)  # as if it had been killed just before its commit
+    store.append(forecasts(3, 5), {"n": 2})
+    assert_holds(store.path, forecasts(0, 5))
+    store.append(forecasts(5, 9), {"n": 3})
+    assert_holds(store.path, forecasts(0, 9))
+
+
+def test_refuses_frames_that_do_not_fit_with_every_reason(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.zarr")
+    before = {f: f.read_bytes() for f in store.path.rglob("*") if f.is_file()}
+    bad = forecasts(3, 5).drop_vars("count").isel(x=[0, 1]).assign(extra=("init_time", [1, 2]))
+    bad = bad.assign_coords(
+        model_version=("init_time", [1, 2]),
+        height=10.0,
+        valid_time=bad.valid_time.where(bad.valid_time > bad.valid_time.min()),
+    )
+    with pytest.raises(ArchiveError) as refused:
+        store.append(bad, {})
+    assert list(refused.value.reasons) == [
+        "extra: not in the store, which has archive_commit, count, created, init_time, issued, model_version, t2m, "
+        "valid_time",
+        "count: expected in every append, is missing",
+        "latitude: differs from the stored one, which never changes",
+        "height: differs from the stored one, which never changes",
+        "model_version: expected string, got int64",
+        "t2m: expected (init_time: 2, lead_time: 3, y: 2, x: 5), got (init_time: 2, lead_time: 3, y: 2, x: 2)",
+        "valid_time: expected times, got NaT",
+    ]
+    assert {f: f.read_bytes() for f in store.path.rglob("*") if f.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("frames", "text"),
+    [
+        (forecasts(2, 4), "expected rising values after 2020-02-29T00:00:00.000000000, got 2020-02-29T00"),
+        (forecasts(5, 7).isel(init_time=[1, 0]), "expected rising values after 2020-02-29T04:00"),
+        (forecasts(5, 5), "expected frames along init_time, got none"),
+        (forecasts(5, 7).assign_coords(init_time=("init_time", [1, 2])), "init_time: expected times, got int64"),
+        (forecasts(5, 7).assign(t2m=lambda d: d.t2m.assign_attrs(units="degC")), "t2m: expected units K, got degC"),
+        (forecasts(5, 7).assign(count=lambda d: d["count"] + 0.5), "count: expected int32, got float64"),
+    ],
+)
+def test_refuses_times_units_and_types(tmp_path: Path, frames: xr.Dataset, text: str) -> None:
+    store = make(tmp_path / "a.zarr")
+    with pytest.raises(ArchiveError, match=text):
+        store.append(frames, {})
+    assert_holds(store.path, forecasts(0, 3))
+
+
+def test_refuses_to_be_made_over_something_else(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "mine.txt").write_text("x")
+    with pytest.raises(ArchiveError, match="expected nothing there yet, got a file or a folder"):
+        make(tmp_path / "a.zarr")
+    with pytest.raises(ArchiveError, match="expected a first frame along init_time, got none"):
+        make(tmp_path / "b.zarr", 0)
+    with pytest.raises(ArchiveError, match="addresses are not supported yet"):
+        Store("s3://bucket/a.zarr")
+    assert not (tmp_path / "b.zarr").exists()
+
+
+def test_refuses_stores_that_are_absent_or_foreign(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="there is none"):
+        Store(tmp_path / "none.zarr").dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # xarray's own words on consolidated metadata
+        xr.Dataset({"v": ("time", [1.0])}).to_zarr(tmp_path / "foreign.zarr")
+    with pytest.raises(ArchiveError, match="a Zarr store that was not made here"):
+        Store(tmp_path / "foreign.zarr").append(forecasts(0, 1), {})
+
+
+def test_a_second_writer_waits_says_so_and_gives_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = make(tmp_path / "a.zarr")
+    other = Store(store.path, lock_timeout=0.1)
+    refused: list[ArchiveError] = []
+
+    def write() -> None:
+        try:
+            other.append(forecasts(3, 4), {"n": 2})
+        except ArchiveError as error:
+            refused.append(error)
+
+    for held in (True, False):
+        thread = threading.Thread(target=write)
+        if held:
+            with caplog.at_level(logging.WARNING), store.lock(), store.lock():
+                thread.start()
+                thread.join()
+        else:
+            thread.start()
+            thread.join()
+    assert "waiting for another writer" in caplog.text
+    assert [str(e).partition("expected")[2] for e in refused] == [
+        " to get it within 0.1 s, but another writer still holds it\nTo mend it: wait until the other ingest or "
+        "forecast has ended, or end it; a killed one leaves no lock behind"
+    ]
+    assert store.length == 4
