@@ -1,7 +1,9 @@
 """The saved model and its rollout: proved on worlds whose every frame is known, and file by file."""
 
+import json
 import logging
 import math
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,14 @@ import pytest
 import torch
 import xarray as xr
 
+from simvp import model_file
 from simvp.asked import runs_of, steps_of
-from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
-from simvp.errors import ContractError, Refusal
-from simvp.forecaster import Forecaster
+from simvp.errors import ContractError, Refusal, RegistryError
+from simvp.forecaster import Forecaster, read_header
 from simvp.layout import faults
 from simvp.steps import Step
+from tests.models import small_forecaster, spec_of, with_network
 from tests.worlds import WAVE, Kind, formula_world
 
 HOUR = Step(seconds=3600)
@@ -55,26 +58,6 @@ class Witness(torch.nn.Module):
         return torch.stack([mixed + 0.01 * k for k in range(self.frames_out)], dim=1)
 
 
-def spec_of(ds: xr.Dataset, frames_in: int, frames_out: int) -> FrameSpec:
-    times = ds["time"].values
-    return FrameSpec.fit(ds, frames_in=frames_in, frames_out=frames_out, train=[(times[0], times[-1])])
-
-
-def with_network(spec: FrameSpec, network: torch.nn.Module, ds: xr.Dataset) -> Forecaster:
-    times = ds["time"].values
-    baselines = Baselines.fit(
-        ds,
-        variables=spec.states,
-        step=spec.step,
-        cycle=spec.cycle,
-        leads=3,
-        period=[(times[0], times[-1])],
-        weights=spec.weights,
-    )
-    made = Forecaster(spec=spec, network=network, baselines=baselines)  # type: ignore[arg-type]
-    return made
-
-
 class Known(Forecaster):
     """A forecaster whose network is a toy: it has no sizes to save, and so a fingerprint of its own."""
 
@@ -96,6 +79,11 @@ def world() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def waves(world: xr.Dataset) -> Forecaster:
     return toy(spec_of(world, 4, 3), Wave(2, 3), world)
+
+
+@pytest.fixture(scope="module")
+def small(world: xr.Dataset) -> Forecaster:
+    return small_forecaster(world, dataset="worlds")
 
 
 class TestRollout:
@@ -197,10 +185,11 @@ class TestInitTimes:
             np.testing.assert_allclose(part["t2m"].values, same["t2m"].values, atol=1e-4)
 
     def test_batches_do_not_show(self, world: xr.Dataset, waves: Forecaster, monkeypatch: pytest.MonkeyPatch) -> None:
-        whole = waves.predict(world, init_time="all")
+        past = world.isel(time=slice(0, 60))
+        whole = waves.predict(past, init_time="all")
         monkeypatch.setattr("simvp.forecaster.BATCH_VALUES", 7 * 4 * 4 * 12)
         monkeypatch.setattr("simvp.forecaster.LOAD_BYTES", 5 * 4 * 2 * 12)
-        batched = waves.predict(world.chunk(time=50), init_time="all")
+        batched = waves.predict(past.chunk(time=25), init_time="all")
         xr.testing.assert_identical(
             batched.drop_vars("created"), whole.drop_vars("created").assign_attrs(batched.attrs)
         )
@@ -398,3 +387,127 @@ def test_runs_equal_a_plain_search() -> None:
     times = np.datetime64("2020-01-01", "ns") + np.array([0, 1, 2, 4, 5, 6, 7, 9]) * np.timedelta64(1, "h")
     np.testing.assert_array_equal(runs_of("all", times, HOUR, 3), [[0, 1, 2], [3, 4, 5], [4, 5, 6]])
     np.testing.assert_array_equal(runs_of(times[6], times, HOUR, 3), [[4, 5, 6]])
+
+
+class TestFile:
+    @pytest.fixture
+    def path(self, small: Forecaster, tmp_path: Path) -> Path:
+        small.save(tmp_path / "model.safetensors")
+        return tmp_path / "model.safetensors"
+
+    def test_there_and_back(self, small: Forecaster, path: Path, world: xr.Dataset) -> None:
+        back = Forecaster.load(path)
+        assert back.fingerprint == small.fingerprint
+        assert dict(back.provenance) == {"dataset": "worlds"}
+        assert not back.network.training
+        past = world.isel(time=slice(0, 40))
+        ours, theirs = (f.predict(past, init_time="all", horizon=7) for f in (small, back))
+        xr.testing.assert_identical(ours.drop_vars("created"), theirs.drop_vars("created").assign_attrs(ours.attrs))
+        made = small.baselines.predict(world, world["time"].values[[50]])
+        again = back.baselines.predict(world, world["time"].values[[50]])
+        for name, forecast in made.items():
+            xr.testing.assert_identical(again[name], forecast)
+
+    def test_the_header_is_read_without_an_array(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(model_file, "read_arrays", None)
+        header = read_header(path)
+        assert header["format"] == 1
+        assert [c["name"] for c in header["spec"]["channels"][:2]] == ["t2m", "d2m"]
+        assert header["provenance"] == {"dataset": "worlds"}
+        assert header["fingerprint"]
+
+    def test_the_fingerprint_is_of_the_content_alone(
+        self, small: Forecaster, path: Path, world: xr.Dataset, tmp_path: Path
+    ) -> None:
+        other = replace(small, provenance={"run_id": "x", "created": "now"}, version="simvp-a/2")
+        assert other.fingerprint == small.fingerprint
+        other.save(tmp_path / "other.safetensors")
+        assert read_header(tmp_path / "other.safetensors")["fingerprint"] == read_header(path)["fingerprint"]
+        moved = Forecaster.load(path)
+        with torch.no_grad():
+            next(iter(moved.network.parameters())).view(-1)[0] += 1e-6
+        assert moved.fingerprint != small.fingerprint
+        assert replace(small, spec=spec_of(world.isel(time=slice(0, 300)), 8, 3)).fingerprint != small.fingerprint
+        shorter = replace(small.baselines, damping=small.baselines.damping[:, :2])
+        assert replace(small, baselines=shorter).fingerprint != small.fingerprint
+
+    def test_one_copy_of_the_scaling(self, path: Path) -> None:
+        from safetensors import safe_open
+
+        with safe_open(path, framework="numpy") as stream:
+            owners = {name.partition(".")[0] for name in stream.keys()}  # noqa: SIM118  no mapping
+        assert owners == {"spec", "network", "baselines"}
+        header = json.dumps({k: v for k, v in read_header(path).items() if k != "spec"})
+        assert '"scale"' not in header
+
+    def test_a_failed_write_leaves_the_old_file(
+        self, small: Forecaster, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = path.read_bytes()
+
+        def broken(*_: Any) -> None:
+            raise OSError("disk full")
+
+        monkeypatch.setattr("os.replace", broken)
+        with pytest.raises(OSError, match="disk full"):
+            small.save(path)
+        assert path.read_bytes() == before
+        assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
+
+    def test_loading_does_not_move_the_random_state(self, path: Path) -> None:
+        state = torch.get_rng_state()
+        Forecaster.load(path)
+        assert torch.equal(torch.get_rng_state(), state)
+
+    def refused(self, path: Path) -> str:
+        with pytest.raises(RegistryError) as caught:
+            Forecaster.load(path)
+        return str(caught.value)
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        assert "none.safetensors: expected a file, found none" in self.refused(tmp_path / "none.safetensors")
+
+    @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
+    def test_truncated_files(self, path: Path, share: float) -> None:
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+        text = self.refused(path)
+        assert "expected a whole safetensors file" in text
+        assert "truncated or of another kind" in text
+
+    def test_foreign_files(self, path: Path) -> None:
+        from safetensors.numpy import save_file
+
+        save_file({"a": np.zeros(3)}, path, metadata={"format": "pt"})
+        assert "expected a 'simvp' header, got a safetensors file with format" in self.refused(path)
+        torch.save({"state_dict": {}}, path)
+        assert "expected a whole safetensors file" in self.refused(path)
+
+    def test_files_of_another_format(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(model_file, "FORMAT", 2)
+        text = self.refused(path)
+        assert "expected format 2, got 1" in text
+        assert "load it with the version of simvp that wrote it" in text
+
+    def test_changed_content(self, path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        assert "it was changed after it was written" in self.refused(path)
+
+    def test_weights_that_do_not_fit(self, small: Forecaster, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        arrays = small._arrays()
+        first = next(name for name in arrays if name.startswith("network."))
+        header = {**small._header(), "provenance": {}}
+        model_file.write(path, header, {name: v for name, v in arrays.items() if name != first})
+        assert "its weights do not fit its sizes" in self.refused(path)
+
+
+@pytest.mark.cuda
+def test_cuda_gives_the_same(world: xr.Dataset) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    small = small_forecaster(world)
+    cpu, gpu = (small.predict(world, horizon=7, device=device) for device in ("cpu", "cuda"))
+    assert small.device.type == "cuda"
+    span = float(world["t2m"].max() - world["t2m"].min())
+    np.testing.assert_allclose(gpu["t2m"], cpu["t2m"], atol=2e-3 * span)

@@ -1,0 +1,195 @@
+"""Looking models up in a real MLflow registry on SQLite: what is found, what is refused, what is left alone."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import mlflow
+import pytest
+import xarray as xr
+
+import simvp
+from simvp.champions import Registry
+from simvp.errors import RegistryError
+from simvp.forecaster import Forecaster
+from tests.models import small_forecaster
+from tests.registries import database, register, registry_at
+from tests.worlds import formula_world
+
+
+@pytest.fixture(scope="module")
+def world() -> xr.Dataset:
+    return formula_world(frames=14 * 24, shape=(3, 4))
+
+
+@pytest.fixture(scope="module")
+def small(world: xr.Dataset) -> Forecaster:
+    return small_forecaster(world)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return registry_at(tmp_path, monkeypatch)
+
+
+class TestNames:
+    @pytest.fixture
+    def filled(self, home: Path, small: Forecaster) -> Path:
+        register(home, "simvp-weather", small, "champion")
+        register(home, "simvp-weather", small, "challenger")
+        return home
+
+    @pytest.mark.parametrize(
+        ("name", "version"),
+        [
+            ("simvp-weather", "1"),
+            ("simvp-weather@champion", "1"),
+            ("simvp-weather@challenger", "2"),
+            ("simvp-weather/2", "2"),
+            ("models:/simvp-weather", "1"),
+            ("models:/simvp-weather@challenger", "2"),
+            ("models:/simvp-weather/1", "1"),
+        ],
+    )
+    def test_every_form(self, filled: Path, name: str, version: str) -> None:
+        assert Registry.find().resolve(name) == ("simvp-weather", version)
+
+    def test_a_loaded_model_knows_its_version(self, filled: Path, small: Forecaster) -> None:
+        loaded = simvp.load("simvp-weather@challenger")
+        assert loaded.version == "simvp-weather/2"
+        assert loaded.fingerprint == small.fingerprint
+
+    def test_what_is_not_there_is_listed(self, filled: Path) -> None:
+        for name, text in {
+            "simvp-wether": "expected a registered model of .*: simvp-weather",
+            "simvp-weather/7": "expected one of the versions 1, 2",
+            "simvp-weather@best": "expected the alias 'best', got challenger .version 2., champion .version 1.",
+        }.items():
+            with pytest.raises(RegistryError, match=text):
+                simvp.load(name)
+
+    def test_champions(self, filled: Path, small: Forecaster) -> None:
+        register(filled, "simvp-a", small, "champion")
+        register(filled, "simvp-b", small, "challenger")
+        assert Registry.find().champions() == [("simvp-a", "1"), ("simvp-weather", "1")]
+
+
+class TestWhere:
+    def test_the_stated_address_comes_before_the_home(
+        self, home: Path, small: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        register(home, "simvp-home", small, "champion")
+        assert Registry.find().champions() == [("simvp-home", "1")]
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        other = registry_at(elsewhere, monkeypatch)
+        monkeypatch.setenv("SIMVP_HOME", str(home))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", database(other))
+        register(other, "simvp-stated", small, "champion")
+        assert Registry.find().champions() == [("simvp-stated", "1")]
+
+    def test_the_default_home_is_in_the_working_directory(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.delenv("SIMVP_HOME")
+        monkeypatch.chdir(tmp_path)
+        home.rename(tmp_path / ".simvp")
+        assert Registry.find().uri == database(tmp_path / ".simvp")
+
+    @pytest.mark.parametrize("variable", ["SIMVP_HOME", "MLFLOW_TRACKING_URI"])
+    def test_a_missing_database_is_refused_and_not_made(
+        self, variable: str, world: xr.Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.delenv("SIMVP_HOME", raising=False)
+        value = str(tmp_path / "h") if variable == "SIMVP_HOME" else f"sqlite:///{tmp_path}/x.db"
+        monkeypatch.setenv(variable, value)
+        for call in (lambda: simvp.predict(world), lambda: simvp.load("simvp-weather")):
+            with pytest.raises(RegistryError) as caught:
+                call()
+            assert "there is no such database" in str(caught.value)
+            assert variable in str(caught.value)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("content", ["empty", "text", "foreign"])
+    def test_what_is_no_mlflow_database_is_left_as_it_is(
+        self, content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "x.db"
+        path.write_bytes(b"" if content != "text" else b"notes" * 1000)
+        if content == "foreign":
+            with sqlite3.connect(path) as made:
+                made.execute("CREATE TABLE mine (a)")
+        before = path.read_bytes()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        with pytest.raises(RegistryError, match="expected an MLflow database"):
+            Registry.find()
+        assert path.read_bytes() == before
+
+    def test_a_server_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+            port = server.server_port
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        with pytest.raises(RegistryError, match=r"expected a server that answers, got .*refused"):
+            simvp.load("simvp-weather")
+
+    def test_a_server_that_answers_anything_is_left_to_mlflow(
+        self, monkeypatch: pytest.MonkeyPatch, answering: str
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", answering)
+        assert Registry.find().uri == answering
+
+    @pytest.fixture
+    def answering(self) -> Iterator[str]:
+        with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+            thread.start()
+            yield f"http://127.0.0.1:{server.server_port}"
+            server.shutdown()
+            thread.join()
+
+
+def test_looking_up_leaves_mlflow_and_the_folder_alone(
+    home: Path, small: Forecaster, world: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(home, "simvp-weather", small, "champion")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    files = sorted(p for p in home.rglob("*") if p.is_file())
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri(), mlflow.active_run(), dict(os.environ)
+    simvp.predict(world)
+    simvp.load("models:/simvp-weather@champion")
+    assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri(), mlflow.active_run(), dict(os.environ)) == before
+    assert list(work.iterdir()) == []
+    assert sorted(p for p in home.rglob("*") if p.is_file()) == files
+
+
+def test_mlflow_loads_what_mlflow_logged(
+    home: Path, small: Forecaster, world: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logged, registered and loaded by MLflow itself, then asked for by name: the same model each time."""
+    path = tmp_path / "forecaster.safetensors"
+    small.save(path)
+    # MLflow's own functions go by the environment; its setter would leave a mark there.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database(home))
+    client = mlflow.MlflowClient()
+    experiment = client.create_experiment("logged", artifact_location=str(home / "mlflow" / "artifacts"))
+    with mlflow.start_run(experiment_id=experiment):
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            loader_module="simvp.mlflow_model",
+            data_path=str(path),
+            pip_requirements=["simvp"],
+            registered_model_name="simvp-logged",
+        )
+    client.set_registered_model_alias("simvp-logged", "champion", "1")
+    forecast = mlflow.pyfunc.load_model(info.model_uri).predict(world)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    expected = small.predict(world)
+    xr.testing.assert_equal(forecast.drop_vars("created"), expected.drop_vars("created"))
+    assert simvp.load("simvp-logged").fingerprint == small.fingerprint

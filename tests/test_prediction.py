@@ -1,0 +1,138 @@
+"""The notebook's door: by Forecaster, by file, by registered name, and by whichever champion fits."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import simvp
+from simvp.errors import ContractError, RegistryError
+from simvp.forecaster import Forecaster
+from tests.models import small_forecaster
+from tests.registries import register, registry_at
+from tests.worlds import formula_world
+
+
+@pytest.fixture(scope="module")
+def world() -> xr.Dataset:
+    return formula_world(frames=14 * 24, shape=(3, 4))
+
+
+@pytest.fixture(scope="module")
+def small(world: xr.Dataset) -> Forecaster:
+    return small_forecaster(world)
+
+
+@pytest.fixture(scope="module")
+def other() -> Forecaster:
+    return small_forecaster(formula_world(["inflow", "outflow"], frames=14 * 24, shape=(3, 4), grid="index"))
+
+
+@pytest.fixture(scope="module")
+def file(small: Forecaster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "forecaster.safetensors"
+    small.save(path)
+    return path
+
+
+def same(ours: xr.Dataset, theirs: xr.Dataset) -> None:
+    volatile = ["created", "model_version"]
+    xr.testing.assert_equal(ours.drop_vars(volatile), theirs.drop_vars(volatile))
+
+
+def test_by_forecaster_file_and_folder(small: Forecaster, file: Path, world: xr.Dataset) -> None:
+    expected = small.predict(world, horizon=5)
+    same(simvp.predict(world, small, horizon=5), expected)
+    same(simvp.predict(world, file, horizon=5), expected)
+    same(simvp.predict(world, str(file), horizon=5), expected)
+    same(simvp.predict(world, file.parent, horizon=5), expected)
+    assert simvp.load(file).fingerprint == small.fingerprint
+
+
+def test_every_argument_arrives(small: Forecaster, world: xr.Dataset) -> None:
+    bare = world.copy(deep=True)
+    del bare["t2m"].attrs["units"]
+    inits = world["time"].values[[20, 30]]
+    forecast = simvp.predict(bare, small, init_time=inits, horizon="6h", units={"t2m": "K"}, device="cpu")
+    np.testing.assert_array_equal(forecast["init_time"], inits)
+    assert forecast.sizes["lead_time"] == 6
+    with pytest.raises(ContractError, match="t2m: units are missing"):
+        simvp.predict(bare, small)
+
+
+class TestFiles:
+    def test_a_missing_file_is_not_looked_up_in_a_registry(self, tmp_path: Path) -> None:
+        with pytest.raises(RegistryError, match="expected a file, found none"):
+            simvp.load(tmp_path / "none")
+        with pytest.raises(RegistryError, match="expected a file, found none"):
+            simvp.load("none.safetensors")
+
+    def test_folders_without_and_with_two_models(self, file: Path, tmp_path: Path) -> None:
+        with pytest.raises(RegistryError, match=r"expected one \.safetensors file, got none"):
+            simvp.load(tmp_path)
+        for name in ("a.safetensors", "b.safetensors"):
+            (tmp_path / name).write_bytes(file.read_bytes())
+        with pytest.raises(RegistryError, match=r"got a\.safetensors, b\.safetensors"):
+            simvp.load(tmp_path)
+
+
+class TestChampions:
+    """With no model given, the one champion whose contract accepts the data."""
+
+    @pytest.fixture
+    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        return registry_at(tmp_path, monkeypatch)
+
+    def test_the_one_that_accepts(
+        self, home: Path, small: Forecaster, other: Forecaster, world: xr.Dataset, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        register(home, "simvp-weather", small, "champion")
+        register(home, "simvp-traffic", other, "champion")
+        with caplog.at_level(logging.INFO, "simvp"):
+            forecast = simvp.predict(world)
+        same(forecast, small.predict(world))
+        assert forecast["model_version"].values.tolist() == ["simvp-weather/1"]
+        assert "model simvp-weather version 1" in caplog.text
+
+    def test_none_that_accepts_says_why_not_for_each(
+        self, home: Path, small: Forecaster, other: Forecaster, world: xr.Dataset
+    ) -> None:
+        register(home, "simvp-weather", small, "champion")
+        register(home, "simvp-traffic", other, "champion")
+        shifted = world.assign_coords(latitude=world["latitude"] + 0.1)
+        with pytest.raises(RegistryError) as caught:
+            simvp.predict(shifted)
+        text = str(caught.value)
+        assert "None of the 2 champions" in text
+        assert "simvp-weather version 1: grid: latitude differs by up to 0.1" in text
+        assert "simvp-traffic version 1: inflow: the variable is missing" in text
+        assert "outflow: the variable is missing" in text
+
+    def test_several_that_accept_are_listed(self, home: Path, small: Forecaster, world: xr.Dataset) -> None:
+        register(home, "simvp-weather", small, "champion")
+        register(home, "simvp-again", small, "champion")
+        with pytest.raises(RegistryError) as caught:
+            simvp.predict(world)
+        text = str(caught.value)
+        assert "Several champions accept this data" in text
+        assert "simvp-again version 1" in text
+        assert "simvp-weather version 1" in text
+        assert "choose one: model='simvp-again'" in text
+        assert simvp.predict(world, "simvp-weather").sizes["init_time"] == 1
+
+    def test_challengers_and_foreign_models_are_no_candidates(
+        self, home: Path, small: Forecaster, world: xr.Dataset
+    ) -> None:
+        register(home, "simvp-weather", small, "challenger")
+        register(home, "somebody-elses", small, "champion")
+        with pytest.raises(RegistryError, match=r"no model simvp-\* has the alias 'champion'"):
+            simvp.predict(world)
+
+    def test_values_are_refused_by_the_chosen_contract(self, home: Path, small: Forecaster, world: xr.Dataset) -> None:
+        register(home, "simvp-weather", small, "champion")
+        celsius = world.copy(deep=True)
+        celsius["t2m"].values -= 273.15
+        with pytest.raises(ContractError, match="t2m: values of"):
+            simvp.predict(celsius)
