@@ -23,6 +23,7 @@ from simvp.errors import ConfigError
 from simvp.steps import Step, parse_times
 
 CHUNK_DAYS = 5
+SOLSTICE = np.datetime64("2021-06-21")
 LIMIT = 4.0  # standard deviations at which noise is cut off, so that counts stay positive
 _NOISE, _FLOW, _CITY, _DEMAND, _EVENTS = range(5)  # random streams
 
@@ -175,8 +176,8 @@ class SimulatedWeather(Simulation):
     noise_std: float = 0.3
 
     step: ClassVar[Step] = Step(seconds=3600)
-    first: ClassVar[np.datetime64] = np.datetime64("2021-06-01", "ns")
-    initial_days: ClassVar[int] = 90
+    first: ClassVar[np.datetime64] = np.datetime64("2021-04-15", "ns")
+    initial_days: ClassVar[int] = 150  # to mid-September: as far from midsummer at the end as at the beginning
     title: ClassVar[str] = "Simulated weather"
     most_noise: ClassVar[float] = 5.0
     variables: ClassVar[Mapping[str, Mapping[str, str]]] = {
@@ -190,7 +191,7 @@ class SimulatedWeather(Simulation):
 
     CENTRE: ClassVar[tuple[float, float]] = (54.0, -4.0)  # degrees north and east
     AIR: ClassVar[float] = 4.0  # K between the middle and the core of an air mass
-    CLOUD: ClassVar[float] = 0.2  # share of the day's course that warm air takes away and cold air adds
+    CLOUD: ClassVar[float] = 0.15  # share of the day's course that warm air takes away and cold air adds
 
     @cached_property
     def latitude(self) -> np.ndarray:
@@ -231,19 +232,19 @@ class SimulatedWeather(Simulation):
 
     def _day(self, day: int) -> np.ndarray:
         hours = day * 24.0 + np.arange(24)
-        since_june = 2 * np.pi * hours[:, None, None] / 8766  # a year of 365.25 days
+        year = 2 * np.pi / 8766 * (hours[:, None, None] - (SOLSTICE - self.first) / np.timedelta64(1, "h"))
         land, latitude = self.land, self.latitude[:, None]
-        season = (2 + 3 * land) * np.cos(since_june - 2 * np.pi * 45 / 365.25)  # warmest in mid-July
+        season = (2 + 3 * land) * np.cos(year - 2 * np.pi * 25 / 365.25)  # warmest in mid-July
         usual = 286 - 0.45 * (latitude - self.CENTRE[0]) + season
         air = np.tanh(0.9 * self._waves.at(hours, self.shape))
-        sun = self._sun(since_june, hours)
+        sun = self._sun(year, hours)
         day_and_night = (1 + 12 * land) * sun * (1 - self.CLOUD * air)
         return (usual + day_and_night + self.AIR * air)[:, None]
 
-    def _sun(self, since_june: np.ndarray, hours: np.ndarray) -> np.ndarray:
+    def _sun(self, year: np.ndarray, hours: np.ndarray) -> np.ndarray:
         """What the sun has warmed in the last hours, less its mean over the day; (N, H, W), about -0.4 to 0.5."""
         latitude = np.deg2rad(self.latitude)[:, None]
-        declination = 0.409 * np.cos(since_june - 2 * np.pi * 20 / 365.25)  # radians; solstice on 21 June
+        declination = 0.409 * np.cos(year)  # radians
         noon, swing = np.sin(latitude) * np.sin(declination), np.cos(latitude) * np.cos(declination)
         turned = 2 * np.pi / 24 * (hours[:, None, None] + self.longitude / 15)  # since midnight of solar time
         lags = 2 * np.pi / 24 * np.array([0.5, 1.5, 2.5, 3.5])

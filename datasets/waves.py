@@ -28,9 +28,9 @@ class Waves:
 
     COUNT: ClassVar[int] = 16
     MEAN_FLOW: ClassVar[tuple[float, float]] = (0.8, 0.0)  # cells per hour along x and y
-    FLOW_STD: ClassVar[float] = 0.22
+    FLOW_STD: ClassVar[float] = 0.18
     GROWTH: ClassVar[float] = 0.5
-    MEANDER: ClassVar[float] = 2.5  # cells
+    MEANDER: ClassVar[float] = 2.0  # cells
     MEANDER_WAVE: ClassVar[tuple[tuple[float, float], ...]] = ((40.0, 72.0), (36.0, 54.0))  # cells, hours
 
     @classmethod
@@ -46,7 +46,7 @@ class Waves:
             ky=circle / length * np.sin(angle),
             amplitude=amplitude,
             phase=random.uniform(0.0, circle, size),
-            drift=circle / random.uniform(90.0, 280.0, size) * random.choice([-1.0, 1.0], size),
+            drift=circle / random.uniform(140.0, 400.0, size) * random.choice([-1.0, 1.0], size),
             growth=circle / random.uniform(40.0, 120.0, size),
             growth_phase=random.uniform(0.0, circle, size),
             turn=circle / random.uniform(50.0, 180.0, (2, 3)),

@@ -145,20 +145,22 @@ def test_any_size(kind: type[Simulation], shape: tuple[int, int]) -> None:
 
 @BOTH
 def test_noise_has_the_stated_size_and_no_memory(kind: type[Simulation]) -> None:
-    clean = kind(noise_std=0.0).dataset(frames=480)
-    noisy = kind().dataset(frames=480)
+    begin = kind.first - 3 * DAY  # days before the first one have noise of their own
+    clean, noisy = kind(noise_std=0.0).dataset(begin, 480), kind().dataset(begin, 480)
     noise = (values(noisy) - values(clean)).astype("f8")
     for channel, variable in enumerate(noisy.data_vars.values()):
         stated = variable.attrs["unpredictable_std"]
         assert stated == kind().noise_std > 0
         assert noise[:, channel].std() == pytest.approx(stated, rel=0.01)
         assert abs(noise[:, channel].mean()) < 0.01 * stated
-    for axis in range(4):
-        if noise.shape[axis] > 1:
-            near, far = (
-                np.take(noise, range(*ends), axis) for ends in ((0, -1 % noise.shape[axis]), (1, noise.shape[axis]))
-            )
-            assert abs(np.corrcoef(near.ravel(), far.ravel())[0, 1]) < 0.01
+        assert 3.9 * stated < np.abs(noise[:, channel]).max() < 4.01 * stated  # cut off at four
+    day = kind().frames_per_day
+    for axis, apart in ((0, 1), (0, day), (0, 2 * day), (2, 1), (3, 1)):
+        size = noise.shape[axis]
+        early, late = np.take(noise, range(size - apart), axis), np.take(noise, range(apart, size), axis)
+        assert abs(np.corrcoef(early.ravel(), late.ravel())[0, 1]) < 0.01
+    if noise.shape[1] == 2:
+        assert abs(np.corrcoef(noise[:, 0].ravel(), noise[:, 1].ravel())[0, 1]) < 0.01
     assert all(v.attrs["unpredictable_std"] == 0 for v in clean.data_vars.values())
 
 
@@ -186,7 +188,7 @@ def baseline_errors(x: np.ndarray, cycle: int, reference: int, first: int) -> di
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_baseline_comes_near_the_noise_in_the_weather(seed: int) -> None:
     x = SimulatedWeather(seed=seed).dataset()["t2m"].to_numpy()
-    errors = baseline_errors(x, cycle=24, reference=60 * 24, first=70 * 24)
+    errors = baseline_errors(x, cycle=24, reference=120 * 24, first=130 * 24)
     rmse = {name: np.sqrt((by_lead**2).mean()) for name, by_lead in errors.items()}
     assert min(rmse.values()) == rmse["damped_anomaly"]
     assert 1.5 < rmse["damped_anomaly"] < 2.5  # five times the noise and more
@@ -246,15 +248,15 @@ def motion(past: np.ndarray, now: np.ndarray, reach: int = 9) -> tuple[int, int]
 def test_motion_shows_in_the_frames_and_changes(weather: xr.Dataset) -> None:
     """Shifting the last frame on, by how the last 6 hours moved, beats every baseline where nothing new enters."""
     x = weather["t2m"].to_numpy().astype("f8")
-    usual = x[: 60 * 24].reshape(-1, 24, 32, 32).mean(axis=0)[np.arange(len(x)) % 24]
+    usual = x[: 120 * 24].reshape(-1, 24, 32, 32).mean(axis=0)[np.arange(len(x)) % 24]
     departure, lead, inner = x - usual, 6, slice(9, -9)
     found, squared = [], []
-    for init in range(66 * 24, len(x) - LEADS, 17):
+    for init in range(126 * 24, len(x) - LEADS, 17):
         shift = motion(departure[init - lead], departure[init])
         found.append(shift)
         guess = np.roll(departure[init], shift, (0, 1))
         squared.append(((guess - departure[init + lead])[inner, inner] ** 2).mean())
-    errors = baseline_errors(x[:, inner, inner], cycle=24, reference=60 * 24, first=66 * 24)
+    errors = baseline_errors(x[:, inner, inner], cycle=24, reference=120 * 24, first=126 * 24)
     best = min(by_lead[lead - 1] for by_lead in errors.values())
     assert np.sqrt(np.mean(squared)) < 0.7 * best
     assert np.mean(found, axis=0)[1] > 2  # eastwards on the whole
@@ -284,6 +286,13 @@ def test_the_week_has_its_rhythm(traffic: xr.Dataset) -> None:
         assert work[16] > 1.3 * weekend[16]  # 8 o'clock
         assert work[3 * 2] < 0.7 * work.max()  # 3 o'clock
         assert np.allclose(by_slot[:5], work, rtol=0.15)
+
+
+def test_how_much_is_on_the_move_differs_from_day_to_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimulatedTraffic, "EVENTS_A_DAY", 0.0)
+    moving = values(SimulatedTraffic(noise_std=0.0).dataset()) - SimulatedTraffic.QUIETEST
+    mondays = moving.mean(axis=(1, 2, 3)).reshape(8, 7, 48)[:, 0, 16]
+    assert 0.03 < mondays.std() / mondays.mean() < 0.2
 
 
 def test_in_the_morning_to_work_in_the_evening_home(traffic: xr.Dataset) -> None:
