@@ -103,7 +103,12 @@ def _time_faults(group: Sequence[Part]) -> list[str]:
         if twice:
             at = str(part.ds["time"].values[part.ds["time"].values.tolist().index(twice[0])])
             count = f"{len(twice)} times, first {at}, are" if len(twice) > 1 else f"time {at} is"
-            reasons.append(f"{count} both in {seen[twice[0]]} and in {part.name}")
+            if seen[twice[0]] == part.name:  # one GRIB file, of which cfgrib makes several datasets
+                names = ", ".join(map(str, part.ds.data_vars))
+                way = "choose among them by select={'typeOfLevel': ...} or another key of the message"
+                reasons.append(f"{part.name}: several kinds of messages for {names} at {at}; {way}")
+            else:
+                reasons.append(f"{count} both in {seen[twice[0]]} and in {part.name}")
         seen |= dict.fromkeys(part.ds["time"].values.tolist(), part.name)
     return reasons
 

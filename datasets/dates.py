@@ -60,7 +60,7 @@ def _written(values: np.ndarray, calendar: str) -> np.ndarray:
 def _stamps(stamps: list[tuple[int, int, int, float]], calendar: str) -> np.ndarray:
     if calendar in ("standard", "gregorian", "proleptic_gregorian"):
         days = [f"{year:04d}-{month:02d}-{day:02d}" for year, month, day, _ in stamps]
-        seconds = np.array([second for *_, second in stamps], dtype="timedelta64[s]")
+        seconds = np.array([int(second) for *_, second in stamps], dtype="timedelta64[s]")
         return (np.array(days, dtype="datetime64[s]") + seconds).astype("datetime64[ns]")
     import datetime
 

@@ -10,6 +10,7 @@ import xarray as xr
 from datasets.combine import Part, combine
 from datasets.dates import AS_NUMBER, decode_dates
 from datasets.formats import ZARR_ROOTS, Location, SourceFile, checksums, recognise, source_files
+from datasets.grib import KEYS, open_grib
 from simvp.axes import canonicalise
 from simvp.errors import Refusal, SourceError
 from simvp.selection import axis_names, check_names, select_values
@@ -18,8 +19,6 @@ __all__ = ["checksums", "open_source", "source_files"]
 
 logger = logging.getLogger(__name__)
 
-# Keys of a GRIB message; everything else that `select` names is an axis of what cfgrib makes of the messages.
-GRIB_KEYS = ("typeOfLevel", "shortName", "paramId", "dataType", "stepType", "gridType", "numberOfPoints", "edition")
 TIMES = xr.coders.CFDatetimeCoder()  # datetime64[ns] where it fits, cftime for other calendars
 SHOWN = 10
 
@@ -65,16 +64,34 @@ def open_source(
     files = recognise(source_files(source))
     title = f"source {source}" if isinstance(source, Location) else f"source of {len(files)} files"
     raw: list[tuple[str, xr.Dataset]] = []
-    reasons: list[str] = []
-    for file in files:
-        try:
-            raw += [(file.name, ds) for ds in _open(file, select, chunks)]
-        except SourceError as error:
-            reasons += [f"{file.name}: {reason}" if len(files) > 1 else reason for reason in error.reasons]
-    select = {key: value for key, value in select.items() if raw == [] or key not in GRIB_KEYS}
-    _raise(title, reasons or _unmet([ds for _, ds in raw], variables, select))
+    try:
+        reasons: list[str] = []
+        for file in files:
+            try:
+                raw += [(file.name, ds) for ds in _open(file, select, chunks)]
+            except SourceError as error:
+                reasons += _of_file(file.name, error, len(files))
+        axes = {key: value for key, value in select.items() if key not in KEYS}
+        reasons = reasons or _unmet([ds for _, ds in raw], variables, axes)
+        if reasons:
+            raise SourceError(title, _shortened(reasons))
+        return combine(_canonical(raw, variables, units, axes, several=len(files) > 1))
+    except Refusal as refusal:
+        for _, ds in raw:
+            ds.close()
+        raise SourceError(title, _shortened(refusal.reasons), refusal.remedy) from None
 
+
+def _canonical(
+    raw: Sequence[tuple[str, xr.Dataset]],
+    variables: Sequence[str] | None,
+    units: Mapping[str, str],
+    select: Mapping[str, Any],
+    *,
+    several: bool,
+) -> list[Part]:
     parts: list[Part] = []
+    reasons: list[str] = []
     for name, ds in raw:
         wanted = None if variables is None else [v for v in variables if v in ds.variables]
         if wanted == []:
@@ -85,27 +102,25 @@ def open_source(
         try:
             canonical, _ = canonicalise(_unpacked(ds), wanted, select=here, units=own)
         except Refusal as refusal:
-            reasons += [f"{name}: {reason}" if len(files) > 1 else reason for reason in refusal.reasons]
+            reasons += _of_file(name, refusal, 2 if several else 1)
         else:
             parts.append(Part(name=name, ds=canonical))
     met = {str(name) for part in parts for name in part.ds.data_vars}
     if not reasons:
-        reasons = [
-            f"units stated for {v!r}, which is not among the variables {sorted(met)}" for v in units if v not in met
-        ]
-    _raise(title, reasons)
-    try:
-        return combine(parts)
-    except Refusal as refusal:
-        raise SourceError(title, _shortened(refusal.reasons), refusal.remedy) from None
-
-
-def _raise(title: str, reasons: Sequence[str]) -> None:
+        stray = [v for v in units if v not in met]
+        reasons = [f"units stated for {v!r}, which is not among the variables {sorted(met)}" for v in stray]
     if reasons:
-        raise SourceError(title, _shortened(reasons))
+        raise SourceError("source", reasons)
+    return parts
+
+
+def _of_file(name: str, refusal: Refusal, files: int) -> list[str]:
+    return [f"{name}: {reason}" if files > 1 else reason for reason in refusal.reasons]
 
 
 def _shortened(reasons: Sequence[str]) -> list[str]:
+    if len(reasons) > 0 and reasons[-1].startswith("... and "):
+        return list(reasons)
     return [*reasons[:SHOWN], *([f"... and {len(reasons) - SHOWN} more"] if len(reasons) > SHOWN else [])]
 
 
@@ -130,7 +145,7 @@ def _open(file: SourceFile, select: Mapping[str, Any], chunks: Any) -> list[xr.D
     opened = {"netcdf": _open_netcdf, "zarr": _open_zarr}
     try:
         if file.format == "grib":
-            return _open_grib(file.path, select, chunks)
+            return open_grib(file.path, select, chunks)
         return [opened[file.format](file.path, chunks)]
     except SourceError:
         raise
@@ -173,23 +188,6 @@ def _dated(path: str, chunks: Any, **options: Any) -> xr.Dataset:
         stated = {str(v.attrs.get("units")) for v in ds.variables.values() if "since" in str(v.attrs.get("units", ""))}
         hint = "; months of a climatology, in year 0, are no series" if any(" 0000-" in unit for unit in stated) else ""
         raise SourceError(path, [f"times cannot be decoded: got {', '.join(sorted(stated))}{hint}"]) from error
-
-
-def _open_grib(path: str, select: Mapping[str, Any], chunks: Any) -> list[xr.Dataset]:
-    import cfgrib
-
-    keys = {key: value for key, value in select.items() if key in GRIB_KEYS}
-    # No index is written beside the data; a message that does not fit is an error, not a line in the log.
-    options = {"indexpath": "", "errors": "raise", "filter_by_keys": keys}
-    try:
-        found = [xr.open_dataset(path, engine="cfgrib", chunks=chunks, decode_timedelta=False, backend_kwargs=options)]
-    except cfgrib.DatasetBuildError:  # several kinds of level or of step in one file
-        found = cfgrib.open_datasets(path, backend_kwargs={"indexpath": "", "filter_by_keys": keys}, chunks=chunks)
-    if not any(ds.data_vars for ds in found):
-        raise SourceError(path, [f"no GRIB message with {keys}" if keys else "no GRIB message that can be read"])
-    for ds in found:
-        ds.attrs.pop("history", None)  # made by cfgrib at each opening, with the clock
-    return found
 
 
 def _unpacked(ds: xr.Dataset) -> xr.Dataset:
