@@ -91,7 +91,9 @@ def runs_of(init_time: Any, times: np.ndarray, step: Step, frames: int) -> np.nd
     for time in asked:
         position = int(np.searchsorted(times, time))
         if position == len(times) or times[position] != time:
-            reasons.append(f"init_time {time}: there is no such frame; the data has {times[0]} .. {times[-1]}")
+            reasons.append(
+                f"init_time {said(time)}: there is no such frame; the data has {said(times[0])} .. {said(times[-1])}"
+            )
         elif position not in row_of:
             reasons.append(_lacking(position, times, step, frames))
         else:
@@ -109,6 +111,11 @@ def _lacking(position: int, times: np.ndarray, step: Step, frames: int) -> str:
     wanted = step.shift(times[position], np.arange(1 - frames, 1))
     absent = wanted[~np.isin(encode_times(wanted)[0], encode_times(times)[0])]
     return (
-        f"init_time {times[position]}: expected {frames} frames {wanted[0]} .. {wanted[-1]}, every {step}; "
-        f"{len(absent)} are missing, first {absent[0]}"
+        f"init_time {said(times[position])}: expected {frames} frames {said(wanted[0])} .. {said(wanted[-1])}, "
+        f"every {step}; {len(absent)} are missing, first {said(absent[0])}"
     )
+
+
+def said(time: Any) -> str:
+    """A time in words, without the zeros of its nanoseconds."""
+    return str(time).removesuffix(".000000000")

@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 
 from simvp import model_file
-from simvp.asked import runs_of, steps_of
+from simvp.asked import runs_of, said, steps_of
 from simvp.axes import find_axes, restore
 from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
@@ -300,7 +300,7 @@ class Forecaster:
             "title": self.provenance.get("title", f"Forecast of {names}"),
             "institution": self.provenance.get("institution", ds.attrs.get("institution", "")),
             "source": self.provenance.get("source", f"SimVP {self.version}, content {print_}"),
-            "history": f"{created}Z simvp.predict",
+            "history": f"{said(created)}Z simvp.predict",
             "references": "Gao, Tan, Wu, Li: SimVP, CVPR 2022, arXiv 2206.05099",
             "data_set": self.provenance.get("dataset", ""),
             "code_version": self.provenance.get("code_version", __version__),
