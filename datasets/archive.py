@@ -170,7 +170,7 @@ class Archive:
         offer, reasons = admit(ds, shelf, step)
         if offer is None:
             raise self._refused(reasons)
-        archived = self._store.dataset() if self.exists else None
+        archived = template if shelf.length else None
         keep = sum(offer.ds[name].nbytes for name in offer.ds.data_vars) <= KEEP_BYTES
         blocks = []
         for rows in offer.blocks(shelf.block):
@@ -194,7 +194,9 @@ class Archive:
         recipe: Mapping[str, Any],
         progress: Progress | None,
     ) -> Commit:
-        writer = BlockWriter(self._store, self._entries, found.shelf, found.template, sources)
+        new = [judged.slots[judged.kinds == "append"] for _, judged in found.blocks]
+        last = int(max((slots[-1] for slots in new if len(slots)), default=-1))
+        writer = BlockWriter(self._store, self._entries, found.shelf, found.template, sources, last)
         if found.archived is None:
             disk.discard(self._entries.folder)
             disk.write(self._recipe, json.dumps(dict(recipe), indent=1).encode())

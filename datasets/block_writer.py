@@ -30,12 +30,20 @@ class BlockWriter:
         What the archive is: see `datasets.shelf`.
     sources
         SHA-256 of the source files by name, for the log.
+    last
+        Last slot that any of the blocks has a new frame for; what follows it gets no slots.
     """
 
     def __init__(
-        self, store: Store, log: CommitLog, shelf: Shelf, template: xr.Dataset, sources: Mapping[str, str]
+        self,
+        store: Store,
+        log: CommitLog,
+        shelf: Shelf,
+        template: xr.Dataset,
+        sources: Mapping[str, str],
+        last: int,
     ) -> None:
-        self._store, self._entries = store, log
+        self._store, self._entries, self._last = store, log, last
         self._shelf, self._template, self._sources = shelf, template, sources
         self._length = shelf.length
         self.counts = {"appended": 0, "absent": 0, "filled": 0, "replaced": 0}
@@ -55,11 +63,13 @@ class BlockWriter:
             self._amend(judged, np.flatnonzero(late))
         new = np.flatnonzero(judged.kinds == "append")
         if len(new):
-            start = int(judged.slots[new[0]]) // self._shelf.block * self._shelf.block
-            while self._length < start:
-                stop = min(start, (self._length // self._shelf.block + 1) * self._shelf.block)
-                self._extend(stop, judged, new[:0])
-            self._extend(int(judged.slots[new[-1]]) + 1, judged, new)
+            while self._end() <= judged.slots[new[0]]:
+                self._extend(self._end(), judged, new[:0])
+            self._extend(self._end(), judged, new)
+
+    def _end(self) -> int:
+        """Where the block of the next slot ends."""
+        return min((self._length // self._shelf.block + 1) * self._shelf.block, self._last + 1)
 
     def _extend(self, stop: int, judged: Judged, rows: np.ndarray) -> None:
         """Append the slots up to `stop`; those without a row are absent."""

@@ -1,0 +1,484 @@
+"""The archive against a slow, obvious oracle, refusals with their texts, and kills."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets import archive as archive_module
+from datasets import shelf as shelf_module
+from datasets.archive import Archive
+from simvp.errors import ArchiveError
+from simvp.steps import Step
+from tests.killing import kill_everywhere
+
+pytestmark = pytest.mark.filterwarnings("error")
+START = np.datetime64("2020-02-28T20:00", "ns")
+HOUR = np.timedelta64(3600, "s").astype("m8[ns]")
+VARIABLES = ("t2m", "rain")
+H, W = 2, 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_blocks_and_no_waiting_for_the_disk() -> Iterator[None]:
+    """Blocks of 6 frames in chunks of 3, so that short series have many; no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_blocks(patch)
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+def small_blocks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(shelf_module, "CHUNK_FRAMES", 3)
+    patch.setattr(shelf_module, "BLOCK_BYTES", 6 * len(VARIABLES) * H * W * 4)
+
+
+def value(name: str, slot: Any, version: int = 0) -> np.ndarray:
+    """Address of every point: variable, version, slot, row, column."""
+    y, x = np.meshgrid(np.arange(H), np.arange(W), indexing="ij")
+    number = 1e6 * (VARIABLES.index(name) + 1) + 1e5 * version
+    return (number + np.asarray(slot)[..., None, None] * 100 + 10 * y + x).astype("f4")
+
+
+def frames(slots: Sequence[int], version: int = 0, variables: Sequence[str] = VARIABLES) -> xr.Dataset:
+    """Canonical frames of the address world."""
+    slots = np.asarray(slots, int)
+    dims = ("time", "latitude", "longitude")
+    return xr.Dataset(
+        {n: (dims, value(n, slots, version), {"units": "K" if n == "t2m" else "mm"}) for n in variables},
+        coords={
+            "time": ("time", START + slots * HOUR, {"standard_name": "time"}),
+            "latitude": ("latitude", [52.0, 51.0], {"units": "degrees_north"}),
+            "longitude": ("longitude", [358.0, 359.0, 360.0], {"units": "degrees_east"}),
+        },
+        attrs={"title": "addresses"},
+    )
+
+
+def contents(path: Path) -> tuple[xr.Dataset, list[dict[str, Any]]]:
+    """Everything that has to be equal between two archives: the store as plain xarray reads it, and the log."""
+    log = [{**asdict(commit), "created": ""} for commit in Archive(path).log()]
+    return xr.open_zarr(path).load(), log
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file() and f.suffix != ".lock"
+    }
+
+
+def made(path: Path, slots: Sequence[int] = range(10), **options: Any) -> Archive:
+    archive = Archive(path)
+    archive.append(frames(slots), **options)
+    return archive
+
+
+def test_frames_come_back_on_a_regular_axis(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr", [0, 1, 2, 5, 17])
+    ds = xr.open_zarr(archive.path).load()
+    assert ds.sizes == {"time": 18, "latitude": 2, "longitude": 3}
+    np.testing.assert_array_equal(ds.time.values, START + np.arange(18) * HOUR)
+    assert np.flatnonzero(ds.present.values).tolist() == [0, 1, 2, 5, 17]
+    for name in VARIABLES:
+        for slot in range(18):
+            expected = value(name, slot) if slot in (0, 1, 2, 5, 17) else np.full((H, W), np.nan)
+            np.testing.assert_array_equal(ds[name].values[slot], expected)
+    assert ds.t2m.attrs["units"] == "K"
+    assert ds.attrs["title"] == "addresses"
+    assert archive.dataset().attrs["archive_commit"] == archive.head.id
+    assert str(archive.step) == "1 h"
+    assert ds.t2m.encoding["chunks"] == (3, 2, 3)
+
+
+def test_equal_frames_change_nothing(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr")
+    before = tree(tmp_path)
+    commit = archive.append(frames(range(4, 10)), sources={"x.nc": "ff"})
+    assert (commit.unchanged, commit.appended, commit.id) == (6, 0, archive.head.id)
+    assert tree(tmp_path) == before
+
+
+def test_late_frames_fill_their_slots_and_are_logged(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr", [0, 1, 8])
+    commit = archive.append(frames([3, 7, 8, 9]), sources={"late.nc": "ab"})
+    assert (commit.filled, commit.appended, commit.unchanged, commit.length) == (2, 1, 1, 10)
+    assert np.flatnonzero(archive.present).tolist() == [0, 1, 3, 7, 8, 9]
+    np.testing.assert_array_equal(archive.dataset().rain.values[[3, 7]], value("rain", [3, 7]))
+    entries = [(c.sequence, c.appended, c.absent, c.filled, c.first, c.last) for c in archive.log()]
+    assert entries == [
+        (1, 2, 4, 0, "2020-02-28T20:00:00", "2020-02-29T01:00:00"),
+        (2, 1, 2, 0, "2020-02-29T02:00:00", "2020-02-29T04:00:00"),
+        (3, 0, 0, 1, "2020-02-28T23:00:00", "2020-02-28T23:00:00"),
+        (4, 0, 0, 1, "2020-02-29T03:00:00", "2020-02-29T03:00:00"),
+        (5, 1, 0, 0, "2020-02-29T05:00:00", "2020-02-29T05:00:00"),
+    ]
+    assert [dict(c.sources) for c in archive.log()] == [{}, {}] + [{"late.nc": "ab"}] * 3
+
+
+def test_a_frame_that_differs_is_refused_or_replaced_on_request(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr")
+    other = frames(range(8, 12))
+    other["rain"].values[1, 1, 2] += 2.5
+    before = tree(tmp_path)
+    with pytest.raises(ArchiveError) as refused:
+        archive.append(other)
+    assert str(refused.value) == (
+        "Archive a.zarr: these frames cannot be taken, and nothing was written: rain at 2020-02-29T05:00:00: 1 of 6 "
+        "values differ from the archived ones, by up to 2.5\n"
+        "To mend it: correct the source, or give replace=True to take the new values"
+    )
+    assert tree(tmp_path) == before
+    commit = archive.append(other, replace=True)
+    assert (commit.replaced, commit.unchanged, commit.appended) == (1, 1, 2)
+    assert archive.dataset().rain.values[9, 1, 2] == value("rain", 9)[1, 2] + 2.5
+    assert [c.replaced for c in archive.log()] == [0, 0, 1, 0]
+
+
+def test_missing_values_are_data_and_a_variable_that_came_late_fills(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "a.zarr")
+    first = frames(range(4))
+    first["t2m"][1, 0, 0] = np.nan  # one point: data
+    first["rain"][2] = np.nan  # one variable of the frame: not there yet
+    first["t2m"][3], first["rain"][3] = np.nan, np.nan  # the frame: absent, at the end not even a slot
+    assert archive.append(first).length == 3
+    assert archive.present.tolist() == [True, True, True]
+    assert np.isnan(archive.dataset().t2m.values[1, 0, 0])
+    assert archive.append(first).unchanged == 3
+    with pytest.raises(
+        ArchiveError, match="t2m at 2020-02-28T21:00:00: 1 of 6 values differ from the archived ones, in"
+    ):
+        archive.append(frames([1]))
+    assert archive.append(frames([2])).filled == 1
+    np.testing.assert_array_equal(archive.dataset().rain.values[2], value("rain", 2))
+    assert archive.append(first).unchanged == 3  # nothing offered for rain at 2 takes nothing away
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    appends=st.lists(
+        st.tuples(
+            st.lists(st.integers(-1, 25), min_size=1, max_size=12, unique=True),
+            st.sampled_from([0, 0, 0, 1]),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_any_sequence_of_appends_holds_what_a_dictionary_holds(
+    tmp_path_factory: pytest.TempPathFactory, appends: list[tuple[list[int], int, bool]]
+) -> None:
+    archive = made(tmp_path_factory.mktemp("oracle") / "a.zarr", [0, 1])
+    held = {0: 0, 1: 0}  # slot: version
+    for slots, version, replace in appends:
+        differ = [s for s in slots if held.get(s, version) != version]
+        head = archive.head.id
+        if min(slots) < 0 or (differ and not replace):
+            with pytest.raises(ArchiveError):
+                archive.append(frames(slots, version), replace=replace)
+            assert archive.head.id == head
+            continue
+        end = max(held)
+        counts = {
+            "appended": sum(s > end for s in slots),
+            "filled": sum(s <= end and s not in held for s in slots),
+            "replaced": len(differ),
+            "unchanged": sum(held.get(s) == version for s in slots),
+        }
+        commit = archive.append(frames(slots, version), replace=replace)
+        assert {name: getattr(commit, name) for name in counts} == counts
+        assert (commit.id == head) == (counts["unchanged"] == len(slots))
+        held.update(dict.fromkeys(slots, version))
+    ds = xr.open_zarr(archive.path).load()
+    assert ds.present.values.tolist() == [slot in held for slot in range(max(held) + 1)]
+    np.testing.assert_array_equal(ds.time.values, START + np.arange(max(held) + 1) * HOUR)
+    for name in VARIABLES:
+        for slot in range(max(held) + 1):
+            expected = value(name, slot, held[slot]) if slot in held else np.full((H, W), np.nan)
+            np.testing.assert_array_equal(ds[name].values[slot], expected)
+
+
+@settings(max_examples=6, deadline=None)
+@given(cuts=st.lists(st.integers(1, 20), unique=True, max_size=3))
+def test_the_commit_id_does_not_depend_on_grouping_path_or_sources(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
+) -> None:
+    slots = [0, 1, 2, 5, 6, 7, 8, 9, 13, 14, 15, 16, 17, 18, 19, 30, 31]
+    whole = made(tmp_path_factory.mktemp("whole") / "a.zarr", slots, sources={"a": "1"})
+    parts = Archive(tmp_path_factory.mktemp("parts") / "other-name.zarr")
+    for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), 99], strict=True):
+        mine = [s for s in slots if start <= s < stop]
+        if mine:
+            parts.append(frames(mine), step=Step.parse("1h"))
+    assert parts.head.id == whole.head.id
+    xr.testing.assert_identical(parts.dataset().load().drop_attrs(), whole.dataset().load().drop_attrs())
+
+
+def test_the_commit_id_tells_every_kind_of_content_apart(tmp_path: Path) -> None:
+    ids = set()
+    plain = frames(range(4))
+    changed = plain.copy(deep=True)
+    changed["t2m"].values[2, 1, 1] += 1
+    worlds = {
+        "plain": plain,
+        "value": changed,
+        "units": plain.assign(t2m=plain.t2m.assign_attrs(units="degC")),
+        "name": plain.rename(t2m="t"),
+        "later": plain.assign_coords(time=plain.time.values + HOUR),
+        "grid": plain.assign_coords(latitude=plain.latitude + 1),
+        "type": plain.astype("f8"),
+        "hole": plain.isel(time=[0, 1, 3]),
+        "calendar": plain.assign_coords(
+            time=xr.date_range("2020-02-28T20", periods=4, freq="h", calendar="noleap", use_cftime=True)
+        ),
+        "step": plain.assign_coords(time=START + np.arange(4) * 2 * HOUR),
+        "swap": plain.assign(t2m=plain.t2m.copy(data=plain.rain.values), rain=plain.rain.copy(data=plain.t2m.values)),
+    }
+    for name, ds in worlds.items():
+        archive = Archive(tmp_path / f"{name}.zarr")
+        ids.add(archive.append(ds).id)
+    assert len(ids) == len(worlds)
+
+
+def test_the_commit_id_is_the_chain_that_the_documentation_tells(tmp_path: Path) -> None:
+    """By hand: sha256 of what the archive is, then of (chain, kind, slot, values of each variable by name)."""
+    archive = made(tmp_path / "a.zarr", [0, 2], step=Step.parse("1h"))
+    axes = {"rows": np.array([52.0, 51.0]), "columns": np.array([358.0, 359.0, 360.0])}
+    record = {
+        "variables": {"t2m": ["float32", "K"], "rain": ["float32", "mm"]},
+        "grid": [
+            "latlon",
+            ["latitude", "longitude"],
+            {k: hashlib.sha256(v.tobytes()).hexdigest() for k, v in axes.items()},
+        ],
+        "step": {"seconds": 3600},
+        "calendar": "proleptic_gregorian",
+        "origin": 1582920000,
+    }
+    chain = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+    for slot, kind in ((0, "append"), (1, "absent"), (2, "append")):
+        data = b"" if kind == "absent" else value("rain", slot).tobytes() + value("t2m", slot).tobytes()
+        chain = hashlib.sha256(f"{chain} {kind} {slot}".encode() + data).hexdigest()
+    assert archive.head.id == chain[:16]
+
+
+def _shift(ds: xr.Dataset, **by: float) -> xr.Dataset:
+    return ds.assign_coords({name: ds[name] + value for name, value in by.items()})
+
+
+NEW = frames(range(10, 13))
+REFUSALS = {
+    "units": (NEW.assign(t2m=NEW.t2m.assign_attrs(units="degC")), "t2m: expected units K, got degC"),
+    "no units": (NEW.drop_attrs(), "t2m: expected units K, got no units; state the units of the source"),
+    "missing": (NEW[["t2m"]], "variables: expected rain, t2m, got t2m; missing: rain"),
+    "extra": (NEW.assign(u=NEW.t2m), "expected rain, t2m, got rain, t2m, u; not in the archive: u"),
+    "quantity": (
+        NEW.assign(t2m=NEW.t2m.assign_attrs(standard_name="air_pressure")),
+        None,
+    ),
+    "shifted grid": (_shift(NEW, latitude=0.25), "grid: latitude differs by up to 0.25"),
+    "smaller grid": (
+        NEW.isel(longitude=[0, 1]),
+        "grid: expected 2 latitude x 3 longitude, got 2 latitude x 2 longitude",
+    ),
+    "other dims": (
+        NEW.transpose("latitude", "time", "longitude"),
+        "t2m: expected dims ('time', 'latitude', 'longitude')",
+    ),
+    "before": (frames([-2, -1, 10]), "time: 2 frames lie before the archive's first, 2020-02-28T20:00:00"),
+    "off step": (_shift(NEW, time=HOUR / 2), "expected steps of 1 h counted from"),
+    "twice": (frames([10, 11, 10]), "time: expected each time once, got 1 of them repeatedly: 2020-02-29T06:00:00"),
+    "calendar": (
+        NEW.assign_coords(
+            time=xr.date_range("2020-02-29T06", periods=3, freq="h", calendar="noleap", use_cftime=True)
+            if False
+            else xr.date_range("2020-03-01", periods=3, freq="h", calendar="noleap", use_cftime=True)
+        ),
+        "time: expected the proleptic_gregorian calendar, got noleap",
+    ),
+    "a century late": (
+        frames([10, 24 * 36525]),
+        "time: 2120-02-29T20:00:00 would leave 876589 absent frames after 2020-02-29T06:00:00; at most 8766 in a row",
+    ),
+    "no time": (
+        NEW.assign_coords(time=[START, np.datetime64("NaT"), START + HOUR]),
+        "time: 1 frames have no time (NaT)",
+    ),
+    "no frames": (NEW.isel(time=[]), "time: expected frames, got none"),
+    "infinite": (NEW.where(NEW.t2m != value("t2m", 11)[0, 0], np.inf), "t2m at 2020-02-29T07:00:00: 1 infinite values"),
+    "too large": (NEW.astype("f8") * 1e36, "t2m at 2020-02-29T06:00:00: 6 infinite values"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refuses_in_words_and_writes_nothing(tmp_path: Path, case: str) -> None:
+    ds, text = REFUSALS[case]
+    archive = made(tmp_path / "a.zarr")
+    before = tree(tmp_path)
+    if text is None:
+        first = frames(range(10))
+        archive = Archive(tmp_path / "b.zarr")
+        archive.append(first.assign(t2m=first.t2m.assign_attrs(standard_name="air_temperature")))
+        before, text = tree(tmp_path), "t2m: expected standard_name air_temperature, got air_pressure"
+    with pytest.raises(ArchiveError) as refused:
+        archive.append(ds)
+    assert text in str(refused.value)
+    assert "nothing was written" in str(refused.value)
+    assert tree(tmp_path) == before
+
+
+def test_names_all_reasons_at_once(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr")
+    ds = _shift(frames([-1, 12, 12]), latitude=0.5).assign_coords(level=850.0)
+    ds["t2m"].attrs["units"] = "degC"
+    with pytest.raises(ArchiveError) as refused:
+        archive.append(ds.rename(rain="snow"), step=Step.parse("3h"))
+    assert [reason.partition(":")[0] for reason in refused.value.reasons] == [
+        "variables",
+        "t2m",
+        "grid",
+        "step",
+        "time",
+        "time",
+    ]
+
+
+def test_another_level_is_refused(tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "a.zarr")
+    archive.append(frames(range(3)).assign_coords(level=850.0))
+    with pytest.raises(ArchiveError, match="level: expected 850, got 500"):
+        archive.append(frames([3]).assign_coords(level=500.0))
+    assert archive.append(frames([3])).length == 4
+
+
+def test_same_grid_in_another_order_is_put_in_order(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr")
+    turned = frames(range(10, 13)).isel(latitude=[1, 0], longitude=[2, 0, 1], time=[2, 0, 1])
+    turned = turned.assign_coords(longitude=[0.0, -2.0, -1.0], latitude=turned.latitude.astype("f4") + 1e-5)
+    archive.append(turned)
+    np.testing.assert_array_equal(archive.dataset().t2m.values[10:], value("t2m", [10, 11, 12]))
+    assert archive.dataset().longitude.values.tolist() == [358.0, 359.0, 360.0]
+
+
+@pytest.mark.parametrize(
+    ("ds", "text"),
+    [
+        (frames([0]), "time step: two frames at least are needed to see it, got 1; state the step, such as 1h"),
+        (frames([]), "time: expected frames, got none"),
+        (frames([0, 1])[[]], "variables: expected one or more, got none"),
+        (frames([0, 1, 1]), "time: expected each time once"),
+        (frames([0, 2, 4, 5]), "time step: expected steps of 2 h counted from"),
+        (frames([0, 1]) * np.nan, "expected frames with values, got missing values only"),
+        (frames([0, 1]).isel(latitude=0), "t2m: expected numbers over ('time', 'y', 'x'), got float32"),
+    ],
+)
+def test_a_refused_first_append_leaves_nothing(tmp_path: Path, ds: xr.Dataset, text: str) -> None:
+    with pytest.raises(ArchiveError) as refused:
+        Archive(tmp_path / "new" / "a.zarr").append(ds)
+    assert text in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("keep", [0, 2**20])
+def test_a_fault_in_the_last_block_of_a_lazy_source_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int
+) -> None:
+    monkeypatch.setattr(archive_module, "KEEP_BYTES", keep)
+    broken = frames(range(30)).chunk(time=4)
+
+    def fail(block: np.ndarray) -> np.ndarray:
+        raise OSError("file is cut off")
+
+    late = broken.isel(time=slice(28, 30)).map(lambda v: v.copy(data=v.data.map_blocks(fail, meta=v.data._meta)))
+    with pytest.raises(ArchiveError) as refused:
+        Archive(tmp_path / "a.zarr").append(xr.concat([broken.isel(time=slice(0, 28)), late], "time"))
+    assert "frames 2020-02-29T20:00:00 .. 2020-03-01T01:00:00 cannot be read: OSError: file is cut off" in str(
+        refused.value
+    )
+    assert list(tmp_path.iterdir()) == []
+    archive = Archive(tmp_path / "a.zarr")
+    assert archive.append(broken).appended == 30
+    assert len(archive.log()) == 5
+    np.testing.assert_array_equal(archive.dataset().t2m.values, value("t2m", range(30)))
+
+
+@pytest.mark.parametrize(
+    ("times", "step"),
+    [
+        (xr.date_range("2001-01-16", periods=14, freq="MS", calendar="360_day", use_cftime=True), None),
+        (xr.date_range("2000-02-27", periods=8, freq="12h", calendar="noleap", use_cftime=True), None),
+        (xr.date_range("2019-11-15", periods=8, freq="MS"), None),
+        (xr.date_range("2019-01-01", periods=8, freq="YS"), None),
+        (xr.date_range("2019-01-15", periods=1, freq="D"), "1 month"),
+    ],
+)
+def test_calendars_and_months_have_a_regular_axis_too(tmp_path: Path, times: Any, step: str | None) -> None:
+    ds = frames(range(len(times))).assign_coords(time=times)
+    archive = Archive(tmp_path / "a.zarr")
+    some = [i for i in range(len(times)) if i not in (2, 3)]
+    archive.append(ds.isel(time=some), step=None if step is None else Step.parse(step))
+    assert list(archive.times) == list(times.values)
+    assert archive.present.tolist() == [i in some for i in range(len(times))]
+    if len(times) > 3:
+        assert archive.append(ds).filled == 2
+        np.testing.assert_array_equal(archive.dataset().rain.values, value("rain", range(len(times))))
+
+
+def test_progress_ends_at_the_number_of_frames(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    Archive(tmp_path / "a.zarr").append(frames(range(20)), progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (20, 20)
+    assert calls == sorted(calls)
+
+
+def test_the_root_stays_small_and_the_recipe_is_kept(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr", recipe={"source": "x/*.nc"}, sources={f"{n}.nc": "f" * 64 for n in range(1000)})
+    size = (archive.path / "zarr.json").stat().st_size
+    for start in range(10, 25, 5):
+        archive.append(frames(range(start, start + 5)), sources={f"{n}.nc": "f" * 64 for n in range(1000)})
+    assert (archive.path / "zarr.json").stat().st_size < size + 50
+    assert archive.recipe == {"source": "x/*.nc"}
+    assert len(archive.log()[-1].sources) == 1000
+
+
+def work(folder: Path) -> None:
+    """A creation in blocks, late frames, a replacement and more frames, as a user would repeat them."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_blocks(patch)
+        archive = Archive(folder / "a.zarr")
+        if not archive.exists or archive.head.length < 9:
+            archive.append(frames([0, 1, 3, 4, 8]), sources={"a": "1"})
+        archive.append(frames([2, 3, 5]), sources={"b": "1"})
+        archive.append(frames([4], version=1), replace=True)
+        archive.append(frames([9, 21]))
+
+
+def look(folder: Path) -> None:
+    """A reader: the archive opens, its length and its commit belong together."""
+    archive = Archive(folder / "a.zarr")
+    if archive.exists:
+        ds = archive.dataset().load()
+        assert ds.sizes["time"] == archive.head.length
+        assert ds.attrs["archive_commit"] == archive.log()[-1].id
+        np.testing.assert_array_equal(ds.t2m.values[0], value("t2m", 0))
+
+
+@pytest.mark.parametrize("stride", [13, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_anywhere_and_started_again_is_the_archive_of_an_unkilled_run(tmp_path: Path, stride: int) -> None:
+    folders = kill_everywhere("tests.test_archive:work", "tests.test_archive:look", tmp_path, stride=stride)
+    assert len(folders) > 5
+    expected, log = contents(folders[-1] / "a.zarr")
+    assert [c["length"] for c in log] == [6, 9, 9, 9, 12, 18, 22]
+    for folder in folders[:-1]:
+        found, entries = contents(folder / "a.zarr")
+        xr.testing.assert_identical(found, expected)
+        assert entries == log
