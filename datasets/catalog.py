@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -58,12 +58,13 @@ class Source(ABC):
     licence: str = ""
     states: tuple[str, ...] = ()
     study: Study | None = None
+    grows: ClassVar[bool] = False  # whether each further `open` yields what comes next
 
     @abstractmethod
     def open(self, after: Any = None) -> xr.Dataset:
         """Canonical Dataset, lazy, of what the source has for an archive whose last frame is at `after` (None: empty).
 
-        Frames that the archive has already may be among them.
+        A source that does not grow ignores `after` and gives every frame, for some may have come late.
         """
 
     @abstractmethod
@@ -76,6 +77,7 @@ class SimulatedSource(Source):
     """A simulated world, day after day."""
 
     simulation: Simulation
+    grows: ClassVar[bool] = True
 
     def open(self, after: Any = None) -> xr.Dataset:
         """Frames of the initial span; after it, those up to the end of the day that the next frame is in.
