@@ -1,0 +1,191 @@
+"""Ingest: catalogue and files into an archive, again and again, and after kills."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from datasets import shelf as shelf_module
+from datasets.archive import Archive
+from pipelines.home import Home
+from pipelines.ingest import complete, ingest
+from simvp.errors import ConfigError, Refusal, SourceError
+from tests.killing import kill_everywhere
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+def write_files(folder: Path, hours: range, *, per_file: int = 6, units: str | None = "K", offset: float = 0.0) -> None:
+    """Hourly NetCDF files of t2m with a value per point, under names that are not in the order of time."""
+    folder.mkdir(exist_ok=True)
+    for start in range(hours.start, hours.stop, per_file):
+        hour = np.arange(start, min(start + per_file, hours.stop))
+        values = 1000.0 * hour[:, None, None] + np.arange(12).reshape(3, 4) + offset
+        attrs = {} if units is None else {"units": units}
+        ds = xr.Dataset(
+            {"t2m": (("time", "lat", "lon"), values.astype("f4"), attrs)},
+            coords={
+                "time": np.datetime64("2020-01-01", "ns") + hour * np.timedelta64(3600, "s").astype("m8[ns]"),
+                "lat": ("lat", [50.0, 51.0, 52.0], {"units": "degrees_north", "standard_name": "latitude"}),
+                "lon": ("lon", [0.0, 1.0, 2.0, 3.0], {"units": "degrees_east", "standard_name": "longitude"}),
+            },
+        )
+        ds.to_netcdf(folder / f"part-{(start * 7) % 100:02d}.nc")
+
+
+def test_each_further_ingest_of_a_simulated_source_yields_the_next_day(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    first = ingest(home, "simulated-traffic")
+    assert complete(home, "simulated-traffic")
+    second = ingest(home, "simulated-traffic")
+    third = ingest(home, "simulated-traffic")
+    assert (first.step, second.appended, third.appended) == ("30 min", 48, 48)
+    assert third.length == first.length + 96
+    assert third.absent == 0
+    archive = Archive(home.archive("simulated-traffic"))
+    assert archive.present.all()
+    assert third.last == str(archive.times[-1].astype("M8[s]"))
+    assert third.last.endswith("23:30:00")
+    assert [c.id for c in archive.log()][-1] == third.commit
+    assert archive.recipe["catalog"] == "simulated-traffic"
+
+
+def test_files_are_ingested_once_and_new_ones_by_the_kept_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    write_files(tmp_path / "files", range(0, 18), units=None)
+    monkeypatch.chdir(tmp_path)
+    calls: list[tuple[str, int, int]] = []
+    report = ingest(home, "mine", source="files/*.nc", units={"t2m": "K"}, progress=lambda *call: calls.append(call))
+    assert (report.offered, report.appended, report.length, report.absent) == (18, 18, 18, 0)
+    assert calls[-1] == ("ingest", 18, 18)
+    monkeypatch.chdir(tmp_path.parent)  # the recipe holds in another working directory
+    again = ingest(home, "mine")
+    assert (again.offered, again.appended, again.unchanged, again.commit) == (18, 0, 18, report.commit)
+    write_files(tmp_path / "files", range(18, 20), units=None)
+    write_files(tmp_path / "files", range(24, 27), units=None)
+    more = ingest(home, "mine")
+    assert (more.appended, more.unchanged, more.length, more.absent) == (5, 18, 27, 4)
+    late = tmp_path / "late"
+    write_files(late, range(20, 23), units=None)
+    filled = ingest(home, "mine", source=late)
+    assert (filled.filled, filled.absent) == (3, 1)
+    assert ingest(home, "mine").unchanged == 23  # and the recipe is still that of the first ingest
+    archive = Archive(home.archive("mine"))
+    assert archive.recipe["source"] == str(tmp_path / "files" / "*.nc")
+    assert set(archive.head.sources) == {str(f) for f in late.iterdir()}
+    assert archive.dataset().t2m.attrs["units_source"] == "stated"
+    np.testing.assert_array_equal(archive.dataset().t2m.values[21, :, 0], 21000 + np.array([0, 4, 8]))
+
+
+def test_the_report_can_be_read(tmp_path: Path) -> None:
+    write_files(tmp_path / "files", range(0, 6))
+    report = ingest(Home(tmp_path / "home"), "mine", source=tmp_path / "files")
+    shown = dict(line.split("  ", 1) for line in str(report).splitlines())
+    assert {k: v.strip() for k, v in shown.items()} == {
+        "archive": str(tmp_path / "home" / "mine" / "archive.zarr"),
+        "variables": "t2m",
+        "time span": "2020-01-01T00:00:00 .. 2020-01-01T05:00:00, every 1 h",
+        "frames": "6 of 6 (0 absent)",
+        "offered": "6",
+        "appended": "6",
+        "filled late": "0",
+        "replaced": "0",
+        "unchanged": "0",
+        "commit": f"{report.commit} (number 1)",
+    }
+    assert [row["what"] for row in report.table] == list(shown)
+
+
+def test_one_frame_needs_a_step(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    write_files(tmp_path / "files", range(0, 1))
+    with pytest.raises(Refusal, match="state the step, such as 1h"):
+        ingest(home, "mine", source=tmp_path / "files")
+    assert not home.path.exists()
+    assert ingest(home, "mine", source=tmp_path / "files", step="1h").step == "1 h"
+    write_files(tmp_path / "files", range(1, 3))
+    assert ingest(home, "mine").appended == 2
+
+
+def test_values_that_differ_are_replaced_on_request(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    write_files(tmp_path / "files", range(0, 12))
+    ingest(home, "mine", source=tmp_path / "files")
+    write_files(tmp_path / "files", range(6, 12), offset=0.5)
+    with pytest.raises(Refusal, match="t2m at 2020-01-01T06:00:00: 12 of 12 values differ from the archived ones"):
+        ingest(home, "mine")
+    report = ingest(home, "mine", replace=True)
+    assert (report.replaced, report.unchanged) == (6, 6)
+
+
+def test_refusals_write_nothing(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with pytest.raises(SourceError, match="expected one of simulated-weather, simulated-traffic, era5-uk"):
+        ingest(home, "unknown")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError):
+        ingest(home, "mine", source=tmp_path / "empty")
+    with pytest.raises(ConfigError, match="variables, units and select are for files, and no source of files is given"):
+        ingest(home, "simulated-weather", variables=["t2m"])
+    write_files(tmp_path / "files", range(0, 6))
+    with pytest.raises(SourceError, match="nothing_like_it"):
+        ingest(home, "mine", source=tmp_path / "files", variables=["nothing_like_it"])
+    with pytest.raises(Refusal, match="data set name"):
+        ingest(home, "../mine", source=tmp_path / "files")
+    whole = (tmp_path / "files" / "part-00.nc").read_bytes()
+    (tmp_path / "files" / "part-99.nc").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SourceError, match=r"part-99\.nc"):
+        ingest(home, "mine", source=tmp_path / "files")
+    assert not home.path.exists()
+
+
+def test_the_real_file(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMVP_DATA", str(shared / "data"))
+    report = ingest(Home(tmp_path), "era5-uk")
+    assert (report.length, report.absent, report.step) == (744, 0, "1 h")
+    ds = Archive(report.path).dataset()
+    assert ds.t2m.shape == (744, 33, 49)
+    assert ds.latitude.values[0] == 58.0
+    assert float(ds.t2m.mean()) == pytest.approx(280.5, abs=3)
+
+
+def work(folder: Path) -> None:
+    """Ingest of files in blocks of four frames; asked again, it finishes what a kill left."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shelf_module, "CHUNK_FRAMES", 4)
+        patch.setattr(shelf_module, "BLOCK_BYTES", 4 * 12 * 4)
+        ingest(Home(folder / "home"), "mine", source=folder.parent / "files")
+
+
+def look(folder: Path) -> None:
+    if Archive(folder / "home" / "mine" / "archive.zarr").exists:
+        ds = xr.open_zarr(folder / "home" / "mine" / "archive.zarr").load()
+        assert ds.sizes["time"] in (4, 8, 12)
+        assert complete(Home(folder / "home"), "mine") == (ds.sizes["time"] == 12)
+        assert ds.t2m.values[:, 0, 0].tolist() == [1000.0 * hour for hour in range(ds.sizes["time"])]
+
+
+@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_and_started_again(tmp_path: Path, stride: int) -> None:
+    write_files(tmp_path / "files", range(0, 12))
+    folders = kill_everywhere("tests.test_ingest:work", "tests.test_ingest:look", tmp_path, stride=stride)
+    assert len(folders) > 3
+    stores = [folder / "home" / "mine" / "archive.zarr" for folder in folders]
+    logs = [[{**asdict(c), "created": ""} for c in Archive(store).log()] for store in stores]
+    for store, log in zip(stores, logs, strict=True):
+        xr.testing.assert_identical(xr.open_zarr(store).load(), xr.open_zarr(stores[-1]).load())
+        assert log == logs[-1]
+        assert len(log[0]["sources"]) == 2
