@@ -66,7 +66,11 @@ def _on_one_grid(parts: Sequence[Part]) -> tuple[list[Part], list[str]]:
 def _equal(a: Grid, b: Grid) -> bool:
     """Equal to the last bit, as it is in most archives: no need to look further."""
     mine, theirs = a.arrays(), b.arrays()
-    return a.dims == b.dims and mine.keys() == theirs.keys() and all(np.array_equal(mine[k], theirs[k]) for k in mine)
+    return (
+        a.dims == b.dims
+        and mine.keys() == theirs.keys()
+        and all(np.array_equal(mine[k], theirs[k], equal_nan=True) for k in mine)
+    )
 
 
 def _unit_faults(parts: Sequence[Part]) -> list[str]:
