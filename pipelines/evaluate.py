@@ -1,0 +1,170 @@
+"""Errors of a model and of the five baselines on the same init times, against the same truth.
+
+Forecasts are made and scored a few init times at a time, so memory does not grow with the period.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pipelines.windows import Audit, Frames, find_windows
+from simvp.baselines import NAMES, Baselines
+from simvp.errors import ConfigError
+from simvp.scores import errors
+from simvp.steps import Step, calendar_of, encode_times, parse_times
+
+if TYPE_CHECKING:
+    from simvp.contract import FrameSpec
+    from simvp.forecaster import Forecaster
+
+__all__ = ["METHODS", "chunks", "evaluate", "scorable", "score", "slab"]
+
+METHODS = ("model", *NAMES)
+
+# Init times that lie far apart are not read as one piece of the series that spans them all.
+_SPREAD = 8
+
+
+def evaluate(
+    forecaster: "Forecaster",
+    ds: xr.Dataset,
+    init_times: Sequence[Any] | np.ndarray,
+    *,
+    batch: int = 32,
+    horizon: int | None = None,
+    device: str | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> xr.Dataset:
+    """Errors of every forecast map of a model and of the baselines that were fitted with it.
+
+    Parameters
+    ----------
+    forecaster
+        The saved model: network, contract and baselines.
+    ds
+        Canonical Dataset that holds the history of every init time and the truth as far as it is known; lazy.
+    init_times
+        (I,) rising times of the last observed frames, each with its complete history.
+    batch
+        Init times forecast and scored at a time.
+    horizon
+        Leads; by default as many as the model was trained for.
+    device
+        Where the network runs; by default where it lies.
+    progress
+        Called as progress("evaluate", init times done, I).
+
+    Returns
+    -------
+    xr.Dataset
+        As `simvp.scores.errors`, with a first dim `method`: "model" and the five baselines. NaN where there is no
+        truth, and for a baseline where a frame that it needs is absent. Attribute `weighting`.
+
+    Raises
+    ------
+    ConfigError
+        No init time.
+    ContractError
+        Data that the model does not accept.
+    """
+    times = np.asarray(init_times)
+    if not len(times):
+        raise ConfigError("Evaluation", ["no init time"])
+    spec = forecaster.spec
+    leads = horizon or spec.frames_out
+    parts, done = [], 0
+    for chosen in chunks(times, spec.step, batch):
+        near = slab(ds, chosen, spec.step, before=max(spec.frames_in - 1, spec.cycle or 0), after=leads)
+        forecast = forecaster.predict(near, init_time=chosen, horizon=leads, device=device)
+        parts.append(score(forecast, near, forecaster.baselines))
+        done += len(chosen)
+        if progress is not None:
+            progress("evaluate", done, len(times))
+    return xr.concat(parts, "init_time", data_vars="minimal", coords="minimal", compat="override", join="exact")
+
+
+def score(forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines) -> xr.Dataset:
+    """Errors of forecasts that have been made, beside those of the baselines for the same init and valid times.
+
+    Parameters
+    ----------
+    forecast
+        Labelled forecast in the canonical layout.
+    truth
+        Canonical Dataset with the frames that the baselines look back at, and the truth.
+    baselines
+        As fitted with the model that made the forecast.
+    """
+    variables = list(baselines.variables)
+    made = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
+    rows = [errors(forecast[variables], truth, climatology=baselines.climatology)]
+    rows += [errors(made[name], truth, climatology=baselines.climatology) for name in NAMES]
+    stacked = xr.concat(rows, xr.Variable("method", list(METHODS)), coords="minimal", compat="override", join="exact")
+    return stacked.transpose("method", "variable", "init_time", "lead_time")
+
+
+def scorable(
+    ds: xr.Dataset, specs: "Sequence[FrameSpec]", interval: tuple[Any, Any], *, leads: int, part: str = "held_out"
+) -> tuple[np.ndarray, Audit]:
+    """Init times whose targets all lie in an interval, with complete histories for every one of some models.
+
+    Parameters
+    ----------
+    ds
+        Canonical Dataset with the coordinate `present` (time), lazy; only what the interval needs is read.
+    specs
+        Contracts of the models; the longest T counts.
+    interval
+        First and last time of the targets, both included; text or times.
+    leads
+        Number of targets.
+    part
+        Name of the interval for the audit.
+
+    Returns
+    -------
+    tuple
+        Init times (I,), rising, and the audit of what was dropped.
+
+    Raises
+    ------
+    ContractError
+        The data does not fit one of the contracts.
+    """
+    frames_in, step = max(spec.frames_in for spec in specs), specs[0].step
+    times = ds["time"].values
+    start, end = parse_times(interval, calendar_of(times))
+    near = ds.isel(time=_between(times, step.shift(start, -frames_in), end))
+    whole = np.ones(near.sizes["time"], bool)
+    for spec in specs:
+        if len(whole):
+            whole &= Frames(spec.check(near), spec, memory=0).complete
+    here = np.asarray(near["present"].values, bool)
+    inits, audit = find_windows(near["time"].values, here, step, frames_in, leads, [(start, end)], part, complete=whole)
+    return near["time"].values[inits], audit
+
+
+def chunks(times: np.ndarray, step: Step, batch: int) -> Iterator[np.ndarray]:
+    """Runs of at most `batch` init times that do not span a piece of the series much longer than that."""
+    index = step.index(times, times[0])
+    start = 0
+    for stop in range(1, len(times) + 1):
+        full = stop == len(times) or stop - start == batch or index[stop] - index[start] > _SPREAD * batch
+        if full:
+            yield times[start:stop]
+            start = stop
+
+
+def slab(ds: xr.Dataset, times: np.ndarray, step: Step, *, before: int, after: int) -> xr.Dataset:
+    """The frames from `before` steps before the first of `times` to `after` steps after the last, loaded."""
+    first, last = step.shift(times[:1], -before)[0], step.shift(times[-1:], after)[0]
+    return ds.isel(time=_between(ds["time"].values, first, last)).load()
+
+
+def _between(times: np.ndarray, first: Any, last: Any) -> slice:
+    """Positions of the times from `first` to `last`, both included."""
+    bounds, _ = encode_times(np.array([first, last], dtype=times.dtype))
+    known, _ = encode_times(times)
+    return slice(int(np.searchsorted(known, bounds[0])), int(np.searchsorted(known, bounds[1], side="right")))

@@ -1,0 +1,346 @@
+"""Forecasts from the archive into a store: each init time issued once, or computed again afterwards.
+
+The operational store of a data set and horizon only grows. An init time that is in it is never rewritten, not even by
+a better model: what was believed at the time stays. An init time whose history has a gap is left out with the reason,
+does not hold up later ones, and is tried again until a later one has been issued; after that it belongs to the
+hindcasts, like everything that is computed later for older times.
+
+A hindcast store belongs to one model, one interval and one commit of the archive. Another one is made beside it and
+takes its place when it is whole; one that was cut off goes on where it ended.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from datasets import disk
+from datasets.archive import Archive
+from datasets.store import Store
+from pipelines.evaluate import chunks, scorable, slab
+from pipelines.home import Home
+from pipelines.init_times import due, missing_history, on_hours
+from pipelines.periods import name_time
+from pipelines.versions import CHAMPION, load, resolve
+from simvp.asked import steps_of
+from simvp.errors import ConfigError, ContractError, Refusal
+from simvp.steps import Step
+
+if TYPE_CHECKING:
+    from simvp.forecaster import Forecaster
+
+__all__ = ["ForecastReport", "forecast", "horizon_text", "replace_store"]
+
+Kind = Literal["forecasts", "hindcasts"]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastReport:
+    """What a run of `forecast` issued.
+
+    Parameters
+    ----------
+    dataset, kind, horizon, path
+        Which store: "forecasts" or "hindcasts", "12h", and where it lies.
+    model_version, fingerprint, archive_commit
+        What the forecasts were made with and from.
+    issued
+        Init times, oldest first.
+    skipped
+        Init times that could not be issued, each with the reason.
+    beyond_cap
+        Older init times that the cap left out for good.
+    dropped
+        For hindcasts, windows of the interval that were left out, by reason.
+    length
+        Init times in the store now.
+    """
+
+    dataset: str
+    kind: Kind
+    horizon: str
+    path: Path
+    model_version: str
+    fingerprint: str
+    archive_commit: str
+    issued: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    beyond_cap: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    length: int
+
+    @property
+    def summary(self) -> str:
+        """In words."""
+        what = "forecasts" if self.kind == "forecasts" else "hindcasts"
+        lines = [f"{self.dataset}: no new {what}; the store of {self.horizon} holds {self.length} init times."]
+        if self.issued:
+            span = self.issued[0] if len(self.issued) == 1 else f"{self.issued[0]} .. {self.issued[-1]}"
+            lines = [
+                f"{self.dataset}: {len(self.issued)} {what} of {self.horizon} issued ({span}) by {self.model_version}; "
+                f"the store holds {self.length} init times."
+            ]
+        if self.beyond_cap:
+            lines.append(f"{self.beyond_cap} older init times were missed and are more than the catch-up takes.")
+        lines += [f"Left out {time}: {reason}." for time, reason in self.skipped]
+        lines += [f"Left out {count} init times: {reason}." for reason, count in self.dropped.items() if count]
+        return "\n".join([*lines, f"Store: {self.path}"])
+
+    def table(self) -> str:
+        """Init times issued and left out, as Markdown."""
+        lines = ["| init time | |", "| --- | --- |"]
+        lines += [f"| {time} | issued |" for time in self.issued]
+        lines += [f"| {time} | left out: {reason} |" for time, reason in self.skipped]
+        return "\n".join(lines)
+
+
+def forecast(
+    home: Home,
+    dataset: str,
+    *,
+    model: "str | int | Path | Forecaster | None" = None,
+    init_hours: Sequence[int] | None = None,
+    horizon: Any = None,
+    max_catch_up: int = 56,
+    first_days: int = 1,
+    hindcast: tuple[Any, Any] | None = None,
+    batch: int = 32,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> ForecastReport:
+    """Issue every init time since the last one issued, in order; or forecast an interval afterwards.
+
+    Parameters
+    ----------
+    model
+        The champion by default; "challenger", the number of a version, the path of a model file, or a Forecaster.
+    init_hours
+        Hours of the day whose frames start a forecast. By default, for steps below a day, those of 0, 6, 12 and 18
+        at which there are frames, else the first frame of each day; for longer steps every frame. A hindcast takes
+        every init time by default.
+    horizon
+        Steps, or words such as "48h"; T' steps by default. Longer rolls out.
+    max_catch_up
+        Most init times to issue in one run: the newest; the others are reported and left to the hindcasts.
+    first_days
+        How many days back the first run of all goes.
+    hindcast
+        First and last time of the targets, both included: every init time whose targets all lie in it and whose
+        inputs and targets are all in the archive goes into the hindcast store.
+    batch
+        Init times at a time.
+    progress
+        Called as progress("forecast", init times done, init times).
+
+    Raises
+    ------
+    Refusal
+        No archive, no such model, data that the model does not accept, hours or a horizon that do not fit the step,
+        a store that holds other variables, an interval without an init time. Nothing is written.
+    """
+    if max_catch_up < 1 or first_days < 1:
+        raise ConfigError("Forecast", [f"expected 1 or more, got max_catch_up {max_catch_up}, first_days {first_days}"])
+    ds = Archive(home.archive(dataset)).dataset()
+    forecaster = _model(home, dataset, model, device)
+    forecaster.spec.check(ds)
+    leads = steps_of(horizon, forecaster.spec.step, forecaster.spec.frames_out)
+    run = _Run(dataset, forecaster, ds, leads, batch, device, progress)
+    if hindcast is not None:
+        return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
+    return _operational(run, home.forecasts(dataset, run.horizon), init_hours, max_catch_up, first_days)
+
+
+def horizon_text(step: Step, leads: int) -> str:
+    """Name of a horizon: "12h", "90min", "6months"; `Forecaster.predict` reads it back."""
+    if step.months:
+        return f"{step.months * leads}months"
+    seconds = step.seconds * leads
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def replace_store(made: Path, path: Path) -> None:
+    """Let a whole store take the place of the one before, which is removed last.
+
+    A kill in between leaves nothing under the name for a moment, and the whole store beside it, from where the next
+    run takes it.
+    """
+    old = path.with_name(f"{path.name}.old")
+    disk.discard(old)
+    if path.exists():
+        os.rename(path, old)
+    disk.publish(made, path)
+    disk.discard(old)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One model on one archive, one horizon."""
+
+    dataset: str
+    forecaster: "Forecaster"
+    ds: xr.Dataset
+    leads: int
+    batch: int
+    device: str | None
+    progress: Progress | None
+
+    @property
+    def step(self) -> Step:
+        return self.forecaster.spec.step
+
+    @property
+    def horizon(self) -> str:
+        return horizon_text(self.step, self.leads)
+
+    def issue(self, store: Store, times: np.ndarray, state: Mapping[str, Any]) -> tuple[list[Any], dict[Any, str]]:
+        """Forecast and append; returns the init times issued, and those refused with the reason."""
+        issued: list[Any] = []
+        refused: dict[Any, str] = {}
+        done = 0
+        for chosen in chunks(times, self.step, self.batch) if len(times) else ():
+            for made in self._forecasts(chosen, refused):
+                if store.exists:
+                    store.append(made, state)
+                else:
+                    store.create(made, axis="init_time", chunks={"init_time": 1}, state=state)
+                issued += list(made["init_time"].values)
+            done += len(chosen)
+            if self.progress is not None:
+                self.progress("forecast", done, len(times))
+        return issued, refused
+
+    def _forecasts(self, times: np.ndarray, refused: dict[Any, str]) -> list[xr.Dataset]:
+        """Forecasts of these init times; where some cannot be made, those of the others, one by one."""
+        before = self.forecaster.spec.frames_in - 1
+        near = slab(self.ds, times, self.step, before=before, after=0)
+        try:
+            return [self.forecaster.predict(near, init_time=times, horizon=self.leads, device=self.device)]
+        except ContractError as refusal:
+            if len(times) == 1:
+                refused[times[0]] = "; ".join(refusal.reasons) or str(refusal)
+                return []
+        return [made for number in range(len(times)) for made in self._forecasts(times[number : number + 1], refused)]
+
+    def report(self, kind: Kind, path: Path, **found: Any) -> ForecastReport:
+        store = Store(path)
+        return ForecastReport(
+            dataset=self.dataset,
+            kind=kind,
+            horizon=self.horizon,
+            path=path,
+            model_version=self.forecaster.version,
+            fingerprint=self.forecaster.fingerprint,
+            archive_commit=str(self.ds.attrs.get("archive_commit", "")),
+            length=store.length if store.exists else 0,
+            **found,
+        )
+
+
+def _operational(
+    run: _Run, path: Path, init_hours: Sequence[int] | None, max_catch_up: int, first_days: int
+) -> ForecastReport:
+    times = run.ds["time"].values
+    on_hours(times, run.step, init_hours)  # refuses wrong hours before anything is written
+    store = Store(path)
+    with store.lock():  # held while forecasting: a second run waits, and then finds nothing left to do
+        last = None
+        if store.exists:
+            held = store.dataset()
+            _same_variables(run, held, path)
+            last = held["init_time"].values[-1]
+        chosen = due(times, run.step, last=last, init_hours=init_hours, most=max_catch_up, first_days=first_days)
+        gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
+        whole = np.array([n for n in range(len(chosen.times)) if n not in gaps], dtype=np.int64)
+        issued, refused = run.issue(store, chosen.times[whole], {"kind": "forecasts", "dataset": run.dataset})
+    skipped = {chosen.times[n]: reason for n, reason in gaps.items()} | refused
+    return run.report(
+        "forecasts",
+        path,
+        issued=tuple(name_time(time) for time in issued),
+        skipped=tuple((name_time(time), skipped[time]) for time in sorted(skipped)),
+        beyond_cap=chosen.beyond_cap,
+    )
+
+
+def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequence[int] | None) -> ForecastReport:
+    times, audit = scorable(run.ds, [run.forecaster.spec], interval, leads=run.leads, part="hindcast")
+    if init_hours is not None and len(times):
+        on_hours(run.ds["time"].values, run.step, init_hours)
+        times = times[on_hours(times, run.step, init_hours)]
+    dropped = {reason: count for reason, count in audit.dropped.items() if count}
+    if not len(times):
+        listed = ", ".join(f"{reason} {count}" for reason, count in dropped.items()) or "none lies in it"
+        raise ConfigError(
+            f"Hindcast {interval[0]} .. {interval[1]}",
+            [f"no init time has its {run.forecaster.spec.frames_in} inputs and {run.leads} targets ({listed})"],
+            f"choose an interval within {name_time(run.ds['time'].values[0])} .. "
+            f"{name_time(run.ds['time'].values[-1])} that is longer than the horizon",
+        )
+    key = {
+        "fingerprint": run.forecaster.fingerprint,
+        "model_version": run.forecaster.version,
+        "archive_commit": str(run.ds.attrs.get("archive_commit", "")),
+        "first": name_time(times[0]),
+        "last": name_time(times[-1]),
+        "count": len(times),
+    }
+    state = {"kind": "hindcasts", "dataset": run.dataset, "key": key}
+    final, building = Store(path), Store(path.with_name(f"{path.stem}.building.zarr"))
+    issued: list[Any] = []
+    refused: dict[Any, str] = {}
+    with final.lock():
+        if not (final.exists and final.state.get("key") == key):
+            if building.exists and building.state.get("key") != key:
+                disk.discard(building.path)
+            left = times
+            if building.exists:
+                left = times[times > building.dataset()["init_time"].values[-1]]
+            issued, refused = run.issue(building, left, state)
+            if not building.exists:
+                raise ContractError(
+                    "Hindcast: every init time was refused", list(dict.fromkeys(refused.values())), "check the archive"
+                )
+            replace_store(building.path, path)
+    return run.report(
+        "hindcasts",
+        path,
+        issued=tuple(name_time(time) for time in issued),
+        skipped=tuple((name_time(time), reason) for time, reason in refused.items()),
+        dropped=dropped,
+    )
+
+
+def _model(home: Home, dataset: str, model: Any, device: str | None) -> "Forecaster":
+    from simvp.forecaster import Forecaster
+
+    if isinstance(model, Forecaster):
+        return model
+    named = CHAMPION if model is None else model
+    if isinstance(named, os.PathLike) or (isinstance(named, str) and Path(named).suffix == ".safetensors"):
+        return Forecaster.load(named, device)
+    return load(home, resolve(home, dataset, named), device)
+
+
+def _same_variables(run: _Run, held: xr.Dataset, path: Path) -> None:
+    ours, theirs = list(run.forecaster.spec.states), [str(name) for name in held.data_vars]
+    faults = []
+    if set(ours) != set(theirs):
+        faults.append(f"variables: the store holds {', '.join(theirs)}, the model forecasts {', '.join(ours)}")
+    try:
+        faults += run.forecaster.spec.grid.faults(held)
+    except Refusal as refusal:
+        faults += refusal.reasons
+    if faults:
+        raise ConfigError(
+            f"Forecast store {path}",
+            faults,
+            "what was issued stays as it is: move the store away, or give this model a data set of its own",
+        )

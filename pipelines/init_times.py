@@ -1,0 +1,146 @@
+"""Which init times are due: hours of the day, what was issued already, a cap, and complete histories."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from pipelines.periods import name_time
+from pipelines.windows import Frames
+from simvp.errors import ConfigError
+from simvp.steps import DAY, Step, encode_times, fields_of
+
+if TYPE_CHECKING:
+    from simvp.contract import FrameSpec
+
+__all__ = ["Due", "due", "missing_history", "on_hours"]
+
+USUAL_HOURS = (0, 6, 12, 18)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """Init times to issue now (I,), oldest first, and how many older ones the cap leaves out for good."""
+
+    times: np.ndarray
+    beyond_cap: int
+
+
+def due(
+    times: np.ndarray,
+    step: Step,
+    *,
+    last: Any = None,
+    init_hours: Sequence[int] | None = None,
+    most: int = 56,
+    first_days: int = 1,
+) -> Due:
+    """Init times after the last one issued, of the hours that issue a forecast.
+
+    Parameters
+    ----------
+    times
+        (N,) slots of the archive.
+    step
+        Of the archive.
+    last
+        Last init time issued; None for a store that does not exist yet. Then only the newest `first_days` days are
+        due, since what lies before is past; of steps of a day or more, the newest `first_days` frames.
+    init_hours
+        As in `on_hours`.
+    most
+        At most so many, the newest.
+
+    Raises
+    ------
+    ConfigError
+        Hours at which the series has no frame.
+    """
+    chosen = np.flatnonzero(on_hours(times, step, init_hours))
+    seconds, _ = encode_times(times)
+    if last is not None:
+        after, _ = encode_times(np.array([last], dtype=times.dtype))
+        chosen = chosen[seconds[chosen] > after[0]]
+    else:
+        recent = chosen[seconds[chosen] > seconds[-1] - first_days * DAY] if _sub_daily(step) else chosen[:0]
+        chosen = recent if len(recent) else chosen[-first_days:]
+    kept = chosen[max(len(chosen) - most, 0) :]
+    return Due(times=times[kept], beyond_cap=len(chosen) - len(kept))
+
+
+def on_hours(times: np.ndarray, step: Step, init_hours: Sequence[int] | None = None) -> np.ndarray:
+    """Which times issue a forecast, (N,) bool.
+
+    Parameters
+    ----------
+    init_hours
+        Hours of the day. By default, for steps below a day, those of 0, 6, 12 and 18 at which the series has frames,
+        and the first frame of every day where it has none at any of them; for longer steps every frame.
+
+    Raises
+    ------
+    ConfigError
+        Hours at which the series has no frame; hours that are no hours.
+    """
+    second = fields_of(times)["second"]
+    if init_hours is not None:
+        here = sorted({int(s) // 3600 for s in np.unique(second) if s % 3600 == 0})
+        wrong = [hour for hour in init_hours if hour not in here]
+        if wrong or not len(init_hours):
+            listed = ", ".join(map(str, here)) or "none"
+            raise ConfigError(
+                "init_hours",
+                [f"expected hours at which the series has frames ({listed}), got {list(init_hours)}"],
+                "leave init_hours out for the usual ones",
+            )
+        return np.isin(second, [hour * 3600 for hour in init_hours])
+    if not _sub_daily(step):
+        return np.ones(len(times), bool)
+    usual = np.isin(second, [hour * 3600 for hour in USUAL_HOURS])
+    if usual.any():
+        return usual
+    found = fields_of(times)
+    date = (found["year"] * 12 + found["month"]) * 31 + found["day"]
+    return np.concatenate([[True], date[1:] != date[:-1]])
+
+
+def missing_history(ds: xr.Dataset, spec: "FrameSpec", init_times: np.ndarray) -> dict[int, str]:
+    """Why init times cannot be issued, by their position: frames of their history that are absent or incomplete.
+
+    Parameters
+    ----------
+    ds
+        The archive, lazy, with the coordinate `present` (time).
+    """
+    if not len(init_times):
+        return {}
+    times, step = ds["time"].values, spec.step
+    index = step.index(times, times[0])
+    ends = step.index(init_times, times[0])
+    start = max(int(ends[0]) - spec.frames_in + 1, 0)
+    rows = np.flatnonzero((index >= start) & (index <= ends[-1]))
+    near = ds.isel(time=slice(int(rows[0]), int(rows[-1]) + 1))
+    slots = int(ends[-1]) - start + 1
+    here, whole = np.zeros(slots, bool), np.zeros(slots, bool)
+    here[index[rows] - start] = near["present"].values
+    whole[index[rows] - start] = Frames(spec.check(near), spec, memory=0).complete
+    reasons = {}
+    for number, end in enumerate(ends):
+        first = int(end) - spec.frames_in + 1
+        if first < 0:
+            reasons[number] = f"the archive begins {-first} frames after the first of its {spec.frames_in} inputs"
+            continue
+        run = slice(first - start, int(end) - start + 1)
+        for good, what in ((here, "absent"), (whole, "without some values that training had")):
+            bad = np.flatnonzero(~good[run])
+            if len(bad):
+                at = name_time(step.shift(times[:1], first + int(bad[0]))[0])
+                reasons[number] = f"{len(bad)} of its {spec.frames_in} input frames are {what}, the first at {at}"
+                break
+    return reasons
+
+
+def _sub_daily(step: Step) -> bool:
+    return 0 < step.seconds < DAY

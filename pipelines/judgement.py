@@ -1,0 +1,143 @@
+"""Judging a model on the period that was held out of its training, beside the champion."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from pipelines.evaluate import evaluate, scorable
+from pipelines.gate import Gate, Verdict, decide
+from pipelines.skill import markdown, skill_table
+from simvp.errors import RegistryError
+from simvp.steps import parse_times
+
+if TYPE_CHECKING:
+    from simvp.forecaster import Forecaster
+
+__all__ = ["Judgement", "judge"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the gate decided, and what it looked at.
+
+    Parameters
+    ----------
+    verdict
+        Of the gate.
+    skill
+        `pipelines.skill.skill_table` of the candidate.
+    held_out
+        First and last time of the targets.
+    """
+
+    verdict: Verdict
+    skill: xr.Dataset = field(compare=False)
+    held_out: tuple[str, str]
+
+    def text(self) -> str:
+        """Verdict, comparisons and skill table as Markdown."""
+        return "\n\n".join([self.verdict.summary, *self.tables()])
+
+    def tables(self) -> tuple[str, str]:
+        """The comparisons and the skill table, as Markdown."""
+        return self.verdict.table(), markdown(self.skill)
+
+    def rmse(self) -> dict[str, dict[str, float]]:
+        """Over all leads, by variable and method, to six digits."""
+        table = self.skill["rmse_all"].transpose("variable", "method")
+        methods = [str(method) for method in table["method"].values]
+        return {
+            str(name): {m: float(f"{float(v):.6g}") for m, v in zip(methods, row, strict=True)}
+            for name, row in zip(table["variable"].values, table.values, strict=True)
+        }
+
+
+def judge(
+    candidate: "Forecaster",
+    champion: "Forecaster | None",
+    ds: xr.Dataset,
+    *,
+    gate: Gate | None = None,
+    batch: int = 32,
+    device: str | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Judgement:
+    """Score a candidate and the champion on the candidate's held-out period, and let the gate decide.
+
+    Parameters
+    ----------
+    candidate, champion
+        Models with their provenance; both forecast the candidate's leads from the same init times.
+    ds
+        The archive.
+    gate
+        What has to be shown.
+    batch
+        Init times at a time.
+    progress
+        Called as progress(what, init times done, init times).
+
+    Raises
+    ------
+    RegistryError
+        A candidate without a held-out period; a model that has seen some of it; a champion that cannot forecast
+        the archive or forecasts more variables; not one init time to judge.
+    """
+    held_out = _held_out(candidate)
+    faults = _seen(candidate, held_out, candidate.version)
+    if champion is not None:
+        who = f"the champion {champion.version}"
+        faults += _seen(champion, held_out, who)
+        faults += [f"{who} cannot forecast this archive: {reason}" for reason in champion.spec.faults(ds)[1]]
+        lost = [name for name in champion.spec.states if name not in candidate.spec.states]
+        faults += [f"{name}: {who} forecasts it, {candidate.version} does not" for name in lost]
+    subject = f"{candidate.version} cannot be judged on {held_out[0]} .. {held_out[1]}"
+    if faults:
+        raise RegistryError(
+            subject,
+            faults,
+            "train a challenger on the archive as it is, with a held-out period that no model has seen (operations: "
+            "the newest days), or move the alias champion in MLflow's page",
+        )
+    spec, leads = candidate.spec, candidate.spec.frames_out
+    specs = [spec, *([champion.spec] if champion else [])]
+    init_times, audit = scorable(ds, specs, held_out, leads=leads)
+    if not len(init_times):
+        dropped = ", ".join(f"{reason} {count}" for reason, count in audit.dropped.items() if count) or "none offered"
+        raise RegistryError(subject, [f"no init time has all its inputs and targets in the archive ({dropped})"])
+    errors = evaluate(candidate, ds, init_times, batch=batch, device=device, progress=progress)
+    rival = None
+    if champion is not None:
+        rival = evaluate(champion, ds, init_times, batch=batch, horizon=leads, device=device, progress=progress)
+    frames_in = max(s.frames_in for s in specs)
+    verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate)
+    return Judgement(verdict=verdict, skill=skill_table(errors), held_out=held_out)
+
+
+def _held_out(forecaster: "Forecaster") -> tuple[str, str]:
+    periods = forecaster.provenance.get("periods", {})
+    if "held_out" not in periods:
+        raise RegistryError(
+            f"{forecaster.version} cannot be judged",
+            ["expected a held-out period in its file, got none"],
+            "train it with the flow train",
+        )
+    first, last = periods["held_out"]
+    return str(first), str(last)
+
+
+def _seen(forecaster: "Forecaster", held_out: tuple[str, str], who: str) -> list[str]:
+    """What of the held-out period a model was trained or chosen on."""
+    calendar = forecaster.spec.calendar
+    start, end = parse_times(held_out, calendar)
+    periods: Mapping[str, Any] = forecaster.provenance.get("periods", {})
+    pieces = [(part, piece) for part in ("train", "validation") for piece in periods.get(part, ())]
+    pieces = pieces or [("train", piece) for piece in forecaster.spec.fitted_on.get("train", ())]
+    reasons = []
+    for part, piece in pieces:
+        first, last = parse_times(piece, calendar)
+        if first <= end and last >= start:
+            reasons.append(f"{who} has seen some of it: its {part} period is {piece[0]} .. {piece[1]}")
+    return reasons

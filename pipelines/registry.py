@@ -1,0 +1,257 @@
+"""The model registry: one registered model per data set, and what moves its aliases.
+
+`simvp-<dataset>` has a version for every training. The alias `challenger` names the last one trained, `champion` the
+one that forecasts. Nothing else decides who the champion is: an alias that somebody has moved in MLflow's own page
+counts as much as one that `promote` has moved. `promote` also writes down, in tags, whom it replaced, so that
+`rollback` knows where to go back to.
+
+Tags of a version: `training_key`, `fingerprint` and others from the training; `gate` (the outcome), `gate_reasons`,
+`gate_champion`, `gate_held_out`, `gate_n`, `gate_blocks`, `gate_rmse`, `gate_at` from the last judgement. Tag of the
+registered model: `champions`, the versions that `promote` has made champion and nobody has taken back, oldest first.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from datasets.archive import Archive
+from pipelines.gate import Gate, Outcome, Verdict
+from pipelines.home import Home
+from pipelines.judgement import Judgement, judge
+from pipelines.skill import skill_csv
+from pipelines.versions import (
+    CHALLENGER,
+    CHAMPION,
+    LONGEST_TAG,
+    Version,
+    alias_of,
+    find_version,
+    load,
+    model_name,
+    nominate,
+    open_registry,
+    register,
+    resolve,
+    version_of,
+    versions,
+)
+from simvp.errors import RegistryError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+__all__ = [
+    "Promotion",
+    "Rollback",
+    "Version",
+    "find_version",
+    "load",
+    "model_name",
+    "nominate",
+    "promote",
+    "register",
+    "resolve",
+    "rollback",
+    "versions",
+]
+
+_HISTORY = "champions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """What `promote` did.
+
+    Parameters
+    ----------
+    outcome
+        As the verdict's, or "already": the candidate is the champion, nothing was judged.
+    candidate, before, champion
+        The version judged, the champion before, and the champion now.
+    judged
+        Verdict, scores and period; None if nothing was judged.
+    """
+
+    outcome: Outcome | Literal["already"]
+    candidate: Version
+    before: Version | None
+    champion: Version | None
+    judged: Judgement | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the gate decided; None if nothing was judged."""
+        return self.judged.verdict if self.judged else None
+
+    def table(self) -> str:
+        """Comparisons and skill as Markdown; empty if nothing was judged."""
+        return "\n\n".join(self.judged.tables()) if self.judged else ""
+
+    @property
+    def summary(self) -> str:
+        """In words: what was judged, on what, and what became of it."""
+        if self.judged is None:
+            return f"{self.candidate.label} is the champion already; nothing was judged, nothing moved."
+        rival = f"the champion {self.before.label}" if self.before else "no champion (there is none yet)"
+        now = f"The champion is now {self.champion.label}." if self.champion else "There is no champion."
+        if self.outcome != "promote" and self.champion:
+            now = f"The champion is still {self.champion.label}."
+        return "\n".join(
+            [
+                f"{self.candidate.label} against the five baselines and {rival}, targets of "
+                f"{' .. '.join(self.judged.held_out)}, {self.judged.verdict.n} init times.",
+                self.judged.verdict.summary,
+                now,
+            ]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollback:
+    """What `rollback` did: the champion before, the champion now, and why that one."""
+
+    before: Version | None
+    champion: Version
+    reason: str
+
+    @property
+    def summary(self) -> str:
+        """In words."""
+        left = f" (it was {self.before.label})" if self.before else ""
+        return f"The champion is now {self.champion.label}{left}: {self.reason}."
+
+
+def promote(
+    home: Home,
+    dataset: str,
+    version: str | int | None = None,
+    *,
+    gate: Gate | None = None,
+    batch: int = 32,
+    device: str | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Promotion:
+    """Judge a version on its held-out period, and make it champion if it is better than everything it has to beat.
+
+    Parameters
+    ----------
+    version
+        Number or alias; by default the challenger.
+    gate
+        What has to be shown.
+    batch
+        Init times at a time.
+    progress
+        Called as progress(what, init times done, init times).
+
+    Raises
+    ------
+    RegistryError
+        Nothing of that name; a model without a held-out period; a champion that has seen some of that period, or
+        that cannot forecast the archive as it is.
+    """
+    candidate = resolve(home, dataset, CHALLENGER if version is None else version)
+    client = open_registry(home)
+    holder = alias_of(client, candidate.name, CHAMPION)
+    before = version_of(client, candidate.name, holder) if holder else None
+    if before is not None and before.version == candidate.version:
+        return Promotion(outcome="already", candidate=candidate, before=before, champion=before)
+    judged = judge(
+        load(home, candidate, device),
+        load(home, before, device) if before else None,
+        Archive(home.archive(dataset)).dataset(),
+        gate=gate,
+        batch=batch,
+        device=device,
+        progress=progress,
+    )
+    _record(client, candidate, before, judged)
+    if judged.verdict.outcome == "promote":
+        _crown(client, candidate, before)
+    now = alias_of(client, candidate.name, CHAMPION)
+    return Promotion(
+        outcome=judged.verdict.outcome,
+        candidate=version_of(client, candidate.name, candidate.version),
+        before=before,
+        champion=version_of(client, candidate.name, now) if now else None,
+        judged=judged,
+    )
+
+
+def rollback(home: Home, dataset: str) -> Rollback:
+    """Give the alias back to the champion before.
+
+    Where somebody has moved the alias by hand, that is taken back first: the champion is then the last one that
+    `promote` has made.
+
+    Raises
+    ------
+    RegistryError
+        No model, or nothing to go back to.
+    """
+    client, name = open_registry(home), model_name(dataset)
+    known = {v.version: v for v in versions(home, dataset)}
+    if not known:
+        raise RegistryError(f"Model {name}", ["no version is registered"], "train one first")
+    holder = alias_of(client, name, CHAMPION)
+    history = [number for number in _history(client, name) if number in known]
+    if holder is not None and holder in history[-1:]:
+        kept = [number for number in history if number != holder]
+        reason = "it was the champion before"
+    else:
+        kept = history
+        reason = "the alias had been moved by hand, and this is the last version that the gate let through"
+    if not kept:
+        shown = f"the champion is {name}/{holder}" if holder else "there is no champion"
+        raise RegistryError(
+            f"Rollback of {name}",
+            [f"no other version was ever promoted; {shown}, versions are {', '.join(known)}"],
+            "set the alias champion in MLflow's page to the version that you want",
+        )
+    client.set_registered_model_alias(name, CHAMPION, kept[-1])
+    client.set_registered_model_tag(name, _HISTORY, json.dumps(kept))
+    return Rollback(before=known.get(holder or ""), champion=version_of(client, name, kept[-1]), reason=reason)
+
+
+def _crown(client: "MlflowClient", candidate: Version, before: Version | None) -> None:
+    """Move the alias, then write down whom it was taken from.
+
+    A kill in between leaves an alias that looks moved by hand, which `rollback` and the next `promote` understand.
+    """
+    client.set_registered_model_alias(candidate.name, CHAMPION, candidate.version)
+    history = [number for number in _history(client, candidate.name) if number != candidate.version]
+    if before is not None and before.version not in history[-1:]:
+        history = [*(number for number in history if number != before.version), before.version]
+    history.append(candidate.version)
+    client.set_registered_model_tag(candidate.name, _HISTORY, json.dumps(history[-200:]))
+
+
+def _record(client: "MlflowClient", candidate: Version, before: Version | None, judged: Judgement) -> None:
+    """Verdict and scores as artifacts of the run and tags of the version; the outcome last, when all is there."""
+    verdict = judged.verdict
+    if candidate.run_id:
+        client.log_text(candidate.run_id, json.dumps(verdict.to_json(), indent=1), "gate/verdict.json")
+        client.log_text(candidate.run_id, judged.text(), "gate/verdict.md")
+        client.log_text(candidate.run_id, skill_csv(judged.skill), "gate/scores.csv")
+    tags = {
+        "gate_reasons": "\n".join(verdict.reasons),
+        "gate_champion": before.version if before else "none",
+        "gate_held_out": " .. ".join(judged.held_out),
+        "gate_n": str(verdict.n),
+        "gate_blocks": f"{verdict.blocks} of {verdict.needed_blocks}",
+        "gate_rmse": json.dumps(judged.rmse()),
+        "gate_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "gate": verdict.outcome,
+    }
+    for key, value in tags.items():
+        client.set_model_version_tag(candidate.name, candidate.version, key, value[:LONGEST_TAG])
+
+
+def _history(client: "MlflowClient", name: str) -> list[str]:
+    text = client.get_registered_model(name).tags.get(_HISTORY, "[]")
+    try:
+        return [str(number) for number in json.loads(text)]
+    except ValueError:  # edited by hand
+        return []

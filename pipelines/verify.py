@@ -1,0 +1,358 @@
+"""Scores of forecasts that have come true, kept in a store beside those of the five baselines.
+
+A forecast is scored once all its valid times lie within the archive. Frames that were absent then and have arrived
+since are scored later. The baselines are those inside the file of the very model that made the forecast, found by its
+fingerprint, so that model and baselines knew the same past.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from datasets import disk
+from datasets.archive import Archive
+from datasets.store import Store
+from pipelines.evaluate import chunks, score, slab
+from pipelines.forecast import replace_store
+from pipelines.home import Home
+from pipelines.periods import name_time
+from pipelines.pictures import png, sample_strip, skill_curve
+from pipelines.skill import in_words, markdown, skill_table, unpredictable, write_skill_csv
+from pipelines.versions import load, versions
+from simvp.errors import ArchiveError, ConfigError, RegistryError
+from simvp.steps import Step, encode_times
+
+if TYPE_CHECKING:
+    from simvp.forecaster import Forecaster
+
+__all__ = ["VerifyReport", "horizons", "verify"]
+
+Kind = Literal["forecasts", "hindcasts"]
+_MOST_STRIPS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyReport:
+    """What has been scored, and how it came out.
+
+    Parameters
+    ----------
+    dataset, kind, horizon, path
+        Which forecasts, and where the scores store lies.
+    scored, rescored, pending
+        Init times scored now, scored again since missing frames have arrived, and still waiting for the truth.
+    n
+        Init times in the scores store.
+    models
+        Versions that made them.
+    skill
+        `pipelines.skill.skill_table`; None while nothing is scored.
+    unpredictable
+        By variable, the share of the model's mean square error over all leads that no forecast can avoid, where the
+        data set states it.
+    csv, pictures
+        Files written.
+    """
+
+    dataset: str
+    kind: Kind
+    horizon: str
+    path: Path
+    scored: int
+    rescored: int
+    pending: int
+    n: int
+    models: tuple[str, ...] = ()
+    skill: xr.Dataset | None = field(default=None, compare=False)
+    unpredictable: Mapping[str, float] = field(default_factory=dict)
+    csv: Path | None = None
+    pictures: tuple[Path, ...] = ()
+
+    @property
+    def weighting(self) -> str:
+        """Name of the area weights."""
+        return "" if self.skill is None else str(self.skill.attrs["weighting"])
+
+    @property
+    def summary(self) -> str:
+        """In words: counts, and the model beside the best baseline over all leads."""
+        lines = [
+            f"{self.dataset}, {self.kind} of {self.horizon}: {self.scored} init times scored, {self.n} in all"
+            + (f", {self.rescored} scored again" if self.rescored else "")
+            + (f", {self.pending} wait for the truth" if self.pending else "")
+            + "."
+        ]
+        if self.skill is not None:
+            lines += [in_words(self.skill, str(name)) for name in self.skill["variable"].values]
+        lines += [
+            f"{name}: {share:.0%} of the model's mean square error is noise that nobody can predict."
+            for name, share in self.unpredictable.items()
+        ]
+        return "\n".join(lines)
+
+    def table(self) -> str:
+        """RMSE by variable and lead, model and baselines, as Markdown; empty while nothing is scored."""
+        return "" if self.skill is None else markdown(self.skill)
+
+
+def verify(
+    home: Home,
+    dataset: str,
+    *,
+    kind: Kind = "forecasts",
+    horizon: str | None = None,
+    model: "Forecaster | Path | str | None" = None,
+    batch: int = 64,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> VerifyReport:
+    """Score what can be scored, and write the skill table and the pictures.
+
+    Parameters
+    ----------
+    kind
+        "forecasts" (operational) or "hindcasts". The table of the hindcasts is `skill.csv`, that of the forecasts
+        `skill-forecasts.csv`: a handful of operational init times must not take the place of a test.
+    horizon
+        As the store is called, "12h"; may be left out where there is only one.
+    model
+        The model or its file, for forecasts of a model that is not in the registry.
+    batch
+        Init times at a time.
+    progress
+        Called as progress("verify", init times done, init times).
+
+    Raises
+    ------
+    ConfigError
+        Several horizons and none chosen.
+    ArchiveError
+        No such forecasts, or no archive.
+    RegistryError
+        A model that made some of the forecasts cannot be found.
+    """
+    horizon = horizon or _only_horizon(home, dataset, kind)
+    held, made = Store(_folder(home, dataset, kind, horizon)).snapshot()
+    archive = Archive(home.archive(dataset))
+    ds = archive.dataset()
+    run = _Run(home, dataset, held, ds, archive.step, model, batch, progress)
+    path = home.scores(dataset, f"{kind}-{horizon}")
+    store = Store(path)
+    state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": made.get("key")}
+    ready = run.ready()
+    with store.lock():
+        if store.exists and store.state.get("of") != state["of"]:
+            # Another hindcast: its scores are made beside the old ones, which stay until those are whole.
+            building = Store(path.with_name(f"{path.stem}.building.zarr"))
+            disk.discard(building.path)
+            scored = run.append(building, ready, state)
+            if building.exists:
+                replace_store(building.path, path)
+            rescored = 0
+        else:
+            rescored = run.rescore(store, state) if store.exists else 0
+            scored = run.append(store, run.after(store, ready), state)
+    report = VerifyReport(
+        dataset=dataset,
+        kind=kind,
+        horizon=horizon,
+        path=path,
+        scored=scored,
+        rescored=rescored,
+        pending=held.sizes["init_time"] - len(ready),
+        n=store.length if store.exists else 0,
+    )
+    if not store.exists:
+        return report
+    scores = store.dataset().load()
+    table = skill_table(scores)
+    noise = {
+        str(name): float(ds[name].attrs["unpredictable_std"])
+        for name in table["variable"].values
+        if "unpredictable_std" in ds[name].attrs
+    }
+    csv = home.skill_csv(dataset)
+    csv = csv if kind == "hindcasts" else csv.with_name(f"{csv.stem}-forecasts{csv.suffix}")
+    write_skill_csv(csv, table)
+    return replace(
+        report,
+        models=tuple(sorted({str(label) for label in scores["model_version"].values})),
+        skill=table,
+        unpredictable=unpredictable(table, noise),
+        csv=csv,
+        pictures=run.draw(home.pictures(dataset), f"{kind}-{horizon}", table, scores),
+    )
+
+
+def horizons(home: Home, dataset: str, kind: Kind = "forecasts") -> tuple[str, ...]:
+    """Horizons of which there are forecasts ("12h", ...), in alphabetical order."""
+    folder = _folder(home, dataset, kind, "any").parent
+    found = (path.name.removesuffix(".zarr") for path in folder.glob("*.zarr") if (path / "zarr.json").is_file())
+    return tuple(sorted(name for name in found if not name.endswith(".building")))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Forecasts, the archive they are scored against, and where their models are found."""
+
+    home: Home
+    dataset: str
+    held: xr.Dataset
+    ds: xr.Dataset
+    step: Step
+    model: "Forecaster | Path | str | None"
+    batch: int
+    progress: Callable[[str, int, int], None] | None
+    found: dict[str, "Forecaster"] = field(default_factory=dict)
+
+    @property
+    def inits(self) -> np.ndarray:
+        return self.held["init_time"].values
+
+    def ready(self) -> np.ndarray:
+        """Positions of the forecasts whose last valid time lies within the archive."""
+        last, _ = encode_times(self.held["valid_time"].transpose("init_time", "lead_time").values[:, -1])
+        end, _ = encode_times(self.ds["time"].values[-1:])
+        return np.flatnonzero(last <= end[0])
+
+    def after(self, store: Store, positions: np.ndarray) -> np.ndarray:
+        """Those of `positions` that come after the last init time of the scores store."""
+        if not store.exists:
+            return positions
+        last, _ = encode_times(store.dataset()["init_time"].values[-1:])
+        return positions[encode_times(self.inits[positions])[0] > last[0]]
+
+    def append(self, store: Store, positions: np.ndarray, state: Mapping[str, Any]) -> int:
+        """Score these forecasts and commit them batch by batch."""
+        self._find_models(positions)
+        done = 0
+        for rows in self._batches(positions):
+            scores = self._score(rows)
+            if store.exists:
+                store.append(scores, state)
+            else:
+                store.create(scores, axis="init_time", chunks={"init_time": 64}, state=state)
+            done += len(rows)
+            if self.progress is not None:
+                self.progress("verify", done, len(positions))
+        return done
+
+    def rescore(self, store: Store, state: Mapping[str, Any]) -> int:
+        """Score those again for which a frame was missing, if the archive has changed since."""
+        if store.state.get("archive_commit") == state["archive_commit"]:
+            return 0
+        old = store.dataset().load()
+        short = (old["points"] == 0).any(["method", "variable", "lead_time"]).values
+        where = {int(s): n for n, s in enumerate(encode_times(self.inits)[0])}
+        changed = 0
+        for number, seconds in enumerate(encode_times(old["init_time"].values)[0]):
+            row = where.get(int(seconds)) if short[number] else None
+            if row is None:
+                continue
+            self._find_models(np.array([row]))
+            scores = self._score(np.array([row]))
+            if not scores["points"].equals(old["points"].isel(init_time=[number])):
+                store.rewrite(scores, number, state)
+                changed += 1
+        return changed
+
+    def draw(self, folder: Path, stem: str, table: xr.Dataset, scores: xr.Dataset) -> tuple[Path, ...]:
+        """The skill curve, and a map strip of the last init time that is scored at every lead."""
+        figures = {f"{stem}-skill": skill_curve(table, title=f"{self.dataset}, {stem.replace('-', ' of ')}")}
+        whole = (scores["points"] > 0).all(["method", "variable", "lead_time"]).values
+        last = encode_times(scores["init_time"].values)[0][np.flatnonzero(whole)[-1:]]
+        row = np.flatnonzero(np.isin(encode_times(self.inits)[0], last))
+        if len(row):
+            made = self.held.isel(init_time=int(row[0])).load()
+            near = slab(self.ds, self.inits[row[:1]], self.step, before=0, after=made.sizes["lead_time"])
+            known, _ = encode_times(near["time"].values)
+            wanted = np.searchsorted(known, encode_times(made["valid_time"].values)[0])
+            for name in [str(n) for n in table["variable"].values[:_MOST_STRIPS]]:
+                truth = made[name].copy(data=near[name].values[wanted])
+                title = f"{self.dataset}, {made['model_version'].item()}, {name} from {name_time(self.inits[row[0]])}"
+                figures[f"{stem}-{name}"] = sample_strip(truth, made[name], title=title)
+        for name, figure in figures.items():
+            disk.write(folder / f"{name}.png", png(figure))
+        return tuple(folder / f"{name}.png" for name in figures)
+
+    def _batches(self, positions: np.ndarray) -> list[np.ndarray]:
+        """Runs of forecasts of one model each, in order."""
+        prints = self.held["model_fingerprint"].values[positions]
+        edges = np.flatnonzero(prints[1:] != prints[:-1]) + 1
+        runs = [run for run in np.split(positions, edges) if len(run)]
+        made = []
+        for run in runs:
+            start = 0
+            for part in chunks(self.inits[run], self.step, self.batch):
+                made.append(run[start : start + len(part)])
+                start += len(part)
+        return made
+
+    def _score(self, rows: np.ndarray) -> xr.Dataset:
+        made = self.held.isel(init_time=rows).load()
+        baselines = self.found[str(made["model_fingerprint"].values[0])].baselines
+        leads = made.sizes["lead_time"]
+        near = slab(self.ds, self.inits[rows], self.step, before=baselines.cycle or 0, after=leads)
+        scores = score(made, near, baselines).transpose("init_time", "method", "variable", "lead_time")
+        return scores.assign_coords({name: made[name] for name in ("model_version", "model_fingerprint")})
+
+    def _find_models(self, positions: np.ndarray) -> None:
+        """Load the models that made these forecasts.
+
+        Raises
+        ------
+        RegistryError
+            With every one that cannot be found.
+        """
+        prints, labels = (
+            [str(text) for text in self.held[name].values[positions]] for name in ("model_fingerprint", "model_version")
+        )
+        lost = []
+        for fingerprint, label in dict(zip(prints, labels, strict=True)).items():
+            if fingerprint in self.found:
+                continue
+            found = self._find(fingerprint, label)
+            if found is None:
+                lost.append(f"{label}, content {fingerprint}, which made {prints.count(fingerprint)} of them")
+            else:
+                self.found[fingerprint] = found
+        if lost:
+            raise RegistryError(
+                f"Models of the forecasts of {self.dataset}",
+                [f"expected it in the registry: {text}" for text in lost],
+                "the baselines to compare with are in the model's file: name the file as `model`",
+            )
+
+    def _find(self, fingerprint: str, label: str) -> "Forecaster | None":
+        from simvp.forecaster import Forecaster
+
+        if self.model is not None:
+            given = self.model if isinstance(self.model, Forecaster) else Forecaster.load(self.model)
+            if given.fingerprint == fingerprint:
+                return given
+        known = versions(self.home, self.dataset)
+        for version in sorted(known, key=lambda v: v.label != label):
+            if version.fingerprint == fingerprint:
+                return load(self.home, version)
+        return None
+
+
+def _folder(home: Home, dataset: str, kind: Kind, horizon: str) -> Path:
+    return home.forecasts(dataset, horizon) if kind == "forecasts" else home.hindcasts(dataset, horizon)
+
+
+def _only_horizon(home: Home, dataset: str, kind: Kind) -> str:
+    found = horizons(home, dataset, kind)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(f"Horizon of the {kind} of {dataset}", [f"there are several: {', '.join(found)}"], "name one")
+    flow = "forecast" if kind == "forecasts" else "forecast with hindcast_start and hindcast_end"
+    raise ArchiveError(
+        f"{kind.capitalize()} of {dataset}",
+        [f"expected some in {_folder(home, dataset, kind, 'any').parent}, got none"],
+        f"issue some first: the flow {flow}",
+    )

@@ -1,0 +1,105 @@
+"""Errors of a model beside those of the baselines: by hand, in any batches, with gaps."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pipelines.evaluate import METHODS, chunks, evaluate, scorable, slab
+from simvp.errors import ConfigError, ContractError
+from simvp.steps import Step
+from tests.wave_home import FRAMES_IN, FRAMES_OUT, HELD_OUT, forecaster, truth, world
+
+HOUR = Step.parse("1h")
+
+
+@pytest.fixture(scope="module")
+def ds() -> xr.Dataset:
+    made = world()
+    return made.assign_coords(present=("time", np.ones(made.sizes["time"], bool)))
+
+
+def times(*hours: int) -> np.ndarray:
+    return np.datetime64("2020-01-12", "ns") + np.array(hours) * np.timedelta64(1, "h")
+
+
+def test_errors_of_model_and_baselines_are_those_derived_by_hand(ds: xr.Dataset) -> None:
+    inits = times(0, 1, 2, 5)
+    found = evaluate(forecaster(0.5), ds, inits)
+    assert found["squared_error"].dims == ("method", "variable", "init_time", "lead_time")
+    assert tuple(found["method"].values) == METHODS
+    assert found.attrs["weighting"] == "cos_latitude"
+    model = found.sel({"method": "model", "variable": "t2m"})
+    np.testing.assert_allclose(model["squared_error"], 0.25, atol=1e-3)
+    np.testing.assert_allclose(model["error"], 0.5, atol=1e-3)
+    # Persistence, point by point: the last frame against the truth, weighted by the cosine of latitude.
+    weights = np.cos(np.deg2rad(ds["latitude"].values))[:, None] * np.ones(4)
+    weights /= weights.sum()
+    for lead in range(1, FRAMES_OUT + 1):
+        gap = truth(inits) - truth(inits + lead * np.timedelta64(1, "h"))
+        expected = (gap.astype("f8") ** 2 * weights).sum((1, 2))
+        got = found["squared_error"].sel({"method": "persistence", "variable": "t2m"}).isel(lead_time=lead - 1)
+        np.testing.assert_allclose(got, expected, rtol=1e-5)
+    # The mean map misses the cosine of amplitude 4: its square is 16 cos^2, between 0 and 16.
+    usual = found["squared_error"].sel({"method": "climatology"})
+    assert 0 < float(usual.min()) <= float(usual.max()) <= 16.001
+
+
+def test_batches_do_not_change_a_digit_and_progress_is_told(ds: xr.Dataset) -> None:
+    inits = times(*range(0, 24), 30, 40)
+    told: list[tuple[str, int, int]] = []
+    whole = evaluate(forecaster(0.1), ds, inits)
+    split = evaluate(forecaster(0.1), ds, inits, batch=7, progress=lambda *row: told.append(row))
+    xr.testing.assert_identical(whole, split)
+    assert told[-1] == ("evaluate", 26, 26)
+    assert [row[1] for row in told] == sorted(row[1] for row in told)
+
+
+def test_only_the_frames_near_a_batch_are_in_memory(ds: xr.Dataset) -> None:
+    inits = times(0, 1, 2)
+    near = slab(ds, inits, HOUR, before=FRAMES_IN - 1, after=FRAMES_OUT)
+    assert near.sizes["time"] == FRAMES_IN - 1 + 3 + FRAMES_OUT
+    assert near["time"].values[0] == times(0)[0] - np.timedelta64(3, "h")
+    # Init times far apart are not read as one piece of the series.
+    apart = list(chunks(times(0, 1, 100, 101, 102), HOUR, 4))
+    assert [len(part) for part in apart] == [2, 3]
+    assert [len(part) for part in chunks(times(*range(10)), HOUR, 4)] == [4, 4, 2]
+
+
+def test_longer_horizons_roll_out(ds: xr.Dataset) -> None:
+    found = evaluate(forecaster(0.0), ds, times(0, 1), horizon=7)
+    assert found.sizes["lead_time"] == 7
+    assert float(found["squared_error"].sel({"method": "model"}).max()) < 1e-4
+
+
+def test_what_is_absent_has_no_score_and_what_was_not_observed_cannot_be_forecast(ds: xr.Dataset) -> None:
+    gap = ds.copy(deep=True)
+    gap["t2m"][np.flatnonzero(gap["time"].values == times(6)[0])] = np.nan
+    found = evaluate(forecaster(), gap, times(4, 5))
+    assert np.isnan(found["squared_error"].sel(init_time=times(4)[0]).isel(lead_time=1)).all()
+    assert np.isnan(found["squared_error"].sel(init_time=times(5)[0]).isel(lead_time=0)).all()
+    assert np.isfinite(found["squared_error"].sel(init_time=times(5)[0]).isel(lead_time=1)).all()
+    with pytest.raises(ContractError, match="missing values"):
+        evaluate(forecaster(), gap, times(7))
+    with pytest.raises(ConfigError, match="no init time"):
+        evaluate(forecaster(), ds, [])
+
+
+def test_a_window_belongs_where_its_targets_lie_and_needs_all_its_frames(ds: xr.Dataset) -> None:
+    spec = forecaster().spec
+    inits, audit = scorable(ds, [spec], HELD_OUT, leads=FRAMES_OUT)
+    # 72 hours of targets: the first init time is the hour before, the last one 3 hours before the end.
+    assert inits[0] == np.datetime64("2020-01-11T23")
+    assert inits[-1] == np.datetime64("2020-01-14T20")
+    assert len(inits) == 72 - FRAMES_OUT + 1
+    assert audit.used == len(inits)
+    absent = ds.copy(deep=True)
+    hole = np.flatnonzero(ds["time"].values == times(10)[0])
+    absent["t2m"][hole] = np.nan
+    absent["present"][hole] = False
+    left, audit = scorable(absent, [spec], HELD_OUT, leads=FRAMES_OUT)
+    # A window of 4 + 3 frames is lost for each of the 7 places the hole can have in it.
+    assert len(left) == len(inits) - 7
+    assert audit.dropped["gap"] == 7
+    # The longest history of several models counts.
+    longer, _ = scorable(absent, [spec, forecaster(frames_in=6).spec], HELD_OUT, leads=FRAMES_OUT)
+    assert len(longer) == len(inits) - 9
