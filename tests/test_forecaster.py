@@ -450,7 +450,7 @@ class TestFile:
 
         monkeypatch.setattr("os.replace", broken)
         with pytest.raises(OSError, match="disk full"):
-            small.save(path)
+            replace(small, provenance={"dataset": "other"}).save(path)
         assert path.read_bytes() == before
         assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
 
