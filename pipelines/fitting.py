@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.train_config import TrainConfig
-from pipelines.windows import Sequences, batch_count
+from pipelines.windows import Sequences
 from simvp.errors import Refusal
 
 
@@ -87,12 +87,16 @@ class Fitting:
         self.device = next(network.parameters()).device
         self.precision = precision
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
+        # Only kernels decay: pulling scales, offsets and the blend to zero means something else.
+        kernels = [p for p in network.parameters() if p.ndim >= 4]
+        others = [p for p in network.parameters() if p.ndim < 4]
+        groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            [group for group in groups if group["params"]], lr=config.learning_rate, betas=(0.9, 0.99)
         )
         self.epoch = 0
         self.batch = 0
-        self.batches = batch_count(len(windows), config.batch_size)
+        self.batches = config.epoch_updates
         self.total = 0.0
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
@@ -105,11 +109,14 @@ class Fitting:
         return self.epoch * self.batches + self.batch
 
     @property
-    def best_epoch(self) -> int | None:
-        """Number of the epoch whose weights are kept, from 1."""
-        if not self.history:
-            return None
-        return 1 + int(np.argmin([entry["validation_loss"] for entry in self.history]))
+    def best_entry(self) -> dict[str, Any]:
+        """Entry of the history whose weights are kept: the first of those with the smallest validation loss."""
+        return min(self.history, key=lambda entry: entry["validation_loss"])
+
+    @property
+    def best_epoch(self) -> int:
+        """Number of the epoch whose weights are kept; 0 is the start."""
+        return int(self.best_entry["epoch"])
 
     def run(
         self,
@@ -126,7 +133,7 @@ class Fitting:
         validate
             Scores a network (in eval mode) on the validation windows.
         on_batch, on_epoch
-            Told the loss of every batch, and the entry of every epoch.
+            Told the loss of every batch, and the entry of every epoch; epoch 0 is the start, before any update.
         save
             Called every `checkpoint_every` batches and after each epoch; keeps `state()`.
 
@@ -135,10 +142,12 @@ class Fitting:
         DivergedError
             The loss is no number.
         """
+        if not self.history:
+            self._judge(validate, on_epoch, save)
         while self.epoch < self.config.epochs and not self.stopped:
             self.network.train()
             order = self.windows.shuffled(
-                self.config.batch_size, seed=self.config.seed, epoch=self.epoch, skip=self.batch
+                self.config.batch_size, seed=self.config.seed, first=self.step, count=self.batches - self.batch
             )
             for indices in order:
                 loss = self._update(indices)
@@ -147,27 +156,30 @@ class Fitting:
                 on_batch(self, loss)
                 if self.batch % self.config.checkpoint_every == 0 and self.batch < self.batches:
                     save(self)
-            score = validate(self.average)
-            entry = {
-                "epoch": self.epoch + 1,
-                "training_loss": self.total / self.batches,
-                "validation_loss": score.loss,
-                "learning_rate": self._rate(),
-                **{f"validation_rmse_{name}": value for name, value in score.rmse.items()},
-            }
-            if not math.isfinite(score.loss):
-                raise DivergedError(
-                    "Training", [f"the validation loss of epoch {self.epoch + 1} is {score.loss}"], _REMEDY
-                )
-            self.history.append(entry)
+            mean, rate = self.total / self.batches, self._rate()
             self.epoch, self.batch, self.total = self.epoch + 1, 0, 0.0
-            best = self.best_epoch
-            if best == self.epoch:
-                self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
-            elif best is not None and self.epoch - best >= self.config.patience:
-                self.stopped = f"no better validation loss for {self.config.patience} epochs"
-            on_epoch(self, entry)
-            save(self)
+            self._judge(validate, on_epoch, save, training_loss=mean, learning_rate=rate)
+
+    def _judge(
+        self,
+        validate: Callable[[nn.Module], Score],
+        on_epoch: Callable[["Fitting", dict[str, Any]], None],
+        save: Callable[["Fitting"], None],
+        **more: float,
+    ) -> None:
+        """Score the average weights, keep them if they are the best, and see whether to stop."""
+        score = validate(self.average)
+        if not math.isfinite(score.loss):
+            raise DivergedError("Training", [f"the validation loss of epoch {self.epoch} is {score.loss}"], _REMEDY)
+        rmse = {f"validation_rmse_{name}": value for name, value in score.rmse.items()}
+        self.history.append({"epoch": self.epoch, **more, "validation_loss": score.loss, **rmse})
+        waited = self.epoch - self.best_epoch
+        if waited == 0:
+            self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+        if waited >= self.config.patience:
+            self.stopped = f"no better validation loss for {self.config.patience} epochs"
+        on_epoch(self, self.history[-1])
+        save(self)
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs, as tensors and plain types."""

@@ -7,83 +7,27 @@ T
     24, 30 min 48, 3 h and 6 h and 12 h 8). Otherwise 12. A model that sees a whole day can tell the daily cycle
     from the weather.
 T'
-    T // 2.
-Held-out
-    The end of the series, since that is what operation will meet: a fifth of the span, at most 30 days of
-    sub-daily steps or a year of longer fixed ones; longer, up to a quarter of the span, where the gate could not
-    find `GATE_BLOCKS` blocks of T + T' + 1 init times else. Sub-daily periods are rounded to whole days.
-Validation
-    4, else 3, else 2 blocks of 2 T' frames or more each, about 15 % and if possible no more than a quarter of what
-    is before the held-out period, one in the middle of each of as many equal stretches. Where these span a year,
-    each block is moved within its stretch to a season of its own (the first n-th of the year, the second, ...): blocks
-    at equal distances in a series of whole years would all lie in one season.
-Train
-    The rest.
-Reference
-    Everything before the held-out period: what the baselines are fitted on.
+    T // 2. Where only T' is given, T is not smaller than that.
+Periods
+    As `pipelines.periods` says.
 Minimum
     `MINIMUM` windows per part. 16 training windows are one batch; 4 are the fewest validation and held-out windows
     that can be told from chance at T' = 1, where they are independent. Where they are not there, T and T' are
     halved (down to 2 and 1) as far as they were not given; then the training is refused with the three counts.
-
-Studies and operations
-----------------------
-A study has fixed periods: those given, else those derived from the archive as it is. In operations the held-out
-period moves along as the archive grows: its newest days are the gate, which no model has seen.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.windows import find_windows
-from simvp.errors import ConfigError, Refusal
-from simvp.steps import DAY, Step, calendar_of, encode_times, parse_times
-
-Mode = Literal["study", "operations"]
-Interval = tuple[str, str]
+from pipelines.periods import Choice, Layout, Mode, Periods, name_time
+from simvp.errors import ConfigError
+from simvp.steps import Step, calendar_of, parse_times
 
 MINIMUM = {"train": 16, "validation": 4, "held_out": 4}
-GATE_BLOCKS = 8
-HELD_OUT_SHARE = 0.2
-HELD_OUT_MOST = 0.25
-VALIDATION_SHARE = 0.15
-VALIDATION_MOST = 0.25
-VALIDATION_BLOCKS = (4, 3, 2)
-MONTH_DAYS = 30.436875
-
-
-class Choice(BaseModel):
-    """Periods as far as they are given; what is not given is derived. Times in words, first and last included."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    held_out: Interval | None = Field(
-        default=None, description="First and last time of the held-out period, both included."
-    )
-    held_out_days: float | None = Field(
-        default=None, gt=0, description="Length of the held-out period at the end of the archive, in days."
-    )
-    validation: tuple[Interval, ...] = Field(default=(), description="First and last time of each validation block.")
-    reference: tuple[Interval, ...] = Field(
-        default=(), description="First and last time of the periods that the baselines are fitted on."
-    )
-
-
-class Periods(BaseModel):
-    """The three disjoint parts and the baselines' reference, as first and last time of each piece."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mode: Mode
-    train: tuple[Interval, ...]
-    validation: tuple[Interval, ...]
-    held_out: Interval
-    reference: tuple[Interval, ...]
 
 
 class Plan(BaseModel):
@@ -115,6 +59,7 @@ def derive_plan(
     cycle: int | Literal["auto"] | None = "auto",
     choice: Choice | None = None,
     mode: Mode = "study",
+    given_by: str = "given",
 ) -> Plan:
     """Plan for an archive, by the rule of this module.
 
@@ -132,6 +77,8 @@ def derive_plan(
         Periods that are given.
     mode
         Whether the periods are meant to stay ("study") or to move along ("operations").
+    given_by
+        How the text says where given values come from.
 
     Raises
     ------
@@ -146,11 +93,15 @@ def derive_plan(
         for name, value, least in (("frames_in", frames_in, 1), ("frames_out", frames_out, 1))
         if value is not None and value < least
     ]
+    if frames_in and frames_out and frames_out > frames_in:
+        faults.append(
+            f"frames_out: expected {frames_in} (frames_in) at most, got {frames_out}; longer forecasts are rolled out"
+        )
     if isinstance(cycle, int) and cycle < 2:
         faults.append(f"cycle: expected 2 steps or more, or none, got {cycle}")
     if len(times) < 2:
         raise ConfigError("Archive", [*faults, f"expected frames to train on, got {len(times)}"])
-    layout = _Layout(times, present, step, mode)
+    layout = Layout(times, present, step, mode)
     faults += layout.take(choice)
     if faults:
         raise ConfigError("Training plan", faults, "leave out what need not be given; it is derived from the data")
@@ -159,7 +110,7 @@ def derive_plan(
         periods, counts = layout.periods(t_in, t_out)
         tried.append((t_in, t_out, counts))
         if all(counts[part] >= least for part, least in MINIMUM.items()):
-            text = _say(layout, t_in, t_out, cycle, periods, counts, tried, (frames_in, frames_out))
+            text = _say(layout, t_in, t_out, cycle, periods, counts, tried, (frames_in, frames_out), given_by)
             return Plan(
                 step=step,
                 calendar=calendar_of(times),
@@ -182,157 +133,13 @@ def too_few_windows(frames_in: int, frames_out: int, counts: dict[str, int], *, 
     )
 
 
-def name_time(time: Any) -> str:
-    """A time in words that `simvp.steps.parse_times` reads back."""
-    if isinstance(time, np.datetime64):
-        return str(np.datetime_as_string(time, unit="s"))
-    return str(time)
-
-
-class _Layout:
-    """The time axis in slots, and the pieces laid on it."""
-
-    def __init__(self, times: np.ndarray, present: np.ndarray, step: Step, mode: Mode) -> None:
-        self.times, self.present, self.step, self.mode = times, present, step, mode
-        index = step.index(times, times[0])
-        self.slots = int(index[-1]) + 1
-        self.axis = times if self.slots == len(times) else step.shift(times[0], np.arange(self.slots))
-        self.seconds, self.calendar = encode_times(self.axis)
-        self.given: set[str] = set()
-        self._held_out: tuple[int, int] | None = None
-        self._validation: list[tuple[int, int]] = []
-        self._reference: list[tuple[int, int]] = []
-
-    def take(self, choice: Choice) -> list[str]:
-        """Take over the given periods; returns every fault in them."""
-        faults: list[str] = []
-        if choice.held_out is not None and choice.held_out_days is not None:
-            faults.append("held_out and held_out_days: expected one of them, got both")
-        if choice.held_out is not None:
-            self._held_out = self._piece("held_out", choice.held_out, faults)
-        elif choice.held_out_days is not None:
-            frames = max(1, round(choice.held_out_days * self._per_day()))
-            if frames >= self.slots:
-                faults.append(
-                    f"held_out_days: expected less than the span of the archive ({self.slots} frames), got "
-                    f"{choice.held_out_days:g} days, which are {frames} frames"
-                )
-            else:
-                self._held_out = (self.slots - frames, self.slots - 1)
-        for name, pieces, made in (
-            ("validation", choice.validation, self._validation),
-            ("reference", choice.reference, self._reference),
-        ):
-            for number, piece in enumerate(pieces):
-                found = self._piece(f"{name}[{number}]", piece, faults)
-                if found is None:
-                    continue
-                made.append(found)
-                if self._held_out is not None and found[1] >= self._held_out[0]:
-                    faults.append(
-                        f"{name}[{number}]: expected an end before the held-out period, which begins at "
-                        f"{name_time(self.axis[self._held_out[0]])}, got {piece[1]}"
-                    )
-            made.sort()
-            for (_, end), (start, _) in pairwise(made):
-                if start <= end:
-                    faults.append(
-                        f"{name}: expected pieces apart from each other, got one up to "
-                        f"{name_time(self.axis[end])} and one from {name_time(self.axis[start])}"
-                    )
-        self.given = {n for n, v in choice.model_dump().items() if v not in (None, ())}
-        return faults
-
-    def periods(self, frames_in: int, frames_out: int) -> tuple[Periods, dict[str, int]]:
-        """Periods for T and T', and the windows in each part."""
-        held = self._held_out or self._derive_held_out(frames_in, frames_out)
-        validation = self._validation or self._derive_validation(held[0], frames_out)
-        edges = [(-1, -1), *validation, (held[0], held[0])]
-        train = [(a[1] + 1, b[0] - 1) for a, b in pairwise(edges) if b[0] - a[1] > 1]
-        reference = self._reference or ([(0, held[0] - 1)] if held[0] else [])
-        parts = {"train": train, "validation": validation, "held_out": [held]}
-        counts = {}
-        for part, pieces in parts.items():
-            ends = [(self.axis[a], self.axis[b]) for a, b in pieces]
-            found, _ = find_windows(self.times, self.present, self.step, frames_in, frames_out, ends, part)
-            counts[part] = len(found)
-        named = {part: tuple(self._name(piece) for piece in pieces) for part, pieces in parts.items()}
-        periods = Periods(
-            mode=self.mode,
-            train=named["train"],
-            validation=named["validation"],
-            held_out=named["held_out"][0],
-            reference=tuple(self._name(piece) for piece in reference),
-        )
-        return periods, counts
-
-    def _derive_held_out(self, frames_in: int, frames_out: int) -> tuple[int, int]:
-        frames = round(HELD_OUT_SHARE * self.slots)
-        if self.step.seconds:
-            frames = min(frames, round((30 if self.step.seconds < DAY else 365) * self._per_day()))
-        wanted = GATE_BLOCKS * (frames_in + frames_out + 1) + frames_out - 1
-        frames = max(frames, min(wanted, int(HELD_OUT_MOST * self.slots)), 1)
-        return self.slots - min(self._whole_days(frames), self.slots - 1), self.slots - 1
-
-    def _derive_validation(self, end: int, frames_out: int) -> list[tuple[int, int]]:
-        for blocks in VALIDATION_BLOCKS:
-            size = self._whole_days(max(2 * frames_out, round(VALIDATION_SHARE * end / blocks)))
-            if size * blocks <= VALIDATION_MOST * end:
-                break
-        if size * blocks > end:
-            return []
-        unit, year = self._unit(size), self.step.per_year(self.calendar)
-        pieces = []
-        for block in range(blocks):
-            starts = np.arange(-(-end * block // blocks), end * (block + 1) // blocks - size + 1)
-            starts = starts[starts % unit == 0] if (starts % unit == 0).any() else starts
-            middle = np.abs(starts - (starts[0] + starts[-1]) / 2)
-            season = np.zeros(len(starts))
-            if year is not None and end >= year:
-                apart = np.abs((starts / year - (block + 0.5) / blocks) % 1)
-                season = np.round(np.minimum(apart, 1 - apart) * year / unit)
-            start = int(starts[np.lexsort((middle, season))[0]])
-            pieces.append((start, start + size - 1))
-        return pieces
-
-    def _per_day(self) -> float:
-        return DAY / self.step.seconds if self.step.seconds else 1 / (self.step.months * MONTH_DAYS)
-
-    def _unit(self, frames: int) -> int:
-        day = self.step.per_day or 1
-        return day if frames >= day else 1
-
-    def _whole_days(self, frames: int) -> int:
-        unit = self._unit(frames)
-        return -(-frames // unit) * unit
-
-    def _name(self, piece: tuple[int, int]) -> Interval:
-        return name_time(self.axis[piece[0]]), name_time(self.axis[piece[1]])
-
-    def _piece(self, name: str, piece: Interval, faults: list[str]) -> tuple[int, int] | None:
-        """Slots of a given interval; a fault where it is no time, empty or outside the series."""
-        try:
-            bounds, _ = encode_times(parse_times(piece, self.calendar))
-        except Refusal as refusal:
-            faults += [f"{name}: {reason}" for reason in refusal.reasons]
-            return None
-        inside = np.flatnonzero((self.seconds >= bounds[0]) & (self.seconds <= bounds[1]))
-        if not len(inside):
-            faults.append(
-                f"{name}: expected frames of the archive ({name_time(self.axis[0])} .. {name_time(self.axis[-1])}), "
-                f"got none in {piece[0]} .. {piece[1]}"
-            )
-            return None
-        return int(inside[0]), int(inside[-1])
-
-
 def _sizes(step: Step, frames_in: int | None, frames_out: int | None) -> list[tuple[int, int]]:
     """T and T' to try, the wanted ones first; each pair but the first halves what was not given."""
-    t_in = frames_in or _rule(step)
+    t_in = frames_in or max(_rule(step), frames_out or 0)
     t_out = frames_out or max(1, t_in // 2)
     sizes = [(t_in, t_out)]
     while True:
-        t_in = t_in if frames_in else max(2, t_in // 2)
+        t_in = t_in if frames_in else max(2, t_in // 2, frames_out or 0)
         t_out = t_out if frames_out else max(1, t_out // 2)
         if (t_in, t_out) == sizes[-1]:
             return sizes
@@ -347,7 +154,7 @@ def _rule(step: Step) -> int:
 
 
 def _say(
-    layout: _Layout,
+    layout: Layout,
     frames_in: int,
     frames_out: int,
     cycle: int | str | None,
@@ -355,6 +162,7 @@ def _say(
     counts: dict[str, int],
     tried: Sequence[tuple[int, int, dict[str, int]]],
     asked: tuple[int | None, int | None],
+    given: str,
 ) -> str:
     """The plan in words, one line for each thing."""
     absent = layout.slots - int(layout.present.sum())
@@ -362,16 +170,16 @@ def _say(
         f"frames      {layout.slots} from {name_time(layout.axis[0])} to {name_time(layout.axis[-1])}, every "
         f"{layout.step} ({layout.calendar}), {absent} absent",
     ]
-    origin = ["given" if value else "derived from the step" for value in asked]
+    origin = [given if value else "derived from the step" for value in asked]
     if len(tried) > 1:
         first = tried[0]
         short = ", ".join(f"{part} {first[2][part]}" for part in MINIMUM)
         why = f"halved: T = {first[0]}, T' = {first[1]} leave too few windows ({short})"
-        origin = ["given" if value else why for value in asked]
+        origin = [given if value else why for value in asked]
     lines.append(f"T           {frames_in} ({origin[0]})")
     lines.append(f"T'          {frames_out} ({origin[1]})")
     words = {"auto": "the one that predicts best what it was not fitted on (see the model)", None: "none (given)"}
-    lines.append(f"cycle       {words[cycle] if cycle is None or isinstance(cycle, str) else f'{cycle} (given)'}")
+    lines.append(f"cycle       {words[cycle] if cycle is None or isinstance(cycle, str) else f'{cycle} ({given})'}")
     lines.append(f"periods     {periods.mode}")
     for part, pieces, keys in (
         ("train", periods.train, ()),
@@ -379,7 +187,7 @@ def _say(
         ("held_out", (periods.held_out,), ("held_out", "held_out_days")),
         ("reference", periods.reference, ("reference",)),
     ):
-        how = "given" if layout.given.intersection(keys) else "derived"
+        how = given if layout.given.intersection(keys) else "derived"
         spans = "; ".join(f"{a} .. {b}" for a, b in pieces)
         size = f", {counts[part]} windows (at least {MINIMUM[part]})" if part in counts else ""
         lines.append(f"{part:<12}{how}{size}: {spans}")

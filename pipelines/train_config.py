@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.plan import Choice, Mode
+from pipelines.periods import Choice, Mode
 
 Size = Literal["tiny", "small", "base", "paper"]
 
@@ -38,14 +38,27 @@ class TrainConfig(BaseModel):
         default="auto", description="Steps of the seasonal cycle (hourly data: 24); auto: seen in the data; none."
     )
     size: Size = Field(default="small", description="Width and depth of the network.")
-    epochs: int = Field(default=20, ge=1, le=10_000, description="Times that every training window is seen, at most.")
-    batch_size: int = Field(default=16, ge=1, le=4096, description="Windows per update.")
+    drift: float = Field(
+        default=0.5,
+        ge=0,
+        le=5,
+        description="Random offset of training windows, in standard deviations of the departures.",
+    )
+    epochs: int = Field(default=10, ge=1, le=100_000, description="Epochs, at most; the schedule is made for them.")
+    epoch_updates: int = Field(
+        default=50,
+        ge=1,
+        description="Updates of an epoch, after which the network is scored on the validation windows.",
+    )
+    batch_size: int = Field(
+        default=8, ge=1, le=4096, description="Windows per update; all come once before any comes again."
+    )
     learning_rate: float = Field(default=2e-3, gt=0, le=1, description="Highest rate of the one-cycle schedule.")
-    warm_up: float = Field(default=0.15, ge=0, lt=1, description="Share of the updates in which the rate goes up.")
-    weight_decay: float = Field(default=1e-2, ge=0, le=1, description="Weight decay of AdamW.")
+    warm_up: float = Field(default=0.25, ge=0, lt=1, description="Share of the updates in which the rate goes up.")
+    weight_decay: float = Field(default=0.05, ge=0, le=1, description="Weight decay of AdamW.")
     clip: float = Field(default=1.0, gt=0, description="Norm to which a gradient is cut down.")
     averaging: float = Field(
-        default=0.99, ge=0, lt=1, description="Share of the running average of the weights that an update keeps."
+        default=0.98, ge=0, lt=1, description="Share of the running average of the weights that an update keeps."
     )
     patience: int = Field(default=6, ge=1, description="Epochs without a better validation loss before it stops early.")
     validation_windows: int = Field(
@@ -63,5 +76,5 @@ class TrainConfig(BaseModel):
         default=2048, ge=0, description="Memory for frames in MiB; a longer archive is read batch by batch."
     )
     checkpoint_every: int = Field(
-        default=50, ge=1, description="Batches between two checkpoints, besides the one after each epoch."
+        default=25, ge=1, description="Updates between two checkpoints, besides the one after each epoch."
     )

@@ -200,25 +200,25 @@ class Sequences:
         x, y = values[:, : self._spec.frames_in], values[:, self._spec.frames_in :, : len(self._spec.states)]
         return x, y, self._mask
 
-    def shuffled(self, size: int, *, seed: int, epoch: int, skip: int = 0) -> Iterator[np.ndarray]:
-        """Indices of the batches of one epoch, from the batch number `skip` on: the same for the same seed.
+    def shuffled(self, size: int, *, seed: int, first: int, count: int) -> Iterator[np.ndarray]:
+        """Indices of the batches number `first` .. `first` + `count` - 1 of an endless series: the same for a seed.
 
-        The order depends on seed and epoch alone, so that a training that was cut off goes on in the middle. The
-        last batch is left out when it is short, unless it is the only one.
+        All windows come once, in an order of their own, before any comes again. A batch depends on its number and
+        the seed alone, so that a training that was cut off goes on in the middle.
         """
-        order = np.random.default_rng([seed, epoch]).permutation(len(self))
-        for number in range(skip, batch_count(len(self), size)):
-            yield order[number * size : (number + 1) * size]
+        order: dict[int, np.ndarray] = {}
+        for number in range(first, first + count):
+            rounds, places = np.divmod(np.arange(number * size, (number + 1) * size), len(self))
+            needed = dict.fromkeys(rounds.tolist())
+            order = {
+                r: order[r] if r in order else np.random.default_rng([seed, r]).permutation(len(self)) for r in needed
+            }
+            yield np.array([order[r][place] for r, place in zip(rounds.tolist(), places, strict=True)])
 
     def ordered(self, size: int) -> Iterator[np.ndarray]:
         """Indices of all windows in order of time, `size` at a time."""
         for start in range(0, len(self), size):
             yield np.arange(start, min(start + size, len(self)))
-
-
-def batch_count(windows: int, size: int) -> int:
-    """Batches of an epoch."""
-    return max(1, windows // size) if windows else 0
 
 
 def _inside(times: np.ndarray, step: Step, slots: int, intervals: Sequence[tuple[Any, Any]]) -> np.ndarray:

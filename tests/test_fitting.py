@@ -39,7 +39,9 @@ def windows() -> Sequences:
 
 
 def config(**given) -> TrainConfig:
-    return TrainConfig(dataset="x", **{"epochs": 4, "batch_size": 8, "checkpoint_every": 3, **given})
+    return TrainConfig(
+        dataset="x", **{"epochs": 4, "epoch_updates": 8, "batch_size": 8, "checkpoint_every": 3, **given}
+    )
 
 
 def fitting(windows: Sequences, settings: TrainConfig) -> Fitting:
@@ -92,9 +94,11 @@ def test_learns_and_keeps_the_best_average(windows):
     run = fitting(windows, config(epochs=6, learning_rate=0.05))
     seen = []
     run.run(validate_on(windows), on_epoch=lambda f, entry: seen.append(entry))
-    assert [entry["epoch"] for entry in seen] == [1, 2, 3, 4, 5, 6]
+    assert [entry["epoch"] for entry in seen] == [0, 1, 2, 3, 4, 5, 6]
+    assert "training_loss" not in seen[0]
+    assert run.history == seen
     assert seen[-1]["validation_loss"] < 0.5 * seen[0]["validation_loss"]
-    assert run.best_epoch == 1 + int(np.argmin([entry["validation_loss"] for entry in seen]))
+    assert run.best_epoch == int(np.argmin([entry["validation_loss"] for entry in seen]))
     fresh = Linear(4, 2, 2)
     fresh.load_state_dict(run.best)
     assert validate_on(windows)(fresh).loss == min(entry["validation_loss"] for entry in seen)
@@ -106,7 +110,7 @@ class Cut(Exception):
 
 @pytest.mark.parametrize("cut", range(1, 33, 5))
 def test_cut_anywhere_and_resumed_is_the_same_to_the_last_bit(windows, tmp_path, cut):
-    settings = config()  # 67 windows: 8 batches in each of 4 epochs
+    settings = config()
     whole = fitting(windows, settings)
     losses: list[float] = []
     whole.run(validate_on(windows), on_batch=lambda f, loss: losses.append(loss))
@@ -125,11 +129,9 @@ def test_cut_anywhere_and_resumed_is_the_same_to_the_last_bit(windows, tmp_path,
     torch.manual_seed(999)
     resumed = Fitting(Linear(4, 2, 2), settings, windows, np.ones((4, 5)), precision="float32")
     state = checkpoint.load(tmp_path)
-    if state is None:  # cut before the first checkpoint: from the start
-        resumed = fitting(windows, settings)
-    else:
-        resumed.restore(state["fitting"])
-        assert resumed.step in (cut - 1, cut - 2, cut - 3)
+    assert state is not None
+    resumed.restore(state["fitting"])
+    assert resumed.step in (cut - 1, cut - 2, cut - 3)
     again: list[float] = []
     resumed.run(validate_on(windows), on_batch=lambda f, loss: again.append(loss))
     assert again == losses[len(losses) - len(again) :]
@@ -148,7 +150,7 @@ def test_checkpoint_of_another_format_is_not_used(tmp_path, caplog):
 
 
 def test_stops_when_validation_no_longer_gets_better(windows):
-    scores = iter([3.0, 2.0, 2.5, 2.1, 9.0, 1.0])
+    scores = iter([5.0, 3.0, 2.0, 2.5, 2.1, 9.0, 1.0])
     run = fitting(windows, config(epochs=6, patience=2))
     run.run(lambda network: Score(loss=next(scores), rmse={}))
     assert run.epoch == 4
@@ -163,8 +165,17 @@ def test_loss_that_is_no_number_is_refused_in_words(windows):
     with pytest.raises(DivergedError, match=r"the loss of batch 1 in epoch 1 is nan[\s\S]*lower learning_rate"):
         run.run(validate_on(windows))
     run = fitting(windows, config())
-    with pytest.raises(DivergedError, match=r"the validation loss of epoch 1 is inf"):
+    with pytest.raises(DivergedError, match=r"the validation loss of epoch 0 is inf"):
         run.run(lambda network: Score(loss=math.inf, rmse={}))
+
+
+def test_start_is_kept_where_training_makes_it_worse(windows):
+    scores = iter([1.0, 2.0, 2.0])
+    run = fitting(windows, config(epochs=2))
+    start = run.network.mix.weight.detach().clone()
+    run.run(lambda network: Score(loss=next(scores), rmse={}))
+    assert run.best_epoch == 0
+    assert torch.equal(run.best["mix.weight"], start)
 
 
 def test_average_follows_the_weights(windows):

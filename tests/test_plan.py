@@ -6,7 +6,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.plan import MINIMUM, Choice, Plan, derive_plan
+from pipelines.periods import Choice
+from pipelines.plan import MINIMUM, Plan, derive_plan
 from simvp.errors import ConfigError
 from simvp.steps import Step
 
@@ -96,10 +97,16 @@ def test_small_archive_shrinks_both_lengths_and_says_so():
 def test_given_lengths_are_not_shrunk():
     with pytest.raises(ConfigError, match=r"T = 24, T' = 1\)"):
         plan(archive(45), frames_in=24)
-    found = plan(archive(200), frames_in=5, frames_out=7, cycle=24)
-    assert (found.frames_in, found.frames_out, found.cycle) == (5, 7, 24)
+    found = plan(archive(200), frames_in=5, frames_out=4, cycle=24)
+    assert (found.frames_in, found.frames_out, found.cycle) == (5, 4, 24)
     assert "T           5 (given)" in found.text
     assert "cycle       24 (given)" in found.text
+
+
+def test_inputs_are_at_least_as_many_as_targets():
+    assert plan(archive(2000), frames_out=30).frames_in == 30
+    with pytest.raises(ConfigError, match=r"frames_out: expected 5 \(frames_in\) at most, got 7; longer forecasts"):
+        plan(archive(200), frames_in=5, frames_out=7)
 
 
 def test_too_few_windows_are_refused_with_the_three_counts():

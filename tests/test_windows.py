@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.windows import REASONS, Frames, Sequences, audit_table, batch_count, find_windows
+from pipelines.windows import REASONS, Frames, Sequences, audit_table, find_windows
 from simvp.contract import FrameSpec
 from simvp.errors import ConfigError
 from simvp.steps import Step
@@ -160,16 +160,17 @@ def test_frames_with_missing_values_are_incomplete_and_masked_points_are_not(wor
     assert m.sum(axis=(1, 2)).tolist() == [11, 12]
 
 
-def test_order_depends_on_seed_and_epoch_alone(world):
+def test_order_depends_on_seed_and_number_alone(world):
     ds, spec = world
-    windows = Sequences(Frames(ds, spec), np.arange(3, 57), spec)
-    epoch = [b.tolist() for b in windows.shuffled(8, seed=1, epoch=2)]
-    assert len(epoch) == batch_count(54, 8) == 6
-    assert len({i for b in epoch for i in b}) == 48
-    assert [b.tolist() for b in windows.shuffled(8, seed=1, epoch=2, skip=4)] == epoch[4:]
-    assert [b.tolist() for b in windows.shuffled(8, seed=1, epoch=3)] != epoch
-    assert [b.tolist() for b in windows.shuffled(8, seed=2, epoch=2)] != epoch
-    assert sum(len(b) for b in windows.shuffled(100, seed=1, epoch=0)) == 54
+    windows = Sequences(Frames(ds, spec), np.arange(3, 57), spec)  # 54 windows
+    batches = [b.tolist() for b in windows.shuffled(8, seed=1, first=0, count=27)]
+    assert [b.tolist() for b in windows.shuffled(8, seed=1, first=5, count=9)] == batches[5:14]
+    drawn = [i for b in batches for i in b]
+    for start in range(0, 216, 54):
+        assert sorted(drawn[start : start + 54]) == list(range(54))
+    assert drawn[:54] != drawn[54:108]
+    assert [b.tolist() for b in windows.shuffled(8, seed=2, first=0, count=27)] != batches
+    assert len(next(windows.shuffled(100, seed=1, first=0, count=1))) == 100
 
 
 def test_ordered_visits_every_window_once(world):

@@ -1,0 +1,58 @@
+"""The network of a training: sizes by name, and the start that the training windows give it."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.train_config import Size, TrainConfig
+from pipelines.windows import Sequences
+from simvp.contract import FrameSpec
+from simvp.model import SimVPConfig
+from simvp.residual import GriddedConfig, GriddedSimVP
+
+# hid_S, hid_T, N_S, N_T, kernels, groups
+SIZES: Mapping[Size, tuple[int, int, int, int, tuple[int, ...], int]] = {
+    "tiny": (4, 16, 2, 1, (3, 5), 4),
+    "small": (8, 64, 4, 2, (3, 5, 7), 8),
+    "base": (32, 128, 4, 4, (3, 5, 7, 11), 8),
+    "paper": (64, 256, 4, 8, (3, 5, 7, 11), 8),
+}
+MIX_WINDOWS = 2048  # more windows do not move two numbers a lead
+
+
+def sizes(spec: FrameSpec, config: TrainConfig) -> GriddedConfig:
+    """Sizes of the network for a contract."""
+    hid_s, hid_t, n_s, n_t, kernels, groups = SIZES[config.size]
+    network = SimVPConfig(
+        frames_in=spec.frames_in,
+        frames_out=spec.frames_out,
+        channels_in=spec.n_channels,
+        channels_out=spec.n_states,
+        hid_S=hid_s,
+        hid_T=hid_t,
+        N_S=n_s,
+        N_T=n_t,
+        kernels=kernels,
+        groups=groups,
+    )
+    return GriddedConfig(network=network, states=spec.n_states, lag=spec.lag, drift=config.drift)
+
+
+def build_network(spec: FrameSpec, config: TrainConfig) -> GriddedSimVP:
+    """A new network; its weights follow from the seed alone, whatever was drawn before."""
+    torch.manual_seed(config.seed)
+    return GriddedSimVP(sizes(spec, config))
+
+
+def fit_start(network: GriddedSimVP, windows: Sequences, spec: FrameSpec, size: int) -> None:
+    """Begin at the best blend of the training windows (at most `MIX_WINDOWS`, evenly spread)."""
+    chosen = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), MIX_WINDOWS)).round().astype(int))
+
+    def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for start in range(0, len(chosen), size):
+            x, y, mask = windows.batch(chosen[start : start + size])
+            yield torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(mask)
+
+    network.fit_mix(batches(), torch.as_tensor(spec.weights))

@@ -1,0 +1,225 @@
+"""What MLflow is told of a training. A training that was killed goes on in its own run, and no point is told twice.
+
+MLflow keeps its address in the process and in the environment; `open_run` puts both back as they were.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.home import Home
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow.tracking import MlflowClient
+
+LOADER = "simvp.mlflow_model"
+KEY_TAG = "training_key"
+PACKAGES = ("numpy", "xarray", "cf_xarray", "torch", "safetensors")
+_ADDRESS = "MLFLOW_TRACKING_URI"
+
+
+class Run:
+    """A run that is open.
+
+    Parameters
+    ----------
+    client
+        Of the server or the database that holds the run.
+    run_id, experiment_id
+        As MLflow names them.
+    """
+
+    def __init__(self, client: "MlflowClient", run_id: str, experiment_id: str) -> None:
+        self.run_id, self.experiment_id = run_id, experiment_id
+        self._client = client
+        self._told: dict[str, set[int]] = {}
+
+    def log_settings(self, settings: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Parameters (nested ones as "outer.inner") and tags; parameters that are there already stay."""
+        from mlflow.entities import Param, RunTag
+
+        known = self._client.get_run(self.run_id).data.params
+        params = [Param(name, value) for name, value in flat(settings).items() if name not in known]
+        self._client.log_batch(self.run_id, params=params, tags=[RunTag(k, v) for k, v in tags.items()])
+
+    def log_data(self, name: str, source: Path, commit: str) -> None:
+        """The archive and the commit that was read."""
+        import mlflow
+        from mlflow.data.dataset_source_registry import get_dataset_source_from_json
+        from mlflow.data.meta_dataset import MetaDataset
+
+        known = self._client.get_run(self.run_id).inputs
+        if known is None or not known.dataset_inputs:
+            found = MetaDataset(  # type: ignore[abstract]
+                source=get_dataset_source_from_json(json.dumps({"uri": str(source)}), "local"), name=name, digest=commit
+            )
+            mlflow.log_input(found, context="training")
+
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
+        """One point of each curve; a point that is there already stays."""
+        from mlflow.entities import Metric
+        from mlflow.utils.time import get_current_time_millis
+
+        now = get_current_time_millis()
+        new = [Metric(name, value, now, step) for name, value in values.items() if step not in self._steps(name)]
+        if new:
+            self._client.log_batch(self.run_id, metrics=new)
+        for metric in new:
+            self._told[metric.key].add(step)
+
+    def log_text(self, text: str, name: str) -> None:
+        """A text file."""
+        self._client.log_text(self.run_id, text, name)
+
+    def log_json(self, value: Any, name: str) -> None:
+        """A JSON file."""
+        self._client.log_text(self.run_id, json.dumps(value, indent=1, default=str), name)
+
+    def log_figure(self, figure: "Figure", name: str) -> None:
+        """A picture."""
+        self._client.log_figure(self.run_id, figure, name)
+
+    def log_model(self, file: Path) -> str:
+        """The saved Forecaster as a model; returns its address for the registry."""
+        import mlflow
+
+        found = mlflow.pyfunc.log_model(
+            name="model", loader_module=LOADER, data_path=str(file), pip_requirements=requirements()
+        )
+        return str(found.model_uri)
+
+    def _steps(self, name: str) -> set[int]:
+        if name not in self._told:
+            history = self._client.get_metric_history(self.run_id, name)
+            self._told[name] = {point.step for point in history}
+        return self._told[name]
+
+
+@contextmanager
+def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -> Iterator[Run]:
+    """Start the run of the training `key`, or go on with the one that was cut off.
+
+    Parameters
+    ----------
+    home
+        Says where MLflow is.
+    dataset
+        The experiment is called ``simvp-<dataset>``.
+    key
+        Training key; a run of this key that never ended is gone on with.
+    run_id
+        The run to go on with, where a checkpoint names it.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    before = mlflow.get_tracking_uri(), os.environ.get(_ADDRESS)
+    home.mlflow.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(home.tracking_uri)
+    try:
+        client = mlflow.MlflowClient(tracking_uri=home.tracking_uri)
+        experiment = _experiment(client, home, f"simvp-{dataset}")
+        if run_id is not None:
+            try:
+                client.get_run(run_id)
+            except MlflowException:
+                run_id = None
+        run_id = run_id or _unfinished(client, experiment, key)
+        with mlflow.start_run(
+            run_id=run_id,
+            experiment_id=experiment,
+            run_name=None if run_id else f"{dataset}-{key[:8]}",
+            tags={KEY_TAG: key},
+            log_system_metrics=True,
+        ) as run:
+            yield Run(client, run.info.run_id, experiment)
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        if before[1] is None:
+            os.environ.pop(_ADDRESS, None)
+        else:
+            os.environ[_ADDRESS] = before[1]
+
+
+def close_run(home: Home, run_id: str) -> str:
+    """End a run that was killed after its version was made; returns its experiment, "" where the run is gone."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = mlflow.MlflowClient(tracking_uri=home.tracking_uri)
+    try:
+        info = client.get_run(run_id).info
+    except MlflowException:
+        return ""
+    if info.status != "FINISHED":
+        client.set_terminated(run_id, "FINISHED")
+    return str(info.experiment_id)
+
+
+def git_state(root: Path) -> dict[str, Any]:
+    """Commit of the code, and whether files differ from it; "unknown" outside of a git checkout."""
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "unknown", "dirty": False}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that a forecast depends on."""
+    found = {}
+    for name in ("simvp", *PACKAGES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "checkout"
+    return found
+
+
+def requirements() -> list[str]:
+    """What the logged model needs, as pip names it."""
+    return [f"{name}=={number}" for name, number in package_versions().items() if number != "checkout"]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as one level of texts."""
+    made: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            made |= flat(value, f"{prefix}{name}.")
+        else:
+            made[prefix + name] = value if isinstance(value, str) else json.dumps(value)
+    return made
+
+
+def _experiment(client: "MlflowClient", home: Home, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        place = home.artifacts.as_uri() if home.tracking_uri == home.database_uri else None
+        try:
+            return str(client.create_experiment(name, artifact_location=place))
+        except MlflowException:  # another process made it meanwhile
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _unfinished(client: "MlflowClient", experiment: str, key: str) -> str | None:
+    """The run of this key that was killed before its first checkpoint, if there is one."""
+    runs: Sequence[Any] = client.search_runs([experiment], f"tags.{KEY_TAG} = '{key}'")
+    return next((run.info.run_id for run in runs if run.info.status != "FINISHED"), None)
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=30)
+    return done.stdout.strip()

@@ -1,0 +1,134 @@
+"""Training: from the archive to a registered version of the model, tracked in MLflow, resumable after any kill.
+
+The same settings on the same commit, periods and code are one training: it has a key, its checkpoint lies under
+that key, and asked again it returns the version that it has already made.
+"""
+
+import hashlib
+import json
+
+import torch
+import xarray as xr
+from filelock import FileLock
+
+from datasets import disk
+from datasets.archive import Archive
+from datasets.catalog import find_source
+from pipelines import registry, tracking
+from pipelines.device import threads
+from pipelines.home import Home
+from pipelines.plan import Plan, derive_plan
+from pipelines.train_config import OPERATIONAL, TrainConfig
+from pipelines.training import ROOT, Progress, Training, TrainReport
+from simvp.errors import ConfigError
+
+__all__ = ["TrainConfig", "TrainReport", "train", "training_key"]
+
+# What decides, beside settings and data, what a training makes. Any change here makes a new training.
+CODE = (
+    "simvp/*.py",
+    *(f"pipelines/{name}.py" for name in ("fitting", "network", "periods", "plan", "training", "windows")),
+)
+
+
+def train(home: Home, config: TrainConfig, *, progress: Progress | None = None) -> TrainReport:
+    """Train on the archive of a data set and register the version as `challenger`.
+
+    Parameters
+    ----------
+    home
+        Where archive, checkpoints and MLflow are.
+    config
+        Settings.
+    progress
+        Called as ``progress(what, done, total)`` with the updates done and in all; `what` says epoch, loss,
+        validation RMSE and the time left.
+
+    Raises
+    ------
+    ConfigError
+        No archive, unknown variables, settings that do not fit the data, or too few windows; nothing is written.
+    DivergedError
+        The loss is no number.
+    """
+    archive = Archive(home.archive(config.dataset))
+    if not archive.exists:
+        raise ConfigError(f"Training on {config.dataset}", [f"no archive at {archive.path}"], "ingest first")
+    ds = archive.dataset()
+    commit = str(ds.attrs["archive_commit"])
+    ds = _selected(ds, config)
+    plan = _plan(ds, archive, config)
+    key = training_key(config, commit, plan)
+    folder = home.training(config.dataset) / key[:16]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with disk.exclusive(FileLock(folder.with_suffix(".lock")), 24 * 3600.0):
+        found = registry.find_version(home, config.dataset, key)
+        if found is None:
+            with threads(config.threads), torch.random.fork_rng():
+                report = Training(home, config, ds, plan, commit, key, folder, progress).run()
+        else:
+            registry.nominate(home, found)
+            report = TrainReport(
+                dataset=config.dataset,
+                version=found.version,
+                fingerprint=found.fingerprint,
+                training_key=key,
+                run_id=found.run_id,
+                experiment_id=tracking.close_run(home, found.run_id),
+                existing=True,
+                archive_commit=commit,
+                plan=plan,
+            )
+        disk.discard(folder)
+        # One who waits for this lock, or makes a new one, finds the version.
+        disk.discard(folder.with_suffix(".lock"))
+    return report
+
+
+def training_key(config: TrainConfig, commit: str, plan: Plan) -> str:
+    """SHA-256 of everything that decides what a training makes: settings, commit, plan and code."""
+    code = hashlib.sha256()
+    for pattern in CODE:
+        for file in sorted(ROOT.glob(pattern)):
+            code.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    parts = {
+        "config": config.model_dump(mode="json", exclude=set(OPERATIONAL)),
+        "commit": commit,
+        "plan": plan.model_dump(mode="json", exclude={"text", "counts"}),
+        "code": code.hexdigest(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _selected(ds: xr.Dataset, config: TrainConfig) -> xr.Dataset:
+    named = {*config.variables, *config.bounds, *(() if config.log1p == "auto" else config.log1p)}
+    here = ", ".join(map(str, ds.data_vars))
+    faults = [f"{name}: expected one of {here}" for name in sorted(named) if name not in ds.data_vars]
+    if faults:
+        raise ConfigError(f"Training on {config.dataset}", faults)
+    return ds[list(config.variables)] if config.variables else ds
+
+
+def _plan(ds: xr.Dataset, archive: Archive, config: TrainConfig) -> Plan:
+    """The plan: what the settings say, then what the study of a named source fixes, then what the data say."""
+    name = archive.recipe.get("catalog")
+    study = find_source(name).study if name else None
+    own = config.periods.held_out is not None or config.periods.held_out_days is not None
+    if config.mode == "operations" or own:
+        study = None
+    choice, frames_in, frames_out = config.periods, config.frames_in, config.frames_out
+    if study is not None:
+        fixed = {"held_out": study.held_out, "reference": choice.reference or study.reference}
+        choice = choice.model_copy(update=fixed)
+        if frames_in is None and frames_out is None:
+            frames_in, frames_out = study.frames_in, study.frames_out
+    return derive_plan(
+        ds,
+        archive.step,
+        frames_in=frames_in,
+        frames_out=frames_out,
+        cycle=config.cycle,
+        choice=choice,
+        mode=config.mode or ("study" if study or config.periods.held_out else "operations"),
+        given_by="given" if study is None else f"fixed by the study {name}",
+    )

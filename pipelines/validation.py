@@ -1,0 +1,96 @@
+"""What a training is judged by while it runs: the validation windows, and the five baselines on the same ones."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+
+from pipelines.fitting import Score, masked_loss, predictions
+from pipelines.windows import Sequences
+from simvp.baselines import Baselines
+from simvp.contract import FrameSpec
+from simvp.scores import errors
+
+
+class Validation:
+    """The validation windows, with the scores of the baselines on them.
+
+    Parameters
+    ----------
+    windows
+        That are scored.
+    spec, baselines
+        Fitted on the training period and on the reference.
+    ds
+        The archive as far as it may be looked at.
+    """
+
+    def __init__(self, windows: Sequences, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset) -> None:
+        self.windows, self.spec = windows, spec
+        self._inits = ds["time"].values[windows.inits]
+        self.reference = _reference(self._inits, spec, baselines, ds)
+
+    def score(
+        self, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]], *, batch: int = 64
+    ) -> Score:
+        """Loss as in training, and the RMSE of each state in its units over all windows and leads."""
+        spec = self.spec
+        device = next(network.parameters()).device
+        weights = torch.as_tensor(spec.weights, dtype=torch.float32, device=device)
+        mask = torch.as_tensor(spec.mask, dtype=torch.float32, device=device)
+        loss, square = 0.0, np.zeros(spec.n_states)
+        for indices, predicted, target in predictions(network, self.windows, batch, autocast):
+            loss += float(masked_loss(predicted, target, mask, weights)) * len(indices)
+            leads = np.arange(1, spec.frames_out + 1)
+            valid = spec.step.shift(self._inits[indices][:, None], leads).reshape(-1)
+            pair = [part.cpu().numpy().reshape(len(valid), *part.shape[2:]) for part in (predicted, target)]
+            for number, channel in enumerate(spec.channels[: spec.n_states]):
+                forecast, truth = (channel.denormalise(part[:, number], valid) for part in pair)
+                area = spec.weights * spec.mask[number]
+                difference = np.where(spec.mask[number], forecast - truth, 0.0).astype("f8")
+                square[number] += (difference**2 * area).sum() / area.sum() / spec.frames_out
+        rmse = np.sqrt(square / len(self.windows))
+        return Score(loss=loss / len(self.windows), rmse=dict(zip(spec.states, rmse.tolist(), strict=True)))
+
+    def best_baseline(self, state: str) -> tuple[str, float]:
+        """Name and RMSE of the baseline that forecasts a state best here."""
+        name = min(self.reference[state], key=lambda one: self.reference[state][one])
+        return name, self.reference[state][name]
+
+    def summary(self, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Model and best baseline side by side, by state, for one epoch of the history."""
+        made = {}
+        for channel in self.spec.channels[: self.spec.n_states]:
+            name, value = self.best_baseline(channel.name)
+            rmse = entry[f"validation_rmse_{channel.name}"]
+            made[channel.name] = {"rmse": rmse, "best_baseline": name, "baseline_rmse": value, "units": channel.units}
+        return made
+
+    def sample(self, network: nn.Module) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
+        """Truth and forecast of the middle window, by state, each (lead_time, row, column)."""
+        at = np.array([len(self.windows) // 2])
+        x, y, _ = self.windows.batch(at)
+        with torch.inference_mode():
+            predicted = network(torch.from_numpy(x)).float().numpy()
+        pair = [self.spec.to_dataset(values, self._inits[at]).isel(init_time=0) for values in (y, predicted)]
+        return {state: (pair[0][state], pair[1][state]) for state in self.spec.states}
+
+
+def _reference(inits: np.ndarray, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset) -> dict[str, dict[str, float]]:
+    """RMSE of the baselines by state, over the windows and leads that each of them can forecast."""
+    sums: dict[str, np.ndarray] = {}
+    for start in range(0, len(inits), 64):
+        for name, forecast in baselines.predict(ds, inits[start : start + 64]).items():
+            found = errors(forecast, ds, weights=spec.weights, weighting=spec.weighting)
+            square = found["squared_error"].sel(variable=list(spec.states)).values  # (S, I, L)
+            seen = np.isfinite(square)
+            add = np.stack([np.where(seen, square, 0.0).sum((1, 2)), seen.sum((1, 2))])
+            sums[name] = sums.get(name, np.zeros_like(add)) + add
+    return {
+        state: {name: float(np.sqrt(total[0][s] / total[1][s])) for name, total in sums.items() if total[1][s]}
+        for s, state in enumerate(spec.states)
+    }
