@@ -5,16 +5,17 @@ Nothing is done twice: asked again, the demo finds archive, model and forecasts,
 """
 
 import argparse
+import atexit
 import hashlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = "simulated-weather"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -98,27 +100,24 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-@contextmanager
-def _server(home: Home) -> Iterator[Services | None]:
-    """Environment for prefect and mlflow, with a server: that of a `make up` of this home, else one for the demo.
+def _server(home: Home) -> Services | None:
+    """Environment for prefect and mlflow, and a server: None where a `make up` of this home runs, else one for the demo.
 
-    The server is still starting when the block is entered; `Services.wait` waits for it.
+    The server is still starting when this returns; `Services.wait` waits for it.
     """
     os.environ.update(offline_environment(home))
     # What goes wrong is shown once, by us; Prefect keeps the whole of it in the log of the run.
-    os.environ.update({"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"})
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     addresses = running(home)
     if addresses is not None:
         os.environ.update(PREFECT_API_URL=addresses.prefect_api, MLFLOW_TRACKING_URI=addresses.mlflow)
-        yield None
-        return
-    services = Services(home=home, addresses=Addresses(prefect_port=free_port()), root=ROOT)
+        return None
+    services = Services(home=home, addresses=Addresses(prefect_port=free_port()), root=ROOT, temporary=True)
     os.environ["PREFECT_API_URL"] = services.addresses.prefect_api
-    try:
-        services.start_prefect()
-        yield services
-    finally:
-        services.stop()
+    # Exit functions run last in, first out: prefect, imported later, sends its last events to a server still there.
+    atexit.register(services.stop)
+    services.start_prefect()
+    return services
 
 
 def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
@@ -164,11 +163,15 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
         screen.lines(trained.plan.text)
         known = ", which exists: nothing was trained again" if trained.existing else ""
         screen.say("train", f"version {trained.version}{known}")
+        champion, verdict = False, ""
         with screen.stage("promote"):
-            promotion = promote(dataset)
-        assert isinstance(promotion, Promotion)
-        screen.lines(promotion.summary)
-        champion = promotion.outcome in ("promote", "already")
+            try:
+                promotion = promote(dataset)
+                assert isinstance(promotion, Promotion)
+                champion, verdict = promotion.outcome in ("promote", "already"), promotion.summary
+            except Refusal as refusal:
+                verdict = str(refusal)
+        screen.lines(verdict)
         if not champion:
             screen.say("promote", "not promoted; the demo goes on with the challenger")
         model = None if champion else "challenger"
@@ -180,9 +183,8 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
         screen.lines(afterwards.summary)
         with screen.stage("verify"):
             (scored,) = verify(dataset, kind="hindcasts", horizon=afterwards.horizon)
-        screen.lines(scored.summary)
     screen.skill(scored)
-    screen.lines(f"Gate: {promotion.summary}")
+    screen.note("Gate", verdict)
     screen.paths(
         {
             "archive": home.archive(dataset),
@@ -194,7 +196,8 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
         }
     )
     screen.next_steps(home, dataset, promoted=champion)
-    return Path(scored.csv)
+    assert scored.csv is not None
+    return scored.csv
 
 
 def _held_out(plan: "Plan") -> tuple[str, str]:
@@ -206,7 +209,9 @@ class _Stop(BaseException):
     """A signal asked for the end."""
 
 
-def _stop(_number: int, _frame: FrameType | None) -> Any:
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)  # who asks twice is not kept waiting
     raise _Stop
 
 
@@ -215,14 +220,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.chdir(ROOT)
     for name in ("alembic", "mlflow", "httpx"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _stop)
     console = Console(highlight=False)
     try:
         given = parse(sys.argv[1:] if arguments is None else arguments)
         home = Home.default()
         home.dataset(given.dataset)
-        with _server(home) as services, Screen(console) as screen:
+        services = _server(home)
+        with Screen(console) as screen:
             if services is not None:
                 with screen.stage("start a Prefect server"):
                     services.wait()

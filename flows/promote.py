@@ -6,20 +6,22 @@ from prefect.cache_policies import NO_CACHE
 from flows import artifacts
 from flows.limits import one_writer
 from flows.progress import reporter
-from pipelines import registry
 from pipelines.gate import Gate
 from pipelines.home import Home
+from pipelines.registry import Promotion, Rollback
+from pipelines.registry import promote as judge
+from pipelines.registry import rollback as give_back
 from simvp.errors import ConfigError
 
 
 @task(name="judge", cache_policy=NO_CACHE)
-def _judge(dataset: str, version: int | None, gate: Gate) -> registry.Promotion:
-    return registry.promote(Home.default(), dataset, version, gate=gate, progress=reporter())
+def _judge(dataset: str, version: int | None, gate: Gate) -> Promotion:
+    return judge(Home.default(), dataset, version, gate=gate, progress=reporter())
 
 
 @task(name="roll back", cache_policy=NO_CACHE)
-def _roll_back(dataset: str) -> registry.Rollback:
-    return registry.rollback(Home.default(), dataset)
+def _roll_back(dataset: str) -> Rollback:
+    return give_back(Home.default(), dataset)
 
 
 @flow(name="promote")
@@ -28,7 +30,7 @@ def promote(
     version: int | None = None,
     gate: Gate | None = None,
     rollback: bool = False,
-) -> registry.Promotion | registry.Rollback:
+) -> Promotion | Rollback:
     """Let the gate judge a challenger; it becomes champion if it is better than the baselines and the champion.
 
     A refusal is a result, not a failure: the run completes, and its artifact says why.
@@ -49,7 +51,7 @@ def promote(
         result = _roll_back(dataset) if rollback else _judge(dataset, version, gate or Gate())
     get_run_logger().info("%s", result.summary)
     lines = [result.summary]
-    if isinstance(result, registry.Promotion):
+    if isinstance(result, Promotion):
         lines.append(result.table())
     artifacts.summary("promotion", dataset, lines)
     return result

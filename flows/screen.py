@@ -86,17 +86,15 @@ class Screen:
             self.lines(f"{first:<14}{second}")
 
     def skill(self, report: "VerifyReport") -> None:
-        """The skill table of every variable, the comparison with the best baseline, and what nobody can predict."""
-        scores = report.skill
-        for name in map(str, scores["variable"].values):
-            self._skill_table(scores.sel(variable=name), name)
-            self._comparison(scores.sel(variable=name), name)
-            share = report.unpredictable.get(name)
-            if share is None:
-                text = "What share of the error nobody can predict is not known for this source."
-            else:
-                text = f"{share:.0%} of the model's mean squared error is noise that nobody can predict."
-            self.console.print(f"{name}: {text}", markup=False, soft_wrap=True)
+        """The skill table of every variable, how the model compares, and what share nobody can predict."""
+        assert report.skill is not None
+        for name in map(str, report.skill["variable"].values):
+            self._skill_table(report.skill.sel(variable=name), name)
+        self.console.print(report.summary, markup=False, soft_wrap=True)
+        for name in map(str, report.skill["variable"].values):
+            if name not in report.unpredictable:
+                text = f"{name}: what share of the error nobody can predict is not known for this source."
+                self.console.print(text, markup=False, soft_wrap=True)
 
     def _skill_table(self, scores: "xr.Dataset", name: str) -> None:
         methods = [str(method) for method in scores["method"].values]
@@ -115,21 +113,9 @@ class Screen:
         table.add_row("all", *overall, str(int(scores["n_all"].sel({"method": "model"}))))
         self.console.print(table)
 
-    def _comparison(self, scores: "xr.Dataset", name: str) -> None:
-        overall = {str(m): float(scores["rmse_all"].sel({"method": m})) for m in scores["method"].values}
-        model = overall.pop("model")
-        known = {method: rmse for method, rmse in overall.items() if math.isfinite(rmse)}
-        if not known:
-            return
-        best = min(known, key=lambda method: known[method])
-        change = 100 * (model / known[best] - 1)
-        words = f"{abs(change):.1f} % {'lower' if change < 0 else 'higher'} than"
-        self.console.print(
-            f"{name}: over all leads the model has {_digits(model)}, {words} the best baseline "
-            f"({best.replace('_', ' ')}, {_digits(known[best])}).",
-            markup=False,
-            soft_wrap=True,
-        )
+    def note(self, name: str, text: str) -> None:
+        """A paragraph with a name."""
+        self.console.print(f"\n{name}: {text}", markup=False, soft_wrap=True)
 
     def paths(self, paths: Mapping[str, Path]) -> None:
         """Where everything was written."""
@@ -139,7 +125,7 @@ class Screen:
 
     def next_steps(self, home: Home, dataset: str, *, promoted: bool) -> None:
         """What a user would do next."""
-        model = "" if promoted else f', "models:/simvp-{dataset}@challenger"'
+        model = "" if promoted else f', "simvp-{dataset}@challenger"'
         lines = [
             "Next:",
             "  make up               Prefect, MLflow and a worker on this machine; says how to run the flows",

@@ -31,6 +31,16 @@ PREFECT, MLFLOW = "prefect server", "mlflow server"
 START_SECONDS = 120  # a new database on a busy machine; 5 to 12 s are usual
 STOP_SECONDS = 15
 
+NOT_FOR_ONE_PROCESS = (
+    "PREFECT_SERVER_UI_ENABLED",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED",
+    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED",
+    "PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
@@ -149,11 +159,22 @@ def running(home: Home) -> Addresses | None:
 
 @dataclass(kw_only=True)
 class Services:
-    """The processes of one home. `start` brings them up in order, `stop` leaves none behind."""
+    """The processes of one home; `stop` leaves none behind.
+
+    Parameters
+    ----------
+    home, addresses
+        What they keep, and where they listen.
+    root
+        The checkout: working directory of the flow runs.
+    temporary
+        A Prefect server for one process that calls flows: without pages, schedules and what looks after workers.
+    """
 
     home: Home
     addresses: Addresses
     root: Path
+    temporary: bool = False
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -168,6 +189,7 @@ class Services:
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": leases,
             "MLFLOW_TRACKING_URI": self.addresses.mlflow,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            **(dict.fromkeys(NOT_FOR_ONE_PROCESS, "false") if self.temporary else {}),
         }
 
     def _spawn(self, name: str, module: str, *arguments: str, log: Path | None = None) -> None:
