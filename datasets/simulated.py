@@ -163,7 +163,7 @@ class SimulatedWeather(Simulation):
     """Hourly 2 m temperature over a region with a coast, in K.
 
     Sum of four parts. The season and the latitude. Day and night by the height of the sun at local solar time: land
-    warms and cools by about ten kelvin in summer, sea by one. Air masses: cold and warm air with fronts between,
+    warms and cools by about eight kelvin in summer, sea by one. Air masses: cold and warm air with fronts between,
     several cells wide, which a steering flow carries across the region in 30 to 60 hours and which grow, dissolve
     and bend on the way; in warm, cloudy air the day is less pronounced. White noise, `noise_std`.
 
@@ -176,8 +176,8 @@ class SimulatedWeather(Simulation):
     noise_std: float = 0.3
 
     step: ClassVar[Step] = Step(seconds=3600)
-    first: ClassVar[np.datetime64] = np.datetime64("2021-04-15", "ns")
-    initial_days: ClassVar[int] = 150  # to mid-September: as far from midsummer at the end as at the beginning
+    first: ClassVar[np.datetime64] = np.datetime64("2021-04-25", "ns")
+    initial_days: ClassVar[int] = 120  # about midsummer: the height of the sun is as at the start again at the end
     title: ClassVar[str] = "Simulated weather"
     most_noise: ClassVar[float] = 5.0
     variables: ClassVar[Mapping[str, Mapping[str, str]]] = {
@@ -191,7 +191,7 @@ class SimulatedWeather(Simulation):
 
     CENTRE: ClassVar[tuple[float, float]] = (54.0, -4.0)  # degrees north and east
     AIR: ClassVar[float] = 4.0  # K between the middle and the core of an air mass
-    CLOUD: ClassVar[float] = 0.15  # share of the day's course that warm air takes away and cold air adds
+    CLOUD: ClassVar[float] = 0.1  # share of the day's course that warm air takes away and cold air adds
 
     @cached_property
     def latitude(self) -> np.ndarray:
@@ -234,11 +234,11 @@ class SimulatedWeather(Simulation):
         hours = day * 24.0 + np.arange(24)
         year = 2 * np.pi / 8766 * (hours[:, None, None] - (SOLSTICE - self.first) / np.timedelta64(1, "h"))
         land, latitude = self.land, self.latitude[:, None]
-        season = (2 + 3 * land) * np.cos(year - 2 * np.pi * 25 / 365.25)  # warmest in mid-July
+        season = (1.5 + 1.5 * land) * np.cos(year - 2 * np.pi * 25 / 365.25)  # warmest in mid-July
         usual = 286 - 0.45 * (latitude - self.CENTRE[0]) + season
         air = np.tanh(0.9 * self._waves.at(hours, self.shape))
         sun = self._sun(year, hours)
-        day_and_night = (1 + 12 * land) * sun * (1 - self.CLOUD * air)
+        day_and_night = (1 + 10 * land) * sun * (1 - self.CLOUD * air)
         return (usual + day_and_night + self.AIR * air)[:, None]
 
     def _sun(self, year: np.ndarray, hours: np.ndarray) -> np.ndarray:
