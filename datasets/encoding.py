@@ -1,5 +1,6 @@
 """How labelled variables lie in Zarr arrays, so that plain `xarray.open_zarr` gives the same variables back."""
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -128,6 +129,22 @@ def same(stored: xr.Variable, given: xr.Variable) -> bool:
         return False
     values = given.values.astype(stored.dtype) if stored.dtype.kind in "fiu" else given.values
     return bool(np.array_equal(stored.values, values, equal_nan=stored.dtype.kind == "f"))
+
+
+def pack(arrays: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> bytes:
+    """Stored values by array, and a note, as one file without pickle."""
+    packed = io.BytesIO()
+    plainly = {f"array {n}": v.astype(str) if v.dtype == object else v for n, v in arrays.items()}
+    np.savez(packed, allow_pickle=False, note=np.array(json.dumps(note)), **plainly)
+    return packed.getvalue()
+
+
+def unpack(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Inverse of `pack`."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as packed:
+        arrays = {name.removeprefix("array "): packed[name] for name in packed.files if name != "note"}
+        note = json.loads(str(packed["note"]))
+    return {n: v.astype(object) if v.dtype.kind == "U" else v for n, v in arrays.items()}, note
 
 
 def _attached(ds: xr.Dataset, name: Any) -> list[str]:

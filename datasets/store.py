@@ -17,7 +17,6 @@ completes what the journal says before anything else.
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ import zarr
 from filelock import FileLock
 
 from datasets import disk
-from datasets.encoding import encode, fit, loose_coordinates, same, write_arrays
+from datasets.encoding import encode, fit, loose_coordinates, pack, same, unpack, write_arrays
 from simvp.errors import ArchiveError
 from simvp.grid import plain
 from simvp.steps import decode_times
@@ -203,15 +202,7 @@ class Store:
                 )
             arrays = self._encode(root, ds, complete=False)
             note = {"start": start, "base": root.digest, "state": dict(state)}
-            packed = io.BytesIO()
-            texts = {name: v.astype(str) if v.dtype == object else v for name, v in arrays.items()}
-            np.savez(
-                packed,
-                allow_pickle=False,
-                **{f"array {name}": v for name, v in texts.items()},
-                note=np.array(json.dumps(note)),
-            )
-            disk.write(self._beside("redo"), packed.getvalue())
+            disk.write(self._beside("redo"), pack(arrays, note))
             self._redo(root, arrays, start, state)
 
     def _recover(self) -> None:
@@ -219,12 +210,9 @@ class Store:
         journal = self._beside("redo")
         if not journal.is_file():
             return
-        with np.load(journal, allow_pickle=False) as packed:
-            note = json.loads(str(packed["note"]))
-            arrays = {n.removeprefix("array "): packed[n] for n in packed.files if n != "note"}
+        arrays, note = unpack(journal.read_bytes())
         root = self._root() if self.exists else None
         if root is not None and root.digest == note["base"]:
-            arrays = {name: v.astype(object) if v.dtype.kind == "U" else v for name, v in arrays.items()}
             self._redo(root, arrays, note["start"], note["state"])
         else:  # it was committed, or is the journal of a store that is gone
             disk.discard(journal)
