@@ -7,7 +7,6 @@ Nothing is done twice: asked again, the demo finds archive, model and forecasts,
 import argparse
 import atexit
 import hashlib
-import logging
 import os
 import signal
 import sys
@@ -101,13 +100,14 @@ def _number(text: str) -> int | float | str:
 
 
 def _server(home: Home) -> Services | None:
-    """Environment for prefect and mlflow, and a server: None where a `make up` of this home runs, else one for the demo.
+    """Set the environment of prefect and mlflow, and start a server for the demo where no `make up` serves this home.
 
     The server is still starting when this returns; `Services.wait` waits for it.
     """
     os.environ.update(offline_environment(home))
     # What goes wrong is shown once, by us; Prefect keeps the whole of it in the log of the run.
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     addresses = running(home)
     if addresses is not None:
         os.environ.update(PREFECT_API_URL=addresses.prefect_api, MLFLOW_TRACKING_URI=addresses.mlflow)
@@ -171,9 +171,10 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
                 champion, verdict = promotion.outcome in ("promote", "already"), promotion.summary
             except Refusal as refusal:
                 verdict = str(refusal)
-        screen.lines(verdict)
-        if not champion:
-            screen.say("promote", "not promoted; the demo goes on with the challenger")
+        said = (
+            "the model is champion" if champion else "not promoted (why: below); the demo goes on with the challenger"
+        )
+        screen.say("promote", said)
         model = None if champion else "challenger"
         with screen.stage("forecast"):
             issued = forecast(dataset, model=model)
@@ -218,8 +219,6 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 2 after a refusal, whose text is all that is printed."""
     os.chdir(ROOT)
-    for name in ("alembic", "mlflow", "httpx"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     for number in SIGNALS:
         signal.signal(number, _stop)
     console = Console(highlight=False)
@@ -230,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         services = _server(home)
         with Screen(console) as screen:
             if services is not None:
-                with screen.stage("start a Prefect server"):
+                with screen.stage("server"):
                     services.wait()
             path = run(given, home, screen)
     except Refusal as refusal:

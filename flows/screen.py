@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -99,7 +100,9 @@ class Screen:
     def _skill_table(self, scores: "xr.Dataset", name: str) -> None:
         methods = [str(method) for method in scores["method"].values]
         unit = str(scores["units"].item())
-        table = Table(title=f"RMSE of {name}" + (f" [{unit}]" if unit else ""), title_justify="left")
+        title = f"RMSE of {name}" + (f" ({unit})" if unit else "")
+        # Narrow enough for 80 columns.
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
         table.add_column("lead", justify="right")
         for method in methods:
             table.add_column(method.replace("_", " "), justify="right", style="bold" if method == "model" else "")
