@@ -13,6 +13,7 @@ from pipelines.gate import Gate
 from pipelines.home import Home
 from simvp.errors import RegistryError
 from simvp.forecaster import Forecaster
+from tests.small_home import DATASET, small_home
 from tests.wave_home import HELD_OUT, TRAIN, forecaster, wave_home
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Shelf:
         return made
 
     def promote(self, version: str | int | None = None) -> registry.Promotion:
-        return registry.promote(self.home, self.dataset, version, gate=GATE)
+        return registry.promote(self.home, self.dataset, version, gate=GATE, batch=128)
 
     def champion(self) -> str:
         return registry.resolve(self.home, self.dataset).version
@@ -87,6 +88,7 @@ class Shelf:
 
 @pytest.fixture
 def shelf(home: Home, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shelf:
+    logged_model(home)
     dataset = request.node.name.replace("_", "-").replace("test-", "")[:50]
     return Shelf(home, dataset, monkeypatch, tmp_path)
 
@@ -288,3 +290,13 @@ def test_a_kill_between_alias_and_history_loses_no_champion(shelf: Shelf, monkey
     assert shelf.champion() == "2"
     assert shelf.promote().outcome == "already"
     assert registry.rollback(shelf.home, shelf.dataset).champion.version == "1"
+
+
+def test_a_trained_model_is_loaded_from_its_version() -> None:
+    home, _ = small_home()
+    champion = registry.resolve(home, DATASET)
+    model = registry.load(home, champion)
+    assert model.fingerprint == champion.fingerprint
+    assert model.version == champion.label == f"simvp-{DATASET}/1"
+    assert champion.aliases == ("challenger", "champion")
+    assert champion.uri == f"models:/simvp-{DATASET}/1"

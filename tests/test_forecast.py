@@ -1,0 +1,338 @@
+"""Issuing forecasts: which init times, once each, past gaps, and again after a kill."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from datasets.archive import Archive
+from datasets.store import Store
+from pipelines.forecast import forecast, horizon_text
+from pipelines.home import Home
+from pipelines.init_times import due, on_hours
+from simvp.errors import ArchiveError, ConfigError, ContractError, RegistryError
+from simvp.layout import VOLATILE, faults
+from simvp.steps import Step
+from tests.wave_home import FRAMES_IN, forecaster, truth, wave_home, world
+
+HOUR = Step.parse("1h")
+VOLATILE_NAMES = [name for name in VOLATILE if name != "history"]
+
+
+def hourly(days: float, start: str = "2020-01-01") -> np.ndarray:
+    return np.datetime64(start, "ns") + np.arange(round(24 * days)) * np.timedelta64(1, "h")
+
+
+def texts(*times: str) -> tuple[str, ...]:
+    return tuple(f"{time}:00:00" for time in times)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / "home")
+    wave_home(made)
+    return made
+
+
+def stored(home: Home, kind: str = "forecasts", horizon: str = "3h") -> xr.Dataset:
+    path = home.forecasts("waves", horizon) if kind == "forecasts" else home.hindcasts("waves", horizon)
+    return Store(path).dataset().load()
+
+
+def same(first: xr.Dataset, second: xr.Dataset) -> None:
+    """Equal but for when they were made."""
+    drop = [name for name in VOLATILE_NAMES if name in first.coords]
+    first, second = (ds.drop_vars(drop).drop_attrs(deep=False) for ds in (first, second))
+    xr.testing.assert_identical(first, second)
+
+
+class TestWhichInitTimesAreDue:
+    def test_hourly_data_issues_at_0_6_12_and_18(self) -> None:
+        times = hourly(2)
+        chosen = times[on_hours(times, HOUR)]
+        assert [str(t)[8:13] for t in chosen] == [f"{d}T{h:02}" for d in ("01", "02") for h in (0, 6, 12, 18)]
+        assert [str(t)[11:13] for t in times[on_hours(times, HOUR, [3, 21])]] == ["03", "21"] * 2
+
+    def test_other_steps_issue_at_those_hours_that_they_have(self) -> None:
+        eight = np.datetime64("2020-01-01", "ns") + np.arange(6) * np.timedelta64(8, "h")
+        assert on_hours(eight, Step.parse("8h")).tolist() == [True, False, False] * 2
+        # Frames at 01:30, 04:30, ...: none of the usual hours, so the first of each day.
+        odd = np.datetime64("2020-01-01T01:30", "ns") + np.arange(16) * np.timedelta64(3, "h")
+        assert np.flatnonzero(on_hours(odd, Step.parse("3h"))).tolist() == [0, 8]
+        daily = np.datetime64("2020-01-01T12", "ns") + np.arange(5) * np.timedelta64(1, "D")
+        assert on_hours(daily, Step.parse("1D")).all()
+        months = np.array(["2020-01-01", "2020-02-01", "2020-03-01"], "M8[ns]")
+        assert on_hours(months, Step.parse("1 month")).all()
+
+    def test_hours_without_frames_are_refused(self) -> None:
+        six = np.datetime64("2020-01-01", "ns") + np.arange(8) * np.timedelta64(6, "h")
+        with pytest.raises(ConfigError, match=r"has frames \(0, 6, 12, 18\), got \[3, 6\]"):
+            on_hours(six, Step.parse("6h"), [3, 6])
+        with pytest.raises(ConfigError, match=r"got \[\]"):
+            on_hours(six, Step.parse("6h"), [])
+
+    def test_the_first_run_of_all_goes_back_one_day(self) -> None:
+        found = due(hourly(10), HOUR)
+        assert [str(t)[5:13] for t in found.times] == ["01-10T00", "01-10T06", "01-10T12", "01-10T18"]
+        assert len(due(hourly(10), HOUR, first_days=3).times) == 12
+        daily = np.datetime64("2020-01-01", "ns") + np.arange(9) * np.timedelta64(1, "D")
+        assert due(daily, Step.parse("1D")).times.tolist() == daily[-1:].tolist()
+        # Nothing on its hours within the last day: the newest there is.
+        assert [str(t)[5:13] for t in due(hourly(10), HOUR, init_hours=[23]).times] == ["01-10T23"]
+
+    def test_later_runs_catch_up_oldest_first_and_the_cap_keeps_the_newest(self) -> None:
+        last = np.datetime64("2020-01-03T06", "ns")
+        found = due(hourly(5), HOUR, last=last)
+        assert [str(t)[8:13] for t in found.times] == [
+            "03T12", "03T18", "04T00", "04T06", "04T12", "04T18", "05T00", "05T06", "05T12", "05T18",
+        ]  # fmt: skip
+        capped = due(hourly(5), HOUR, last=last, most=3)
+        assert [str(t)[8:13] for t in capped.times] == ["05T06", "05T12", "05T18"]
+        assert capped.beyond_cap == 7
+        assert due(hourly(5), HOUR, last=hourly(5)[-1]).times.size == 0
+
+
+class TestOperation:
+    def test_the_first_run_issues_the_last_day_and_the_forecasts_are_right(self, home: Home) -> None:
+        report = forecast(home, "waves", model=forecaster(0.25))
+        assert report.issued == texts("2020-01-14T00", "2020-01-14T06", "2020-01-14T12", "2020-01-14T18")
+        assert (report.kind, report.horizon, report.length, report.skipped) == ("forecasts", "3h", 4, ())
+        assert report.summary.startswith("waves: 4 forecasts of 3h issued (2020-01-14T00:00:00 .. ")
+        ds = stored(home)
+        assert faults(ds) == []
+        assert ds["t2m"].dims == ("init_time", "lead_time", "latitude", "longitude")
+        for init in range(4):
+            wanted = truth(ds["valid_time"].values[init])
+            np.testing.assert_allclose(ds["t2m"].values[init], wanted + 0.25, atol=2e-3)
+        assert set(ds["model_fingerprint"].values) == {forecaster(0.25).fingerprint}
+        assert set(ds["archive_commit"].values) == {Archive(home.archive("waves")).head.id}
+        assert set(ds["model_version"].values) == {"unregistered"}
+        assert ds["created"].dtype.kind == "M"
+        # Anybody's xarray reads it.
+        plain = xr.open_zarr(home.forecasts("waves", "3h"))
+        assert plain["t2m"].encoding["chunks"] == (1, 3, 3, 4)
+
+    def test_asked_twice_it_issues_nothing_not_even_by_another_model(self, home: Home) -> None:
+        forecast(home, "waves", model=forecaster(0.25))
+        before = stored(home)
+        again = forecast(home, "waves", model=forecaster(0.0))
+        assert (again.issued, again.length) == ((), 4)
+        assert "no new forecasts" in again.summary
+        xr.testing.assert_identical(stored(home), before)
+
+    def test_a_new_day_is_appended_by_the_model_of_that_day(self, home: Home) -> None:
+        forecast(home, "waves", model=forecaster(0.25))
+        before = stored(home)
+        Archive(home.archive("waves")).append(world(1, first=14 * 24))
+        report = forecast(home, "waves", model=forecaster(0.0), batch=3)
+        assert report.issued == texts("2020-01-15T00", "2020-01-15T06", "2020-01-15T12", "2020-01-15T18")
+        after = stored(home)
+        xr.testing.assert_identical(after.isel(init_time=slice(0, 4)), before)
+        prints = after["model_fingerprint"].values
+        assert set(prints[:4]) == {forecaster(0.25).fingerprint}
+        assert set(prints[4:]) == {forecaster(0.0).fingerprint}
+        assert len(set(after["archive_commit"].values)) == 2
+
+    def test_missed_days_are_caught_up_and_the_cap_is_reported(self, home: Home) -> None:
+        forecast(home, "waves", model=forecaster())
+        Archive(home.archive("waves")).append(world(3, first=14 * 24))
+        report = forecast(home, "waves", model=forecaster(), max_catch_up=5)
+        assert report.issued[0] == "2020-01-16T18:00:00"
+        assert (len(report.issued), report.beyond_cap, report.length) == (5, 7, 9)
+        assert "7 older init times were missed" in report.summary
+
+    def test_a_gap_in_one_history_is_reported_and_holds_up_no_later_one(self, home: Home) -> None:
+        day = world(1, first=14 * 24).isel(time=[h for h in range(24) if h not in (4, 5)])
+        Archive(home.archive("waves")).append(day)
+        forecast(home, "waves", model=forecaster())
+        ds = stored(home)
+        assert [str(t)[8:13] for t in ds["init_time"].values] == ["15T00", "15T12", "15T18"]
+        report = forecast(home, "waves", model=forecaster())
+        assert (report.issued, report.skipped) == ((), ())
+
+    def test_the_reason_names_the_frames(self, home: Home) -> None:
+        day = world(1, first=14 * 24).isel(time=[h for h in range(24) if h not in (16, 17)])
+        Archive(home.archive("waves")).append(day)
+        report = forecast(home, "waves", model=forecaster())
+        assert report.skipped == (
+            ("2020-01-15T18:00:00", f"2 of its {FRAMES_IN} input frames are absent, the first at 2020-01-15T16:00:00"),
+        )
+        assert "Left out 2020-01-15T18:00:00: 2 of its 4 input frames are absent" in report.summary
+        assert "| 2020-01-15T18:00:00 | left out: 2 of its 4" in report.table()
+        # The frames arrive before a later init time was issued: now it can be.
+        Archive(home.archive("waves")).append(world(1, first=14 * 24).isel(time=[16, 17]))
+        assert forecast(home, "waves", model=forecaster()).issued == texts("2020-01-15T18")
+
+    def test_values_that_cannot_be_hold_up_only_the_init_times_that_need_them(self, home: Home) -> None:
+        wrong = world(1, first=14 * 24)
+        wrong["t2m"][4:7] -= 273.15
+        Archive(home.archive("waves")).append(wrong)
+        report = forecast(home, "waves", model=forecaster())
+        assert report.issued == texts("2020-01-15T00", "2020-01-15T12", "2020-01-15T18")
+        ((time, reason),) = report.skipped
+        assert time == "2020-01-15T06:00:00"
+        assert "t2m" in reason
+
+    def test_a_longer_horizon_has_a_store_of_its_own(self, home: Home) -> None:
+        forecast(home, "waves", model=forecaster())
+        report = forecast(home, "waves", model=forecaster(), horizon="8h")
+        assert (report.horizon, report.length) == ("8h", 4)
+        ds = stored(home, horizon="8h")
+        np.testing.assert_allclose(ds["t2m"].values[0], truth(ds["valid_time"].values[0]), atol=2e-3)
+        assert stored(home).sizes["lead_time"] == 3
+
+    def test_progress_is_told(self, home: Home) -> None:
+        told: list[tuple[str, int, int]] = []
+        forecast(home, "waves", model=forecaster(), batch=3, progress=lambda *row: told.append(row))
+        assert told == [("forecast", 3, 4), ("forecast", 4, 4)]
+
+
+class TestRefusals:
+    def test_nothing_is_written(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        before = sorted(home.path.rglob("*"))
+        with pytest.raises(ArchiveError, match="ingest first"):
+            forecast(home, "other", model=forecaster())
+        with pytest.raises(RegistryError, match="train a model first"):
+            forecast(home, "waves")
+        with pytest.raises(RegistryError, match="no-such"):
+            forecast(home, "waves", model="no-such.safetensors")
+        with pytest.raises(ConfigError, match=r"got \[25\]"):
+            forecast(home, "waves", model=forecaster(), init_hours=[25])
+        with pytest.raises(ValueError, match="multiple of the step"):
+            forecast(home, "waves", model=forecaster(), horizon="90min")
+        with pytest.raises(ConfigError, match="max_catch_up 0"):
+            forecast(home, "waves", model=forecaster(), max_catch_up=0)
+        with pytest.raises(ConfigError, match=r"no init time has its 4 inputs and 3 targets.*\n?.*choose an interval"):
+            forecast(home, "waves", model=forecaster(), hindcast=("2021-01-01", "2021-01-02"))
+        assert sorted(home.path.rglob("*")) == before
+
+    def test_data_that_the_model_does_not_know(self, tmp_path: Path) -> None:
+        home = Home(tmp_path / "home")
+        celsius = world()
+        celsius["t2m"].attrs["units"] = "degC"
+        Archive(home.archive("waves")).append(celsius)
+        with pytest.raises(ContractError, match="expected units 'K', got 'degC'"):
+            forecast(home, "waves", model=forecaster())
+        assert not home.forecasts("waves", "3h").exists()
+
+    def test_a_store_of_other_variables(self, home: Home) -> None:
+        forecast(home, "waves", model=forecaster())
+        path = home.forecasts("waves", "3h")
+        held = Store(path).dataset().load()
+        import shutil
+
+        shutil.rmtree(path)
+        Store(path).create(held.rename(t2m="rain"), axis="init_time", chunks={"init_time": 1}, state={})
+        with pytest.raises(ConfigError, match="the store holds rain, the model forecasts t2m"):
+            forecast(home, "waves", model=forecaster())
+
+
+class TestHindcast:
+    INTERVAL = ("2020-01-12T00", "2020-01-13T23")
+
+    def test_every_init_time_whose_targets_lie_in_the_interval(self, home: Home) -> None:
+        report = forecast(home, "waves", model=forecaster(0.5), hindcast=self.INTERVAL)
+        # 48 hours of targets, 3 leads.
+        assert (report.kind, len(report.issued), report.length) == ("hindcasts", 46, 46)
+        assert (report.issued[0], report.issued[-1]) == texts("2020-01-11T23", "2020-01-13T20")
+        assert not home.forecasts("waves", "3h").exists()
+        ds = stored(home, "hindcasts")
+        np.testing.assert_allclose(ds["t2m"].values[7], truth(ds["valid_time"].values[7]) + 0.5, atol=2e-3)
+        some = forecast(home, "waves", model=forecaster(), horizon=4, hindcast=self.INTERVAL, init_hours=[0, 12])
+        assert some.issued == texts("2020-01-12T00", "2020-01-12T12", "2020-01-13T00", "2020-01-13T12")
+
+    def test_asked_again_it_stays_and_another_model_replaces_it_whole(self, home: Home) -> None:
+        forecast(home, "waves", model=forecaster(0.5), hindcast=self.INTERVAL)
+        first = stored(home, "hindcasts")
+        assert forecast(home, "waves", model=forecaster(0.5), hindcast=self.INTERVAL).issued == ()
+        xr.testing.assert_identical(stored(home, "hindcasts"), first)
+        other = forecast(home, "waves", model=forecaster(0.1), hindcast=("2020-01-12T00", "2020-01-12T12"))
+        assert (len(other.issued), other.length) == (11, 11)
+        assert set(stored(home, "hindcasts")["model_fingerprint"].values) == {forecaster(0.1).fingerprint}
+        beside = sorted(p.name for p in home.hindcasts("waves", "3h").parent.iterdir() if p.is_dir())
+        assert beside == ["3h.zarr"]
+
+    def test_a_gap_costs_its_windows_and_is_counted(self, tmp_path: Path) -> None:
+        home = Home(tmp_path / "home")
+        ds = world()
+        hole = ds["time"].values == np.datetime64("2020-01-12T10")
+        Archive(home.archive("waves")).append(ds.isel(time=~hole))
+        report = forecast(home, "waves", model=forecaster(), hindcast=self.INTERVAL)
+        assert len(report.issued) == 46 - 7
+        assert report.dropped["gap"] == 7
+        assert "Left out 7 init times: gap." in report.summary
+
+
+def die_at_append(number: int, run) -> None:
+    """Run in a fork that kills itself when it is about to commit for the `number`-th time."""
+    child = os.fork()
+    if child == 0:
+        count = 0
+        original = Store._commit
+
+        def commit(self, *arguments):
+            nonlocal count
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(self, *arguments)
+
+        Store._commit = commit  # type: ignore[method-assign]
+        try:
+            run()
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("kind", ["forecasts", "hindcasts"])
+def test_killed_and_started_again_it_leaves_the_same_store(tmp_path: Path, kind: str) -> None:
+    interval = TestHindcast.INTERVAL if kind == "hindcasts" else None
+
+    def run(home: Home) -> None:
+        forecast(home, "waves", model=forecaster(), hindcast=interval, batch=1 if interval is None else 10)
+
+    homes = [Home(tmp_path / name) for name in ("whole", "killed")]
+    for home in homes:
+        wave_home(home)
+    run(homes[0])
+    # Creation is not a commit of an append: the second init time or batch is being appended when it dies.
+    die_at_append(2, lambda: run(homes[1]))
+    if kind == "hindcasts":
+        assert not homes[1].hindcasts("waves", "3h").exists()
+    else:
+        assert stored(homes[1]).sizes["init_time"] == 2
+    run(homes[1])
+    same(stored(homes[1], kind), stored(homes[0], kind))
+
+
+def test_a_kill_while_a_hindcast_takes_its_place_is_mended(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    forecast(home, "waves", model=forecaster(0.5), hindcast=TestHindcast.INTERVAL)
+    renamed = []
+    rename = os.rename
+
+    def once(source: str, target: str) -> None:
+        if renamed:
+            raise KeyboardInterrupt
+        renamed.append(source)
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", once)
+        with pytest.raises(KeyboardInterrupt):
+            forecast(home, "waves", model=forecaster(0.1), hindcast=TestHindcast.INTERVAL)
+    report = forecast(home, "waves", model=forecaster(0.1), hindcast=TestHindcast.INTERVAL)
+    assert (report.issued, report.length) == ((), 46)
+    assert set(stored(home, "hindcasts")["model_fingerprint"].values) == {forecaster(0.1).fingerprint}
+
+
+def test_horizons_have_names_that_can_be_read_back() -> None:
+    assert horizon_text(HOUR, 12) == "12h"
+    assert horizon_text(Step.parse("30min"), 3) == "90min"
+    assert horizon_text(Step.parse("1D"), 3) == "72h"
+    assert horizon_text(Step.parse("1 month"), 6) == "6months"
+    assert Step.parse(horizon_text(Step.parse("1 month"), 6)).months == 6

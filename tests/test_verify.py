@@ -1,0 +1,279 @@
+"""Verification: what can be scored, by hand, beside the baselines of the model that made it, and what is written."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from datasets.archive import Archive
+from datasets.store import Store
+from pipelines import verify as stage
+from pipelines.evaluate import evaluate
+from pipelines.forecast import forecast
+from pipelines.home import Home
+from pipelines.skill import COLUMNS, lead_hours, markdown, skill_csv, skill_table, unpredictable
+from pipelines.verify import horizons, verify
+from pipelines.versions import Version
+from simvp.errors import ArchiveError, ConfigError, RegistryError
+from simvp.grid import Grid
+from simvp.layout import label
+from simvp.scores import errors
+from simvp.steps import Step
+from tests.wave_home import forecaster, wave_home, world
+
+INTERVAL = ("2020-01-12T00", "2020-01-13T23")
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take most of the time, so they are drawn in one test only."""
+    if "pictures" not in request.node.name:
+        monkeypatch.setattr(stage._Run, "draw", lambda *arguments: ())
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / "home")
+    wave_home(made)
+    return made
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_hindcasts_are_scored_as_evaluation_scores_them(home: Home) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model, hindcast=INTERVAL)
+    report = verify(home, "waves", kind="hindcasts", model=model, batch=20)
+    assert (report.scored, report.pending, report.n, report.weighting) == (46, 0, 46, "cos_latitude")
+    ds = Archive(home.archive("waves")).dataset()
+    wanted = evaluate(model, ds, Store(home.hindcasts("waves", "3h")).dataset()["init_time"].values)
+    got = Store(report.path).dataset().load()
+    for name in wanted.data_vars:
+        np.testing.assert_allclose(got[name].transpose(*wanted[name].dims), wanted[name], rtol=1e-5, atol=1e-6)
+    # The model is half a kelvin too warm everywhere.
+    table = report.skill.sel({"variable": "t2m", "method": "model"})
+    np.testing.assert_allclose(table["rmse"], 0.5, atol=1e-3)
+    np.testing.assert_allclose(table["bias"], 0.5, atol=1e-3)
+    np.testing.assert_allclose(table["mae"], 0.5, atol=1e-3)
+    assert (table["acc"] > 0.95).all()
+    assert table["n"].values.tolist() == [46, 46, 46]
+    assert int(table["n_all"]) == 138
+    assert float(table["rmse_all"]) == pytest.approx(0.5, abs=1e-3)
+    assert set(got["model_fingerprint"].values) == {model.fingerprint}
+
+
+def test_the_skill_table_and_the_pictures_that_were_promised(home: Home) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model, hindcast=INTERVAL)
+    report = verify(home, "waves", kind="hindcasts", model=model)
+    assert report.csv == home.skill_csv("waves")
+    lines = rows(report.csv)
+    assert tuple(lines[0]) == (
+        "variable", "lead_hours", "n", "weighting", "model",
+        "persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly",
+    )  # fmt: skip
+    assert [(r["variable"], r["lead_hours"], r["n"], r["weighting"]) for r in lines] == [
+        ("t2m", str(lead), "46", "cos_latitude") for lead in (1, 2, 3)
+    ]
+    for lead, line in enumerate(lines):
+        for method in COLUMNS[4:]:
+            score = report.skill["rmse"].sel({"variable": "t2m", "method": method}).isel(lead_time=lead)
+            assert float(line[method]) == pytest.approx(float(score), rel=1e-5)
+    assert "below the best baseline's" in report.summary
+    assert "138 maps, weighted by cos_latitude" in report.summary
+    assert report.table().splitlines()[2].startswith("| t2m (K) | 1 | 46 | **0.5** |")
+    assert report.table().splitlines()[5].startswith("| t2m (K) | all | 138 | **0.5** |")
+    assert [p.name for p in report.pictures] == ["hindcasts-3h-skill.png", "hindcasts-3h-t2m.png"]
+    assert all(p.read_bytes().startswith(b"\x89PNG") for p in report.pictures)
+
+
+def test_operational_forecasts_are_scored_when_the_truth_has_arrived(home: Home) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    first = verify(home, "waves", model=model)
+    # The archive ends at 23:00: the forecast of 18:00 with its 3 leads is complete, nothing waits.
+    assert (first.scored, first.pending, first.n) == (4, 0, 4)
+    archive = Archive(home.archive("waves"))
+    archive.append(world(19 / 24, first=14 * 24))
+    forecast(home, "waves", model=model)
+    second = verify(home, "waves", model=model)
+    # Frames up to 18:00: the forecast of 18:00 has to wait.
+    assert (second.scored, second.pending, second.n) == (3, 1, 7)
+    assert "1 wait for the truth" in second.summary
+    archive.append(world(5 / 24, first=14 * 24 + 19))
+    third = verify(home, "waves", model=model)
+    assert (third.scored, third.pending, third.n) == (1, 0, 8)
+    assert third.csv == home.skill_csv("waves").with_name("skill-forecasts.csv")
+    assert not home.skill_csv("waves").exists()
+
+
+def test_verifying_twice_changes_nothing(home: Home) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    first = verify(home, "waves", model=model)
+    files = {p: p.read_bytes() for p in home.dataset("waves").rglob("*") if p.is_file()}
+    again = verify(home, "waves", model=model)
+    assert (again.scored, again.n) == (0, first.n)
+    assert {p: p.read_bytes() for p in home.dataset("waves").rglob("*") if p.is_file()} == files
+    xr.testing.assert_identical(again.skill, first.skill)
+
+
+def test_nothing_to_score_yet_is_a_report_not_an_error(home: Home) -> None:
+    forecast(home, "waves", model=forecaster(), init_hours=[22])
+    report = verify(home, "waves", model=forecaster())
+    assert (report.scored, report.pending, report.n, report.skill, report.csv) == (0, 1, 0, None, None)
+    assert report.summary == "waves, forecasts of 3h: 0 init times scored, 0 in all, 1 wait for the truth."
+    assert (report.table(), report.pictures) == ("", ())
+
+
+def test_frames_that_arrive_late_are_scored_then(home: Home) -> None:
+    model = forecaster(0.5)
+    archive = Archive(home.archive("waves"))
+    day = world(1, first=14 * 24)
+    archive.append(day.isel(time=[h for h in range(24) if h != 14]))
+    forecast(home, "waves", model=model)
+    first = verify(home, "waves", model=model)
+    assert (first.scored, first.pending) == (4, 0)
+    counts = first.skill["n"].sel({"method": "model", "variable": "t2m"})
+    assert counts.values.tolist() == [4, 3, 4]  # 12:00 + 2 h is absent
+    archive.append(day.isel(time=[14]))
+    second = verify(home, "waves", model=model)
+    assert (second.scored, second.rescored) == (0, 1)
+    assert second.skill["n"].sel({"method": "model", "variable": "t2m"}).values.tolist() == [4, 4, 4]
+    assert verify(home, "waves", model=model).rescored == 0
+
+
+def test_another_hindcast_has_other_scores(home: Home) -> None:
+    for error in (0.5, 0.1):
+        model = forecaster(error)
+        forecast(home, "waves", model=model, hindcast=INTERVAL)
+        report = verify(home, "waves", kind="hindcasts", model=model)
+        assert (report.scored, report.n) == (46, 46)
+        assert report.skill["rmse_all"].sel({"method": "model"}).item() == pytest.approx(error, abs=1e-3)
+    beside = sorted(p.name for p in report.path.parent.iterdir() if p.is_dir())
+    assert beside == ["hindcasts-3h.zarr"]
+
+
+def test_each_forecast_is_set_beside_the_baselines_of_its_own_model(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two models, fitted on other periods, made the forecasts: each is looked up by its fingerprint."""
+    early = forecaster(0.5, version="simvp-waves/1")
+    late = forecaster(0.25, version="simvp-waves/2", train=[("2020-01-02", "2020-01-08T23")])
+    forecast(home, "waves", model=early)
+    Archive(home.archive("waves")).append(world(1, first=14 * 24))
+    forecast(home, "waves", model=late)
+    models = {model.version: model for model in (early, late)}
+    known = tuple(
+        Version(
+            name="simvp-waves", version=v[-1], run_id="", source="", aliases=(), tags={"fingerprint": m.fingerprint}
+        )
+        for v, m in models.items()
+    )
+    loaded: list[str] = []
+    monkeypatch.setattr(stage, "versions", lambda home, dataset: known)
+    monkeypatch.setattr(stage, "load", lambda home, version: loaded.append(version.label) or models[version.label])
+    report = verify(home, "waves")
+    assert (report.scored, report.models) == (8, ("simvp-waves/1", "simvp-waves/2"))
+    assert sorted(loaded) == ["simvp-waves/1", "simvp-waves/2"]
+    ds = Archive(home.archive("waves")).dataset()
+    inits = Store(home.forecasts("waves", "3h")).dataset()["init_time"].values
+    got = Store(report.path).dataset()["squared_error"].sel({"method": "climatology"}).load()
+    for model, part in ((early, slice(0, 4)), (late, slice(4, 8))):
+        wanted = evaluate(model, ds, inits[part])["squared_error"].sel({"method": "climatology"})
+        np.testing.assert_allclose(got[part].transpose(*wanted.dims), wanted, rtol=1e-6)
+
+
+def test_a_model_that_cannot_be_found_is_named(home: Home) -> None:
+    forecast(home, "waves", model=forecaster(0.5))
+    with pytest.raises(RegistryError) as refusal:
+        verify(home, "waves", model=forecaster(0.4))
+    assert f"unregistered, content {forecaster(0.5).fingerprint}, which made 4 of them" in str(refusal.value)
+    assert "name the file as `model`" in str(refusal.value)
+    assert not home.scores("waves", "forecasts-3h").exists()
+
+
+def test_horizons_are_found_and_a_choice_is_asked_for(home: Home) -> None:
+    with pytest.raises(ArchiveError, match=r"got none\n?.*issue some first: the flow forecast"):
+        verify(home, "waves")
+    forecast(home, "waves", model=forecaster())
+    forecast(home, "waves", model=forecaster(), horizon=5)
+    assert horizons(home, "waves") == ("3h", "5h")
+    assert horizons(home, "waves", "hindcasts") == ()
+    with pytest.raises(ConfigError, match="there are several: 3h, 5h"):
+        verify(home, "waves", model=forecaster())
+    assert verify(home, "waves", horizon="5h", model=forecaster()).n == 4
+    with pytest.raises(ArchiveError, match="there is none"):
+        verify(home, "waves", horizon="7h", model=forecaster())
+
+
+def test_the_share_that_nobody_can_predict_is_stated(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    ds = world()
+    ds["t2m"].attrs["unpredictable_std"] = 0.2
+    Archive(home.archive("waves")).append(ds)
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model, hindcast=INTERVAL)
+    report = verify(home, "waves", kind="hindcasts", model=model)
+    # 0.2^2 of 0.5^2.
+    assert report.unpredictable["t2m"] == pytest.approx(0.16, abs=1e-3)
+    assert "t2m: 16% of the model's mean square error is noise that nobody can predict" in report.summary
+
+
+def made_errors(step: Step, start: str, squares: np.ndarray) -> xr.Dataset:
+    """Errors (method, 1, I, L) of a constant truth of zero and forecasts that are off by the root of `squares`."""
+    times = step.shift(np.array([start], "M8[ns]"), np.arange(squares.shape[1]))
+    grid = _grid()
+    truth_times = step.shift(times[:1], np.arange(squares.shape[1] + squares.shape[2]))
+    truth = xr.Dataset(
+        {"rain": (("time", "y", "x"), np.zeros((len(truth_times), 2, 2)), {"units": "mm"})},
+        coords={"time": truth_times, "y": [0.0, 1.0], "x": [0.0, 1.0]},
+    )
+    parts = []
+    for method in squares:
+        fields = {"rain": np.sqrt(method)[:, :, None, None] * np.ones((2, 2))}
+        made = label(fields, init_times=times, step=step, grid=grid, variable_attrs={"rain": {"units": "mm"}})
+        parts.append(errors(made, truth))
+    return xr.concat(parts, xr.Variable("method", list(COLUMNS[4:])), coords="minimal", compat="override")
+
+
+def _grid() -> Grid:
+    return Grid.of(xr.Dataset(coords={"y": [0.0, 1.0], "x": [0.0, 1.0]}).assign(v=(("y", "x"), np.zeros((2, 2)))))
+
+
+def test_scores_by_hand() -> None:
+    # Two init times, two leads; the model is off by 1 and 2 at lead 1, by 3 and 4 at lead 2; the baselines by 5.
+    squares = np.full((6, 2, 2), 25.0)
+    squares[0] = [[1.0, 9.0], [4.0, 16.0]]
+    table = skill_table(made_errors(Step.parse("6h"), "2020-01-01", squares))
+    model = table.sel({"method": "model", "variable": "rain"})
+    np.testing.assert_allclose(model["rmse"], np.sqrt([2.5, 12.5]))
+    np.testing.assert_allclose(model["bias"], [1.5, 3.5])
+    assert float(model["rmse_all"]) == pytest.approx(np.sqrt(7.5))
+    assert table["lead_hours"].values.tolist() == [6.0, 12.0]
+    assert table.attrs["weighting"] == "uniform"
+    lines = skill_csv(table).splitlines()
+    assert lines[1] == "rain,6,2,uniform,1.58114,5,5,5,5,5"
+    assert "| rain (mm) | all | 4 | **2.739** | 5 |" in markdown(table)
+    assert unpredictable(table, {"rain": 1.0})["rain"] == pytest.approx(1 / 7.5)
+
+
+def test_a_map_counts_only_where_every_method_has_it() -> None:
+    squares = np.full((6, 3, 1), 4.0)
+    squares[0, :, 0] = [1.0, 1.0, 100.0]
+    squares[2, 2, 0] = np.nan  # seasonal persistence has no frame to look back at
+    table = skill_table(made_errors(Step.parse("6h"), "2020-01-01", squares))
+    assert table["n"].values.ravel().tolist() == [2] * 6
+    assert table["rmse"].sel({"method": "model"}).item() == pytest.approx(1.0)
+
+
+def test_leads_of_calendar_months_are_given_in_mean_hours() -> None:
+    found = made_errors(Step(months=1, anchor="day", day=1), "2019-01-01", np.ones((6, 2, 2)))
+    # From 1 January and 1 February 2019: 31 and 28 days to the first valid time, 59 and 59 to the second.
+    assert lead_hours(found).tolist() == [29.5 * 24, 59 * 24]
+    assert skill_csv(skill_table(found)).splitlines()[1].startswith("rain,708,2,uniform,1,")
