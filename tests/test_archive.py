@@ -298,10 +298,7 @@ REFUSALS = {
     "off step": (_shift(NEW, time=HOUR / 2), "expected steps of 1 h counted from"),
     "twice": (frames([10, 11, 10]), "time: expected each time once, got 1 of them repeatedly: 2020-02-29T06:00:00"),
     "calendar": (
-        NEW.assign_coords(
-            time=
-            else xr.date_range("2020-03-01", periods=3, freq="h", calendar="noleap", use_cftime=True)
-        ),
+        NEW.assign_coords(time=xr.date_range("2020-03-01", periods=3, freq="h", calendar="noleap", use_cftime=True)),
         "time: expected the proleptic_gregorian calendar, got noleap",
     ),
     "a century late": (
