@@ -21,6 +21,7 @@ from simvp.errors import Refusal
 Anchor = Literal["", "day", "end", "middle", "middle day"]
 DAY = 86_400
 EPOCH = "seconds since 1970-01-01"
+_NANOSECOND_YEARS = 9_223_372_036  # seconds from 1970 that datetime64[ns] reaches, 1677 to 2262
 _YEAR = {"360_day": 360, "noleap": 365, "365_day": 365, "all_leap": 366, "366_day": 366}
 
 
@@ -218,9 +219,9 @@ def encode_times(times: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def decode_times(seconds: np.ndarray, calendar: str) -> np.ndarray:
-    """Inverse of `encode_times`: datetime64[ns] for the standard calendars, cftime for the others."""
+    """Inverse of `encode_times`: datetime64[ns] for the standard calendars within its years, else cftime."""
     seconds = np.asarray(seconds, np.int64)
-    if calendar in ("proleptic_gregorian", "standard", "gregorian"):
+    if calendar in ("proleptic_gregorian", "standard", "gregorian") and (np.abs(seconds) < _NANOSECOND_YEARS).all():
         return seconds.astype("M8[s]").astype("M8[ns]")
     import cftime
 

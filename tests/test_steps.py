@@ -126,6 +126,11 @@ def test_times_survive_storage_in_other_calendars(calendar):
     assert list(decode_times(seconds, name)) == list(times)
 
 
+def test_years_beyond_nanoseconds_survive_storage():
+    times = cf("standard", (850, 1, 1), (2300, 6, 1))
+    assert list(decode_times(*encode_times(times))) == list(times)
+
+
 def test_half_hours_survive_storage():
     times = HOURS[:4] + np.timedelta64(30, "m")
     assert np.array_equal(decode_times(*encode_times(times)), times)
