@@ -102,7 +102,7 @@ class Screen:
         unit = str(scores["units"].item())
         title = f"RMSE of {name}" + (f" ({unit})" if unit else "")
         # Narrow enough for 80 columns.
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
         table.add_column("lead", justify="right")
         for method in methods:
             table.add_column(method.replace("_", " "), justify="right", style="bold" if method == "model" else "")
