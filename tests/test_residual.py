@@ -9,14 +9,19 @@ from torch import Tensor
 
 from simvp.errors import ConfigError, ContractError
 from simvp.model import SimVPConfig
-from simvp.residual import SIZES, GriddedConfig, GriddedSimVP
+from simvp.residual import GriddedConfig, GriddedSimVP
 
 NETWORK = SimVPConfig(
     frames_in=4, frames_out=4, channels_in=3, channels_out=2, hid_S=4, hid_T=8, N_S=2, N_T=1, groups=2, kernels=(3,)
 )
-CONFIG = GriddedConfig(network=NETWORK, states=2, lag=3, drift=0.5)
+CONFIG = GriddedConfig(network=NETWORK, states=2, lag=3, drift=0.5, tilt=0.0, swing=0.0)
 POINT = GriddedConfig(
-    network=replace(NETWORK, frames_in=2, frames_out=1, channels_in=1, channels_out=1), states=1, lag=None, drift=0.0
+    network=replace(NETWORK, frames_in=2, frames_out=1, channels_in=1, channels_out=1),
+    states=1,
+    lag=None,
+    drift=0.0,
+    tilt=0.0,
+    swing=0.0,
 )
 
 
@@ -106,6 +111,7 @@ def test_the_area_and_the_mask_weigh_the_points() -> None:
 def test_a_linear_world_is_found_exactly_for_each_lead_and_state() -> None:
     network = build(replace(CONFIG, drift=0.0))
     truth = torch.rand(2, 4, 2, generator=torch.Generator().manual_seed(3))
+    truth[1, 2] = truth[0, 2]  # three frames before the third lead is the last frame: the weight is split evenly
     batches = []
     for seed in (4, 5):
         x = noise(6, 4, 3, 5, 6, seed=seed)
@@ -137,6 +143,48 @@ def test_a_blend_that_sums_to_one_does_not_feel_the_drift() -> None:
     offsets = shifted[:, :1, :, :1, :1]
     torch.testing.assert_close(shifted, offsets.expand_as(shifted), rtol=0, atol=1e-5)
     assert offsets.unique().numel() == 4  # one for each window and state
+
+
+def test_weights_under_tilt_by_hand() -> None:
+    network = build(replace(POINT, tilt=1.0))
+    # Two columns slope from -1 to 1: mean square 1, as an offset of one has; one row has no slope.
+    network.fit_mix([windows([1, -1], [0.5, -0.5])], torch.ones(1, 2))
+    assert network.mix.item() == pytest.approx(0.75)
+
+
+def test_weights_under_swing_by_hand() -> None:
+    network = build(replace(POINT, swing=2.0))
+    x, y, mask = windows([1, -1], [0.5, -0.5])
+    # Last frames 1 and target 3 of the rhythm, in both windows, weigh four times as much:
+    # (0.5 + 4 * 3) / (1 + 4 * 1) = 2.5
+    usual = torch.tensor([7.0, 1.0, 3.0])[None, :, None, None, None].expand(2, 3, 1, 1, 2)
+    network.fit_mix([(x, y, mask, usual)], torch.ones(1, 2))
+    assert network.mix.item() == pytest.approx(2.5)
+
+
+def test_swing_shifts_inputs_and_targets_by_the_rhythm_of_their_own_times() -> None:
+    network, x = build(replace(CONFIG, drift=0.0, swing=0.5)), noise(4000, 4, 3, 2, 2)
+    usual = noise(1, 8, 2, 2, 2, seed=5).expand(4000, -1, -1, -1, -1)
+    seen: list[Tensor] = []
+    network.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0] - x))
+    with torch.no_grad():
+        y = network.train()(x, usual)  # mix is zero: what comes out is the shift back
+        torch.testing.assert_close(network.eval()(x, usual), torch.zeros_like(y))
+    size = seen[0][:, 0, :2, 0, 0] / usual[:, 0, :, 0, 0]  # (B, S)
+    torch.testing.assert_close(seen[0][:, :, :2], size[:, None, :, None, None] * usual[:, :4], rtol=0, atol=1e-4)
+    torch.testing.assert_close(y, -size[:, None, :, None, None] * usual[:, 4:], rtol=0, atol=1e-4)
+    assert size.std(0).tolist() == pytest.approx([0.5, 0.5], rel=0.05)
+
+
+def test_tilt_slopes_a_window_along_rows_and_columns() -> None:
+    network, x = build(replace(CONFIG, drift=0.0, tilt=0.3)), noise(4000, 4, 3, 3, 5)
+    with torch.no_grad():
+        shift = -network.train()(x)[:, 0, 0]  # (B, H, W); mix is zero
+    torch.testing.assert_close(shift[:, 1, 2], torch.zeros(4000))
+    torch.testing.assert_close(shift[:, 1, 3], 0.5 * shift[:, 1, 4])
+    torch.testing.assert_close(shift[:, 0, 0], shift[:, 0, 2] + shift[:, 1, 0], rtol=0, atol=1e-6)
+    for edge in (shift[:, 0, 2], shift[:, 1, 4]):
+        assert edge.std().item() == pytest.approx(0.3, rel=0.05)
 
 
 def test_drift_has_the_stated_size_and_spares_forcings_and_masked_points() -> None:
@@ -204,32 +252,24 @@ def test_a_saved_state_rebuilds_the_network() -> None:
         assert torch.equal(again(x), network(x))
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("frames_in", [5, 24])
-def test_every_size_fits_any_number_of_frames(size: str, frames_in: int) -> None:
-    config = GriddedConfig.sized(size, frames_in=frames_in, frames_out=3, channels=4, states=2, lag=None)
-    with torch.device("meta"):
-        network = GriddedSimVP(config).eval()
-        assert network(torch.zeros(1, frames_in, 4, 9, 7)).shape == (1, 3, 2, 9, 7)
-
-
 def test_all_that_does_not_fit_is_said_at_once() -> None:
     with pytest.raises(ConfigError) as refused:
-        GriddedConfig(network=replace(NETWORK, channels_out=3, frames_out=5), states=4, lag=5, drift=-1.0)
+        GriddedConfig(
+            network=replace(NETWORK, channels_out=3, frames_out=5), states=4, lag=5, drift=-1.0, swing=float("nan")
+        )
     assert refused.value.reasons == (
         "states: expected 1 to channels_in = 3, the states being the first channels, got 4",
         "channels_out: expected one for each of 4 states, got 3",
         "frames_out: expected at most frames_in = 4, got 5",
         "lag: expected 1 to frames_in = 4 or None, got 5",
         "drift: expected 0 or more, got -1.0",
+        "swing: expected 0 or more, got nan",
     )
 
 
-def test_unknown_keys_and_sizes_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"unknown key 'lags'\nTo mend it: use network, states, lag, drift"):
+def test_an_unknown_key_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'lags'\nTo mend it: use network, states, lag, drift, tilt"):
         GriddedConfig.from_dict({**CONFIG.to_dict(), "lags": 3})
-    with pytest.raises(ConfigError, match="size: expected one of tiny, small, base, paper, got 'huge'"):
-        GriddedConfig.sized("huge", frames_in=4, frames_out=2, channels=1, states=1, lag=None)
 
 
 def test_an_input_of_another_shape_is_refused() -> None:
