@@ -16,6 +16,7 @@ def test_notebook_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch, tmp_p
     home, _folder = small_home()
     monkeypatch.setenv("SIMVP_HOME", str(home.path))
     monkeypatch.setenv("SIMVP_DATASET", DATASET)
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))  # where simvp is not installed
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
