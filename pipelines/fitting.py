@@ -18,6 +18,8 @@ from pipelines.train_config import TrainConfig
 from pipelines.windows import Sequences
 from simvp.errors import Refusal
 
+STOP_AFTER = 0.7  # share of the cycle
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -69,7 +71,8 @@ class Fitting:
     Parameters
     ----------
     network
-        Maps (B, T, C, H, W) to (B, T', S, H, W); on its device.
+        Maps (B, T, C, H, W) to (B, T', S, H, W); on its device. In training it is also given the climatology's rhythm
+        (`Sequences.usual`), where there is one.
     config
         Settings of the loop.
     windows
@@ -176,7 +179,8 @@ class Fitting:
         waited = self.epoch - self.best_epoch
         if waited == 0:
             self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
-        if waited >= self.config.patience:
+        # In the middle of the cycle the rate is high and the scores are poor; the best weights come at its end.
+        if waited >= self.config.patience and self.epoch >= STOP_AFTER * self.config.epochs:
             self.stopped = f"no better validation loss for {self.config.patience} epochs"
         on_epoch(self, self.history[-1])
         save(self)
@@ -222,11 +226,14 @@ class Fitting:
 
     def _update(self, indices: np.ndarray) -> float:
         """One step of the optimizer; the loss before it."""
-        x, y, mask = (torch.from_numpy(part).to(self.device, non_blocking=True) for part in self.windows.batch(indices))
+        parts = [*self.windows.batch(indices), self.windows.usual(indices)]
+        x, y, mask, *usual = (
+            torch.from_numpy(part).to(self.device, non_blocking=True) for part in parts if part is not None
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         with self.autocast():
-            predicted = self.network(x)
+            predicted = self.network(x, *usual)
         loss = masked_loss(predicted, y, mask, self._weights)
         value = float(loss.detach())
         if not math.isfinite(value):

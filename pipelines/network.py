@@ -50,9 +50,10 @@ def fit_start(network: GriddedSimVP, windows: Sequences, spec: FrameSpec, size: 
     """Begin at the best blend of the training windows (at most `MIX_WINDOWS`, evenly spread)."""
     chosen = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), MIX_WINDOWS)).round().astype(int))
 
-    def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def batches() -> Iterator[tuple[Tensor, ...]]:
         for start in range(0, len(chosen), size):
-            x, y, mask = windows.batch(chosen[start : start + size])
-            yield torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(mask)
+            indices = chosen[start : start + size]
+            parts = [*windows.batch(indices), windows.usual(indices)]
+            yield tuple(torch.from_numpy(part) for part in parts if part is not None)
 
     network.fit_mix(batches(), torch.as_tensor(spec.weights))

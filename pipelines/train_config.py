@@ -53,14 +53,16 @@ class TrainConfig(BaseModel):
     batch_size: int = Field(
         default=8, ge=1, le=4096, description="Windows per update; all come once before any comes again."
     )
-    learning_rate: float = Field(default=2e-3, gt=0, le=1, description="Highest rate of the one-cycle schedule.")
+    learning_rate: float = Field(default=4e-3, gt=0, le=1, description="Highest rate of the one-cycle schedule.")
     warm_up: float = Field(default=0.25, ge=0, lt=1, description="Share of the updates in which the rate goes up.")
     weight_decay: float = Field(default=0.05, ge=0, le=1, description="Weight decay of AdamW.")
     clip: float = Field(default=1.0, gt=0, description="Norm to which a gradient is cut down.")
     averaging: float = Field(
         default=0.98, ge=0, lt=1, description="Share of the running average of the weights that an update keeps."
     )
-    patience: int = Field(default=6, ge=1, description="Epochs without a better validation loss before it stops early.")
+    patience: int = Field(
+        default=10, ge=1, description="Epochs without a better validation loss before it stops, in the last third."
+    )
     validation_windows: int = Field(
         default=512, ge=1, description="Validation windows scored after each epoch, at most; evenly spread."
     )

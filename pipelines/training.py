@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from pipelines import checkpoint, registry, tracking
@@ -105,8 +104,6 @@ class Training:
         if state is None:
             fit_start(network, windows["train"], spec, 4 * self.config.batch_size)
         network = network.to(self.device)
-        if self.device.type == "cuda":
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.fitting = Fitting(network, self.config, windows["train"], spec.weights, precision=self.precision)
         if state is not None:
             self.fitting.restore(state["fitting"])

@@ -146,6 +146,7 @@ class Frames:
 
     def __init__(self, ds: xr.Dataset, spec: FrameSpec, *, memory: int = 2 << 30, block: int = 256) -> None:
         self._ds, self._spec = ds, spec
+        self.times = ds["time"].values
         self._held: np.ndarray | None = None
         count = ds.sizes["time"]
         self.complete = np.zeros(count, bool)
@@ -188,17 +189,33 @@ class Sequences:
         self.inits = inits
         self._frames, self._spec = frames, spec
         self._mask = spec.mask.astype(np.float32)
+        normals = [channel.climatology for channel in spec.channels[: len(spec.states)]]
+        self._rhythmic = any(normal is not None and normal.period != "none" for normal in normals)
 
     def __len__(self) -> int:
         return len(self.inits)
 
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m (S, H, W); float32, normalised."""
-        first = 1 - self._spec.frames_in
-        run = self.inits[indices][:, None] + np.arange(first, self._spec.frames_out + 1)
-        values = self._frames.take(run)
+        values = self._frames.take(self._runs(indices))
         x, y = values[:, : self._spec.frames_in], values[:, self._spec.frames_in :, : len(self._spec.states)]
         return x, y, self._mask
+
+    def usual(self, indices: np.ndarray) -> np.ndarray | None:
+        """Rhythm of the climatology over inputs and targets, (B, T + T', S, H, W) float32; None where there is none.
+
+        The climatology less its mean map, normalised as the frames are; 0 where a point is masked.
+        """
+        if not self._rhythmic:
+            return None
+        run = self._runs(indices)
+        made = np.empty((*run.shape, len(self._spec.states), *self._spec.shape), np.float32)
+        for number, channel in enumerate(self._spec.channels[: len(self._spec.states)]):
+            normal = channel.climatology
+            assert normal is not None
+            maps = normal.at(self._frames.times[run.reshape(-1)]) - normal.values.mean(axis=(0, 1))
+            made[:, :, number] = (maps / channel.scale).reshape(*run.shape, *self._spec.shape)
+        return np.nan_to_num(made, copy=False)
 
     def shuffled(self, size: int, *, seed: int, first: int, count: int) -> Iterator[np.ndarray]:
         """Indices of the batches number `first` .. `first` + `count` - 1 of an endless series: the same for a seed.
@@ -214,6 +231,10 @@ class Sequences:
                 r: order[r] if r in order else np.random.default_rng([seed, r]).permutation(len(self)) for r in needed
             }
             yield np.array([order[r][place] for r, place in zip(rounds.tolist(), places, strict=True)])
+
+    def _runs(self, indices: np.ndarray) -> np.ndarray:
+        """Positions of the frames of each window, (B, T + T')."""
+        return self.inits[indices][:, None] + np.arange(1 - self._spec.frames_in, self._spec.frames_out + 1)
 
     def ordered(self, size: int) -> Iterator[np.ndarray]:
         """Indices of all windows in order of time, `size` at a time."""

@@ -24,7 +24,7 @@ class Linear(nn.Module):
         self.drop = nn.Dropout(0.2)
         self.states = states
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, usual: Tensor | None = None) -> Tensor:
         past = self.drop(x[:, :, : self.states])
         return self.mix(past.movedim(1, -1)).movedim(-1, 1)
 
@@ -151,11 +151,17 @@ def test_checkpoint_of_another_format_is_not_used(tmp_path, caplog):
 
 def test_stops_when_validation_no_longer_gets_better(windows):
     scores = iter([5.0, 3.0, 2.0, 2.5, 2.1, 9.0, 1.0])
-    run = fitting(windows, config(epochs=6, patience=2))
+    run = fitting(windows, config(epochs=5, patience=2))
     run.run(lambda network: Score(loss=next(scores), rmse={}))
     assert run.epoch == 4
     assert run.best_epoch == 2
     assert run.stopped == "no better validation loss for 2 epochs"
+
+
+def test_does_not_stop_before_the_last_third_of_the_cycle(windows):
+    run = fitting(windows, config(epochs=10, epoch_updates=1, patience=1))
+    run.run(lambda network: Score(loss=1.0 + run.epoch, rmse={}))
+    assert run.epoch == 7
 
 
 def test_loss_that_is_no_number_is_refused_in_words(windows):
