@@ -26,6 +26,7 @@ from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.periods import name_time
 from pipelines.versions import CHAMPION, load, resolve
+from pipelines.windows import MEANING
 from simvp.asked import steps_of
 from simvp.errors import ConfigError, ContractError, Refusal
 from simvp.steps import Step
@@ -88,7 +89,12 @@ class ForecastReport:
         if self.beyond_cap:
             lines.append(f"{self.beyond_cap} older init times were missed and are more than the catch-up takes.")
         lines += [f"Left out {time}: {reason}." for time, reason in self.skipped]
-        lines += [f"Left out {count} init times: {reason}." for reason, count in self.dropped.items() if count]
+        # Windows that reach beyond the interval are none of it: only what is missing inside is worth saying.
+        lines += [
+            f"Left out {self.dropped[reason]} init times: {MEANING[reason]}."
+            for reason in ("gap", "nan")
+            if self.dropped.get(reason)
+        ]
         return "\n".join([*lines, f"Store: {self.path}"])
 
     def table(self) -> str:

@@ -35,19 +35,15 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import stdtrit
 
+from pipelines.bootstrap import MOST_BLOCKS, cut_blocks, lower_bound
 from simvp.baselines import NAMES
 from simvp.errors import ConfigError
 from simvp.steps import Step
 
-__all__ = ["Comparison", "Gate", "Verdict", "cut_blocks", "decide", "lower_bound", "needed_init_times"]
+__all__ = ["Comparison", "Gate", "Verdict", "decide", "needed_init_times"]
 
 Outcome = Literal["promote", "refuse", "insufficient"]
-
-# Beyond this many blocks more length buys more than more blocks do: t(9) at 90 % is 1.38, the normal 1.28.
-_MOST_BLOCKS = 10
-_LEAST_SPREAD = 0.25  # of the standard error, in a bootstrap draw
 
 
 class Gate(BaseModel):
@@ -59,7 +55,7 @@ class Gate(BaseModel):
     margin: float = Field(
         default=0.05, ge=0.0, lt=1.0, description="share by which the RMSE at a single lead may exceed the reference's"
     )
-    blocks: int = Field(default=5, ge=5, le=_MOST_BLOCKS, description="fewest independent blocks that are judged")
+    blocks: int = Field(default=5, ge=5, le=MOST_BLOCKS, description="fewest independent blocks that are judged")
     draws: int = Field(default=4000, ge=500, description="bootstrap draws")
     seed: int = Field(default=0, ge=0, description="seed of the draws: the same errors give the same verdict")
 
@@ -225,92 +221,6 @@ def needed_init_times(frames_in: int, frames_out: int, gate: Gate | None = None)
     return (gate or Gate()).blocks * (frames_in + frames_out + 1)
 
 
-def lower_bound(gains: np.ndarray, blocks: np.ndarray, *, confidence: float, draws: int = 4000, seed: int = 0) -> float:
-    """Lower confidence bound of the mean of an autocorrelated series.
-
-    Parameters
-    ----------
-    gains
-        (N,) values.
-    blocks
-        (N,) number of the block each value belongs to; at least two blocks.
-    confidence
-        One-sided level.
-    draws, seed
-        Of the bootstrap.
-
-    Returns
-    -------
-    float
-        The lower of the studentised bootstrap of the blocks and Student's t; a mean over blocks of unequal size
-        is a ratio of sums, and its standard error the linearised one.
-    """
-    _, label = np.unique(blocks, return_inverse=True)
-    counts = np.bincount(label).astype(np.float64)
-    sums = np.bincount(label, weights=gains)
-    k = len(counts)
-    mean, error = _ratio(sums, counts)
-    student = mean - stdtrit(k - 1, confidence) * error
-    picks = np.random.default_rng(seed).integers(0, k, (draws, k))
-    means, errors = _ratio(sums[picks], counts[picks])
-    # A draw of blocks that are nearly alike has hardly any spread of its own, and would count for any distance.
-    pivots = (means - mean) / np.maximum(errors, _LEAST_SPREAD * error) if error > 0 else np.zeros(draws)
-    quantile = float(np.quantile(pivots, confidence, method="higher"))
-    return float(min(student, mean - quantile * error))
-
-
-def _ratio(sums: np.ndarray, counts: np.ndarray) -> tuple[Any, Any]:
-    """Mean over all values of k blocks (last axis) and its standard error."""
-    k = counts.shape[-1]
-    total = counts.sum(-1, keepdims=True)
-    mean = sums.sum(-1, keepdims=True) / total
-    residuals = (sums - mean * counts) * k / total
-    # Rounding leaves 1e-17 where there is no spread at all, and a pivot on that is noise.
-    residuals = np.where(np.abs(residuals) <= 1e-12 * np.abs(mean), 0.0, residuals)
-    return mean[..., 0], np.sqrt((residuals**2).sum(-1) / (k * (k - 1)))
-
-
-def cut_blocks(index: np.ndarray, length: int, gate: Gate) -> tuple[int, np.ndarray]:
-    """Cut a series into blocks: how many could be judged, and the block of each init time as it is judged.
-
-    Parameters
-    ----------
-    index
-        (N,) int64, rising: steps since the first init time.
-    length
-        Shortest block in steps.
-
-    Returns
-    -------
-    int
-        Blocks of at least `length` steps that are at least half full, before they are lengthened.
-    np.ndarray
-        (N,) block of each init time, as judged.
-    """
-    if not len(index):
-        return 0, index
-    span = int(index[-1] - index[0]) + 1
-    whole = _fill(index, span, span // length, length)
-    available = int(whole[-1]) + 1 if span >= length else 0
-    wanted = min(max(available // 2, gate.blocks), _MOST_BLOCKS)
-    if available <= wanted:
-        return available, whole
-    judged = _fill(index, span, wanted, length)
-    return available, judged if judged[-1] + 1 >= gate.blocks else whole
-
-
-def _fill(index: np.ndarray, span: int, number: int, length: int) -> np.ndarray:
-    """Cut `span` steps into `number` equal blocks; a block less than half full joins the one before it."""
-    if number < 1:
-        return np.zeros(len(index), dtype=np.int64)
-    raw = (index - index[0]) * number // span
-    counts = np.bincount(raw, minlength=number)
-    full = counts * 2 >= max(counts.max(), 1)
-    # Blocks before the first full one join that one.
-    joined = np.maximum(np.cumsum(full) - 1, 0)
-    return joined[raw]
-
-
 def _compare(
     variable: str,
     name: str,
@@ -323,7 +233,7 @@ def _compare(
     """Judge squared errors (I, L) against those of one reference."""
     paired = np.isfinite(model).all(1) & np.isfinite(reference).all(1)
     model, reference, index = model[paired], reference[paired], index[paired]
-    available, blocks = cut_blocks(index, length, gate)
+    available, blocks = cut_blocks(index, length, gate.blocks)
     if not len(index):
         nothing = float("nan")
         return Comparison(
@@ -342,8 +252,9 @@ def _compare(
     better, steady = bound > 0, changes[lead] <= 100.0 * gate.margin
     limit = _change(rival - bound, rival) if np.isfinite(bound) else float("inf")
     words = (
-        f"{variable} against {name}: RMSE {-_change(mse, rival):+.1f} % better "
-        f"(lower {gate.confidence:.0%} bound {_percent(-limit)} %, {len(index)} init times in {available} blocks)"
+        f"{variable} against {name}: RMSE {abs(_change(mse, rival)):.1f} % {'lower' if mse <= rival else 'higher'} "
+        f"({_percent(-limit)} % at least, with {gate.confidence:.0%} confidence; "
+        f"{len(index)} init times in {available} blocks)"
     )
     if not better:
         words += "; the bound is not above zero"

@@ -255,7 +255,7 @@ def _map_size(x: np.ndarray, y: np.ndarray, field: xr.DataArray, maps: int) -> t
     wide = abs(float(x[-1] - x[0])) or 1.0
     if "latitude" in field.dims:
         wide *= max(float(np.cos(np.deg2rad(np.mean(y)))), 0.2)
-    ratio = float(np.clip(tall / wide, 0.4, 2.0))
+    ratio = float(np.clip(tall / wide, 0.4, 1.6))
     width = 2.3 if maps > 1 else 3.4
     return width, width * ratio
 

@@ -272,7 +272,8 @@ class _Run:
             wanted = np.searchsorted(known, encode_times(made["valid_time"].values)[0])
             for name in [str(n) for n in table["variable"].values[:_MOST_STRIPS]]:
                 truth = made[name].copy(data=near[name].values[wanted])
-                title = f"{self.dataset}, {made['model_version'].item()}, {name} from {name_time(self.inits[row[0]])}"
+                when = name_time(self.inits[row[0]]).replace("T", " ").removesuffix(":00")
+                title = f"{self.dataset}, {made['model_version'].item()}: {name} from {when}"
                 figures[f"{stem}-{name}"] = sample_strip(truth, made[name], title=title)
         for name, figure in figures.items():
             disk.write(folder / f"{name}.png", png(figure))

@@ -105,8 +105,9 @@ def register(home: Home, dataset: str, *, source: str, run_id: str, tags: Mappin
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         texts = {key: str(value)[:LONGEST_TAG] for key, value in tags.items()}
-        where = _place(client, source)
-        found = str(client.create_model_version(name, source=where, run_id=run_id, tags=texts).version)
+        where, model = _place(client, source)
+        made = client.create_model_version(name, source=where, run_id=run_id, tags=texts, model_id=model)
+        found = str(made.version)
     client.set_registered_model_alias(name, CHALLENGER, found)
     return version_of(client, name, found)
 
@@ -195,15 +196,18 @@ def open_registry(home: Home, *, may_create: bool = False) -> "MlflowClient":
     return MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
 
 
-def _place(client: "MlflowClient", source: str) -> str:
-    """Where a logged model lies.
+def _place(client: "MlflowClient", source: str) -> tuple[str, str | None]:
+    """Where a logged model lies, as `create_model_version` wants it, and the model's id.
 
     MLflow's client for a database would look the model up at the address that is set for the whole process, whatever
-    address the client was made for. A server looks it up in its own database.
+    address the client was made for. A server looks it up in its own database, and accepts no other source.
     """
     model = source.removeprefix("models:/")
-    local = not client.tracking_uri.startswith(("http://", "https://"))
-    return str(client.get_logged_model(model).artifact_location) if local and model.startswith("m-") else source
+    if not model.startswith("m-"):
+        return source, None
+    if client.tracking_uri.startswith(("http://", "https://")):
+        return source, model
+    return str(client.get_logged_model(model).artifact_location), model
 
 
 def _search(client: "MlflowClient", query: str) -> list[Any]:

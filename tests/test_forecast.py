@@ -264,7 +264,7 @@ class TestHindcast:
         report = forecast(home, "waves", model=forecaster(), hindcast=self.INTERVAL)
         assert len(report.issued) == 46 - 7
         assert report.dropped["gap"] == 7
-        assert "Left out 7 init times: gap." in report.summary
+        assert "Left out 7 init times: a frame is absent." in report.summary
 
 
 def die_at_append(number: int, run) -> None:

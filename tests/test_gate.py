@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipelines.gate import Gate, cut_blocks, decide, lower_bound, needed_init_times
+from pipelines.bootstrap import cut_blocks, lower_bound
+from pipelines.gate import Gate, decide, needed_init_times
 from simvp.baselines import NAMES
 from simvp.errors import ConfigError
 from simvp.steps import Step
@@ -57,7 +58,7 @@ def test_a_better_model_is_promoted_and_the_verdict_explains_itself() -> None:
     assert 0 < first.bound < first.improvement
     assert (first.n, first.blocks, verdict.needed_blocks, verdict.block_steps) == (60, 5, 5, 12)
     assert verdict.summary.startswith("Promote: better than every reference.")
-    assert "t2m against persistence: RMSE +3" in verdict.summary
+    assert "t2m against persistence: RMSE 3" in verdict.summary
     assert "60 init times in 5 blocks" in verdict.summary
     assert verdict.table().count("\n") == 1 + len(NAMES)
     assert json.loads(json.dumps(verdict.to_json(), allow_nan=False))["outcome"] == "promote"
@@ -202,7 +203,7 @@ def test_equal_skill_is_seldom_called_better(blocks: int) -> None:
     rng = np.random.default_rng(3)
     n, rows = blocks * 12, 500
     first, second = (autoregressive(rng, rows, n, 0.7) ** 2 for _ in range(2))
-    available, judged = cut_blocks(np.arange(n), 12, Gate())
+    available, judged = cut_blocks(np.arange(n), 12, 5)
     assert (available, judged[-1] + 1) == (blocks, 5)
     bounds = [lower_bound(gain, judged, confidence=0.9, draws=500) for gain in first - second]
     assert 0.05 < np.mean(np.array(bounds) > 0) < 0.13

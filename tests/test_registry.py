@@ -185,7 +185,7 @@ def test_a_challenger_that_is_not_better_than_the_champion_is_refused(shelf: She
     assert done.outcome == "refuse"
     assert shelf.champion() == "1"
     assert [c.reference for c in done.judged.verdict.comparisons if not c.passed] == ["champion"]
-    assert "t2m against champion: RMSE -5.0 % better" in done.summary
+    assert "t2m against champion: RMSE 5.0 % higher" in done.summary
     assert done.summary.endswith(f"The champion is still simvp-{shelf.dataset}/1.")
     assert done.candidate.tags["gate"] == "refuse"
     assert "t2m against champion" in done.candidate.tags["gate_reasons"]

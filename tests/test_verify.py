@@ -1,6 +1,7 @@
 """Verification: what can be scored, by hand, beside the baselines of the model that made it, and what is written."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,31 @@ def test_verifying_twice_changes_nothing(home: Home) -> None:
     assert (again.scored, again.n) == (0, first.n)
     assert {p: p.read_bytes() for p in home.dataset("waves").rglob("*") if p.is_file()} == files
     xr.testing.assert_identical(again.skill, first.skill)
+
+
+def test_cut_off_and_started_again_it_leaves_the_same_scores(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model, hindcast=INTERVAL)
+    path = verify(home, "waves", kind="hindcasts", model=model, batch=10).path
+    whole = Store(path).dataset().load()
+    shutil.rmtree(path)
+    commits = []
+
+    def cut_off(self: Store, *arguments: object) -> None:
+        if self.path == path and len(commits) == 2:
+            raise KeyboardInterrupt
+        commits.append(self.path)
+        commit(self, *arguments)  # type: ignore[arg-type]
+
+    commit = Store._commit
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_commit", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            verify(home, "waves", kind="hindcasts", model=model, batch=10)
+    assert Store(path).length == 30
+    report = verify(home, "waves", kind="hindcasts", model=model, batch=10)
+    assert (report.scored, report.n) == (16, 46)
+    xr.testing.assert_identical(Store(path).dataset().load(), whole)
 
 
 def test_nothing_to_score_yet_is_a_report_not_an_error(home: Home) -> None:

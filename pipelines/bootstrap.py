@@ -1,0 +1,103 @@
+"""Blocks of an autocorrelated series, and a bound of its mean that few blocks cannot fool.
+
+The rates at which it errs are measured in `pipelines.gate`.
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+__all__ = ["cut_blocks", "lower_bound"]
+
+# Beyond this many blocks more length buys more than more blocks do: t(9) at 90 % is 1.38, the normal 1.28.
+MOST_BLOCKS = 10
+_LEAST_SPREAD = 0.25  # of the standard error, in a bootstrap draw
+
+
+def lower_bound(gains: np.ndarray, blocks: np.ndarray, *, confidence: float, draws: int = 4000, seed: int = 0) -> float:
+    """Lower confidence bound of the mean of an autocorrelated series.
+
+    Parameters
+    ----------
+    gains
+        (N,) values.
+    blocks
+        (N,) number of the block each value belongs to; at least two blocks.
+    confidence
+        One-sided level.
+    draws, seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    float
+        The lower of the studentised bootstrap of the blocks and Student's t; a mean over blocks of unequal size
+        is a ratio of sums, and its standard error the linearised one.
+    """
+    _, label = np.unique(blocks, return_inverse=True)
+    counts = np.bincount(label).astype(np.float64)
+    sums = np.bincount(label, weights=gains)
+    k = len(counts)
+    mean, error = _ratio(sums, counts)
+    student = mean - stdtrit(k - 1, confidence) * error
+    picks = np.random.default_rng(seed).integers(0, k, (draws, k))
+    means, errors = _ratio(sums[picks], counts[picks])
+    # A draw of blocks that are nearly alike has hardly any spread of its own, and would count for any distance.
+    pivots = (means - mean) / np.maximum(errors, _LEAST_SPREAD * error) if error > 0 else np.zeros(draws)
+    quantile = float(np.quantile(pivots, confidence, method="higher"))
+    return float(min(student, mean - quantile * error))
+
+
+def _ratio(sums: np.ndarray, counts: np.ndarray) -> tuple[Any, Any]:
+    """Mean over all values of k blocks (last axis) and its standard error."""
+    k = counts.shape[-1]
+    total = counts.sum(-1, keepdims=True)
+    mean = sums.sum(-1, keepdims=True) / total
+    residuals = (sums - mean * counts) * k / total
+    # Rounding leaves 1e-17 where there is no spread at all, and a pivot on that is noise.
+    residuals = np.where(np.abs(residuals) <= 1e-12 * np.abs(mean), 0.0, residuals)
+    return mean[..., 0], np.sqrt((residuals**2).sum(-1) / (k * (k - 1)))
+
+
+def cut_blocks(index: np.ndarray, length: int, least: int) -> tuple[int, np.ndarray]:
+    """Cut a series into blocks: how many could be judged, and the block of each init time as it is judged.
+
+    Parameters
+    ----------
+    index
+        (N,) int64, rising: steps since the first init time.
+    length
+        Shortest block in steps.
+    least
+        Fewest blocks that are judged.
+
+    Returns
+    -------
+    int
+        Blocks of at least `length` steps that are at least half full, before they are lengthened.
+    np.ndarray
+        (N,) block of each init time, as judged.
+    """
+    if not len(index):
+        return 0, index
+    span = int(index[-1] - index[0]) + 1
+    whole = _fill(index, span, span // length, length)
+    available = int(whole[-1]) + 1 if span >= length else 0
+    wanted = min(max(available // 2, least), MOST_BLOCKS)
+    if available <= wanted:
+        return available, whole
+    judged = _fill(index, span, wanted, length)
+    return available, judged if judged[-1] + 1 >= least else whole
+
+
+def _fill(index: np.ndarray, span: int, number: int, length: int) -> np.ndarray:
+    """Cut `span` steps into `number` equal blocks; a block less than half full joins the one before it."""
+    if number < 1:
+        return np.zeros(len(index), dtype=np.int64)
+    raw = (index - index[0]) * number // span
+    counts = np.bincount(raw, minlength=number)
+    full = counts * 2 >= max(counts.max(), 1)
+    # Blocks before the first full one join that one.
+    joined = np.maximum(np.cumsum(full) - 1, 0)
+    return joined[raw]
