@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # something else. Quoted for the shell, so that globs and spaces reach the demo as they were typed.
 given = $(if $(filter command,$(origin $(1))),--$(2) '$(subst ','\'',$($(1)))')
 DEMO = $(call given,DATA,data) $(call given,SOURCE,source) $(call given,VARIABLES,variables) \
-	$(call given,UNITS,units) $(call given,SELECT,select) $(call given,NAME,name) \
+	$(call given,UNITS,units) $(call given,SELECT,select) $(call given,STEP,step) $(call given,NAME,name) \
 	$(call given,FRAMES_IN,frames-in) $(call given,FRAMES_OUT,frames-out) $(call given,CYCLE,cycle) \
 	$(call given,EPOCHS,epochs)
 

@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         If settings contradict each other or cannot be read, with every reason.
     """
     parser = argparse.ArgumentParser(prog="make demo", allow_abbrev=False)
-    for name in ("data", "source", "variables", "units", "select", "name"):
+    for name in ("data", "source", "variables", "units", "select", "step", "name"):
         parser.add_argument(f"--{name}", default="")
     for name in ("frames-in", "frames-out", "cycle", "epochs"):
         parser.add_argument(f"--{name}", default="")
@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if not given.source:
         reasons += [
             f"{name.upper()} describes files, but no SOURCE is given"
-            for name in ("variables", "units", "select", "name")
+            for name in ("variables", "units", "select", "step", "name")
             if getattr(given, name)
         ]
     given.variables = [name.strip() for name in given.variables.split(",") if name.strip()] or None
@@ -150,6 +150,7 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
                     variables=given.variables,
                     units=given.units,
                     select=given.select,
+                    step=given.step or None,
                 )
             screen.rows(archived.table)
         with screen.stage("train"):
