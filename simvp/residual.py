@@ -18,7 +18,8 @@ where that pays. Why this generalises from a few hundred overlapping windows, wh
   more than the mean day of a stormy month. In training every window therefore drifts, inputs and target alike: by a
   random offset, a random plane, and a random multiple of the climatology's own rhythm. The network learns to read
   level and swing off its inputs, and to trust the climatology only as far as that held under such drifts. On hourly
-  2 m temperature, validation blocks after the training period gained 10 %, blocks within it some per cent.
+  2 m temperature (trained on 18 days, validated on the next 6, one seed) offset and swing took the RMSE from 1.14 to
+  1.02 K.
 
 In training mode the forecast of a drifted window is shifted back inside `forward`, so that the loss sees the target
 that it knows.
