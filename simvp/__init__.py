@@ -4,6 +4,8 @@
 Everything is imported when it is first asked for, so that importing the package costs nothing.
 """
 
+# The GRIB library's wheel carries an SQLite too old for MLflow, and whichever is loaded first serves the process.
+import sqlite3  # noqa: F401
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -122,3 +122,10 @@ def test_type_checkers_see_what_is_exported_lazily() -> None:
     import simvp
 
     assert seen == set(simvp.__all__)
+
+
+def test_grib_opened_after_simvp_leaves_mlflow_its_sqlite():
+    pytest.importorskip("eccodes")
+    code = "import simvp, eccodes, sqlite3; print(sqlite3.sqlite_version_info >= (3, 31))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
