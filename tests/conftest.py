@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import flows  # noqa: F401  first of all, for the waiting of torch's threads
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 

@@ -8,9 +8,7 @@ from pipelines.home import Home, slug
 from simvp.errors import ConfigError
 
 
-def test_default_is_a_folder_in_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_default_is_a_folder_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SIMVP_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     assert Home.default().path == tmp_path / ".simvp"

@@ -31,9 +31,7 @@ ATTRS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def coordinates(
-    shape: tuple[int, int], grid: Kind = "latlon"
-) -> tuple[tuple[str, str], dict[str, xr.Variable]]:
+def coordinates(shape: tuple[int, int], grid: Kind = "latlon") -> tuple[tuple[str, str], dict[str, xr.Variable]]:
     """Dims and coordinates (no two axes alike, latitude from north to south) of a grid of `shape`, (H, W)."""
     rows, columns = np.arange(shape[0]), np.arange(shape[1])
     latitude = {"units": "degrees_north", "standard_name": "latitude", "long_name": "latitude"}
@@ -154,10 +152,7 @@ def formula_world(
 ) -> xr.Dataset:
     """Canonical Dataset, dims (time, y, x), whose values are `formula`; parameters as in `address_world`."""
     times = np.arange(first, first + frames)
-    fields = {
-        name: formula(number, times, shape, trend=trend).astype(dtype)
-        for number, name in enumerate(variables)
-    }
+    fields = {name: formula(number, times, shape, trend=trend).astype(dtype) for number, name in enumerate(variables)}
     return _dataset(fields, first, start, step, calendar, grid)
 
 
@@ -167,9 +162,9 @@ def _dataset(
     frames, *shape = next(iter(fields.values())).shape
     dims, coords = coordinates((shape[0], shape[1]), grid)
     cftime = None if calendar == "standard" else True
-    times = xr.date_range(
-        start, periods=first + frames, freq=step, calendar=calendar, use_cftime=cftime
-    ).to_numpy()[first:]
+    times = xr.date_range(start, periods=first + frames, freq=step, calendar=calendar, use_cftime=cftime).to_numpy()[
+        first:
+    ]
     if times.dtype.kind == "M":
         times = times.astype("datetime64[ns]")
     coords["time"] = xr.Variable("time", times, {"standard_name": "time", "axis": "T"})
