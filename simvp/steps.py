@@ -215,7 +215,8 @@ def encode_times(times: np.ndarray) -> tuple[np.ndarray, str]:
     import cftime
 
     calendar = calendar_of(times)
-    return np.rint(cftime.date2num(times, EPOCH, calendar).astype("f8")).astype(np.int64), calendar
+    seconds = np.asarray(cftime.date2num(times.reshape(-1), EPOCH, calendar), "f8").reshape(times.shape)
+    return np.rint(seconds).astype(np.int64), calendar
 
 
 def decode_times(seconds: np.ndarray, calendar: str) -> np.ndarray:

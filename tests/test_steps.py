@@ -124,6 +124,8 @@ def test_times_survive_storage_in_other_calendars(calendar):
     assert seconds.dtype == np.int64
     assert name == calendar
     assert list(decode_times(seconds, name)) == list(times)
+    assert encode_times(times[1])[0].shape == ()
+    assert encode_times(times.reshape(3, 1))[0].tolist() == [[s] for s in seconds]
 
 
 def test_years_beyond_nanoseconds_survive_storage():
