@@ -4,9 +4,6 @@ VENV ?= .venv
 # The first Python on the path that is new enough.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
-# Threads of one computation that wait for each other give the core away instead of spinning: on two cores they share
-# it with a server, and spinning made training several times slower.
-export OMP_WAIT_POLICY ?= PASSIVE
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
