@@ -135,14 +135,16 @@ def scorable(
     """
     frames_in, step = max(spec.frames_in for spec in specs), specs[0].step
     times = ds["time"].values
-    start, end = parse_times(interval, calendar_of(times))
-    near = ds.isel(time=_between(times, step.shift(start, -frames_in), end))
+    first, last = bounds = parse_times(interval, calendar_of(times))
+    near = ds.isel(time=_between(times, step.shift(bounds[:1], -frames_in)[0], last))
     whole = np.ones(near.sizes["time"], bool)
     for spec in specs:
         if len(whole):
             whole &= Frames(spec.check(near), spec, memory=0).complete
     here = np.asarray(near["present"].values, bool)
-    inits, audit = find_windows(near["time"].values, here, step, frames_in, leads, [(start, end)], part, complete=whole)
+    inits, audit = find_windows(
+        near["time"].values, here, step, frames_in, leads, [(first, last)], part, complete=whole
+    )
     return near["time"].values[inits], audit
 
 

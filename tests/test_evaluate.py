@@ -5,9 +5,11 @@ import pytest
 import xarray as xr
 
 from pipelines.evaluate import METHODS, chunks, evaluate, scorable, slab
+from simvp.contract import FrameSpec
 from simvp.errors import ConfigError, ContractError
 from simvp.steps import Step
 from tests.wave_home import FRAMES_IN, FRAMES_OUT, HELD_OUT, forecaster, truth, world
+from tests.worlds import formula_world
 
 HOUR = Step.parse("1h")
 
@@ -103,3 +105,13 @@ def test_a_window_belongs_where_its_targets_lie_and_needs_all_its_frames(ds: xr.
     # The longest history of several models counts.
     longer, _ = scorable(absent, [spec, forecaster(frames_in=6).spec], HELD_OUT, leads=FRAMES_OUT)
     assert len(longer) == len(inits) - 9
+
+
+def test_intervals_of_other_calendars_are_found() -> None:
+    ds = formula_world(calendar="360_day", frames=14 * 24)
+    ds = ds.assign_coords(present=("time", np.ones(14 * 24, bool)))
+    steps = ds["time"].values
+    spec = FrameSpec.fit(ds, frames_in=6, frames_out=3, train=[(steps[0], steps[239])])
+    inits, audit = scorable(ds, [spec], ("2020-01-11 00:00:00", "2020-01-12 23:00:00"), leads=3)
+    assert list(inits) == list(steps[239:285])  # the hour before the first target .. three before the last
+    assert audit.used == 48 - 3 + 1
