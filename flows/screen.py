@@ -110,7 +110,7 @@ class Screen:
         for lead in chosen_leads(scores.sizes["lead_time"]):
             row = scores.isel(lead_time=lead)
             values = [_digits(float(row["rmse"].sel({"method": method}))) for method in methods]
-            table.add_row(f"{float(row['lead_hours']):g} h", *values, str(int(row["n"].sel({"method": "model"}))))
+            table.add_row(_lead(float(row["lead_hours"])), *values, str(int(row["n"].sel({"method": "model"}))))
         table.add_section()
         overall = [_digits(float(scores["rmse_all"].sel({"method": method}))) for method in methods]
         table.add_row("all", *overall, str(int(scores["n_all"].sel({"method": "model"}))))
@@ -140,6 +140,10 @@ class Screen:
         self.console.print()
         for line in lines:
             self.console.print(line, markup=False, soft_wrap=True)
+
+
+def _lead(hours: float) -> str:
+    return f"{hours:g} h" if hours < 96 else f"{hours / 24:g} d"
 
 
 def _digits(value: float) -> str:
