@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +20,7 @@ from simvp.errors import ArchiveError
 from simvp.steps import Step
 from tests.killing import kill_everywhere
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_waiting_for_the_disk")]
 START = np.datetime64("2020-02-28T20:00", "ns")
 HOUR = np.timedelta64(3600, "s").astype("m8[ns]")
 VARIABLES = ("t2m", "rain")
@@ -29,11 +28,10 @@ H, W = 2, 3
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small_blocks_and_no_waiting_for_the_disk() -> Iterator[None]:
-    """Blocks of 6 frames in chunks of 3, so that short series have many; no test cuts the power."""
+def _small_blocks() -> Iterator[None]:
+    """Blocks of 6 frames in chunks of 3, so that short series have many."""
     with pytest.MonkeyPatch.context() as patch:
         small_blocks(patch)
-        patch.setattr(os, "fsync", lambda handle: None)
         yield
 
 

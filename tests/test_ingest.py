@@ -1,7 +1,5 @@
 """Ingest: catalogue and files into an archive, again and again, and after kills."""
 
-import os
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,14 +14,7 @@ from pipelines.ingest import complete, ingest
 from simvp.errors import ConfigError, Refusal, SourceError
 from tests.killing import kill_everywhere
 
-pytestmark = pytest.mark.filterwarnings("error")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_waiting_for_the_disk() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: None)
-        yield
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 
 def write_files(folder: Path, hours: range, *, per_file: int = 6, units: str | None = "K", offset: float = 0.0) -> None:

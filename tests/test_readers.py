@@ -115,7 +115,6 @@ FORMS = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
 def test_every_format_reads_the_same_whatever_it_is_called(form: str, tmp_path: Path) -> None:
     path = tmp_path / "archive.dat"
     write(world(), path, form)
