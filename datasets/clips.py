@@ -48,9 +48,12 @@ class Clips(ABC):
         From one frame to the next.
     comparable : bool
         Whether these are the files that published results stand for; False for substitutes.
+    endless : bool
+        Whether any index is a clip of its own, so that no training clip ever has to come twice.
     """
 
     comparable: bool = True
+    endless: bool = False
     scale: float = 1.0
     offset: float = 0.0
     step: Step = FRAME_STEP

@@ -1,0 +1,125 @@
+"""Pictures of 28 x 28 that move in Moving MNIST: MNIST or Fashion-MNIST in IDX files, or scikit-learn's digits."""
+
+import gzip
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.clips import PARTS, Part
+from simvp.errors import SourceError
+
+SIZE = 28
+MAGIC = 2051  # IDX: unsigned bytes (8), three dims (3)
+TRAIN_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-images-idx3-ubyte",
+    "train-images-10k-idx3-ubyte.gz",
+)
+TEST_FILES = ("t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte")
+VALIDATION_SHARE = 6  # the last sixth of the training pictures, as MNIST's 60,000 are often split
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Digits:
+    """The pictures of one part; no picture is in two parts.
+
+    Parameters
+    ----------
+    images
+        (N, 28, 28) uint8.
+    origin
+        In words: how many of which.
+    published
+        Whether they are those that published results stand for.
+    """
+
+    images: np.ndarray
+    origin: str
+    published: bool
+
+
+def idx_files(folders: Sequence[Path]) -> tuple[Path, Path] | None:
+    """Training and test pictures in the first of the folders that has both; None where none has."""
+    for folder in folders:
+        found = [
+            next((folder / name for name in names if (folder / name).is_file()), None)
+            for names in (TRAIN_FILES, TEST_FILES)
+        ]
+        if found[0] is not None and found[1] is not None:
+            return found[0], found[1]
+    return None
+
+
+def read_digits(files: tuple[Path, Path], part: Part, kind: str) -> Digits:
+    """Pictures of one part from IDX files; `kind` names them ("MNIST digits").
+
+    Raises
+    ------
+    SourceError
+        A file that is no IDX file of 28 x 28 pictures, or is cut off.
+    """
+    train, test = files
+    if part == "test":
+        images = read_idx(test)
+        return Digits(images=images, origin=f"{len(images):,} {kind} of {test.name}", published=True)
+    images = read_idx(train)
+    last = len(images) // VALIDATION_SHARE
+    chosen = images[: len(images) - last] if part == "train" else images[len(images) - last :]
+    which = "first" if part == "train" else "last"
+    return Digits(images=chosen, origin=f"the {which} {len(chosen):,} {kind} of {train.name}", published=True)
+
+
+def substitute_digits(part: Part) -> Digits:
+    """Handwritten digits that come with scikit-learn, for where no file is at hand; nothing published stands for them.
+
+    1,797 pictures of 8 x 8 (Alpaydin and Kaynak, UCI), enlarged to 20 x 20 in a margin of 4, as MNIST's digits are.
+    The last 300 are for the test, the 300 before for validation.
+    """
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    small = np.asarray(load_digits().images * (255 / 16), np.float32)
+    large = [np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC)) for image in small]
+    images = np.pad(np.clip(np.round(large), 0, 255).astype(np.uint8), ((0, 0), (4, 4), (4, 4)))
+    bounds = [0, len(images) - 600, len(images) - 300, len(images)]
+    number = PARTS.index(part)
+    chosen = images[bounds[number] : bounds[number + 1]]
+    return Digits(
+        images=chosen, origin=f"{len(chosen):,} handwritten digits of scikit-learn, 8 x 8 enlarged", published=False
+    )
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Pictures of an IDX file, gzip or not, (N, 28, 28) uint8.
+
+    The format: magic number, N, rows and columns as big-endian int32, then the bytes (LeCun, Cortes, Burges: MNIST).
+
+    Raises
+    ------
+    SourceError
+        Another magic number, another size of the pictures, another length, or gzip that does not unpack.
+    """
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise _damaged(path, f"it does not unpack: {error}") from error
+    if len(content) < 16:
+        raise _damaged(path, f"expected a header of 16 bytes, got {len(content)} bytes")
+    magic, count, rows, columns = struct.unpack(">iiii", content[:16])
+    if magic != MAGIC:
+        raise _damaged(path, f"expected the magic number {MAGIC} (unsigned bytes, three dims), got {magic}")
+    if (rows, columns) != (SIZE, SIZE):
+        raise _damaged(path, f"expected pictures of {SIZE} x {SIZE}, got {rows} x {columns}")
+    if len(content) != 16 + count * SIZE * SIZE or count < 1:
+        raise _damaged(path, f"its header promises {count} pictures, got {(len(content) - 16) / SIZE**2:g}")
+    return np.frombuffer(content, np.uint8, offset=16).reshape(count, SIZE, SIZE)
+
+
+def _damaged(path: Path, reason: str) -> SourceError:
+    return SourceError(f"IDX file {path}", [reason], "fetch the file once more")
