@@ -1,4 +1,4 @@
-"""TaxiBJ: taxis that enter and leave each cell of a 32 x 32 grid over Beijing in half an hour, some months of four years.
+"""TaxiBJ: taxis that enter and leave each cell of a 32 x 32 grid over Beijing in half an hour, parts of four years.
 
 Zhang, Zheng, Qi: "Deep Spatio-Temporal Residual Networks for Citywide Crowd Flows Prediction", AAAI 2017 (arXiv
 1610.00081). Two forms of the same data:

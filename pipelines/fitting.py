@@ -5,17 +5,17 @@ Letters: B batch, T input frames, T' target frames, C channels, S states (the fi
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.train_config import TrainConfig
-from pipelines.windows import Sequences
+from pipelines.batches import Batches
+from pipelines.train_config import LoopConfig
 from simvp.errors import Refusal
 
 STOP_AFTER = 0.7  # share of the cycle
@@ -23,10 +23,11 @@ STOP_AFTER = 0.7  # share of the cycle
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What validation says: the loss, as in training, and the RMSE of each state in its own units."""
+    """What validation says: the loss, as in training, the RMSE of each state in its own units, and anything more."""
 
     loss: float
-    rmse: dict[str, float]
+    rmse: Mapping[str, float] = field(default_factory=dict)
+    more: Mapping[str, float] = field(default_factory=dict)
 
 
 class DivergedError(Refusal):
@@ -49,6 +50,24 @@ def masked_loss(predicted: Tensor, target: Tensor, mask: Tensor, weights: Tensor
     share = share / share.sum(dim=(-2, -1), keepdim=True)  # (S, H, W), sums to one over each map
     square = (predicted.float() - target) ** 2
     return (square * share).sum(dim=(-2, -1)).mean()
+
+
+def differential_divergence(predicted: Tensor, target: Tensor, *, temperature: float = 0.1) -> Tensor:
+    """How differently two sequences change from frame to frame (Tan et al.: TAU, arXiv 2206.12126, eqs. 8 to 10).
+
+    The changes of each pair of neighbouring frames become a distribution over all channels and points, by a softmax at
+    `temperature`; the result is the Kullback-Leibler divergence of the target's from the prediction's, averaged over
+    pairs, channels and points. As in the public code it is 0 for fewer than three frames.
+
+    Parameters
+    ----------
+    predicted, target
+        (B, T', S, H, W).
+    """
+    if predicted.shape[1] < 3:
+        return predicted.new_zeros(())
+    ours, theirs = (((y[:, 1:] - y[:, :-1]).flatten(2) / temperature).log_softmax(-1) for y in (predicted, target))
+    return (ours.exp() * (ours - theirs)).mean()
 
 
 def one_cycle(step: int, steps: int, peak: float, warm_up: float) -> float:
@@ -84,7 +103,7 @@ class Fitting:
     """
 
     def __init__(
-        self, network: nn.Module, config: TrainConfig, windows: Sequences, weights: np.ndarray, *, precision: str
+        self, network: nn.Module, config: LoopConfig, windows: Batches, weights: np.ndarray, *, precision: str
     ) -> None:
         self.network, self.config, self.windows = network, config, windows
         self.device = next(network.parameters()).device
@@ -175,7 +194,7 @@ class Fitting:
         if not math.isfinite(score.loss):
             raise DivergedError("Training", [f"the validation loss of epoch {self.epoch} is {score.loss}"], _REMEDY)
         rmse = {f"validation_rmse_{name}": value for name, value in score.rmse.items()}
-        self.history.append({"epoch": self.epoch, **more, "validation_loss": score.loss, **rmse})
+        self.history.append({"epoch": self.epoch, **more, "validation_loss": score.loss, **rmse, **score.more})
         waited = self.epoch - self.best_epoch
         if waited == 0:
             self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
@@ -228,13 +247,15 @@ class Fitting:
         """One step of the optimizer; the loss before it."""
         parts = [*self.windows.batch(indices), self.windows.usual(indices)]
         x, y, mask, *usual = (
-            torch.from_numpy(part).to(self.device, non_blocking=True) for part in parts if part is not None
+            torch.as_tensor(part).to(self.device, non_blocking=True) for part in parts if part is not None
         )
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         with self.autocast():
             predicted = self.network(x, *usual)
         loss = masked_loss(predicted, y, mask, self._weights)
+        if self.config.divergence:
+            loss = loss + self.config.divergence * differential_divergence(predicted.float(), y)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(
@@ -261,7 +282,7 @@ _REMEDY = "lower learning_rate or clip; if it happens in the first batch, look a
 
 
 def predictions(
-    network: nn.Module, windows: Sequences, size: int, autocast: Callable[[], AbstractContextManager[Any]]
+    network: nn.Module, windows: Batches, size: int, autocast: Callable[[], AbstractContextManager[Any]]
 ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
     """Indices, forecasts and targets (B, T', S, H, W) of all windows in order of time."""
     device = next(network.parameters()).device
@@ -269,5 +290,5 @@ def predictions(
     for indices in windows.ordered(size):
         x, y, _ = windows.batch(indices)
         with torch.inference_mode(), autocast():
-            predicted = network(torch.from_numpy(x).to(device))
-        yield indices, predicted.float(), torch.from_numpy(y).to(device)
+            predicted = network(torch.as_tensor(x).to(device))
+        yield indices, predicted.float(), torch.as_tensor(y).to(device)

@@ -27,7 +27,7 @@ __all__ = ["TrainConfig", "TrainReport", "train", "training_key"]
 # What decides, beside settings and data, what a training makes. Any change here makes a new training.
 CODE = (
     "simvp/*.py",
-    *(f"pipelines/{name}.py" for name in ("fitting", "network", "periods", "plan", "training", "windows")),
+    *(f"pipelines/{name}.py" for name in ("batches", "fitting", "network", "periods", "plan", "training", "windows")),
 )
 
 

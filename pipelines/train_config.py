@@ -12,10 +12,50 @@ Size = Literal["tiny", "small", "base", "paper"]
 OPERATIONAL = frozenset({"device", "threads", "memory_mib", "checkpoint_every"})
 
 
-class TrainConfig(BaseModel):
-    """Settings of a training."""
+class LoopConfig(BaseModel):
+    """Settings of the loop: how long, how fast, in what arithmetic."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=10, ge=1, le=100_000, description="Epochs, at most; the schedule is made for them.")
+    epoch_updates: int = Field(
+        default=50,
+        ge=1,
+        description="Updates of an epoch, after which the network is scored on the validation windows.",
+    )
+    batch_size: int = Field(
+        default=8, ge=1, le=4096, description="Windows per update; all come once before any comes again."
+    )
+    learning_rate: float = Field(default=4e-3, gt=0, le=1, description="Highest rate of the one-cycle schedule.")
+    warm_up: float = Field(default=0.25, ge=0, lt=1, description="Share of the updates in which the rate goes up.")
+    weight_decay: float = Field(default=0.05, ge=0, le=1, description="Weight decay of AdamW.")
+    clip: float = Field(default=1.0, gt=0, description="Norm to which a gradient is cut down.")
+    averaging: float = Field(
+        default=0.98, ge=0, lt=1, description="Share of the running average of the weights that an update keeps."
+    )
+    patience: int = Field(
+        default=10, ge=1, description="Epochs without a better validation loss before it stops, in the last third."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of weights and order.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="Arithmetic inside the network; auto: bfloat16 where the device is faster with it."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where to train; auto: CUDA where there is one."
+    )
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of the arithmetic; by default PyTorch's.")
+    checkpoint_every: int = Field(
+        default=25, ge=1, description="Updates between two checkpoints, besides the one after each epoch."
+    )
+    divergence: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of TAU's differential divergence beside the squared error; its authors take 0.1.",
+    )
+
+
+class TrainConfig(LoopConfig):
+    """Settings of a training on the archive of a data set."""
 
     dataset: str = Field(description="Name of the data set whose archive is trained on.")
     variables: tuple[str, ...] = Field(default=(), description="Variables to predict; all of the archive where empty.")
@@ -44,39 +84,9 @@ class TrainConfig(BaseModel):
         le=5,
         description="Random offset of training windows, in standard deviations of the departures.",
     )
-    epochs: int = Field(default=10, ge=1, le=100_000, description="Epochs, at most; the schedule is made for them.")
-    epoch_updates: int = Field(
-        default=50,
-        ge=1,
-        description="Updates of an epoch, after which the network is scored on the validation windows.",
-    )
-    batch_size: int = Field(
-        default=8, ge=1, le=4096, description="Windows per update; all come once before any comes again."
-    )
-    learning_rate: float = Field(default=4e-3, gt=0, le=1, description="Highest rate of the one-cycle schedule.")
-    warm_up: float = Field(default=0.25, ge=0, lt=1, description="Share of the updates in which the rate goes up.")
-    weight_decay: float = Field(default=0.05, ge=0, le=1, description="Weight decay of AdamW.")
-    clip: float = Field(default=1.0, gt=0, description="Norm to which a gradient is cut down.")
-    averaging: float = Field(
-        default=0.98, ge=0, lt=1, description="Share of the running average of the weights that an update keeps."
-    )
-    patience: int = Field(
-        default=10, ge=1, description="Epochs without a better validation loss before it stops, in the last third."
-    )
     validation_windows: int = Field(
         default=512, ge=1, description="Validation windows scored after each epoch, at most; evenly spread."
     )
-    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of weights and order.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Arithmetic inside the network; auto: bfloat16 where the device is faster with it."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="Where to train; auto: CUDA where there is one."
-    )
-    threads: int | None = Field(default=None, ge=1, description="CPU threads of the arithmetic; by default PyTorch's.")
     memory_mib: int = Field(
         default=2048, ge=0, description="Memory for frames in MiB; a longer archive is read batch by batch."
-    )
-    checkpoint_every: int = Field(
-        default=25, ge=1, description="Updates between two checkpoints, besides the one after each epoch."
     )

@@ -6,13 +6,14 @@ has been observed is known when the forecast is made. Windows come from the time
 alone: none spans a gap.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from pipelines.batches import Batches
 from simvp.contract import FrameSpec
 from simvp.errors import ConfigError
 from simvp.steps import Step, encode_times
@@ -172,7 +173,7 @@ class Frames:
         )
 
 
-class Sequences:
+class Sequences(Batches):
     """Windows as arrays.
 
     Parameters
@@ -217,29 +218,9 @@ class Sequences:
             made[:, :, number] = (maps / channel.scale).reshape(*run.shape, *self._spec.shape)
         return np.nan_to_num(made, copy=False)
 
-    def shuffled(self, size: int, *, seed: int, first: int, count: int) -> Iterator[np.ndarray]:
-        """Indices of the batches number `first` .. `first` + `count` - 1 of an endless series: the same for a seed.
-
-        All windows come once, in an order of their own, before any comes again. A batch depends on its number and
-        the seed alone, so that a training that was cut off goes on in the middle.
-        """
-        order: dict[int, np.ndarray] = {}
-        for number in range(first, first + count):
-            rounds, places = np.divmod(np.arange(number * size, (number + 1) * size), len(self))
-            needed = dict.fromkeys(rounds.tolist())
-            order = {
-                r: order[r] if r in order else np.random.default_rng([seed, r]).permutation(len(self)) for r in needed
-            }
-            yield np.array([order[r][place] for r, place in zip(rounds.tolist(), places, strict=True)])
-
     def _runs(self, indices: np.ndarray) -> np.ndarray:
         """Positions of the frames of each window, (B, T + T')."""
         return self.inits[indices][:, None] + np.arange(1 - self._spec.frames_in, self._spec.frames_out + 1)
-
-    def ordered(self, size: int) -> Iterator[np.ndarray]:
-        """Indices of all windows in order of time, `size` at a time."""
-        for start in range(0, len(self), size):
-            yield np.arange(start, min(start + size, len(self)))
 
 
 def _inside(times: np.ndarray, step: Step, slots: int, intervals: Sequence[tuple[Any, Any]]) -> np.ndarray:

@@ -21,6 +21,7 @@ from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.layout import CONVENTIONS
+from simvp.model import SimVP, SimVPConfig
 from simvp.model_file import read_header
 from simvp.residual import GriddedConfig, GriddedSimVP
 
@@ -44,7 +45,8 @@ class Forecaster:
     spec
         The only road between labels and tensors; holds the only copy of the scaling.
     network
-        From (B, T, C, H, W) to (B, T', S, H, W), both in departures of the contract.
+        From (B, T, C, H, W) to (B, T', S, H, W), both in departures of the contract; `GriddedSimVP` of the gridded
+        pipeline, or the bare `SimVP` of a benchmark.
     baselines
         Fitted on the same past, so that scores always have something to stand beside.
     provenance
@@ -55,7 +57,7 @@ class Forecaster:
     """
 
     spec: FrameSpec
-    network: GriddedSimVP
+    network: GriddedSimVP | SimVP
     baselines: Baselines
     provenance: Mapping[str, Any] = field(default_factory=dict)
     version: str = "unregistered"
@@ -111,7 +113,7 @@ class Forecaster:
         try:
             # Building a network draws random weights, which must not move the caller's random state.
             with torch.random.fork_rng(devices=[]):
-                network = GriddedSimVP(GriddedConfig.from_dict(header["network"]))
+                network = _network(header["network"])
             network.load_state_dict({name: torch.from_numpy(v) for name, v in parts["network"].items()})
         except (Refusal, RuntimeError) as error:
             raise RegistryError(subject, [f"its weights do not fit its sizes: {error}"]) from error
@@ -323,6 +325,13 @@ class Forecaster:
             **model_file.owned("network", weights),
             **model_file.owned("baselines", self.baselines.arrays()),
         }
+
+
+def _network(sizes: Mapping[str, Any]) -> GriddedSimVP | SimVP:
+    """A new network of these sizes; those of a bare SimVP name no states."""
+    if "states" in sizes:
+        return GriddedSimVP(GriddedConfig.from_dict(sizes))
+    return SimVP(SimVPConfig.from_dict(sizes))
 
 
 def default_device() -> torch.device:
