@@ -15,13 +15,25 @@ DEMO = $(call given,DATA,data) $(call given,SOURCE,source) $(call given,VARIABLE
 	$(call given,FRAMES_IN,frames-in) $(call given,FRAMES_OUT,frames-out) $(call given,CYCLE,cycle) \
 	$(call given,EPOCHS,epochs)
 
-.PHONY: demo up test test-all lint wheel lock clean
+BENCHMARK = $(call given,DATA,data) $(call given,PRESET,preset) $(call given,EPOCHS,epochs) $(call given,SEED,seed) \
+	$(call given,SET,set)
+
+.PHONY: demo up catalog benchmark ablation test test-all lint wheel lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m flows.demo $(DEMO)
 
 up: $(READY)
 	@exec $(BIN)/python -m flows.up
+
+catalog: $(READY)
+	@$(BIN)/python -m flows.catalog $(call given,NAME,name)
+
+benchmark: $(READY)
+	@$(BIN)/python -m flows.vision $(BENCHMARK) $(call given,VARIANT,variant)
+
+ablation: $(READY)
+	@$(BIN)/python -m flows.vision --ablation $(BENCHMARK)
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -10,7 +10,12 @@
                /scores/<kind>.zarr    scores of either
                /pictures/             skill curves, map strips
                /skill.csv             the last skill table
-      mlflow/mlflow.db, artifacts/    runs, models and aliases of all data sets
+      benchmarks/<name>/training/<key>/   checkpoints of a benchmark that is not finished
+                       /rows/<key>.json   what a finished one found: rows of the report
+                       /pictures/<key>/   strips and animations of test clips
+                /report.md, report.csv    all rows, beside the published ones
+                /ablation-<name>.md       the last ablation
+      mlflow/mlflow.db, artifacts/    runs, models and aliases of all data sets and benchmarks
       prefect/                        Prefect's own database and settings
 """
 
@@ -24,7 +29,7 @@ from simvp.errors import ConfigError
 __all__ = ["Home", "slug"]
 
 # Folders beside the data sets: a data set of one of these names would write into them.
-RESERVED = ("mlflow", "prefect")
+RESERVED = ("benchmarks", "mlflow", "prefect")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -77,7 +82,7 @@ class Home:
                 "expected up to 64 lower case letters, digits, '.', '_' and '-', the first a letter or digit"
             )
         if dataset in RESERVED:
-            reasons.append(f"{', '.join(RESERVED)} are the names of the services' own folders")
+            reasons.append(f"{', '.join(RESERVED)} are the names of folders with another purpose")
         if reasons:
             raise ConfigError(f"data set name {dataset!r}", reasons, "choose another name")
         return self.path / dataset
@@ -109,6 +114,11 @@ class Home:
     def pictures(self, dataset: str) -> Path:
         """Folder of the last pictures."""
         return self.dataset(dataset) / "pictures"
+
+    @property
+    def benchmarks(self) -> Path:
+        """Folder of the vision benchmarks and their report."""
+        return self.path / "benchmarks"
 
     @property
     def mlflow(self) -> Path:

@@ -85,6 +85,10 @@ class Run:
         """A picture."""
         self._client.log_figure(self.run_id, figure, name)
 
+    def log_file(self, file: Path) -> None:
+        """A file as it is."""
+        self._client.log_artifact(self.run_id, str(file))
+
     def log_model(self, file: Path) -> str:
         """The saved Forecaster as a model; returns its address for the registry."""
         import mlflow

@@ -58,7 +58,7 @@ def test_a_name_that_could_lead_elsewhere_is_refused(tmp_path: Path, name: str) 
 
 @pytest.mark.parametrize("name", ["mlflow", "prefect"])
 def test_names_of_the_services_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="services' own folders"):
+    with pytest.raises(ConfigError, match="folders with another purpose"):
         Home(tmp_path).archive(name)
 
 

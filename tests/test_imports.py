@@ -11,7 +11,10 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 ROOMS = ("simvp", "datasets", "pipelines", "flows")  # each may import itself and those before it
 # What the wheel depends on; pandas and cftime are what xarray's own time axes are made of.
-LIBRARY = {"simvp", "numpy", "pandas", "xarray", "cf_xarray", "cftime", "pint", "torch", "safetensors"}
+LIBRARY = {
+    *("simvp", "numpy", "pandas", "xarray", "cf_xarray", "cftime", "pint", "torch", "safetensors"),
+    "pytorch_msssim",
+}
 LATE = {"mlflow"}  # only inside functions: when a registered name is resolved
 HEAVY = ("prefect", "dask", "distributed", "zarr", "mlflow", "torch")
 

@@ -1,0 +1,54 @@
+"""Flow `benchmark`: train and score a network of the family on a vision benchmark, wherever Prefect places it."""
+
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import artifacts
+from flows.progress import reporter
+from pipelines.benchmark import BenchmarkReport, run_benchmark
+from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
+from pipelines.home import Home
+from pipelines.presets import PresetName
+from simvp.model import Variant
+
+
+@task(name="train and score", cache_policy=NO_CACHE)
+def _run(config: BenchmarkConfig) -> BenchmarkReport:
+    return run_benchmark(Home.default(), config, progress=reporter())
+
+
+@flow(name="benchmark")
+def benchmark(
+    data: str = "moving-mnist",
+    variant: Variant = "simvp",
+    preset: PresetName | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    settings: dict[str, Any] | None = None,
+) -> BenchmarkReport:
+    """Train on a vision benchmark, score it on the test part, and add a row to the report.
+
+    The same settings on the same files, asked again, return the rows that exist; a run that was cut off goes on.
+
+    Args:
+        data: Name of the benchmark: moving-mnist, moving-fashion-mnist, taxibj, human36m, kitticaltech or kth.
+        variant: Network: simvp (the paper's), incepu, gsta or tau.
+        preset: quick for minutes on a CPU, full for the published sizes; full where there is a CUDA device.
+        epochs: Epochs; the preset's where it is left out.
+        seed: Seed of the weights and of the clips that are generated.
+        settings: Any further field of BenchmarkConfig or SimVPConfig by name, as {"batch_size": 32}.
+    """
+    given = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    config = plan_benchmark(data, variant=variant, preset=preset, changes={**(settings or {}), **given})
+    report = _run(config)
+    get_run_logger().info("%s", report.summary)
+    rows = [
+        {"method": row.method, "chosen on": row.selected_on, "T'": row.horizon, **row.scores} for row in report.rows
+    ]
+    artifacts.table("benchmark", data, rows, report.summary)
+    for path in report.pictures:
+        if path.suffix == ".png":
+            artifacts.picture(f"benchmark-{path.stem}", data, path)
+    return report

@@ -1,0 +1,116 @@
+"""The paper's ablation: its switches one after the other, on one benchmark at one budget.
+
+Gao et al., CVPR 2022, section 4.4: (1) the spatial shortcut and the temporal ones, (2) group normalisation and group
+convolution, (3) the set of kernels, (4) the widths. Everything else stays as in the preset: data, order of the clips,
+seed, updates.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import disk
+from pipelines.benchmark import BenchmarkReport, run_benchmark
+from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
+from pipelines.benchmark_rows import Row
+from pipelines.home import Home
+from pipelines.presets import PresetName
+
+Progress = Callable[[str, int, int], None]
+
+SWITCHES: Mapping[str, Mapping[str, Any]] = {
+    "whole network": {},
+    "no spatial shortcut": {"spatial_shortcut": False},
+    "no temporal shortcuts": {"temporal_shortcuts": False},
+    "no group normalisation": {"group_norm": False},
+    "no group convolution": {"group_conv": False},
+    "kernel 3": {"kernels": [3]},
+    "kernels 3, 5": {"kernels": [3, 5]},
+    "kernels 3, 5, 7": {"kernels": [3, 5, 7]},
+}
+WIDTHS = ("hid_S", "hid_T")  # each once at half its size
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationReport:
+    """Rows chosen on validation, by what was changed, and the table."""
+
+    rows: Mapping[str, Row]
+    path: Path
+
+
+def plan_ablation(
+    data: str, *, preset: PresetName | None = None, changes: Mapping[str, Any] | None = None
+) -> dict[str, BenchmarkConfig]:
+    """Settings of every run, by what it changes.
+
+    Parameters
+    ----------
+    changes
+        Of all runs alike; a switch of the ablation wins over them.
+    """
+    common = dict(changes or {})
+    usual = plan_benchmark(data, preset=preset, changes=common)
+    made = {
+        name: plan_benchmark(data, preset=preset, changes={**common, **switch}) for name, switch in SWITCHES.items()
+    }
+    for width in WIDTHS:
+        half = usual.network[width] // 2
+        made[f"{width} {half} instead of {usual.network[width]}"] = plan_benchmark(
+            data, preset=preset, changes={**common, width: half}
+        )
+    return made
+
+
+def run_ablation(
+    home: Home, configs: Mapping[str, BenchmarkConfig], *, progress: Progress | None = None
+) -> AblationReport:
+    """Run every network that is not finished yet, and write the table; nothing is registered.
+
+    Parameters
+    ----------
+    configs
+        From `plan_ablation`.
+    progress
+        Called as ``progress(what, done, total)``; `what` names the run.
+    """
+    rows: dict[str, Row] = {}
+    data = ""
+    for number, (name, config) in enumerate(configs.items(), 1):
+        label = f"{number}/{len(configs)} {name}: "
+        told = None if progress is None else _named(progress, label)
+        found: BenchmarkReport = run_benchmark(home, config, register=False, progress=told)
+        rows[name] = found.rows[0]
+        data = config.data
+    path = home.benchmarks / f"ablation-{data}.md"
+    disk.write(path, ablation_table(rows).encode())
+    return AblationReport(rows=rows, path=path)
+
+
+def ablation_table(rows: Mapping[str, Row]) -> str:
+    """Markdown: a line for each change, in the order of the paper's switches, beside the whole network."""
+    first = next(iter(rows.values()))
+    lines = [
+        f"# Ablation on {first.data}, T' = {first.horizon}",
+        "",
+        f"Each network had {first.epochs} epochs of {first.updates_per_epoch} updates, seed {first.seed}. One seed "
+        "does not tell small differences from chance.",
+        f"Trained on {first.train}; tested on {first.test}; the epoch was chosen on validation.",
+        "",
+        "| change | MSE per frame | against the whole | SSIM | PSNR | parameters | multiply-adds | s / epoch |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, row in rows.items():
+        mse = row.scores["mse_per_frame"]
+        apart = 100 * (mse / first.scores["mse_per_frame"] - 1)
+        lines.append(
+            f"| {name} | {mse:.4g} | {apart:+.1f} % | {row.scores['ssim_paper']:.4f} | {row.scores['psnr']:.4g} | "
+            f"{(row.parameters or 0) / 1e6:.3g} M | {(row.multiply_adds or 0) / 1e9:.3g} G | "
+            f"{row.seconds_per_epoch or float('nan'):.3g} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _named(progress: Progress, label: str) -> Progress:
+    return lambda what, done, total: progress(label + what, done, total)

@@ -1,0 +1,179 @@
+"""A run of a vision benchmark, from its files to a row of the report.
+
+The road is that of gridded data: windows, the same training loop with the same checkpoints, every number in MLflow,
+the model as a version in the registry. The best epoch is chosen on validation clips. The test clips are scored after
+every epoch too, but only to state, marked as such, the number that published codes would print, which choose on them.
+
+The same settings on the same data and code are one run: cut off, it goes on; asked again, it gives the rows it has.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from datasets import disk
+from datasets.benchmarks import find_benchmark
+from datasets.clips import PARTS, Clips, Part
+from pipelines.benchmark_config import EVALUATION_SEED, BenchmarkConfig
+from pipelines.benchmark_rows import Row, frame, published, report
+from pipelines.benchmark_training import BenchmarkTraining
+from pipelines.device import choose_device, threads
+from pipelines.home import Home
+from pipelines.train_config import OPERATIONAL
+
+Progress = Callable[[str, int, int], None]
+ROOT = Path(__file__).resolve().parent.parent
+
+# What decides, beside settings and data, what a run finds. Any change here makes a new run.
+CODE = (
+    "simvp/*.py",
+    "datasets/clips.py",
+    *(f"pipelines/{name}.py" for name in ("batches", "benchmark", "benchmark_training", "clip_batches", "fitting")),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkReport:
+    """What a run found.
+
+    Parameters
+    ----------
+    rows
+        For each horizon: the network chosen on validation, the same chosen on the test clips, and persistence.
+    existing
+        Whether they were there already.
+    run_id, version
+        Of the MLflow run and of the registered model ("" where it was not to be registered).
+    pictures
+        Files of this run.
+    path
+        The report of all runs.
+    """
+
+    rows: tuple[Row, ...]
+    existing: bool
+    run_id: str
+    version: str
+    pictures: tuple[Path, ...]
+    path: Path
+
+    @property
+    def summary(self) -> str:
+        """In words, for each horizon: how much less error than persistence."""
+        lines = []
+        for row in self.rows:
+            if row.selected_on != "validation":
+                continue
+            (other,) = (r for r in self.rows if r.method == "persistence" and r.horizon == row.horizon)
+            ours, theirs = row.scores["mse_per_frame"], other.scores["mse_per_frame"]
+            lines.append(
+                f"{row.data}, T' = {row.horizon}: MSE per frame {ours:.4g} (epoch {row.chosen_epoch} of {row.epochs}), "
+                f"persistence {theirs:.4g}: {100 * (1 - ours / theirs):.1f} % less, on {row.test}."
+            )
+        return "\n".join(lines)
+
+
+def run_benchmark(
+    home: Home, config: BenchmarkConfig, *, register: bool = True, progress: Progress | None = None
+) -> BenchmarkReport:
+    """Train, score and report one benchmark.
+
+    Parameters
+    ----------
+    home
+        Where checkpoints, rows, pictures and MLflow are.
+    config
+        Settings, from `pipelines.benchmark_config.plan_benchmark`.
+    register
+        Whether the model becomes a version in the registry, with the alias `challenger`.
+    progress
+        Called as ``progress(what, done, total)``.
+
+    Raises
+    ------
+    SourceError
+        Files that are missing, damaged or of another form; nothing is written.
+    DivergedError
+        The loss is no number.
+    """
+    device = choose_device(config.device)
+    benchmark = find_benchmark(config.data)
+    parts: dict[Part, Clips] = {
+        part: benchmark.open(part, seed=config.seed if part == "train" else EVALUATION_SEED, device=str(device))
+        for part in PARTS
+    }
+    further = [
+        benchmark.open("test", frames_out=horizon, seed=EVALUATION_SEED, device=str(device))
+        for horizon in benchmark.horizons
+        if horizon != benchmark.frames_out
+    ]
+    key = _key(config, [*parts.values(), *further])
+    folder = home.benchmarks / benchmark.name
+    training = folder / "training" / key[:16]
+    training.parent.mkdir(parents=True, exist_ok=True)
+    with disk.exclusive(FileLock(training.with_suffix(".lock")), 24 * 3600.0):
+        found = _finished(folder / "rows" / f"{key[:16]}.json")
+        if found is None:
+            with threads(config.threads), torch.random.fork_rng():
+                run = BenchmarkTraining(home, config, parts, further, device, key, training, progress)
+                found = run.run(folder / "pictures" / key[:16], register=register)
+            disk.write(folder / "rows" / f"{key[:16]}.json", json.dumps(found, indent=1).encode())
+            existing = False
+        else:
+            existing = True
+        disk.discard(training)
+        disk.discard(training.with_suffix(".lock"))
+    return BenchmarkReport(
+        rows=tuple(Row.model_validate(row) for row in found["rows"]),
+        existing=existing,
+        run_id=found["run_id"],
+        version=found["version"],
+        pictures=tuple(sorted((folder / "pictures" / key[:16]).glob("*"))),
+        path=write_report(home),
+    )
+
+
+def write_report(home: Home) -> Path:
+    """Write `report.md` and `report.csv` with every finished run beside the published rows; returns the first."""
+    found = [_finished(path) for path in sorted(home.benchmarks.glob("*/rows/*.json"))]
+    ours = [Row.model_validate(row) for one in found if one is not None for row in one["rows"]]
+    rows = [*published(), *_once(sorted(ours, key=lambda row: row.when))]
+    disk.write(home.benchmarks / "report.csv", frame(rows).to_csv(index=False).encode())
+    path = home.benchmarks / "report.md"
+    disk.write(path, report(rows).encode())
+    return path
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """Rows without the repetitions of persistence, which is the same for every run on a test set."""
+    kept: dict[str, Row] = {}
+    for row in rows:
+        same = row.model_dump_json(include={"data", "horizon", "method", "test", "scores"})
+        kept.setdefault(same if row.method == "persistence" else row.model_dump_json(), row)
+    return list(kept.values())
+
+
+def _finished(path: Path) -> dict[str, Any] | None:
+    """What a finished run wrote down; None where there is none."""
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _key(config: BenchmarkConfig, parts: Sequence[Clips]) -> str:
+    """SHA-256 of everything that decides what a run finds: settings, clips and code."""
+    digest = hashlib.sha256()
+    settings = config.model_dump(mode="json", exclude=set(OPERATIONAL))
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    for clips in parts:
+        digest.update(f"{clips.part} {clips.frames_out} {len(clips)} {clips.origin}".encode())
+        digest.update(clips.frames(np.array([0, len(clips) - 1])).cpu().numpy().tobytes())
+    for pattern in CODE:
+        for file in sorted(ROOT.glob(pattern)):
+            digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,176 @@
+"""Rows of the benchmark report: one schema for what was run here and for what was published.
+
+The published rows (`published.csv`) chose the best epoch by the test part: in the public codes the validation loader
+is the test loader. Their MSE and MAE are sums over a frame, their SSIM is `simvp.metrics.ssim_paper`. The MSE of 1.56
+that the SimVP paper prints for Caltech Pedestrian is no such sum (OpenSTL's are a hundred times as large) and is left
+out.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+Selection = Literal["validation", "test", "nothing"]
+_PUBLISHED = Path(__file__).with_name("published.csv")
+_SOURCES = {
+    "paper": "SimVP, CVPR 2022 (arXiv 2206.05099)",
+    "openstl": "OpenSTL model zoo, 2024-03",
+}
+SCORES = ("mse_per_frame", "mae_per_frame", "ssim_paper", "psnr", "mse", "mae", "ssim")
+
+
+class Row(BaseModel):
+    """Scores of one method on one test set, and what they stand for.
+
+    Parameters
+    ----------
+    data, horizon
+        Benchmark and T'.
+    method
+        Network, with what is switched off or changed; or "persistence".
+    selected_on
+        The part on which the epoch was chosen; "nothing" where nothing was.
+    train, test
+        In words: which digits, files, recordings, seed.
+    comparable
+        Whether these are the files that published results stand for.
+    published
+        Whether the row comes from a publication.
+    source
+        Publication, or run of MLflow.
+    epochs, chosen_epoch
+        Trained, and the one whose weights were scored.
+    scores
+        By the names of `simvp.metrics`.
+    parameters, multiply_adds, memory
+        As `pipelines.costs.Costs`; of published rows as they say.
+    seconds_per_epoch, updates_per_epoch, device, preset, seed, when, commit
+        Of the run: median time of an epoch's training without scoring, updates in it, processor, preset, seed, end,
+        commit of the code.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    horizon: int
+    method: str
+    selected_on: Selection
+    train: str
+    test: str
+    comparable: bool
+    published: bool
+    source: str
+    scores: Mapping[str, float]
+    epochs: int | None = None
+    chosen_epoch: int | None = None
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    memory: int | None = None
+    seconds_per_epoch: float | None = None
+    updates_per_epoch: int | None = None
+    device: str = ""
+    preset: str = ""
+    seed: int | None = None
+    when: str = ""
+    commit: str = ""
+
+    @property
+    def protocol(self) -> tuple[str, str]:
+        """What has to be the same for two rows to be compared: data to train on, and test set."""
+        return self.train, self.test
+
+
+def published() -> list[Row]:
+    """Published rows of all benchmarks."""
+    rows = []
+    for record in pd.read_csv(_PUBLISHED, dtype={"horizon": int}).to_dict("records"):
+        known = {str(name): value for name, value in record.items() if not pd.isna(value)}
+        counts = ("epochs", "parameters", "multiply_adds", "memory")
+        size = f" at {known['test']}" if "test" in known else ""
+        made = {
+            **{name: known[name] for name in ("data", "horizon", "method")},
+            **{name: int(known[name]) for name in counts if name in known},
+            "selected_on": "test",
+            "train": "the published training part" + size,
+            "test": "the published test part" + size,
+            "comparable": True,
+            "published": True,
+            "source": _SOURCES[known["source"]],
+            "scores": {name: known[name] for name in SCORES if name in known},
+        }
+        rows.append(Row.model_validate(made))
+    return rows
+
+
+def frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows as a table with a column for every score, for a CSV file."""
+    flat = [row.model_dump(exclude={"scores"}) | {name: row.scores.get(name) for name in SCORES} for row in rows]
+    return pd.DataFrame(flat)
+
+
+def report(rows: Iterable[Row]) -> str:
+    """Markdown: a table for each benchmark and horizon, rows in order of their protocol, never of their scores."""
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.data, row.horizon), []).append(row)
+    parts = ["# Benchmarks", "", _LEGEND]
+    for (data, horizon), found in groups.items():
+        parts += ["", f"## {data}, T' = {horizon}", "", *_table(found)]
+    return "\n".join(parts) + "\n"
+
+
+_LEGEND = """\
+* **MSE**, **MAE**: squared and absolute errors summed over a frame (C x H x W), averaged over frames and clips: the
+  papers' numbers. **SSIM**: as the published codes compute it (`ssim_paper`). **PSNR**: in dB, of frames in [0, 1].
+* **protocol**: the letter names what a row was trained on and tested on, listed below its table. Rows of different
+  letters, or of different numbers of epochs, must not be ranked against each other.
+* **epoch chosen on**: *validation* is ours. *test* is what published codes do (their validation loader is the test
+  loader); such a number of ours stands here to be set beside theirs, and nothing else is made of it.
+* **memory**: what training needs for one more clip in the batch; published ones as they say."""
+
+_HEAD = (
+    "method", "protocol", "epochs", "epoch chosen on", "MSE", "MAE", "SSIM", "PSNR",
+    "parameters", "multiply-adds", "s / epoch", "memory", "source",
+)  # fmt: skip
+
+
+def _table(rows: list[Row]) -> list[str]:
+    protocols = list(dict.fromkeys(row.protocol for row in sorted(rows, key=lambda row: not row.published)))
+    letters = {protocol: chr(ord("A") + number) for number, protocol in enumerate(protocols)}
+    ordered = sorted(rows, key=lambda row: letters[row.protocol])
+    lines = ["| " + " | ".join(_HEAD) + " |", "| --- | --- |" + " ---: | --- |" + " ---: |" * 8 + " --- |"]
+    lines += ["| " + " | ".join(_cells(row, letters[row.protocol])) + " |" for row in ordered]
+    lines.append("")
+    for (train, test), letter in letters.items():
+        note = "" if any(r.comparable for r in rows if r.protocol == (train, test)) else " **Not the published data.**"
+        lines.append(f"* {letter}: trained on {train}; tested on {test}.{note}")
+    return lines
+
+
+def _cells(row: Row, letter: str) -> list[str]:
+    scores = row.scores
+    epochs = "" if row.epochs is None else f"{row.epochs:,}"
+    if row.updates_per_epoch:
+        epochs += f" x {row.updates_per_epoch:,} updates"
+    return [
+        row.method,
+        letter,
+        epochs,
+        "" if row.selected_on == "nothing" else row.selected_on,
+        _number(scores.get("mse_per_frame"), 4),
+        _number(scores.get("mae_per_frame"), 4),
+        _number(scores.get("ssim_paper"), 4),
+        _number(scores.get("psnr"), 4),
+        "" if row.parameters is None else f"{row.parameters / 1e6:.3g} M",
+        "" if row.multiply_adds is None else f"{row.multiply_adds / 1e9:.3g} G",
+        "" if row.seconds_per_epoch is None else f"{row.seconds_per_epoch:.3g} ({row.device})",
+        "" if row.memory is None else f"{row.memory / 1e6:.3g} MB",
+        row.source,
+    ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}g}"

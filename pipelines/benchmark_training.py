@@ -1,0 +1,320 @@
+"""One run of a benchmark: training, scores after every epoch, the saved model, pictures, and rows for the report."""
+
+import logging
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+
+from datasets import disk
+from datasets.clips import Clips, Part
+from pipelines import checkpoint, registry, tracking
+from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
+from pipelines.benchmark_rows import SCORES, Row
+from pipelines.clip_batches import ClipBatches, clip_contract
+from pipelines.clip_pictures import clip_animation, clip_strip
+from pipelines.costs import costs_of
+from pipelines.device import choose_precision
+from pipelines.fitting import Fitting, Score
+from pipelines.home import Home
+from pipelines.pictures import learning_curve, png
+from simvp.forecaster import Forecaster
+from simvp.metrics import VideoScores, overall
+from simvp.model import SimVP
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+Precision = Callable[[], AbstractContextManager[Any]]
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gsta": "SimVP gSTA", "tau": "TAU"}
+BATCH = 64  # clips scored at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Scores of a network on one set of clips, and those of persistence, the last input frame repeated."""
+
+    network: xr.Dataset
+    persistence: xr.Dataset
+
+
+def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> Scored:
+    """Scores (`simvp.metrics.VideoScores`) on all clips; memory does not grow with their number."""
+    clips = batches.clips
+    device = next(network.parameters()).device
+    scores = [VideoScores(list(clips.benchmark.variables), clips.frames_out, 1.0) for _ in range(2)]
+    network.eval()
+    for indices in batches.ordered(BATCH):
+        x, y, _ = (part.to(device) for part in batches.batch(indices))
+        with torch.inference_mode(), autocast():
+            predicted = network(x)
+        scores[0].update(predicted.float(), y)
+        scores[1].update(x[:, -1:].expand_as(y), y)
+    return Scored(network=scores[0].compute(), persistence=scores[1].compute())
+
+
+class BenchmarkTraining:
+    """One run, from the clips to the rows."""
+
+    def __init__(
+        self,
+        home: Home,
+        config: BenchmarkConfig,
+        parts: Mapping[Part, Clips],
+        further: Sequence[Clips],
+        device: torch.device,
+        key: str,
+        folder: Path,
+        progress: Progress | None,
+    ) -> None:
+        self.home, self.parts, self.further = home, parts, further
+        self.device, self.key, self.folder, self.progress = device, key, folder, progress
+        self.train = ClipBatches(parts["train"])
+        self.validation = ClipBatches(parts["validation"], config.validation_clips)
+        self.test = ClipBatches(parts["test"], config.test_clips)
+        updates = config.epoch_updates or max(1, len(self.train) // config.batch_size)
+        self.config = config.model_copy(update={"epoch_updates": updates})
+        self.precision = choose_precision(config.precision, device)
+        self.seconds: list[float] = []  # of training, by epoch
+        self.partial = 0.0  # of the epoch under way
+
+    def run(self, pictures: Path, *, register: bool) -> dict[str, Any]:
+        """Train, track, save; rows, run and version as plain values."""
+        config = self.config
+        torch.manual_seed(config.seed)
+        network = SimVP(config.sizes).to(self.device)
+        x, y, _ = (part[:1].to(self.device) for part in self.train.batch(np.array([0])))
+        self.costs = costs_of(network, x, lambda predicted: ((predicted - y) ** 2).mean())
+        shape = self.parts["train"].benchmark.size
+        self.fitting = Fitting(network, config, self.train, np.ones(shape), precision=self.precision)
+        state = checkpoint.load(self.folder)
+        if state is not None:
+            self.fitting.restore(state["fitting"])
+            self.seconds, self.partial = list(state["seconds"]), float(state["partial"])
+        self._began = (time.monotonic(), self.fitting.step)
+        run_id = None if state is None else state["run_id"]
+        with tracking.open_run(self.home, self._name, self.key, run_id=run_id) as run:
+            self._log_start(run)
+            self._mark = time.monotonic()
+            self.fitting.run(
+                self._validate,
+                on_batch=self._on_batch,
+                on_epoch=lambda fitting, entry: self._on_epoch(run, entry),
+                save=lambda fitting: self._save(run),
+            )
+            network.load_state_dict(self.fitting.best)
+            self._tell("scoring the test clips", 0, 0)
+            rows = self._rows(run, network)
+            self._draw(run, network, pictures)
+            version = self._register(run, network, rows) if register else ""
+        return {"rows": [row.model_dump(mode="json") for row in rows], "run_id": run.run_id, "version": version}
+
+    @property
+    def _name(self) -> str:
+        """Of the experiment and of the registered model; a gridded data set may have the benchmark's own name."""
+        return f"benchmark-{self.config.data}"
+
+    @property
+    def _method(self) -> str:
+        """The network in words, with what is not as in its preset."""
+        usual = plan_benchmark(self.config.data, variant=self.config.variant, preset=self.config.preset).network
+        changed = [f"{name} {value}" for name, value in self.config.network.items() if value != usual[name]]
+        return ", ".join([NAMES[self.config.variant], *changed])
+
+    def _validate(self, network: nn.Module) -> Score:
+        """Mean squared error on the validation clips, which chooses; and the scores on the test clips, which do not."""
+        self.partial += time.monotonic() - self._mark
+        if self.fitting.epoch:
+            self.seconds.append(self.partial)
+        self.partial = 0.0
+        self._tell(f"scoring epoch {self.fitting.epoch}", self.fitting.step, self._steps)
+        chosen = overall(score(network, self.validation, self.fitting.autocast).network)
+        shown = overall(score(network, self.test, self.fitting.autocast).network)
+        more = {"validation_mse_per_frame": chosen["mse_per_frame"]}
+        more |= {f"test_{name}": shown[name] for name in SCORES}
+        self._mark = time.monotonic()
+        return Score(loss=chosen["mse"], more=more)
+
+    def _save(self, run: tracking.Run) -> None:
+        now = time.monotonic()
+        self.partial, self._mark = self.partial + now - self._mark, now
+        state = {"run_id": run.run_id, "fitting": self.fitting.state(), "seconds": self.seconds}
+        checkpoint.save(self.folder, {**state, "partial": self.partial})
+        self._mark = time.monotonic()
+
+    @property
+    def _steps(self) -> int:
+        return self.config.epochs * self.fitting.batches
+
+    def _on_batch(self, fitting: Fitting, loss: float) -> None:
+        since, first = self._began
+        left = (time.monotonic() - since) / max(1, fitting.step - first) * (self._steps - fitting.step)
+        words = f"epoch {fitting.epoch + 1}/{self.config.epochs}, loss {loss:.4f}"
+        if fitting.history:
+            words += f", validation MSE {fitting.history[-1]['validation_mse_per_frame']:.4g} per frame"
+        self._tell(f"training: {words}, {left:.0f} s left", fitting.step, self._steps)
+
+    def _on_epoch(self, run: tracking.Run, entry: Mapping[str, Any]) -> None:
+        values = {name: float(value) for name, value in entry.items() if name != "epoch"}
+        if entry["epoch"]:
+            values |= {"epoch_seconds": self.seconds[-1], "minutes": sum(self.seconds) / 60}
+        run.log_metrics(values, int(entry["epoch"]))
+        _log.info("epoch %d: validation MSE %.5g per frame", entry["epoch"], entry["validation_mse_per_frame"])
+
+    def _log_start(self, run: tracking.Run) -> None:
+        code = tracking.git_state(ROOT)
+        parts = {f"{part}_clips": clips.origin for part, clips in self.parts.items()}
+        settings = {
+            **self.config.model_dump(mode="json"),
+            **parts,
+            "parameters": self.costs.parameters,
+            "multiply_adds": self.costs.multiply_adds,
+            "memory_per_clip": self.costs.memory,
+            "used_device": self._processor,
+            "used_precision": self.precision,
+        }
+        tags = {
+            "benchmark": self.config.data,
+            "git_commit": str(code["commit"]),
+            "git_dirty": str(code["dirty"]).lower(),
+        }
+        run.log_settings(settings, tags)
+
+    @property
+    def _processor(self) -> str:
+        if self.device.type == "cuda":
+            return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
+        return f"{torch.get_num_threads()} CPU threads, {self.precision}"
+
+    def _rows(self, run: tracking.Run, network: SimVP) -> list[Row]:
+        """Rows of the benchmark's own horizon, then of the longer ones, by rollout."""
+        fitting = self.fitting
+        scored = score(network, self.test, fitting.autocast)
+        lowest = min(fitting.history, key=lambda entry: entry["test_mse_per_frame"])
+        on_test = {name: lowest[f"test_{name}"] for name in SCORES}
+        rows = [
+            self._row(run, self.test, "validation", overall(scored.network), fitting.best_epoch),
+            self._row(run, self.test, "test", on_test, int(lowest["epoch"])),
+            self._row(run, self.test, "nothing", overall(scored.persistence)),
+        ]
+        self._log_scores(run, scored, self.test)
+        for clips in self.further:
+            batches = ClipBatches(clips, self.config.test_clips)
+            longer = SimVP(replace(self.config.sizes, frames_out=clips.frames_out)).to(self.device)
+            longer.load_state_dict(network.state_dict())
+            scored = score(longer, batches, fitting.autocast)
+            rows.append(self._row(run, batches, "validation", overall(scored.network), fitting.best_epoch))
+            rows.append(self._row(run, batches, "nothing", overall(scored.persistence)))
+            self._log_scores(run, scored, batches)
+        run.log_json([row.model_dump(mode="json") for row in rows], "rows.json")
+        return rows
+
+    def _row(
+        self,
+        run: tracking.Run,
+        batches: ClipBatches,
+        selected: Any,
+        scores: Mapping[str, float],
+        epoch: int | None = None,
+    ) -> Row:
+        clips = batches.clips
+        count = "" if len(batches) == len(clips) else f"{len(batches):,} clips, evenly spread, of "
+        common: dict[str, Any] = {
+            "data": self.config.data,
+            "horizon": clips.frames_out,
+            "selected_on": selected,
+            "train": self.parts["train"].origin,
+            "test": count + clips.origin,
+            "comparable": clips.comparable and self.parts["train"].comparable,
+            "published": False,
+            "source": f"run {run.run_id[:8]}",
+            "scores": scores,
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": str(tracking.git_state(ROOT)["commit"]),
+        }
+        if epoch is None:
+            return Row(method="persistence", **common)
+        return Row(
+            method=self._method,
+            epochs=self.config.epochs,
+            chosen_epoch=epoch,
+            updates_per_epoch=self.config.epoch_updates,
+            parameters=self.costs.parameters,
+            multiply_adds=self.costs.multiply_adds,
+            memory=self.costs.memory,
+            seconds_per_epoch=statistics.median(self.seconds),
+            device=self._processor,
+            preset=self.config.preset,
+            seed=self.config.seed,
+            **common,
+        )
+
+    def _log_scores(self, run: tracking.Run, scored: Scored, batches: ClipBatches) -> None:
+        """Scores by variable and lead, as a table, and the overall ones as numbers of the run."""
+        horizon = batches.clips.frames_out
+        for name, scores in (("model", scored.network), ("persistence", scored.persistence)):
+            table = scores.drop_dims([d for d in scores.dims if d not in ("variable", "lead")]).to_dataframe()
+            run.log_text(table.to_csv(), f"scores_{name}_{horizon}.csv")
+            run.log_metrics({f"final_{name}_{horizon}_{k}": v for k, v in overall(scores).items()}, 0)
+
+    def _draw(self, run: tracking.Run, network: SimVP, folder: Path) -> None:
+        """Strips of two test clips, an animation of the first, and the learning curve; kept and logged."""
+        files: dict[str, bytes] = {}
+        for number, index in enumerate((0, len(self.test) // 2)):
+            x, y, _ = (part.to(self.device) for part in self.test.batch(np.array([index])))
+            with torch.inference_mode():
+                predicted = network(x)
+            inputs, truth, made = (part[0].float().cpu().numpy() for part in (x, y, predicted))
+            names = list(self.test.clips.benchmark.variables)
+            title = f"{self.config.data}, test {self.test.clips.name(int(self.test.places[index]))}, {self._method}"
+            files[f"strip_{number}.png"] = png(clip_strip(inputs, truth, made, title=title, names=names))
+            if number == 0:
+                files["animation.gif"] = clip_animation(inputs, truth, made)
+        history = self.fitting.history
+        curves = {part: [entry[f"{part}_mse_per_frame"] for entry in history] for part in ("validation", "test")}
+        epochs = [entry["epoch"] for entry in history]
+        curve = learning_curve(epochs, curves, ylabel="MSE per frame", best=self.fitting.best_epoch)
+        files["learning_curve.png"] = png(curve)
+        for name, content in files.items():
+            disk.write(folder / name, content)
+            run.log_file(folder / name)
+        run.log_json(history, "history.json")
+
+    def _register(self, run: tracking.Run, network: SimVP, rows: Sequence[Row]) -> str:
+        """The model as one file under its contract, as a version in the registry."""
+        spec, baselines = clip_contract(self.parts["train"])
+        provenance = {
+            "dataset": self.config.data,
+            "title": self.parts["train"].benchmark.title,
+            "training_key": self.key,
+            "config": self.config.model_dump(mode="json"),
+            "clips": {part: clips.origin for part, clips in self.parts.items()},
+            "git": tracking.git_state(ROOT),
+            "packages": tracking.package_versions(),
+            "run_id": run.run_id,
+        }
+        made = Forecaster(spec=spec, network=network.to("cpu").eval(), baselines=baselines, provenance=provenance)
+        file = self.folder / "forecaster.safetensors"
+        made.save(file)
+        best = rows[0].scores["mse_per_frame"]
+        tags = {
+            "training_key": self.key,
+            "fingerprint": made.fingerprint,
+            "test_mse_per_frame": f"{best:.5g} (epoch chosen on validation), on {rows[0].test}",
+        }
+        version = registry.register(self.home, self._name, source=run.log_model(file), run_id=run.run_id, tags=tags)
+        return version.label
+
+    def _tell(self, what: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(what, done, total)
