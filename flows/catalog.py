@@ -15,7 +15,6 @@ from datasets.clips import DATA_VARIABLE
 from datasets.listing import Entry, entries, find_entry, found
 from simvp.errors import Refusal
 
-
 NOTES = """\
 periods, derived: as the archive and its step suggest, unless they are given at training.
 clips of the paper: those of validation are taken out of the training part here.
@@ -43,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _table(rows: Sequence[Entry]) -> Table:
     """Narrow enough for 80 columns."""
-    table = Table(box=SIMPLE_HEAD, show_lines=True, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, show_lines=True, padding=0)
     table.add_column("data set", no_wrap=True)
     table.add_column("C x H x W\nT -> T'", no_wrap=True)
     table.add_column("clips of\nthe paper", no_wrap=True)
-    table.add_column("licence\nfrom", overflow="fold")
+    table.add_column("licence\nfrom", min_width=18, overflow="fold")
     table.add_column("here", overflow="fold")
     for row in rows:
         table.add_row(
@@ -68,22 +67,23 @@ def _hosts(source: str) -> str:
 
 def _whole(row: Entry, console: Console) -> None:
     """One data set; what is found of it is read last, for that may be refused."""
-    files = row.files and f"{row.files}; in the folder {row.folder} of the directory that {DATA_VARIABLE} names"
+    into = "the directory" if row.folder == "./" else f"the folder {row.folder} of the directory"
     lines = {
         row.name: row.title,
         "kind": " and ".join(row.kinds),
         "C x H x W": _shape(row),
         "T -> T'": row.frames,
-        **row.splits,
+        **{str(part): text for part, text in row.splits.items()},
         "in the paper": ", ".join(f"{part} {count}" for part, count in row.counts.items()),
         "licence": row.licence,
         "from": row.source,
-        "files": files and f"{files} ({_given()})",
+        "files": row.files and f"{row.files}; in {into} that {DATA_VARIABLE} names ({_given()})",
         "here": row.presence,
     }
     _print(lines, console)
     if row.presence != "no":
-        _print({f"found: {name}": text for name, text in found(row).items()}, console)
+        for name, text in found(row):
+            _print({f"found: {name}": text}, console)
 
 
 def _print(lines: Mapping[str, str], console: Console) -> None:

@@ -15,6 +15,7 @@ from pipelines.train import TrainReport
 from pipelines.train import train as stage
 from pipelines.train_config import Size, TrainConfig
 from simvp.errors import ConfigError
+from simvp.model_config import Variant
 
 
 @task(name="train and register", cache_policy=NO_CACHE)
@@ -42,6 +43,7 @@ def train(
     mode: Mode | None = None,
     periods: Choice | None = None,
     size: Size | None = None,
+    variant: Variant | None = None,
     epochs: int | None = None,
     seed: int | None = None,
     device: Literal["auto", "cpu", "cuda"] | None = None,
@@ -60,6 +62,7 @@ def train(
         mode: study keeps its periods; operations holds out the newest days, which move along with the archive.
         periods: Periods as far as you want to fix them; the rest is derived and printed.
         size: Width and depth of the network: tiny, small, base or paper.
+        variant: Member of the family: simvp (the paper's), incepu, gsta or tau.
         epochs: How often every training window is seen, at most; it stops early when validation does not improve.
         seed: Seed of the weights and of the order of the windows.
         device: Where to train; auto takes CUDA where there is one.
@@ -72,6 +75,7 @@ def train(
         "mode": mode,
         "periods": periods,
         "size": size,
+        "variant": variant,
         "epochs": epochs,
         "seed": seed,
         "device": device,

@@ -74,14 +74,12 @@ def _say_settings(screen: Screen, config: BenchmarkConfig) -> None:
 
 
 def _show(console: Console, found: BenchmarkReport) -> None:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("")
-    for heading in ("T'", *SHOWN.values()):
-        table.add_column(heading, justify="right")
+    table = Table(title=found.rows[0].method, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("", "T'", *SHOWN.values()):
+        table.add_column(heading, justify="right" if heading else "left")
     for row in found.rows:
-        chosen = "" if row.selected_on == "nothing" else f", epoch {row.chosen_epoch} (chosen on {row.selected_on})"
-        scores = [f"{row.scores[name]:.4g}" for name in SHOWN]
-        table.add_row(f"{row.method}{chosen}", str(row.horizon), *scores)
+        name = row.method if row.selected_on == "nothing" else f"epoch {row.chosen_epoch}, chosen on {row.selected_on}"
+        table.add_row(name, str(row.horizon), *(f"{row.scores[score]:.4g}" for score in SHOWN))
     console.print(table)
     console.print(found.summary, markup=False, soft_wrap=True)
     if not found.rows[0].comparable:

@@ -1,7 +1,7 @@
 """What a run of a benchmark can be told, and what it is made of when it is told nothing."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from pydantic import Field, ValidationError
@@ -67,7 +67,12 @@ def plan_benchmark(
     """
     benchmark = find_benchmark(data)
     preset = preset or ("full" if torch.cuda.is_available() else "quick")
-    usual = PRESETS[benchmark.name][preset]
+    presets = PRESETS[benchmark.name]
+    if preset not in presets:
+        raise ConfigError(
+            f"Benchmark {data}", [f"preset: expected one of {', '.join(get_args(PresetName))}, got {preset!r}"]
+        )
+    usual = presets[preset]
     settings = {**usual.loop, **usual.network, **usual.variants.get(variant, {}), **(changes or {})}
     sizes = set(SimVPConfig.__dataclass_fields__) - {"variant", "frames_in", "channels_in", "channels_out"}
     loop = set(BenchmarkConfig.model_fields) - {"data", "preset", "network"}

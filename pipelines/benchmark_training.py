@@ -228,7 +228,7 @@ class BenchmarkTraining:
         epoch: int | None = None,
     ) -> Row:
         clips = batches.clips
-        count = "" if len(batches) == len(clips) else f"{len(batches):,} clips, evenly spread, of "
+        count = "" if len(batches) == len(clips) else f"{len(batches):,}, evenly spread, of the "
         common: dict[str, Any] = {
             "data": self.config.data,
             "horizon": clips.frames_out,

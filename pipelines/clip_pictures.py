@@ -9,31 +9,29 @@ NaN is drawn as absent.
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from simvp.errors import ConfigError, ContractError
 
 __all__ = ["clip_animation", "clip_strip"]
 
 _MOST_COLUMNS = 10
-_FEW = 4  # inputs shown beside a forecast of fewer frames
+_FEW = 4  # inputs shown with a forecast of fewer frames
 _DIFFERENCE = "RdBu_r"
-_MAPS = {1: "gray", 3: "gray"}  # by number of channels; else
-_OTHER = "viridis"
+_GREY, _FIRST = "gray", "viridis"  # of a single channel, and of the first of several that are no colours
 
 # Palette of an animation: what is written and drawn around the panels, then differences, then pictures.
 _PAPER, _INK, _INPUT, _FORECAST, _ABSENT = range(5)
 _SIGNS = {_PAPER: "#FFFFFF", _INK: "#202020", _INPUT: "#56B4E9", _FORECAST: "#E69F00", _ABSENT: "#CC79A7"}
-_STEPS = 31  # of a difference on either side of zero
-_SHADES = 64  # of a picture of one channel; fine noise below 1/128 then costs no bytes
+_STEPS = 12  # of a difference on either side of zero
+_SHADES = 32  # of a picture of one channel; noise finer than that would double the file
 _COLOURS = 256 - len(_SIGNS) - (2 * _STEPS + 1)
 _PANEL = 192  # pixels
 _GAP, _HEAD, _BAR = 6, 16, 4
@@ -71,24 +69,18 @@ def clip_strip(
         raise ContractError("Clip", [f"names: expected {clip.channels}, one for each channel, got {len(names)}"])
     after = _spread(len(clip.truth), _MOST_COLUMNS)
     before = _spread(len(clip.inputs), max(len(after), _FEW))
-    stacked = _blank_if_stacked(len(before), len(after)) <= 2 * len(before)
-    board = _Board(clip, len(before), len(after), stacked, _heading(title, clip, names))
+    board = _Board(clip, len(before), len(after), _heading(title, clip, names))
     for column, k in enumerate(before):
-        axes = board.cell(0, column, f"t{k + 1 - len(clip.inputs):+d}".replace("+0", ""))
-        board.picture(axes, clip.inputs[k])
+        board.picture(board.cell("input", column, _when(k + 1 - len(clip.inputs))), clip.inputs[k])
     limit = clip.limit(after)
-    drawn: AxesImage | None = None
     for column, k in enumerate(after):
-        at = column if stacked else column + len(before)
-        board.picture(board.cell(int(stacked), at, f"t+{k + 1}"), clip.truth[k])
-        board.picture(board.cell(int(stacked) + 1, at), clip.predicted[k])
-        axes = board.cell(int(stacked) + 2, at)
-        drawn = axes.imshow(clip.difference(k), cmap=_DIFFERENCE, vmin=-limit, vmax=limit)
-    board.name_rows()
-    assert drawn is not None
-    board.bar(drawn, int(stacked) + 2, 1, "difference")
-    if clip.channels not in _MAPS:
-        board.bar(board.first, int(stacked), 2, "value")
+        board.picture(board.cell("truth", column, _when(k + 1)), clip.truth[k])
+        board.picture(board.cell("prediction", column, _when(k + 1)), clip.predicted[k])
+        axes = board.cell("difference", column, _when(k + 1))
+        axes.imshow(clip.difference(k), cmap=_DIFFERENCE, vmin=-limit, vmax=limit)
+    board.bar("difference", "difference", extend="both")
+    if clip.partial and len(after) > 1:
+        board.bar("truth", "prediction", extend="neither")
     return board.figure
 
 
@@ -114,7 +106,7 @@ def clip_animation(
     milliseconds
         Each frame is shown; the format counts in 10 ms, and viewers slow down what is faster than 20.
     scale
-        Pixels on a side for each point; by default as many as make panels of about 192 pixels.
+        Pixels on a side for each point; by default as many as fit into panels of 192 pixels.
 
     Raises
     ------
@@ -129,7 +121,7 @@ def clip_animation(
     if reasons:
         raise ConfigError("Animation", reasons)
     clip = _Clip.of(inputs, truth, predicted)
-    film = _Film(clip, scale or max(1, round(_PANEL / max(clip.frame))))
+    film = _Film(clip, scale or max(1, _PANEL // max(clip.frame)))
     frames = [film.frame(k) for k in range(len(clip.inputs) + len(clip.truth))]
     buffer = io.BytesIO()
     frames[0].save(
@@ -156,11 +148,11 @@ class _Clip:
             if part.ndim != 4 or not part.size
         ]
         if not reasons:
-            if arrays["truth"].shape != arrays["predicted"].shape:
-                reasons.append(f"predicted: expected {arrays['truth'].shape} as the truth, got {predicted.shape}")
-            if arrays["truth"].shape[1:] != arrays["inputs"].shape[1:]:
-                frame = arrays["inputs"].shape[1:]
-                reasons.append(f"truth: expected frames of {frame} as the inputs, got {truth.shape[1:]}")
+            before, after, made = (part.shape for part in arrays.values())
+            if made != after:
+                reasons.append(f"predicted: expected {after} as the truth, got {made}")
+            if after[1:] != before[1:]:
+                reasons.append(f"truth: expected frames of {before[1:]} as the inputs, got {after[1:]}")
         if reasons:
             raise ContractError("Clip", reasons)
         return cls(**arrays)
@@ -168,6 +160,16 @@ class _Clip:
     @property
     def channels(self) -> int:
         return int(self.inputs.shape[1])
+
+    @property
+    def partial(self) -> bool:
+        """Whether the first channel is drawn alone, though there are others."""
+        return self.channels not in (1, 3)
+
+    @property
+    def colours(self) -> str:
+        """Name of the colours of one channel."""
+        return _FIRST if self.partial else _GREY
 
     @property
     def frame(self) -> tuple[int, int]:
@@ -189,72 +191,70 @@ class _Clip:
 
 
 class _Board:
-    """A figure of square-edged cells, placed in inches, all of one size and near the frames' shape."""
+    """A figure of cells placed in inches, all of one size and near the frames' shape.
 
-    def __init__(self, clip: _Clip, before: int, after: int, stacked: bool, heading: str) -> None:
-        self.clip, self.stacked = clip, stacked
-        rows, columns = (4, max(before, after)) if stacked else (3, before + after)
-        self.width = min(1.25, 9.0 / columns)
+    A single forecast frame shares one row with the inputs; more lie below them, truth, prediction and difference.
+    """
+
+    def __init__(self, clip: _Clip, before: int, after: int, heading: str) -> None:
+        runs = ("truth", "prediction", "difference")
+        self.rows, self.columns = (1, before + 3) if after == 1 else (4, max(before, after))
+        self.start = {"input": (0, 0)}  # row and column of the first cell of each run
+        self.start |= {name: (0, before + k) if after == 1 else (k + 1, 0) for k, name in enumerate(runs)}
+        self.width = min(1.25, 9.0 / self.columns)
         self.height = self.width * float(np.clip(clip.frame[0] / clip.frame[1], 0.4, 1.6))
-        self.gap, self.line, self.left, self.top = 0.04, 0.17, 0.24, 0.26 if heading else 0.04
+        self.gap, self.line, self.left, self.top = 0.04, 0.17, 0.24, 0.22 if heading else 0.02
         size = (
-            self.left + columns * (self.width + self.gap) + 0.55,
-            self.top + rows * (self.height + self.gap) + (1 + stacked) * self.line + 0.04,
+            self.left + self.columns * (self.width + self.gap) + 0.55,
+            self.top + self.rows * (self.height + self.gap) + self._lines(self.rows - 1) + 0.04,
         )
         self.figure = Figure(figsize=size)
         FigureCanvasAgg(self.figure)
         if heading:
-            self.figure.text(self.left / size[0], 1 - 0.06 / size[1], heading, fontsize=9, va="top")
-        self.cells: dict[tuple[int, int], Axes] = {}
+            self.figure.text(self.left / size[0], 1 - 0.05 / size[1], heading, fontsize=9, va="top")
+        self.colours = clip.colours
+        self.first: dict[str, Axes] = {}
 
-    def cell(self, row: int, column: int, title: str = "") -> Axes:
-        """Axes of one frame."""
-        axes = self.figure.add_axes(self._box(row, self.left + column * (self.width + self.gap), self.width))
+    def cell(self, name: str, number: int, when: str) -> Axes:
+        """Axes of one frame of a run; its name stands before the row, or above where the row has several runs."""
+        row, column = self.start[name]
+        x = self.left + (column + number) * (self.width + self.gap)
+        axes = self.figure.add_axes(self._box(row, x, self.width), label=f"{name} {when}")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(color="0.6", linewidth=0.5)
         axes.patch.set(facecolor="0.92", hatch="/////", edgecolor="0.6")
-        if title:
-            axes.set_title(title, fontsize=7, pad=2)
-        self.cells[row, column] = axes
+        if row < 2:
+            axes.set_title(f"{name} {when}" if column else when, fontsize=7, pad=2)
+        if number == 0 and not column:
+            axes.set_ylabel(name, fontsize=8, labelpad=3)
+        self.first.setdefault(name, axes)
         return axes
 
     def picture(self, axes: Axes, frame: np.ndarray) -> None:
         """Draw (C, H, W)."""
         if len(frame) != 3:
-            axes.imshow(frame[0], cmap=_MAPS.get(len(frame), _OTHER), vmin=0.0, vmax=1.0)
+            axes.imshow(frame[0], cmap=self.colours, vmin=0.0, vmax=1.0)
             return
         absent = np.isnan(frame).any(0)
         colours = np.where(absent, 0.0, np.clip(frame, 0.0, 1.0))
         axes.imshow(np.moveaxis(np.concatenate([colours, ~absent[None]]), 0, -1))
 
-    def name_rows(self) -> None:
-        """Write beside the first cell of every row what it shows."""
-        names = ("input", "truth", "prediction", "difference")
-        rows = sorted({row for row, _ in self.cells})
-        for row, name in zip(rows, names if self.stacked else ("input, truth", *names[2:]), strict=True):
-            first = min(column for at, column in self.cells if at == row)
-            self.cells[row, first].set_ylabel(name, fontsize=8, labelpad=3)
+    def bar(self, top: str, bottom: str, *, extend: Literal["both", "neither"]) -> None:
+        """A colour bar on the right of the rows from one run to another."""
+        x = self.left + self.columns * (self.width + self.gap) + 0.04
+        (left, upper, width, height), lower = (self._box(self.start[name][0], x, 0.09) for name in (top, bottom))
+        axes = self.figure.add_axes((left, lower[1], width, upper + height - lower[1]))
+        self.figure.colorbar(self.first[top].images[0], cax=axes, extend=extend)
+        axes.tick_params(labelsize=6, length=2, pad=1)
 
-    @property
-    def first(self) -> AxesImage:
-        return self.cells[0, 0].images[0]
-
-    def bar(self, drawn: AxesImage, row: int, rows: int, label: str) -> None:
-        """A colour bar on the right of some rows."""
-        columns = 1 + max(column for _, column in self.cells)
-        x = self.left + columns * (self.width + self.gap) + 0.04
-        _, low, width, height = self._box(row + rows - 1, x, 0.09)
-        top = sum(self._box(row, x, 0.09)[1::2])
-        axes = self.figure.add_axes((self._box(row, x, 0.09)[0], low, width, top - low))
-        extend = "both" if label == "difference" else "neither"
-        made = self.figure.colorbar(drawn, cax=axes, extend=extend)
-        made.ax.tick_params(labelsize=6, length=2, pad=1)
+    def _lines(self, row: int) -> float:
+        """Height of the times written down to a row: above the first, and above the truth in the second."""
+        return self.line * min(row + 1, 2)
 
     def _box(self, row: int, x: float, width: float) -> tuple[float, float, float, float]:
         """Left, bottom, width, height in parts of the figure."""
         size = self.figure.get_size_inches()
-        titles = self.line * (1 + (self.stacked and row > 0))
-        y = size[1] - self.top - titles - (row + 1) * (self.height + self.gap) + self.gap
+        y = size[1] - self.top - self._lines(row) - (row + 1) * (self.height + self.gap) + self.gap
         return x / size[0], y / size[1], width / size[0], self.height / size[1]
 
 
@@ -266,7 +266,7 @@ class _Film:
         self.limit = clip.limit(range(len(clip.truth)))
         self.size = (clip.frame[1] * scale, clip.frame[0] * scale)
         self.font = ImageFont.load_default(11)
-        signs = [_rgb(colour) for colour in _SIGNS.values()]
+        signs = [list(ImageColor.getrgb(colour)) for colour in _SIGNS.values()]
         self.palette = [*signs, *_ramp(_DIFFERENCE, 2 * _STEPS + 1)]
         self.start = len(self.palette)
         self.colours: Image.Image | None = None
@@ -274,27 +274,25 @@ class _Film:
             every = np.concatenate([clip.inputs, clip.truth, clip.predicted])
             mosaic = _image(np.moveaxis(every, 1, 0).reshape(3, -1, clip.frame[1]))
             self.colours = mosaic.quantize(_COLOURS, dither=Image.Dither.NONE)
-            self.palette += np.reshape(self.colours.getpalette() or [], (-1, 3)).tolist()
+            self.palette += np.reshape(self.colours.getpalette() or [], (-1, 3))[:_COLOURS].tolist()
         else:
-            self.palette += _ramp(_MAPS.get(clip.channels, _OTHER), _SHADES)
+            self.palette += _ramp(clip.colours, _SHADES)
 
     def frame(self, k: int) -> Image.Image:
         """Frame k of T + T'."""
-        inputs, forecast = len(self.clip.inputs), k - len(self.clip.inputs)
-        total = inputs + len(self.clip.truth)
+        forecast, total = k - len(self.clip.inputs), len(self.clip.inputs) + len(self.clip.truth)
         if forecast < 0:
-            pair = (self.clip.inputs[k], self.clip.inputs[k])
-            apart = np.zeros(self.clip.frame)
+            shown, pair, apart = ("input", "input"), [self.clip.inputs[k]] * 2, np.zeros(self.clip.frame)
         else:
-            pair = (self.clip.truth[forecast], self.clip.predicted[forecast])
+            shown, pair = ("truth", "prediction"), [self.clip.truth[forecast], self.clip.predicted[forecast]]
             apart = self.clip.difference(forecast)
         panels = [*map(self._picture, pair), self._difference(apart)]
         width, height = self.size
         sheet = Image.new("P", (3 * width + 4 * _GAP, height + _HEAD + _BAR + _GAP), _PAPER)
         sheet.putpalette([part for colour in self.palette for part in colour])
         draw = ImageDraw.Draw(sheet)
-        when = f"t{forecast + 1:+d}".replace("+0", "")
-        names = (f"truth  {when}", "prediction", f"difference ±{self.limit:.2g}")
+        which = ", channel 1" if self.clip.partial else ""
+        names = (*(f"{name}  {_when(forecast + 1)}{which}" for name in shown), f"difference ±{self.limit:.2g}")
         for number, (panel, name) in enumerate(zip(panels, names, strict=True)):
             left = _GAP + number * (width + _GAP)
             big = np.repeat(np.repeat(panel, self.scale, 0), self.scale, 1)
@@ -308,9 +306,9 @@ class _Film:
 
     def _picture(self, frame: np.ndarray) -> np.ndarray:
         """(H, W) places in the palette of a frame (C, H, W)."""
-        absent = np.isnan(frame[:3] if len(frame) == 3 else frame[:1]).any(0)
+        absent = np.isnan(frame if len(frame) == 3 else frame[:1]).any(0)
         if self.colours is not None:
-            placed = np.asarray(_image(frame).quantize(palette=self.colours, dither=Image.Dither.NONE))
+            placed = np.asarray(_image(frame).quantize(palette=self.colours, dither=Image.Dither.FLOYDSTEINBERG))
         else:
             placed = np.rint(np.clip(np.nan_to_num(frame[0]), 0.0, 1.0) * (_SHADES - 1)).astype(np.uint8)
         return np.where(absent, _ABSENT, placed + self.start).astype(np.uint8)
@@ -326,25 +324,22 @@ def _spread(frames: int, most: int) -> list[int]:
     return sorted({round(p) for p in np.linspace(0, frames - 1, min(frames, most))})
 
 
-def _blank_if_stacked(before: int, after: int) -> int:
-    """Cells left empty if the inputs are a row of their own above the forecast."""
-    return 4 * max(before, after) - before - 3 * after
+def _when(lead: int) -> str:
+    """Name of a frame: t is the last input."""
+    return f"t{lead:+d}" if lead else "t"
 
 
 def _heading(title: str, clip: _Clip, names: Sequence[str] | None) -> str:
-    if clip.channels in _MAPS:
+    if not clip.partial:
         return title
     said = f"{names[0] if names else 'channel 1'}, the first of {clip.channels} channels"
     return f"{title}: {said}" if title else said
 
 
-def _rgb(colour: str) -> list[int]:
-    return [int(colour[k : k + 2], 16) for k in (1, 3, 5)]
-
-
 def _ramp(name: str, steps: int) -> list[list[int]]:
-    colours: Any = matplotlib.colormaps[name](np.linspace(0.0, 1.0, steps), bytes=True)
-    return [[int(part) for part in colour[:3]] for colour in colours]
+    colours = np.asarray(matplotlib.colormaps[name](np.linspace(0.0, 1.0, steps)))[:, :3]
+    made: list[list[int]] = np.rint(255 * colours).astype(int).tolist()
+    return made
 
 
 def _image(frame: np.ndarray) -> Image.Image:

@@ -9,7 +9,7 @@ from torch import Tensor
 from pipelines.train_config import Size, TrainConfig
 from pipelines.windows import Sequences
 from simvp.contract import FrameSpec
-from simvp.model import SimVPConfig
+from simvp.model_config import UNREAD, SimVPConfig
 from simvp.residual import GriddedConfig, GriddedSimVP
 
 # hid_S, hid_T, N_S, N_T, kernels, groups
@@ -24,18 +24,14 @@ MIX_WINDOWS = 2048  # more windows do not move two numbers a lead
 
 def sizes(spec: FrameSpec, config: TrainConfig) -> GriddedConfig:
     """Sizes of the network for a contract."""
-    hid_s, hid_t, n_s, n_t, kernels, groups = SIZES[config.size]
+    widths = dict(zip(("hid_S", "hid_T", "N_S", "N_T", "kernels", "groups"), SIZES[config.size], strict=True))
     network = SimVPConfig(
+        variant=config.variant,
         frames_in=spec.frames_in,
         frames_out=spec.frames_out,
         channels_in=spec.n_channels,
         channels_out=spec.n_states,
-        hid_S=hid_s,
-        hid_T=hid_t,
-        N_S=n_s,
-        N_T=n_t,
-        kernels=kernels,
-        groups=groups,
+        **{name: value for name, value in widths.items() if name not in UNREAD[config.variant]},  # type: ignore[arg-type]
     )
     return GriddedConfig(network=network, states=spec.n_states, lag=spec.lag, drift=config.drift)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.periods import Choice, Mode
+from simvp.model_config import Variant
 
 Size = Literal["tiny", "small", "base", "paper"]
 
@@ -78,6 +79,9 @@ class TrainConfig(LoopConfig):
         default="auto", description="Steps of the seasonal cycle (hourly data: 24); auto: seen in the data; none."
     )
     size: Size = Field(default="small", description="Width and depth of the network.")
+    variant: Variant = Field(
+        default="simvp", description="Member of the family: simvp (the paper's), incepu, gsta or tau (OpenSTL's)."
+    )
     drift: float = Field(
         default=0.5,
         ge=0,

@@ -88,7 +88,7 @@ def errors(
         Not a labelled forecast, variables without truth, other units, another grid, another calendar, or not one
         valid time for which there is truth. All reasons at once.
     """
-    truth, positions = _align(forecast, truth)
+    truth, positions = align(forecast, truth)
     rows, columns = horizontal_dims(forecast)
     if weights is None:
         weights, weighting = area_weights(Grid.of(forecast))
@@ -185,7 +185,7 @@ def _row_weights(latitude: np.ndarray) -> tuple[np.ndarray, str]:
     return (cells if latitude[0] < latitude[-1] else cells[::-1]), "cell_area"
 
 
-def _align(forecast: xr.Dataset, truth: xr.Dataset) -> tuple[xr.Dataset, np.ndarray]:
+def align(forecast: xr.Dataset, truth: xr.Dataset) -> tuple[xr.Dataset, np.ndarray]:
     """Truth on the forecast's grid, and the position (I, L) of each valid time in it, -1 for none."""
     check(forecast)
     reasons = []

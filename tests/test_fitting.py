@@ -5,13 +5,24 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import special, stats
 from torch import Tensor, nn
 
 from pipelines import checkpoint
-from pipelines.fitting import DivergedError, Fitting, Score, masked_loss, one_cycle, predictions
+from pipelines.fitting import (
+    DivergedError,
+    Fitting,
+    Score,
+    differential_divergence,
+    masked_loss,
+    one_cycle,
+    predictions,
+)
+from pipelines.network import build_network
 from pipelines.train_config import TrainConfig
 from pipelines.windows import Frames, Sequences
 from simvp.contract import FrameSpec
+from simvp.errors import ConfigError
 from tests.worlds import formula_world
 
 
@@ -201,3 +212,50 @@ def test_gradients_are_clipped(windows):
     held.run(validate_on(windows))
     decay = start - held.network.mix.weight.detach()
     assert float((start - free.network.mix.weight.detach()).abs().max()) > 10 * float(decay.abs().max())
+
+
+def test_divergence_is_that_of_the_changes_as_distributions():
+    random = np.random.default_rng(3)
+    predicted, target = (random.normal(size=(2, 4, 2, 3, 3)) for _ in range(2))
+    expected = []
+    for sample in range(2):
+        for frame in range(3):
+            p, q = (
+                special.softmax((y[sample, frame + 1] - y[sample, frame]).ravel() / 0.1) for y in (predicted, target)
+            )
+            expected.append(stats.entropy(p, q) / p.size)
+    found = differential_divergence(torch.from_numpy(predicted), torch.from_numpy(target))
+    assert float(found) == pytest.approx(np.mean(expected))
+
+
+def test_divergence_sees_changes_and_not_levels():
+    y = torch.rand(2, 5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert float(differential_divergence(y + 0.3, y)) == pytest.approx(0.0, abs=1e-6)
+    assert float(differential_divergence(y.flip(1), y)) > 0.01
+    assert float(differential_divergence(y[:, :2] * 2, y[:, :2])) == 0.0  # two frames have one change: as published
+
+
+def test_divergence_enters_the_loss_with_its_weight():
+    ds = formula_world(frames=72, shape=(4, 5))
+    spec = FrameSpec.fit(ds, frames_in=4, frames_out=3, train=[(ds["time"].values[0], ds["time"].values[-1])], log1p=())
+    losses = []
+    for weight in (0.0, 1.0, 2.0):
+        torch.manual_seed(7)
+        windows = Sequences(Frames(ds, spec), np.arange(3, 68), spec)
+        settings = config(epochs=1, epoch_updates=1, divergence=weight)
+        run = Fitting(Linear(4, 3, 2), settings, windows, np.ones((4, 5)), precision="float32")
+        run.run(lambda network: Score(loss=1.0), on_batch=lambda f, loss: losses.append(loss))
+    assert losses[1] > losses[0]
+    assert losses[2] - losses[0] == pytest.approx(2 * (losses[1] - losses[0]), rel=1e-3)
+
+
+@pytest.mark.parametrize("variant", ["simvp", "incepu", "gsta", "tau"])
+def test_every_member_of_the_family_can_be_the_gridded_network(variant):
+    world = formula_world(frames=48, shape=(8, 8))
+    spec = FrameSpec.fit(world, frames_in=4, frames_out=2, train=[(world["time"].values[0], world["time"].values[-1])])
+    network = build_network(spec, TrainConfig(dataset="x", variant=variant, size="small"))
+    assert network.network.config.variant == variant
+    assert network(torch.zeros(1, 4, spec.n_channels, 8, 8)).shape == (1, 2, 2, 8, 8)
+    if variant in ("gsta", "tau"):
+        with pytest.raises(ConfigError, match="N_T: expected 2 or more, got 1"):
+            build_network(spec, TrainConfig(dataset="x", variant=variant, size="tiny"))

@@ -46,9 +46,10 @@ def load(entrypoint: str) -> Any:
     return load_flow_from_entrypoint(entrypoint)
 
 
-def test_deployments_are_the_five_with_schedules_that_are_off() -> None:
+def test_deployments_are_the_six_with_schedules_that_are_off() -> None:
     names = {f"{load(one['entrypoint']).name}/{one['name']}" for one in DEPLOYMENTS}
-    assert names == {"ingest/daily", "train/weekly", "promote/manual", "forecast/daily", "verify/daily"}
+    daily = {"ingest/daily", "forecast/daily", "verify/daily"}
+    assert names == daily | {"train/weekly", "promote/manual", "benchmark/manual"}
     for one in DEPLOYMENTS:
         # A file as entrypoint would put flows/ first on the path, where flows/ingest.py hides other modules.
         assert re.fullmatch(r"flows\.([a-z]+)\.\1", one["entrypoint"])
@@ -59,11 +60,12 @@ def test_deployments_are_the_five_with_schedules_that_are_off() -> None:
         assert all(schedule["active"] is False for schedule in schedules)
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("name", [*FLOWS, "benchmark"])
 def test_every_parameter_is_described_and_typed(name: str) -> None:
     schema = load(f"flows.{name}.{name}").parameters
     assert schema.required == []
-    assert schema.properties["dataset"]["default"] == "simulated-weather"
+    first, default = ("data", "moving-mnist") if name == "benchmark" else ("dataset", "simulated-weather")
+    assert schema.properties[first]["default"] == default
     for parameter, entry in schema.properties.items():
         assert len(entry.get("description", "")) > 10, parameter
         assert {"type", "anyOf", "$ref", "allOf", "enum"} & set(entry), parameter

@@ -1,0 +1,350 @@
+"""Metrics of video prediction, each under a name that says what it is.
+
+Frames are (B, T', C, H, W). `mse` and `mae` are means over every element: a constant error scores the same on every
+grid. `mse_per_frame` and `mae_per_frame` are what the papers print under the names MSE and MAE: sums over C, H and W,
+averaged over samples and frames, so that they grow with the grid. `ssim` is the usual structural similarity; only
+`ssim_paper` may stand beside published rows. Errors are taken as they are; the similarities and `psnr` are of
+pictures, and see the prediction clipped to the data range, as in the public codes (A4Bio/SimVP,
+chengtan9907/OpenSTL); the truth is never clipped. All arithmetic is float64, on the tensors' device.
+
+A data range is stated, never guessed: a number R for values in [0, R], or (low, high). NaN in a prediction makes every
+score that it touches NaN. Frames smaller than the window of a similarity have none: NaN. No area weights are applied
+here; `simvp.scores` does that.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from simvp.errors import ConfigError, ContractError
+from simvp.layout import horizontal_dims
+from simvp.map_scores import (
+    GAUSSIAN,
+    KINDS,
+    UNIFORM,
+    Range,
+    absolute,
+    all_kinds,
+    by_map,
+    decibels,
+    far_outside,
+    limits,
+    paper_similarity,
+    scaled,
+    shape_faults,
+    similarity,
+    squared,
+)
+from simvp.scores import align
+
+_VALUES = 1 << 22  # of one variable in memory at a time
+_WINDOWS = {"ssim": GAUSSIAN, "ssim_paper": UNIFORM}
+_DEFINITIONS = {
+    "mse": "mean squared error, over every element",
+    "mae": "mean absolute error, over every element",
+    "rmse": "root of the mean squared error, over every element",
+    "mse_per_frame": "squared error, summed over C, H, W, averaged over samples and frames: the papers' MSE",
+    "mae_per_frame": "absolute error, summed over C, H, W, averaged over samples and frames: the papers' MAE",
+    "ssim": "structural similarity, Gaussian window 11 x 11, sigma 1.5, population covariance, K1 0.01, K2 0.03",
+    "ssim_paper": "structural similarity as published: uniform window 7 x 7, sample covariance, K1 0.01, K2 0.03, "
+    "constants for twice the data range",
+    "psnr": "peak signal-to-noise ratio in dB, of each frame, averaged over the frames with an error",
+    "identical": "frames without any error on the data range: their ratio is infinite, and they are left out of psnr",
+}
+
+
+def mse(predicted: Tensor, truth: Tensor) -> float:
+    """Mean squared error over every element of (B, T', C, H, W)."""
+    return float(by_map(squared, predicted, truth).mean())
+
+
+def mae(predicted: Tensor, truth: Tensor) -> float:
+    """Mean absolute error over every element of (B, T', C, H, W)."""
+    return float(by_map(absolute, predicted, truth).mean())
+
+
+def mse_per_frame(predicted: Tensor, truth: Tensor) -> float:
+    """The papers' "MSE": squared error summed over C, H and W, averaged over samples and frames."""
+    return mse(predicted, truth) * _elements(truth)
+
+
+def mae_per_frame(predicted: Tensor, truth: Tensor) -> float:
+    """The papers' "MAE": absolute error summed over C, H and W, averaged over samples and frames."""
+    return mae(predicted, truth) * _elements(truth)
+
+
+def ssim(predicted: Tensor, truth: Tensor, *, data_range: Range) -> float:
+    """Structural similarity (pytorch-msssim): Gaussian window of 11 x 11, sigma 1.5, constants for `data_range`.
+
+    Of every channel of every frame of (B, T', C, H, W), averaged; the mean over the positions at which the window
+    lies inside the frame (Wang et al. 2004). NaN for frames smaller than the window.
+    """
+    low, width = limits(data_range)
+    return float(by_map(lambda p, t: similarity(*scaled(p, t, low, width)), predicted, truth).mean())
+
+
+def ssim_paper(predicted: Tensor, truth: Tensor, *, data_range: Range) -> float:
+    """Structural similarity as both public codes compute it, the only one to set beside published rows.
+
+    scikit-image's `structural_similarity` with its defaults, on frames of floats in [0, 1]: uniform window of 7 x 7,
+    sample covariance (N - 1), K1 = 0.01, K2 = 0.03, the mean over the frame without its outermost 3 points, of every
+    channel of every frame of (B, T', C, H, W), averaged. The codes state no data range; scikit-image up to 0.19 (SimVP
+    asks for 0.16.2) takes floats to span [-1, 1] and sets the constants for a range of 2; from 0.20 on it refuses to
+    guess. Frames of another `data_range` are brought to [0, 1] first. NaN for frames smaller than the window.
+    """
+    low, width = limits(data_range)
+    return float(by_map(lambda p, t: paper_similarity(*scaled(p, t, low, width)), predicted, truth).mean())
+
+
+def psnr(predicted: Tensor, truth: Tensor, *, data_range: Range) -> float:
+    """Peak signal-to-noise ratio, dB: of each frame (mean square over C, H, W), averaged over samples and frames.
+
+    The ratio of a frame predicted without any error is infinite. One such frame would make the average infinite,
+    whatever the others are, so it is left out (`VideoScores` counts them); if all are such, the answer is infinite.
+    OpenSTL's definition, but for that; SimVP's code squares differences in 8 bits, where they wrap around.
+    """
+    low, width = limits(data_range)
+    square = by_map(lambda p, t: squared(*scaled(p, t, low, width)), predicted, truth).mean(-1).reshape(-1)
+    differs = square != 0
+    return float(decibels(square[differs]).mean()) if bool(differs.any()) else float("inf")
+
+
+class VideoScores:
+    """Scores of a whole test set, batch by batch; memory does not grow with the number of batches.
+
+    Neither the order of the samples nor the size of the batches matters, but for the last digits of float64.
+
+    Parameters
+    ----------
+    names
+        Of the C channels.
+    frames_out
+        T'.
+    data_range
+        Of all channels: R for values in [0, R], or (low, high).
+
+    Raises
+    ------
+    ConfigError
+        No or repeated names, no frames, or a data range that is none.
+    """
+
+    def __init__(self, names: Sequence[str], frames_out: int, data_range: Range) -> None:
+        reasons = [] if names else ["names: expected one or more channels, got none"]
+        if len(set(names)) < len(names):
+            reasons.append(f"names: expected distinct ones, got {', '.join(names)}")
+        if frames_out < 1:
+            reasons.append(f"frames_out: expected 1 or more, got {frames_out}")
+        if reasons:
+            raise ConfigError("Video scores", reasons)
+        self.names, self.frames_out = tuple(names), frames_out
+        self._low, self._width = limits(data_range)
+        self._frame: tuple[int, int] | None = None
+        self._sums = _Sums((frames_out, len(names) + 1))  # the last column: the frame with all its channels
+
+    def update(self, predicted: Tensor, truth: Tensor) -> None:
+        """Add B samples.
+
+        Parameters
+        ----------
+        predicted, truth
+            (B, T', C, H, W), in the units of the data range.
+
+        Raises
+        ------
+        ContractError
+            Other shapes, no samples, or a truth that lies far outside the data range.
+        """
+        reasons = shape_faults(predicted, truth)
+        if not reasons:
+            _, frames, channels, *frame = truth.shape
+            expected, got = (self.frames_out, len(self.names)), (frames, channels)
+            if got != expected:
+                reasons.append(f"expected {expected[0]} frames of {expected[1]} channels, got {got[0]} of {got[1]}")
+            elif self._frame not in (None, tuple(frame)):
+                reasons.append(f"expected frames of {self._frame} as before, got {tuple(frame)}")
+            reasons += far_outside("truth", truth, self._low, self._width)
+        if reasons:
+            raise ContractError("Video scores", reasons)
+        self._frame = (truth.shape[3], truth.shape[4])
+        maps = by_map(lambda p, t: all_kinds(p, t, self._low, self._width), predicted, truth)
+        values = torch.cat([maps, maps.mean(-1, keepdim=True)], -1).cpu().numpy()
+        self._sums.add(values, np.ones(values.shape[1:], dtype=bool))
+
+    def compute(self) -> xr.Dataset:
+        """Scores of all samples so far.
+
+        Returns
+        -------
+        xr.Dataset
+            By (variable, lead), a channel alone: `mse`, `mae`, `rmse`, `ssim`, `ssim_paper`, `psnr`, and `identical`,
+            the number of maps left out of `psnr`. Scalars, as the papers compute them, with all channels of a frame
+            together: `mse_per_frame`, `mae_per_frame`, and `mse`, `mae`, `rmse`, `ssim`, `ssim_paper`, `psnr`,
+            `identical`, each with the ending `_overall`. `n`: number of samples. `lead` counts from 1. Every variable
+            has its `definition`; the attribute `data_range` is (low, high).
+
+        Raises
+        ------
+        ContractError
+            No sample was added.
+        """
+        if self._frame is None:
+            raise ContractError("Video scores", ["expected one or more samples, got none"], "add some with `update`")
+        found, whole = self._sums.means(), self._sums.total().means()
+        made: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+        for name, values in found.items():
+            made[name] = (("variable", "lead"), values[:, :-1].T)
+            made[f"{name}_overall"] = ((), whole[name][-1])
+        elements = len(self.names) * self._frame[0] * self._frame[1]
+        made |= {f"{name}_per_frame": ((), whole[name][-1] * elements) for name in ("mse", "mae")}
+        made["n"] = ((), self._sums.n[0, 0])
+        coords = {"variable": list(self.names), "lead": np.arange(1, self.frames_out + 1)}
+        ds = xr.Dataset(made, coords, {"data_range": [self._low, self._low + self._width]})
+        return _described(ds, self._frame)
+
+
+def overall(scores: xr.Dataset) -> dict[str, float]:
+    """The overall numbers of `VideoScores.compute` by the names of the functions of this module, for a log."""
+    found = {name: float(scores[f"{name}_overall"]) for name in ("mse", "mae", "ssim", "ssim_paper", "psnr")}
+    return found | {name: float(scores[name]) for name in ("mse_per_frame", "mae_per_frame")}
+
+
+def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range | Mapping[str, Range]) -> xr.Dataset:
+    """The same scores of a labelled forecast, by variable and lead; every point of a map counts alike.
+
+    Parameters
+    ----------
+    forecast
+        Labelled forecast, dims (init_time, lead_time, row, column) in any order.
+    truth
+        Canonical Dataset (time, row, column), found by valid time on the forecast's grid as in `simvp.scores.errors`.
+    data_range
+        Of all variables, or of each by name: R for values in [0, R], or (low, high), in the variable's units.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims (variable, lead_time): `mse`, `mae`, `rmse`, `ssim`, `ssim_paper`, `psnr`, `identical`, and `n`, the
+        number of maps. A map whose truth is missing, be it at one point, is left out; NaN where n is 0. Coordinate
+        `units` on the variables, of which `mae` and `rmse` are, and `data_low`, `data_high`.
+
+    Raises
+    ------
+    Refusal
+        As `simvp.scores.errors`; variables without a data range, or a truth far outside it.
+    """
+    names = [str(name) for name in forecast.data_vars]
+    ranges = _ranges(names, data_range)
+    truth, positions = align(forecast, truth)
+    dims = horizontal_dims(forecast)
+    frame = (forecast.sizes[dims[0]], forecast.sizes[dims[1]])
+    inits, leads = positions.shape
+    sums = {name: _Sums((leads,)) for name in names}
+    size = max(1, _VALUES // (leads * frame[0] * frame[1]))
+    for name in names:
+        field = forecast[name].transpose("init_time", "lead_time", *dims)
+        for start in range(0, inits, size):
+            part = positions[start : start + size]
+            observed = _looked_up(truth[name], part)
+            used = np.isfinite(observed).all((-2, -1))
+            reasons = far_outside(name, torch.from_numpy(observed), *ranges[name])
+            if reasons:
+                raise ContractError("Video scores", reasons)
+            predicted = field.isel(init_time=slice(start, start + size)).values
+            sums[name].add(_scores_where(used, predicted, observed, *ranges[name]), used)
+    found = [{**sums[name].means(), "n": sums[name].n} for name in names]
+    made = {kind: (("variable", "lead_time"), np.stack([one[kind] for one in found])) for kind in found[0]}
+    low, width = np.array([ranges[name] for name in names]).T
+    coords = {
+        "variable": names,
+        "units": ("variable", [str(forecast[name].attrs.get("units", "")) for name in names]),
+        "data_low": ("variable", low),
+        "data_high": ("variable", low + width),
+        "lead_time": forecast["lead_time"].variable,
+    }
+    return _described(xr.Dataset(made, coords), frame)
+
+
+class _Sums:
+    """Sums over samples of the scores of maps, and how many went into each; float64, of any shape S."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.values = dict.fromkeys(("mse", "mae", "ssim", "ssim_paper", "psnr"), np.zeros(shape))
+        self.n, self.identical = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+
+    def add(self, values: np.ndarray, used: np.ndarray) -> None:
+        """Values (kinds, B, *S) in the order of `KINDS`, where `used` (B, *S)."""
+        found = dict(zip(KINDS, values, strict=True))
+        square = found.pop("scaled_mse")
+        identical = used & (square == 0)
+        found["psnr"] = decibels(torch.from_numpy(np.where(identical, 1.0, square))).numpy()
+        self.values = {k: total + np.where(used, found[k], 0.0).sum(0) for k, total in self.values.items()}
+        self.n = self.n + used.sum(0)
+        self.identical = self.identical + identical.sum(0)
+
+    def total(self) -> "_Sums":
+        """The sums over the first axis too."""
+        made = _Sums(self.n.shape[1:])
+        made.values = {kind: total.sum(0) for kind, total in self.values.items()}
+        made.n, made.identical = self.n.sum(0), self.identical.sum(0)
+        return made
+
+    def means(self) -> dict[str, np.ndarray]:
+        """Every score, of shape S; NaN where nothing was added."""
+        nothing = np.full(self.n.shape, np.nan)
+        mean = {k: np.divide(s, self.n, out=nothing.copy(), where=self.n > 0) for k, s in self.values.items()}
+        differ = self.n - self.identical
+        if_none = np.where(self.n > 0, np.inf, np.nan)
+        mean["psnr"] = np.divide(self.values["psnr"], differ, out=if_none, where=differ > 0)
+        return {**mean, "rmse": np.sqrt(mean["mse"]), "identical": self.identical}
+
+
+def _looked_up(field: xr.DataArray, positions: np.ndarray) -> np.ndarray:
+    """Maps (I, L, H, W) of (time, row, column) at positions (I, L); NaN where one is negative."""
+    found = np.full((*positions.shape, *field.shape[1:]), np.nan)
+    there = positions >= 0
+    wanted, inverse = np.unique(positions[there], return_inverse=True)
+    found[there] = field.isel(time=wanted).values[inverse]
+    return found
+
+
+def _scores_where(
+    used: np.ndarray, predicted: np.ndarray, observed: np.ndarray, low: float, width: float
+) -> np.ndarray:
+    """(kinds, I, L): scores of the maps (I, L, H, W) where `used` (I, L), else 1."""
+    made = np.ones((len(KINDS), *used.shape))
+    if used.any():
+        pair = (torch.from_numpy(np.asarray(x[used], np.float64))[:, None, None] for x in (predicted, observed))
+        made[:, used] = by_map(lambda p, t: all_kinds(p, t, low, width), *pair)[..., 0, 0].numpy()
+    return made
+
+
+def _elements(frames: Tensor) -> int:
+    """C x H x W."""
+    return int(np.prod(frames.shape[2:]))
+
+
+def _ranges(names: Sequence[str], data_range: Range | Mapping[str, Range]) -> dict[str, tuple[float, float]]:
+    """Low end and width by variable."""
+    if not isinstance(data_range, Mapping):
+        return dict.fromkeys(names, limits(data_range))
+    given = ", ".join(map(str, data_range)) or "none"
+    reasons = [f"expected one for {name}, got {given}" for name in names if name not in data_range]
+    if reasons:
+        raise ConfigError("Data range", reasons, "state the range of every variable, in its units")
+    return {name: limits(data_range[name]) for name in names}
+
+
+def _described(ds: xr.Dataset, frame: tuple[int, int]) -> xr.Dataset:
+    """`ds` with the definition of every score, and why a similarity is NaN for frames as small as these."""
+    for name, values in ds.data_vars.items():
+        plain = str(name).removesuffix("_overall")
+        if plain in _DEFINITIONS:
+            values.attrs["definition"] = _DEFINITIONS[plain]
+        window = _WINDOWS.get(plain, 0)
+        if min(frame) < window:
+            values.attrs["undefined"] = f"frames of {frame[0]} x {frame[1]} are smaller than its window of {window}"
+    return ds
