@@ -203,11 +203,11 @@ class Benchmark(ABC):
         """The refusal of a benchmark whose files are not here."""
         path = self.path(root)
         found = f"{DATA_VARIABLE} is not set" if path is None else f"{path} does not hold them"
+        into = "a directory" if self.folder == "." else f"the folder {self.folder} of a directory"
         return SourceError(
             f"benchmark {self.name}",
             [f"expected {self.files}; {found}", *reasons],
-            f"fetch them from {self.source} into the folder {self.folder} of a directory, "
-            f"and set {DATA_VARIABLE} to that directory",
+            f"fetch them from {self.source} into {into}, and set {DATA_VARIABLE} to that directory",
         )
 
 

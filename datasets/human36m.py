@@ -1,0 +1,165 @@
+"""Human3.6M: colour video of actors before four cameras, one JPEG file a frame, and lists of the clips.
+
+Ionescu, Papava, Olaru, Sminchisescu: Human3.6M, TPAMI 2014. The published lists are STRPM's, as OpenSTL uses them:
+`train.txt` and `test.txt` with a line `prefix,begin` (a third number is passed over) for each clip; the clip is the
+files prefix + begin, begin + 5, begin + 10, ..., in six digits.
+
+Three things to know. The published lists are a random split of one set of windows: nearly every test clip (8,483 of
+8,582) has frames that training clips have too; how many there are stands in `origin` of the test part. They hold
+73,404 and 8,582 clips; the 2.6k and 1.1k of the paper are another selection (walking only, subjects S1, S5 to S8
+for training, S9 and S11 for test). And the published code reads the channels as blue, green, red and shrinks with
+cv2's INTER_CUBIC, which skips pixels; here they are red, green, blue, and Pillow's bicubic filter, which averages
+over what it shrinks.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from datasets.clips import Benchmark, Part
+from datasets.video import ImageFiles, Recording, VideoClips, held_out
+from simvp.errors import SourceError
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A clip as a list gives it: the prefix of its files, and the number of the first."""
+
+    prefix: str
+    begin: int
+
+    @property
+    def scene(self) -> str:
+        """Subject and action, without the camera: the four cameras saw the same movement."""
+        return self.prefix.rpartition("/")[2].partition(".")[0]
+
+
+class Human36MBenchmark(Benchmark):
+    """Human3.6M, read from `images/<subject>_<action>.<camera>_<NNNNNN>.jpg` and the lists of clips."""
+
+    stride = 5  # from one frame of a clip to the next, in the numbers of the files
+
+    def present(self, root: Path | None = None) -> bool:
+        """Whether the images' folder and both lists are there."""
+        path = self.path(root)
+        lists = ("train.txt", "test.txt")
+        return path is not None and (path / "images").is_dir() and all((path / name).is_file() for name in lists)
+
+    def open(
+        self,
+        part: Part,
+        *,
+        root: Path | None = None,
+        frames_out: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> VideoClips:
+        """Clips that the list of a part names; every file is looked for, none is decoded yet.
+
+        Raises
+        ------
+        SourceError
+            Files that are missing, a list that cannot be read, a list that names frames which are not there (how many,
+            and the first of them); on reading, a JPEG that is damaged or of another size.
+        """
+        path, ahead = self.path(root), frames_out or self.frames_out
+        if path is None or not self.present(root):
+            raise self.missing(root)
+        training = _listed(path / "train.txt")
+        listed = _listed(path / "test.txt") if part == "test" else training
+        length = self.frames_in + ahead
+        self._check(path, path / ("test.txt" if part == "test" else "train.txt"), listed, length)
+        origin = f"{len(listed)} clips of test.txt"
+        if part == "test":
+            seen = {frame for clip in training for frame in self._frames(clip, length)}
+            shared = sum(not seen.isdisjoint(self._frames(clip, length)) for clip in listed)
+            origin += f", {shared} of which have frames that clips of train.txt have too"
+        else:
+            held = held_out(Counter(clip.scene for clip in training))
+            listed = [clip for clip in training if (clip.scene in held) == (part == "validation")]
+            scenes = len({clip.scene for clip in listed})
+            origin = f"{len(listed)} of {len(training)} clips of train.txt, of {scenes} scenes"
+        return VideoClips(self, part, self.frames_in, ahead, origin, windows=self._windows(path, listed, length))
+
+    def _frames(self, clip: Listed, length: int) -> list[tuple[str, int]]:
+        return [(clip.prefix, clip.begin + self.stride * number) for number in range(length)]
+
+    def _check(self, path: Path, listing: Path, listed: Sequence[Listed], length: int) -> None:
+        """Refuse frames that are not there; each folder is read once, as there are half a million files."""
+        named = {f"{prefix}{number:06d}.jpg" for clip in listed for prefix, number in self._frames(clip, length)}
+        there: set[str] = set()
+        for folder in {prefix.rpartition("/")[0] for prefix in {clip.prefix for clip in listed}}:
+            if (path / folder).is_dir():
+                with os.scandir(path / folder) as entries:
+                    there.update(f"{folder}/{entry.name}" if folder else entry.name for entry in entries)
+        if absent := sorted(named - there):
+            first = ", ".join(absent[:SHOWN]) + (", ..." if len(absent) > SHOWN else "")
+            reason = f"{listing} names {len(named)} frames for clips of {length}; {len(absent)} are not there: {first}"
+            raise SourceError(f"benchmark {self.name}", [reason], "fetch them, or take their clips out of the list")
+
+    def _windows(self, path: Path, listed: Sequence[Listed], length: int) -> list[tuple[Recording, int]]:
+        """Clips by recording; frame numbers that are no multiple of the stride apart are never in one clip."""
+        tracks: dict[tuple[str, int], set[int]] = {}
+        for clip in listed:
+            track = tracks.setdefault((clip.prefix, clip.begin % self.stride), set())
+            track.update(number for _, number in self._frames(clip, length))
+        recordings = {key: self._recording(path, key[0], np.array(sorted(track))) for key, track in tracks.items()}
+        found = []
+        for clip in listed:
+            recording = recordings[clip.prefix, clip.begin % self.stride]
+            found.append((recording, int(np.searchsorted(recording.numbers, clip.begin))))
+        return found
+
+    def _recording(self, path: Path, prefix: str, numbers: np.ndarray) -> Recording:
+        folder, _, stem = prefix.rpartition("/")
+        read = ImageFiles(path / folder, [f"{stem}{number:06d}.jpg" for number in numbers], self._pixels)
+        return Recording(name=stem.rstrip("_"), numbers=numbers, read=read, digits=6)
+
+    def _pixels(self, image: Image.Image) -> np.ndarray:
+        """Frame (H, W, 3) uint8, red, green, blue."""
+        H, W = self.size
+        return np.asarray(image.convert("RGB").resize((W, H), Image.Resampling.BICUBIC))
+
+
+def _listed(path: Path) -> list[Listed]:
+    """Clips of a list, in its order."""
+    found, wrong = [], []
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        prefix, *numbers = line.strip().split(",")
+        if prefix and numbers and numbers[0].strip().isdecimal():
+            found.append(Listed(prefix, int(numbers[0])))
+        elif line.strip():
+            wrong.append(f"line {number}: expected prefix,begin, got {line.strip()[:60]!r}")
+    if not found and not wrong:
+        wrong.append("expected prefix,begin in each line, got an empty list")
+    if wrong:
+        more = [f"... and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
+        raise SourceError(f"list {path}", [*wrong[:SHOWN], *more], "fetch the list again")
+    return found
+
+
+HUMAN = Human36MBenchmark(
+    name="human36m",
+    title="Human3.6M",
+    licence="academic use only, under the licence agreement of its site; no redistribution",
+    source="http://vision.imar.ro/human3.6m/",
+    folder="human",
+    files="images/<subject>_<action>.<camera>_<NNNNNN>.jpg, train.txt and test.txt",
+    variables={"red": "red", "green": "green", "blue": "blue"},
+    size=(128, 128),
+    frames_in=4,
+    frames_out=4,
+    splits={
+        "train": "clips of train.txt, without those of validation",
+        "validation": "clips of train.txt of the last scenes (subject and action, sorted) that hold a tenth of them",
+        "test": "clips of test.txt, which in the published lists share frames with train.txt",
+    },
+    paper_counts={"train": "2.6k", "test": "1.1k"},
+)

@@ -1,0 +1,118 @@
+"""KTH Action: grey video of people who box, clap, wave, walk, jog and run, one JPEG file a frame.
+
+Schuldt, Laptev, Caputo: Recognizing Human Actions, ICPR 2004; as images with the frames of the actions only.
+Differences from the published codes (E3D-LSTM, OpenSTL): frames are kept as they are in the files and resized when
+asked for, to float32, where those resize at the start; and persons 15 and 16 are kept out of training.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from datasets.clips import Benchmark, Part
+from datasets.video import ImageFiles, Recording, VideoClips, windows
+from simvp.errors import SourceError
+
+# Frames from one window to the next; None: T + T', so that no frame is in two.
+EVERY = {"boxing": None, "handclapping": None, "handwaving": None, "walking": None, "jogging": 3, "running": 3}
+PERSONS: dict[Part, range] = {"train": range(1, 15), "validation": range(15, 17), "test": range(17, 26)}
+FOLDER = re.compile(r"person(\d\d)_[a-z]+_d\d+_uncomp")
+FRAME = re.compile(r"image_(\d+)\.jpg")
+
+
+class KTHBenchmark(Benchmark):
+    """KTH Action, read from `<action>/person<NN>_<action>_d<k>_uncomp/image_<NNNN>.jpg`."""
+
+    def present(self, root: Path | None = None) -> bool:
+        """Whether there is a folder for each action."""
+        path = self.path(root)
+        return path is not None and all((path / action).is_dir() for action in EVERY)
+
+    def open(
+        self,
+        part: Part,
+        *,
+        root: Path | None = None,
+        frames_out: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> VideoClips:
+        """Clips of the persons of a part; nothing is decoded yet.
+
+        Raises
+        ------
+        SourceError
+            Actions, persons or frames that are missing; on reading, a JPEG that is damaged or of another size. A frame
+            that is missing inside a recording is none: the published images have gaps, and no window spans one.
+        """
+        path, ahead = self.path(root), frames_out or self.frames_out
+        if path is None or not self.present(root):
+            absent = [] if path is None else [f"no folder {path / a}" for a in EVERY if not (path / a).is_dir()]
+            raise self.missing(root, absent)
+        recordings = self._recordings(path, PERSONS[part])
+        length = self.frames_in + ahead
+        starts = [
+            (recording, start)
+            for action, recording in recordings
+            for start in windows(recording.numbers, length, EVERY[action] or length)
+        ]
+        origin = f"{len(recordings)} recordings of persons {PERSONS[part][0]} to {PERSONS[part][-1]}, all six actions"
+        return VideoClips(self, part, self.frames_in, ahead, origin, windows=starts)
+
+    def _recordings(self, path: Path, persons: range) -> list[tuple[str, Recording]]:
+        """Action and recording of each folder of these persons, sorted."""
+        recordings, reasons = [], []
+        for action in EVERY:
+            seen = set()
+            for name in sorted(os.listdir(path / action)):
+                match = FOLDER.fullmatch(name)
+                if not match or int(match[1]) not in persons:
+                    continue
+                seen.add(int(match[1]))
+                frames = sorted(
+                    (int(m[1]), file) for file in os.listdir(path / action / name) if (m := FRAME.fullmatch(file))
+                )
+                if not frames:
+                    reasons.append(f"{path / action / name}: expected image_<NNNN>.jpg, got none")
+                    continue
+                numbers = np.array([number for number, _ in frames])
+                read = ImageFiles(path / action / name, [file for _, file in frames], first_channel)
+                title = name.removesuffix("_uncomp")
+                recordings.append((action, Recording(name=title, numbers=numbers, read=read, digits=4)))
+            if absent := [f"{person:02d}" for person in persons if person not in seen]:
+                reasons.append(f"{path / action}: expected folders of each person, got none of {', '.join(absent)}")
+        if reasons:
+            raise SourceError(f"benchmark {self.name}", reasons, f"fetch the images of every person from {self.source}")
+        return recordings
+
+
+def first_channel(image: Image.Image) -> np.ndarray:
+    """Grey frame (h, w, 1) uint8; the files have three equal channels, and the published codes take the first."""
+    if image.mode not in ("L", "RGB"):
+        raise ValueError(f"an image of mode {image.mode}, where grey or RGB was expected")
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels[..., :1]
+
+
+KTH = KTHBenchmark(
+    name="kth",
+    title="KTH Action",
+    licence="non-commercial use; cite Schuldt, Laptev, Caputo (ICPR 2004)",
+    source="https://www.csc.kth.se/cvap/actions/",
+    folder="kth",
+    files="the videos as images, <action>/person<NN>_<action>_d<k>_uncomp/image_<NNNN>.jpg, six actions, 25 persons",
+    variables={"intensity": "grey level"},
+    size=(128, 128),
+    frames_in=10,
+    frames_out=20,
+    horizons=(20, 40),
+    splits={
+        "train": "persons 01 to 14 of the published training persons 01 to 16",
+        "validation": "persons 15 and 16 of the published training persons",
+        "test": "persons 17 to 25, as published",
+    },
+    paper_counts={"train": "5.2k", "test": "3.1k"},
+)

@@ -1,0 +1,198 @@
+"""Clips out of recordings: which frames make a clip, how frames are read, and that each is decoded once.
+
+Letters: N frames of a recording, K of them asked for, h and w rows and columns as they are kept, c channels last;
+B, L, C, H, W as in `datasets.clips`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datasets.clips import Benchmark, Clips, Part, consecutive_runs
+from simvp.errors import SourceError
+
+MEMORY = 4 << 30
+AGAIN = "fetch the file again, or take the recording away"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recording:
+    """Frames that one camera took one after another.
+
+    Parameters
+    ----------
+    name
+        Of the recording, as its files or folder name it.
+    numbers
+        Of the frames, (N,) int, ascending, as the files give them.
+    read
+        From positions (K,) in the recording to frames (K, h, w, c) uint8, each of the same size.
+    digits
+        Of a frame number as the files write it.
+    """
+
+    name: str
+    numbers: np.ndarray
+    read: Callable[[np.ndarray], np.ndarray]
+    digits: int = 1
+
+
+class VideoClips(Clips):
+    """Clips of L frames that follow each other in a recording.
+
+    Frames are kept as they were read, in uint8; float32 values between 0 and 1 are made of them when asked for.
+    Frames of another size than the benchmark's are resized then, as `resized` says.
+
+    Parameters
+    ----------
+    windows
+        Recording and position of the first frame, one a clip.
+    memory
+        Bytes of frames that are kept; each of these is decoded once. Frames beyond are decoded each time.
+
+    Raises
+    ------
+    SourceError
+        No window at all; later, files that cannot be decoded.
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        part: Part,
+        frames_in: int,
+        frames_out: int,
+        origin: str,
+        *,
+        windows: Sequence[tuple[Recording, int]],
+        memory: int = MEMORY,
+    ) -> None:
+        super().__init__(benchmark, part, frames_in, frames_out, origin)
+        if not windows:
+            raise SourceError(
+                f"benchmark {benchmark.name}, part {part}",
+                [f"expected at least one run of {frames_in + frames_out} frames that follow each other, got none"],
+                "ask for fewer frames, or fetch the recordings whole",
+            )
+        self.windows = windows
+        self._room = memory
+        self._kept: dict[Recording, dict[int, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        """Windows of the part."""
+        return len(self.windows)
+
+    def frames(self, indices: np.ndarray) -> Tensor:
+        """Clips at `indices`, (B, L, C, H, W) float32 between 0 and 1."""
+        return torch.stack([self._clip(*self.windows[int(index)]) for index in indices])
+
+    def name(self, index: int) -> str:
+        """Recording and number of the first frame."""
+        recording, start = self.windows[index]
+        return f"{recording.name} frame {recording.numbers[start]:0{recording.digits}d}"
+
+    def numbers(self, index: int) -> np.ndarray:
+        """Numbers of the frames of a clip, (L,), as the files give them."""
+        recording, start = self.windows[index]
+        return recording.numbers[start : start + self.frames_in + self.frames_out]
+
+    def _clip(self, recording: Recording, start: int) -> Tensor:
+        kept = self._kept.setdefault(recording, {})
+        positions = range(start, start + self.frames_in + self.frames_out)
+        absent = [position for position in positions if position not in kept]
+        fresh = dict(zip(absent, recording.read(np.array(absent)), strict=True)) if absent else {}
+        clip = torch.from_numpy(np.stack([kept[p] if p in kept else fresh[p] for p in positions]))  # (L, h, w, c)
+        for position, frame in fresh.items():
+            if frame.nbytes <= self._room:
+                kept[position] = frame.copy()  # not a view, which would keep all that was read with it
+                self._room -= frame.nbytes
+        return resized(clip.permute(0, 3, 1, 2).float() / 255, self.benchmark.size)
+
+
+class ImageFiles:
+    """Reads a recording that has one image file a frame, all of one size.
+
+    Parameters
+    ----------
+    folder, names
+        Of the files, in the order of the frames.
+    pixels
+        From an open image to a frame (h, w, c) uint8; a ValueError says what it expected.
+
+    Raises
+    ------
+    SourceError
+        On reading: a file that is gone, cut off, no image, or of another size than the first that was read.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], pixels: Callable[[Image.Image], np.ndarray]) -> None:
+        self.folder, self.names, self.pixels = folder, names, pixels
+        self._first: tuple[str, tuple[int, int]] | None = None
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        """Frames at `positions`, (K, h, w, c) uint8."""
+        return np.stack([self._frame(self.names[position]) for position in positions.tolist()])
+
+    def _frame(self, name: str) -> np.ndarray:
+        path = self.folder / name
+        try:
+            with Image.open(path) as image:
+                size = image.size
+                frame = self.pixels(image)
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of these on damaged files
+            got = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise SourceError(f"image {path}", [f"expected a whole image, got: {got}"], AGAIN) from error
+        first, (w, h) = self._first = self._first or (name, size)
+        if size != (w, h):
+            reason = f"expected {w} x {h} pixels, as {first} has, got {size[0]} x {size[1]}"
+            raise SourceError(f"image {path}", [reason], AGAIN)
+        return frame
+
+
+def resized(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Frames (L, C, h, w) at another size, (L, C, *size), by the rule of cv2.resize's default.
+
+    Bilinear between pixel centres, without smoothing where it shrinks; float32 all the way, nothing is rounded to
+    whole grey levels. On random frames of four sizes equal to OpenCV 5.0 within 1.2e-7.
+    """
+    if tuple(frames.shape[-2:]) == tuple(size):
+        return frames
+    return torch.nn.functional.interpolate(frames, size=size, mode="bilinear", align_corners=False, antialias=False)
+
+
+def windows(numbers: np.ndarray, length: int, every: int, step: int = 1) -> list[int]:
+    """Positions of the first frames of windows whose frame numbers follow each other.
+
+    The last window of a run ends where the run ends, and the others start `every` frames before the next one: the
+    published codes walk backwards from the last frame.
+
+    Parameters
+    ----------
+    numbers
+        Of the frames of a recording, (N,), ascending.
+    length
+        L.
+    every
+        Frames from one start to the next, at most L.
+    step
+        From one frame number to the next.
+    """
+    found: list[int] = []
+    for first, stop in consecutive_runs(numbers, step):
+        found += reversed(range(stop - length, first - 1, -every))
+    return found
+
+
+def held_out(sizes: Mapping[str, int]) -> set[str]:
+    """Names that make up a validation part: the last ones, sorted, until they hold a tenth of the sum of sizes."""
+    held: set[str] = set()
+    for name in sorted(sizes, reverse=True):
+        if sum(sizes[one] for one in held) * 10 >= sum(sizes.values()):
+            break
+        held.add(name)
+    return held
