@@ -6,18 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import xarray as xr
 
+from datasets.clips import DATA_VARIABLE
 from datasets.readers import checksums, open_source, source_files
 from datasets.simulated import SimulatedTraffic, SimulatedWeather, Simulation
+from datasets.taxi_years import open_years, year_files
+from datasets.taxibj import NPZ, TAXIBJ
 from simvp.errors import SourceError
 
 DEFAULT = "simulated-weather"
-DATA_VARIABLE = "SIMVP_DATA"
 Interval = tuple[str, str]
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,22 +45,8 @@ class Study:
 
 @dataclass(frozen=True, kw_only=True)
 class Source(ABC):
-    """Where frames come from.
+    """Where frames come from."""
 
-    Parameters
-    ----------
-    title, licence
-        For people; the licence with the attribution it asks for.
-    states
-        Variables that are predicted; empty: all of them.
-    study
-        Fixed periods, where the source is one data set for good.
-    """
-
-    title: str = ""
-    licence: str = ""
-    states: tuple[str, ...] = ()
-    study: Study | None = None
     grows: ClassVar[bool] = False  # whether each further `open` yields what comes next
 
     @abstractmethod
@@ -73,11 +62,47 @@ class Source(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimulatedSource(Source):
+class NamedSource(Source):
+    """A source of the catalogue.
+
+    Parameters
+    ----------
+    title, licence
+        For people; the licence with the attribution it asks for.
+    references
+        Address that the data come from; empty where they come from nowhere.
+    states
+        Variables that are predicted.
+    shape
+        (C, H, W).
+    study
+        Fixed periods, where the source is one data set for good.
+    """
+
+    title: str = ""
+    licence: str = ""
+    references: str = ""
+    states: tuple[str, ...] = ()
+    shape: tuple[int, int, int] | None = None
+    study: Study | None = None
+
+    @property
+    @abstractmethod
+    def wanted(self) -> str:
+        """In words, which files `open` looks for, and where; empty where it reads none."""
+
+    @abstractmethod
+    def present(self) -> bool:
+        """Whether `open` finds all it needs on this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedSource(NamedSource):
     """A simulated world, day after day."""
 
     simulation: Simulation
     grows: ClassVar[bool] = True
+    wanted: ClassVar[str] = ""
 
     def open(self, after: Any = None) -> xr.Dataset:
         """Frames of the initial span; after it, those up to the end of the day that the next frame is in.
@@ -97,6 +122,10 @@ class SimulatedSource(Source):
     def files(self) -> list[str | Path]:
         """None."""
         return []
+
+    def present(self) -> bool:
+        """Always."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,24 +147,34 @@ class FileSource(Source):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedSource(Source):
+class PublishedSource(NamedSource):
     """One published file, checked by its sha256.
 
-    It is taken from the directory that SIMVP_DATA names when it lies there, else fetched once and kept in the user's
-    cache.
+    It is taken from the directory that SIMVP_DATA names when it lies there, else fetched once, from `references`, and
+    kept in the user's cache.
     """
 
-    url: str
     sha256: str
+
+    @property
+    def wanted(self) -> str:
+        """The file; it is not asked for where there is a network."""
+        return f"{self._name}; where it is not there, it is fetched"
 
     def open(self, after: Any = None) -> xr.Dataset:
         """Every frame of the file."""
         ds = open_source(self.path())
-        return ds.assign_attrs(title=self.title, license=self.licence, references=self.url)
+        return ds.assign_attrs(title=self.title, license=self.licence, references=self.references)
 
     def files(self) -> list[str | Path]:
         """The file."""
         return [self.path()]
+
+    def present(self) -> bool:
+        """Whether the file is in either place."""
+        import pooch
+
+        return self._given() is not None or (Path(pooch.os_cache("simvp")) / self._name).is_file()
 
     def path(self) -> Path:
         """The file on this machine, fetched if need be.
@@ -147,59 +186,104 @@ class PublishedSource(Source):
         """
         import pooch
 
-        name = self.url.rsplit("/", 1)[1]
-        given = os.environ.get(DATA_VARIABLE)
-        if given and (Path(given) / name).is_file():
-            path = Path(given) / name
+        name, url = self._name, self.references
+        path = self._given()
+        if path is not None:
             got = checksums([path])[str(path)]
             if got != self.sha256:
                 raise SourceError(
                     f"file {path}",
                     [f"expected sha256 {self.sha256}, got {got}"],
-                    f"replace it by {self.url}, or unset {DATA_VARIABLE} to have it fetched",
+                    f"replace it by {url}, or unset {DATA_VARIABLE} to have it fetched",
                 )
             return path
         try:
-            return Path(pooch.retrieve(self.url, f"sha256:{self.sha256}", fname=name, path=pooch.os_cache("simvp")))
+            return Path(pooch.retrieve(url, f"sha256:{self.sha256}", fname=name, path=pooch.os_cache("simvp")))
         except Exception as error:  # of requests, urllib3 or pooch, by where the network fails
+            given = os.environ.get(DATA_VARIABLE)
             where = f"{given} has no such file" if given else f"{DATA_VARIABLE} is not set"
             raise SourceError(
                 f"file {name}",
-                [f"cannot be fetched from {self.url} ({type(error).__name__}), and {where}"],
+                [f"cannot be fetched from {url} ({type(error).__name__}), and {where}"],
                 f"put {name} into a directory and set {DATA_VARIABLE} to it",
             ) from error
 
+    @property
+    def _name(self) -> str:
+        return self.references.rsplit("/", 1)[1]
 
-SOURCES: Mapping[str, Source] = {
+    def _given(self) -> Path | None:
+        given = os.environ.get(DATA_VARIABLE)
+        path = Path(given, self._name) if given else None
+        return path if path is not None and path.is_file() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaxiSource(NamedSource):
+    """The HDF5 files of TaxiBJ as one series, as many of the four years as are there."""
+
+    wanted: ClassVar[str] = "the HDF5 files, of as many years as there are"
+
+    def open(self, after: Any = None) -> xr.Dataset:
+        """Every slot that has data, of every file."""
+        ds = open_years(self._years())
+        return ds.assign_attrs(title=self.title, license=self.licence, references=self.references)
+
+    def files(self) -> list[str | Path]:
+        """The HDF5 files."""
+        return [*self._years()]
+
+    def present(self) -> bool:
+        """Whether any of them is there."""
+        return bool(year_files(TAXIBJ.path()))
+
+    def _years(self) -> list[Path]:
+        found = year_files(TAXIBJ.path())
+        if not found:
+            raise TAXIBJ.missing(reasons=[f"a series is read from the HDF5 files alone: {NPZ} has no times"])
+        return found
+
+
+SOURCES: Mapping[str, NamedSource] = {
     DEFAULT: SimulatedSource(
         title=SimulatedWeather.title,
         licence="none needed: simulated",
         states=tuple(SimulatedWeather.variables),
+        shape=(len(SimulatedWeather.variables), *SimulatedWeather.shape),
         simulation=SimulatedWeather(),
     ),
     "simulated-traffic": SimulatedSource(
         title=SimulatedTraffic.title,
         licence="none needed: simulated",
         states=tuple(SimulatedTraffic.variables),
+        shape=(len(SimulatedTraffic.variables), *SimulatedTraffic.shape),
         simulation=SimulatedTraffic(),
     ),
     "era5-uk": PublishedSource(
         title="ERA5 2 m temperature, hourly, March 2019, 58 N - 50 N, 10 W - 2 E",
         licence="Copernicus licence; contains modified Copernicus Climate Change Service information",
+        references="https://github.com/pydata/xarray-data/raw/master/era5-2mt-2019-03-uk.grib",
         states=("t2m",),
+        shape=(1, 33, 49),
         study=Study(
             frames_in=24,
             frames_out=12,
             held_out=("2019-03-25T00:00", "2019-03-31T23:00"),
             reference=(("2019-03-01T00:00", "2019-03-21T23:00"),),
         ),
-        url="https://github.com/pydata/xarray-data/raw/master/era5-2mt-2019-03-uk.grib",
         sha256="e5e82609f0e28e84822852e15d20c88dbb4b142a30264a7e6f87b9b5c7501df9",
+    ),
+    TAXIBJ.name: TaxiSource(
+        title=TAXIBJ.title,
+        licence=TAXIBJ.licence,
+        references=TAXIBJ.source,
+        states=tuple(TAXIBJ.variables),
+        shape=TAXIBJ.shape,
     ),
 }
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str) -> NamedSource:
     """Source of that name.
 
     Raises
@@ -207,12 +291,19 @@ def find_source(name: str) -> Source:
     SourceError
         No such name; lists those there are.
     """
-    if name not in SOURCES:
-        close = difflib.get_close_matches(name, SOURCES, 1)
+    return look_up("data set", name, SOURCES, "name one of these, or give the files to ingest as its source")
+
+
+def look_up(kind: str, name: str, known: Mapping[str, Known], remedy: str) -> Known:
+    """What has that name.
+
+    Raises
+    ------
+    SourceError
+        No such name; lists those there are, and says which is nearest.
+    """
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise SourceError(
-            f"data set {name!r}",
-            [f"expected one of {', '.join(SOURCES)}{hint}"],
-            "name one of these, or give the files to ingest as its source",
-        )
-    return SOURCES[name]
+        raise SourceError(f"{kind} {name!r}", [f"expected one of {', '.join(known)}{hint}"], remedy)
+    return known[name]

@@ -20,6 +20,7 @@ TRAIN_FILES = (
     "train-images-10k-idx3-ubyte.gz",
 )
 TEST_FILES = ("t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte")
+TRAIN_COUNT, TEST_COUNT = 60_000, 10_000  # of MNIST and of Fashion-MNIST, as they were published
 VALIDATION_SHARE = 6  # the last sixth of the training pictures, as MNIST's 60,000 are often split
 
 
@@ -42,35 +43,41 @@ class Digits:
     published: bool
 
 
-def idx_files(folders: Sequence[Path]) -> tuple[Path, Path] | None:
-    """Training and test pictures in the first of the folders that has both; None where none has."""
-    for folder in folders:
-        found = [
-            next((folder / name for name in names if (folder / name).is_file()), None)
-            for names in (TRAIN_FILES, TEST_FILES)
-        ]
-        if found[0] is not None and found[1] is not None:
-            return found[0], found[1]
-    return None
+def idx_file(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
+    """The first file of these names in the first of the folders that has one; None where none has."""
+    return next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
 
 
-def read_digits(files: tuple[Path, Path], part: Part, kind: str) -> Digits:
-    """Pictures of one part from IDX files; `kind` names them ("MNIST digits").
+def read_digits(path: Path, part: Part, kind: str) -> Digits:
+    """Pictures of one part from the IDX file of the training or the test pictures.
+
+    Parameters
+    ----------
+    kind
+        What the pictures are, in words ("MNIST digits").
 
     Raises
     ------
     SourceError
-        A file that is no IDX file of 28 x 28 pictures, or is cut off.
+        A file that is no IDX file of 28 x 28 pictures, or is cut off, or holds too few to take a sixth out.
     """
-    train, test = files
+    images = read_idx(path)
     if part == "test":
-        images = read_idx(test)
-        return Digits(images=images, origin=f"{len(images):,} {kind} of {test.name}", published=True)
-    images = read_idx(train)
+        return Digits(
+            images=images,
+            origin=f"{len(images):,} {kind} of {path.name}",
+            published=len(images) == TEST_COUNT,
+        )
+    if len(images) < VALIDATION_SHARE:
+        raise _damaged(path, f"expected {VALIDATION_SHARE} pictures or more, got {len(images)}")
     last = len(images) // VALIDATION_SHARE
     chosen = images[: len(images) - last] if part == "train" else images[len(images) - last :]
     which = "first" if part == "train" else "last"
-    return Digits(images=chosen, origin=f"the {which} {len(chosen):,} {kind} of {train.name}", published=True)
+    return Digits(
+        images=chosen,
+        origin=f"the {which} {len(chosen):,} {kind} of {path.name}",
+        published=len(images) == TRAIN_COUNT,
+    )
 
 
 def substitute_digits(part: Part) -> Digits:

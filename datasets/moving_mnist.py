@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from datasets.clips import PARTS, Benchmark, Clips, Part
-from datasets.digits import SIZE, Digits, idx_files, read_digits, substitute_digits
+from datasets.digits import SIZE, TEST_FILES, TRAIN_FILES, Digits, idx_file, read_digits, substitute_digits
 from simvp.errors import SourceError
 
 FIELD = 64
 FREE = FIELD - SIZE
 OBJECTS = 2
 SPEED = 0.1  # of the free range per frame
+FIXED_FRAMES = 20
 CLIPS_PER_EPOCH: Mapping[Part, int] = {"train": 10_000, "validation": 2_000, "test": 10_000}
 
 
@@ -85,12 +86,14 @@ class MovingDigits(Clips):
         device: str = "cpu",
     ) -> None:
         super().__init__(benchmark, part, frames_in, frames_out, f"generated with seed {seed} from {digits.origin}")
-        self.comparable = digits.published
+        self.comparable = digits.published and part != "test"  # published results stand for the test file
         self.seed = seed
         self._count = len(digits.images)
         # A margin as wide as the free range on every side: a field is then a window into the picture.
         padded = torch.nn.functional.pad(torch.tensor(digits.images), (FREE,) * 4)
         self._padded = padded.to(device)  # (N, 100, 100) uint8
+        # Looked up, not divided: a GPU divides by multiplying with the reciprocal, which is off in the last bit.
+        self._levels = (torch.arange(256) / 255).to(device)
 
     def __len__(self) -> int:
         return CLIPS_PER_EPOCH[self.part]
@@ -118,7 +121,7 @@ class MovingDigits(Clips):
             shown = windows[rows, FREE - y, FREE - x]  # (B, L, 64, 64)
             field = shown if field is None else torch.maximum(field, shown)
         assert field is not None
-        return field.unsqueeze(2).float() / 255
+        return self._levels[field.unsqueeze(2).int()]
 
     def name(self, index: int) -> str:
         """Number of the clip."""
@@ -131,21 +134,23 @@ class FixedTestSet(Clips):
     Raises
     ------
     SourceError
-        Another shape or type, or fewer frames than T + T'.
+        Another shape or type, a file that is cut off, or fewer frames than T + T'.
     """
 
     def __init__(self, benchmark: Benchmark, path: Path, *, frames_in: int, frames_out: int) -> None:
         try:
-            self._file = np.load(path, mmap_mode="r", allow_pickle=False)
+            self._file = np.lib.format.open_memmap(path, mode="r")
         except (ValueError, EOFError, OSError) as error:
             raise SourceError(f"test file {path}", [f"it cannot be read: {error}"], "fetch it once more") from error
         shape, dtype = self._file.shape, self._file.dtype
-        if len(shape) != 4 or shape[2:] != (FIELD, FIELD) or dtype != np.uint8:
-            reason = f"expected uint8 (frames, clips, {FIELD}, {FIELD}), got {dtype} {shape}"
+        expected = (FIXED_FRAMES, *shape[1:2], FIELD, FIELD)
+        if shape != expected or 0 in shape or dtype != np.uint8:
+            reason = f"expected uint8 ({FIXED_FRAMES}, clips, {FIELD}, {FIELD}), got {dtype} {shape}"
             raise SourceError(f"test file {path}", [reason], "fetch it once more")
-        if shape[0] < frames_in + frames_out:
-            reason = f"expected {frames_in + frames_out} frames (T + T'), got {shape[0]}"
-            raise SourceError(f"test file {path}", [reason], "ask for a shorter T'")
+        if frames_in + frames_out > FIXED_FRAMES:
+            reason = f"expected T + T' of {FIXED_FRAMES} frames at most, got {frames_in} + {frames_out}"
+            remedy = "ask for a shorter T', or for another seed than 0, with which test clips are generated"
+            raise SourceError(f"test file {path}", [reason], remedy)
         super().__init__(
             benchmark, "test", frames_in, frames_out, f"the published file {path.name}, {shape[1]:,} clips"
         )
@@ -185,8 +190,10 @@ class MovingMNIST(Benchmark):
     substitute: bool = False
 
     def present(self, root: Path | None = None) -> bool:
-        """Whether the IDX files are here."""
-        return idx_files(self._folders(root)) is not None
+        """Whether there are pictures to train on, and pictures or the published file to test on."""
+        folders = self._folders(root)
+        tests = (*TEST_FILES, self.fixed)
+        return idx_file(folders, TRAIN_FILES) is not None and idx_file(folders, tests) is not None
 
     def open(
         self,
@@ -197,17 +204,26 @@ class MovingMNIST(Benchmark):
         seed: int = 0,
         device: str = "cpu",
     ) -> Clips:
-        """Clips of one part; the published test file where it is there and no other seed than 0 is asked for."""
+        """Clips of one part; the published test file where it is there and no other seed than 0 is asked for.
+
+        Digits stand in only where no file is there at all; training without anything to test on is refused as well.
+        """
         frames = {"frames_in": self.frames_in, "frames_out": frames_out or self.frames_out}
         folders = self._folders(root)
-        fixed = next((folder / self.fixed for folder in folders if (folder / self.fixed).is_file()), None)
+        train, test = idx_file(folders, TRAIN_FILES), idx_file(folders, TEST_FILES)
+        fixed = idx_file(folders, (self.fixed,))
+        there = [path for path in (train, test, fixed) if path is not None]
+        if not there and self.substitute:
+            return MovingDigits(self, part, substitute_digits(part), seed=seed, device=device, **frames)
         if part == "test" and fixed is not None and seed == 0:
             return FixedTestSet(self, fixed, **frames)
-        files = idx_files(folders)
-        if files is None and not self.substitute:
-            raise self.missing(root)
-        digits = substitute_digits(part) if files is None else read_digits(files, part, self.kind)
-        return MovingDigits(self, part, digits, seed=seed, device=device, **frames)
+        lacking = [TRAIN_FILES[0]] if train is None else []
+        lacking += [TEST_FILES[0]] if test is None and (fixed is None or part == "test") else []
+        pictures = test if part == "test" else train
+        if lacking or pictures is None:
+            found = [f"found {', '.join(map(str, there))}, but no {' and no '.join(lacking)}"] if there else []
+            raise self.missing(root, found)
+        return MovingDigits(self, part, read_digits(pictures, part, self.kind), seed=seed, device=device, **frames)
 
     def _folders(self, root: Path | None) -> list[Path]:
         own = self.path(root)
@@ -230,7 +246,8 @@ MOVING_MNIST = MovingMNIST(
     source="http://yann.lecun.com/exdb/mnist/ (digits) and "
     "http://www.cs.toronto.edu/~nitish/unsupervised_video/mnist_test_seq.npy (test file)",
     folder="moving_mnist",
-    files=f"{_IDX} (digits); mnist_test_seq.npy where results are to be compared with published ones",
+    files=f"{_IDX} (digits), and mnist_test_seq.npy to compare with published results; where none of them is there, "
+    "digits of scikit-learn stand in",
     variables={"intensity": "brightness, 0 black to 1 white"},
     size=(FIELD, FIELD),
     frames_in=10,
@@ -248,7 +265,7 @@ MOVING_FASHION_MNIST = MovingMNIST(
     licence="Fashion-MNIST: MIT (Zalando SE); generated clips are ours",
     source="https://github.com/zalandoresearch/fashion-mnist (Debian: the package dataset-fashion-mnist)",
     folder="moving_fmnist",
-    files=f"{_IDX} (Fashion-MNIST); fmnist_test_seq.npy where results are to be compared with published ones",
+    files=f"{_IDX} (Fashion-MNIST), and fmnist_test_seq.npy to compare with published results",
     variables={"intensity": "brightness, 0 black to 1 white"},
     size=(FIELD, FIELD),
     frames_in=10,

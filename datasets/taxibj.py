@@ -1,11 +1,8 @@
 """TaxiBJ: taxis that enter and leave each cell of a 32 x 32 grid over Beijing in half an hour, parts of four years.
 
 Zhang, Zheng, Qi: "Deep Spatio-Temporal Residual Networks for Citywide Crowd Flows Prediction", AAAI 2017 (arXiv
-1610.00081). Two forms of the same data:
-
-* four HDF5 files, a year each: `data` (N, 2, 32, 32), inflow then outflow, and `date` (N), bytes YYYYMMDDSS with the
-  slot SS = 01 .. 48 of the day. Slots are missing. These are read as one gridded series, and cut into clips.
-* `dataset.npz`, which later work passes on: clips ready made, scaled to [-1, 1], without times.
+1610.00081). Two forms of the same data: four HDF5 files, which are read as one gridded series and cut into clips, and
+`dataset.npz`, which later work passes on: clips ready made, scaled to [-1, 1], without times.
 """
 
 from collections.abc import Sequence
@@ -14,113 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.lib.npyio import NpzFile
 from torch import Tensor, from_numpy
 
 from datasets.clips import Benchmark, Clips, Part, consecutive_runs
-from datasets.formats import recognise
+from datasets.taxi_years import HALF_HOUR, SIZE, SLOTS, SOURCE, VARIABLES, YEARS, open_years, year_files
 from simvp.errors import SourceError
-from simvp.steps import Step
 
-YEARS = tuple(f"BJ{year}_M32x32_T30_InOut.h5" for year in (13, 14, 15, 16))
 NPZ = "dataset.npz"
-SLOTS = 48
-HALF_HOUR = Step(seconds=1800)
-SIZE = (32, 32)
 TEST_DAYS = 28
 VALIDATION_WEEKS = 4
-VARIABLES = {
-    "inflow": "taxis entering the cell in half an hour",
-    "outflow": "taxis leaving the cell in half an hour",
-}
-SOURCE = "https://github.com/lucktroy/DeepST/tree/master/data/TaxiBJ (or the links in arXiv 1610.00081)"
-
-
-def year_files(folder: Path | None) -> list[Path]:
-    """The HDF5 files of the folder, in the order of their years; those that are not there are left out."""
-    return [] if folder is None else [folder / name for name in YEARS if (folder / name).is_file()]
-
-
-def open_years(files: Sequence[Path]) -> xr.Dataset:
-    """The HDF5 files as one gridded series, lazily.
-
-    Returns
-    -------
-    xr.Dataset
-        `inflow` and `outflow`, (time, y, x), in vehicles (units 1). `time` is Beijing's local time, at the beginning
-        of the half hour; slots without data are not there.
-
-    Raises
-    ------
-    SourceError
-        Every file that is cut off or no HDF5, lacks `data` or `date`, has other shapes, dates that are no dates, or
-        times that another file has too.
-    """
-    recognise(files)
-    parts, reasons = [], []
-    for file in files:
-        try:
-            parts.append(_open_year(file))
-        except SourceError as error:
-            reasons += [f"{file.name}: {reason}" for reason in error.reasons]
-    if not reasons:
-        ds = xr.concat(parts, "time", join="exact").sortby("time")
-        times = ds["time"].values
-        twice = times[1:][times[1:] == times[:-1]]
-        reasons = [f"{len(twice)} times stand twice, first {twice[0]}"] if len(twice) else []
-    if reasons:
-        raise SourceError("TaxiBJ", reasons, f"fetch the files once more from {SOURCE}")
-    return ds
-
-
-def _open_year(file: Path) -> xr.Dataset:
-    try:
-        raw = xr.open_dataset(file, engine="h5netcdf", phony_dims="access", chunks={})
-    except (OSError, ValueError, KeyError, RuntimeError) as error:  # of h5py, where a file is damaged inside
-        raise SourceError("", [f"cannot be opened as HDF5: {error}"]) from error
-    lost = [name for name in ("data", "date") if name not in raw.variables]
-    if lost:
-        raise SourceError(
-            "", [f"{name}: expected this dataset, got {', '.join(map(str, raw.variables))}" for name in lost]
-        )
-    data, date = raw["data"], raw["date"]
-    if data.ndim != 4 or data.shape[1:] != (2, *SIZE) or date.shape != data.shape[:1]:
-        expected = f"data (N, 2, {SIZE[0]}, {SIZE[1]}) and date (N)"
-        raise SourceError("", [f"expected {expected}, got data {data.shape} and date {date.shape}"])
-    dims = ("time", "y", "x")
-    fields = {
-        name: xr.Variable(
-            dims,
-            data.data[:, number].astype("f4"),
-            {"units": "1", "long_name": long_name, "cell_methods": "time: sum"},
-        )
-        for number, (name, long_name) in enumerate(VARIABLES.items())
-    }
-    coords = {
-        "time": ("time", _times(date.values), {"standard_name": "time", "comment": "local time of Beijing"}),
-        "y": ("y", np.arange(SIZE[0]), {"long_name": "row"}),
-        "x": ("x", np.arange(SIZE[1]), {"long_name": "column"}),
-    }
-    return xr.Dataset(fields, coords)
-
-
-def _times(dates: np.ndarray) -> np.ndarray:
-    """Beginnings of the half hours YYYYMMDDSS, (N,) datetime64."""
-    texts = [date.decode("ascii", "replace") if isinstance(date, bytes) else str(date) for date in dates.tolist()]
-    made, wrong = np.empty(len(texts), "M8[ns]"), []
-    for place, text in enumerate(texts):
-        slot = int(text[8:]) if text.isdecimal() and len(text) == 10 else 0
-        try:
-            day = np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:8]}", "ns")
-        except ValueError:
-            slot = 0
-        if 1 <= slot <= SLOTS:
-            made[place] = day + (slot - 1) * np.timedelta64(HALF_HOUR.seconds, "s")
-        else:
-            wrong.append(text)
-    if wrong:
-        expected = f"YYYYMMDDSS with SS from 01 to {SLOTS}"
-        raise SourceError("", [f"date: expected {expected}, got {len(wrong)} others, first {wrong[0]!r}"])
-    return made
+LEAST_READY = 100  # training clips of the npz, so that a tenth and what is left out leave some
 
 
 class SeriesClips(Clips):
@@ -129,11 +30,25 @@ class SeriesClips(Clips):
     As in published work, days with missing slots are left out, the last 28 of the days that are left are the test, and
     the values are scaled by their range on the other days. Of those, four weeks that lie evenly apart are for
     validation. A clip belongs to the part in which all its targets lie; its inputs may reach back into another part.
+
+    Parameters
+    ----------
+    ds
+        As `open_years` makes it.
+    years
+        Files that it is made of; published results stand for all four.
+
+    Raises
+    ------
+    SourceError
+        Values that are missing, cannot be read or are all the same, or too few whole days.
     """
 
     step = HALF_HOUR
 
-    def __init__(self, benchmark: Benchmark, part: Part, ds: xr.Dataset, frames_in: int, frames_out: int) -> None:
+    def __init__(
+        self, benchmark: Benchmark, part: Part, ds: xr.Dataset, *, years: int, frames_in: int, frames_out: int
+    ) -> None:
         times = ds["time"].values.astype("M8[s]")
         days, number, counts = np.unique(times.astype("M8[D]"), return_inverse=True, return_counts=True)
         whole = counts[number] == SLOTS
@@ -142,13 +57,16 @@ class SeriesClips(Clips):
             reason = f"expected {3 * TEST_DAYS} or more days with all {SLOTS} slots, got {len(kept)} of {len(days)}"
             raise SourceError("TaxiBJ", [reason], f"fetch all four files from {SOURCE}")
         self._times = times[whole]
-        values = np.stack([ds[name].values[whole] for name in VARIABLES], axis=1)  # (N, 2, 32, 32)
+        values = _loaded(ds.isel(time=whole))  # (N, 2, 32, 32)
         parts = _parts(kept)
         where = parts[np.searchsorted(kept, self._times.astype("M8[D]"))]
         learned = values[where != "test"]
         self.offset = float(learned.min())
         self.scale = float(learned.max()) - self.offset
-        self._values = ((values - self.offset) / self.scale).astype("f4")
+        if not self.scale:
+            reason = f"expected numbers of vehicles, got {self.offset:g} in every cell before the test"
+            raise SourceError("TaxiBJ", [reason], f"fetch the files once more from {SOURCE}")
+        self._values = (values - np.float32(self.offset)) / np.float32(self.scale)
         length = frames_in + frames_out
         slots = (self._times - self._times[0]) // np.timedelta64(HALF_HOUR.seconds, "s")
         starts = [
@@ -157,14 +75,20 @@ class SeriesClips(Clips):
         begins = np.concatenate([np.empty(0, np.int64), *starts]).astype(np.int64)
         inside = np.stack([where[begins + lead] == part for lead in range(frames_in, length)])
         self._starts = begins[inside.all(axis=0)]
-        origin = f"{int((parts == part).sum())} of {len(kept)} whole days ({kept[0]} to {kept[-1]}) of the HDF5 files"
+        origin = (
+            f"{int((parts == part).sum())} of {len(kept)} whole days ({kept[0]} to {kept[-1]}) of {years} HDF5 files"
+        )
         super().__init__(benchmark, part, frames_in, frames_out, origin)
+        self.comparable = years == len(YEARS)
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def frames(self, indices: np.ndarray) -> Tensor:
-        """Clips at `indices`, (B, L, 2, 32, 32) float32, scaled by the range of the days that are not the test."""
+        """Clips at `indices`, (B, L, 2, 32, 32) float32, scaled by the range of the days before the test.
+
+        Values of the test may be somewhat larger than 1.
+        """
         return from_numpy(self._values[self._places(indices)])
 
     def name(self, index: int) -> str:
@@ -184,6 +108,20 @@ class SeriesClips(Clips):
         return np.asarray(self._starts[indices][:, None] + np.arange(self.frames_in + self.frames_out))
 
 
+def _loaded(ds: xr.Dataset) -> np.ndarray:
+    """Values, (N, 2, 32, 32) float32."""
+    remedy = f"fetch the files once more from {SOURCE}"
+    try:
+        values = np.stack([ds[name].values for name in VARIABLES], axis=1)
+    except Exception as error:  # of h5py, where a file is damaged inside
+        raise SourceError("TaxiBJ", [f"data cannot be read: {error}"], remedy) from error
+    if not np.isfinite(values).all():
+        number = np.unique(np.argwhere(~np.isfinite(values))[:, 0])
+        first = ds["time"].values[number[0]].astype("M8[m]")
+        raise SourceError("TaxiBJ", [f"{len(number)} slots have missing values, the first {first}"], remedy)
+    return values
+
+
 def _parts(days: np.ndarray) -> np.ndarray:
     """Part of each of the whole days, (D,) text."""
     parts = np.full(len(days), "train", dtype="U10")
@@ -199,7 +137,12 @@ class ReadyClips(Clips):
     """Clips of `dataset.npz`: X and Y of a training and a test part, each (N, 4, 2, 32, 32), -1 to 1.
 
     They are taken to begin half an hour apart. The last tenth of the training clips is for validation, and as many
-    before it are left out as would share frames with it.
+    before it are left out as would share frames with it. What 1 is in vehicles the file does not say.
+
+    Raises
+    ------
+    SourceError
+        A file that is damaged or has other arrays, of other shapes or values than these.
     """
 
     step = HALF_HOUR
@@ -208,7 +151,7 @@ class ReadyClips(Clips):
         split = "test" if part == "test" else "train"
         expected = {f"X_{split}": frames_in, f"Y_{split}": frames_out}
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as raw, NpzFile(raw, allow_pickle=False) as file:
                 lost = [name for name in expected if name not in file]
                 if lost:
                     raise _bad_npz(path, [f"expected {', '.join(lost)}, got {', '.join(file) or 'nothing'}"])
@@ -224,8 +167,11 @@ class ReadyClips(Clips):
         ]
         if not reasons and len(arrays[0]) != len(arrays[1]):
             reasons.append(f"expected as many inputs as targets, got {len(arrays[0])} and {len(arrays[1])}")
-        if not reasons and max(float(np.abs(array).max()) for array in arrays) > 1:
-            reasons.append("expected values between -1 and 1, got larger ones")
+        least = 1 if split == "test" else LEAST_READY
+        if not reasons and len(arrays[0]) < least:
+            reasons.append(f"expected {least} clips or more, got {len(arrays[0])}")
+        if not reasons and not all((np.abs(array) <= 1).all() for array in arrays):
+            reasons.append("expected values between -1 and 1, got larger or missing ones")
         if reasons:
             raise _bad_npz(path, reasons)
         values = (np.concatenate(arrays, axis=1) + 1) / 2
@@ -234,7 +180,7 @@ class ReadyClips(Clips):
         bounds = {"train": (0, last - (frames_in + frames_out - 1)), "validation": (last, count), "test": (0, count)}
         first, stop = bounds[part]
         self._values = values[first:stop]
-        origin = f"clips {first} to {stop - 1} of the {count:,} in X_{split} of {path.name}"
+        origin = f"clips {first} to {stop - 1} of the {count:,} in X_{split} of {path.name}, scaled, not vehicles"
         super().__init__(benchmark, part, frames_in, frames_out, origin)
 
     def __len__(self) -> int:
@@ -275,7 +221,8 @@ class TaxiBJBenchmark(Benchmark):
         folder, horizon = self.path(root), frames_out or self.frames_out
         files = year_files(folder)
         if files:
-            return SeriesClips(self, part, open_years(files), self.frames_in, horizon)
+            with open_years(files) as ds:
+                return SeriesClips(self, part, ds, years=len(files), frames_in=self.frames_in, frames_out=horizon)
         if folder is None or not (folder / NPZ).is_file():
             raise self.missing(root)
         return ReadyClips(self, part, folder / NPZ, self.frames_in, horizon)

@@ -56,7 +56,7 @@ _MOVING = {
         variants={"tau": {"divergence": TAU_DIVERGENCE}},
     ),
     "quick": Preset(
-        network={"hid_S": 16, "hid_T": 64, "N_S": 4, "N_T": 2},
+        network={"hid_S": 8, "hid_T": 64, "N_S": 4, "N_T": 2},
         loop=_SHORT,
         variants={"gsta": {"N_T": 4}, "tau": {"N_T": 4, "divergence": TAU_DIVERGENCE}},
     ),

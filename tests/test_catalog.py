@@ -7,9 +7,14 @@ import pooch
 import pytest
 import xarray as xr
 
+from datasets.archive import Archive
 from datasets.catalog import DEFAULT, SOURCES, FileSource, SimulatedSource, find_source
 from datasets.simulated import SimulatedWeather
+from datasets.taxi_years import YEARS
+from pipelines.home import Home
+from pipelines.ingest import ingest
 from simvp.errors import SourceError
+from tests.test_taxibj import counts_of, slots_of, time_of, write_year
 
 HOUR = np.timedelta64(1, "h")
 NAME = "era5-2mt-2019-03-uk.grib"
@@ -19,8 +24,10 @@ def test_an_unknown_name_lists_those_there_are() -> None:
     with pytest.raises(SourceError) as caught:
         find_source("era5")
     text = str(caught.value)
-    assert "data set 'era5': expected one of simulated-weather, simulated-traffic, era5-uk" in text
-    assert "did you mean 'era5-uk'" in text
+    assert text == (
+        "data set 'era5': expected one of simulated-weather, simulated-traffic, era5-uk, taxibj "
+        "(did you mean 'era5-uk'?)\nTo mend it: name one of these, or give the files to ingest as its source"
+    )
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -29,6 +36,17 @@ def test_every_named_source_says_what_it_is(name: str) -> None:
     assert source.title
     assert source.licence
     assert source.states
+    assert source.shape is not None
+    assert len(source.states) == source.shape[0]
+
+
+@pytest.mark.parametrize("name", ["simulated-weather", "simulated-traffic"])
+def test_simulated_sources_are_always_there_and_of_their_shape(name: str) -> None:
+    source = find_source(name)
+    assert source.present()
+    assert (source.wanted, source.references, source.files()) == ("", "", [])
+    ds = source.open()
+    assert [ds[state].shape[1:] for state in source.states] == [source.shape[1:]] * source.shape[0]  # type: ignore[index]
 
 
 def small() -> SimulatedSource:
@@ -84,6 +102,7 @@ def test_era5_is_taken_from_the_data_directory(shared: Path, monkeypatch: pytest
     assert source.files() == [shared / "data" / NAME]
     ds = source.open()
     assert ds["t2m"].shape == (744, 33, 49)
+    assert source.shape == (1, 33, 49)
     assert "contains modified Copernicus Climate Change Service information" in ds.attrs["license"]
     assert ds.attrs["references"].startswith("https://github.com/pydata/xarray-data/")
 
@@ -130,6 +149,99 @@ def test_without_network_the_file_to_put_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SIMVP_DATA", "/nowhere")
     with pytest.raises(SourceError, match="/nowhere has no such file"):
         find_source("era5-uk").open()
+
+
+def test_a_published_file_is_present_in_the_directory_or_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = find_source("era5-uk")
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
+    monkeypatch.setattr(pooch, "retrieve", lambda *args, **options: pytest.fail("fetched"))
+    monkeypatch.delenv("SIMVP_DATA", raising=False)
+    assert not source.present()
+    monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
+    assert not source.present()
+    (tmp_path / NAME).write_bytes(b"GRIB")
+    assert source.present()
+    (tmp_path / NAME).unlink()
+    (tmp_path / "cache" / "simvp").mkdir(parents=True)
+    (tmp_path / "cache" / "simvp" / NAME).write_bytes(b"GRIB")
+    assert source.present()
+    assert source.wanted == f"{NAME}; where it is not there, it is fetched"
+
+
+def test_taxibj_says_what_to_fetch_and_where_to_put_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = find_source("taxibj")
+    monkeypatch.delenv("SIMVP_DATA", raising=False)
+    assert not source.present()
+    with pytest.raises(SourceError, match="SIMVP_DATA is not set"):
+        source.files()
+    monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
+    (tmp_path / "taxibj").mkdir()
+    (tmp_path / "taxibj" / "dataset.npz").write_bytes(b"PK")
+    assert not source.present()
+    for asked in (source.files, source.open):
+        with pytest.raises(SourceError) as caught:
+            asked()
+        text = str(caught.value)
+        assert f"expected {YEARS[0]} to {YEARS[3]}" in text
+        assert f"{tmp_path / 'taxibj'} does not hold them" in text
+        assert "a series is read from the HDF5 files alone: dataset.npz has no times" in text
+        assert "fetch them from https://github.com/" in text
+        assert "into the folder taxibj of a directory, and set SIMVP_DATA to that directory" in text
+    with pytest.raises(SourceError, match="benchmark taxibj"):
+        ingest(Home(tmp_path / "home"), "taxibj")
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.usefixtures("no_waiting_for_the_disk")
+def test_taxibj_is_ingested_year_by_year_with_its_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
+    folder, home = tmp_path / "taxibj", Home(tmp_path / "home")
+    years = {
+        YEARS[0]: slots_of("2013-07-01", 3, [(1, 10), (1, 11), (2, 48)]),
+        YEARS[1]: slots_of("2013-07-06", 2),
+    }
+    for name, slots in years.items():
+        write_year(folder / name, slots, counts_of(slots))
+    source = find_source("taxibj")
+    assert source.present()
+    assert source.files() == [folder / name for name in years]
+    ds = source.open(after=np.datetime64("2013-07-07", "ns"))
+    assert ds.attrs == {"title": source.title, "license": source.licence, "references": source.references}
+
+    def check() -> None:
+        kept = Archive(home.archive("taxibj")).dataset()
+        known = {time_of(slot): frame for of in years.values() for slot, frame in zip(of, counts_of(of), strict=True)}
+        values = np.stack([kept[name].values for name in ("inflow", "outflow")], axis=1)
+        times = kept["time"].values.astype("M8[s]").tolist()
+        for place, time in enumerate(times):
+            assert bool(kept["present"][place]) == (time in known)
+            expected = known.get(time, np.full((2, 32, 32), np.nan))
+            np.testing.assert_array_equal(values[place], expected)
+        assert (times[0], times[-1]) == (min(known), max(known))
+
+    first = ingest(home, "taxibj")
+    assert (first.step, first.variables) == ("30 min", ("inflow", "outflow"))
+    assert (first.appended, first.length, first.absent) == (237, 7 * 48, 7 * 48 - 237)
+    check()
+    archive = Archive(home.archive("taxibj"))
+    assert set(archive.head.sources) == {str(folder / name) for name in years}
+    assert archive.recipe["catalog"] == "taxibj"
+    assert archive.dataset()["inflow"].attrs["units"] == "1"
+    assert archive.dataset().attrs["license"] == source.licence
+    again = ingest(home, "taxibj")
+    assert (again.appended, again.unchanged, again.commit) == (0, 237, first.commit)
+    years[YEARS[3]] = slots_of("2013-07-08", 1, [(0, 1)])
+    write_year(folder / YEARS[3], years[YEARS[3]], counts_of(years[YEARS[3]]))
+    more = ingest(home, "taxibj")
+    assert (more.appended, more.unchanged, more.filled, more.length) == (47, 237, 0, 8 * 48)
+    check()
+    years[YEARS[2]] = slots_of("2013-07-04", 1)
+    write_year(folder / YEARS[2], years[YEARS[2]], counts_of(years[YEARS[2]]))
+    late = ingest(home, "taxibj")  # a year that was fetched later fills its slots
+    assert (late.appended, late.filled, late.absent) == (0, 48, 3 + 48 + 1)
+    check()
 
 
 def test_a_users_files(tmp_path: Path) -> None:
