@@ -62,8 +62,8 @@ def ingest(
     """Append what is new at the source of a data set to its archive; the first time, make the archive.
 
     Args:
-        dataset: Name of the data set: simulated-weather, simulated-traffic, era5-uk, taxibj, or a name of your own together
-            with a source.
+        dataset: Name of the data set: simulated-weather, simulated-traffic, era5-uk, taxibj, or a name of your own
+            together with a source.
         source: Files to read: a path, a folder, a glob or a URL, or a list of them. Leave it out to read the source
             of the first ingest again, or that of the catalogue.
         variables: Names of the variables to keep, as the files call them. Leave it out to keep all that have a time

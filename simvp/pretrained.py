@@ -1,12 +1,16 @@
 """Public SimVP checkpoints: sizes read off the tensors, names translated to ours.
 
-The files are bare state dicts, and the sizes live elsewhere. The names of the paper's published code
-(github.com/A4Bio/SimVP) are the only ones known so far.
+Known are the networks of the paper's code (github.com/A4Bio/SimVP) and of OpenSTL (github.com/chengtan9907/OpenSTL;
+IncepU, gSTA and TAU), as bare state dicts or within the checkpoints of either project and of Lightning. Their sizes
+live elsewhere, and what the files tell of them is in the tensors' shapes alone.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -16,31 +20,99 @@ from simvp.errors import ConfigError, SourceError
 from simvp.model import SimVP, SimVPConfig
 
 MANY = 6  # names in a message
-REMEDY = "give a state dict that github.com/A4Bio/SimVP wrote; models trained here are opened with simvp.load"
-PREFIXES = ("model.", "module.")  # of Lightning modules and of DistributedDataParallel
-
-# Names in the published code (its modules enc, hid, dec) and ours, as patterns with groups.
-A4BIO_NAMES = (
-    (r"enc\.enc\.(\d+)\.conv\.(conv|norm)\.(weight|bias)", r"encoder.blocks.\1.\2.\3"),
-    (r"hid\.enc\.(\d+)\.conv1\.(weight|bias)", r"translator.down.\1.squeeze.\2"),
-    (r"hid\.enc\.(\d+)\.layers\.(\d+)\.(conv|norm)\.(weight|bias)", r"translator.down.\1.branches.\2.\3.\4"),
-    (r"hid\.dec\.(\d+)\.conv1\.(weight|bias)", r"translator.up.\1.squeeze.\2"),
-    (r"hid\.dec\.(\d+)\.layers\.(\d+)\.(conv|norm)\.(weight|bias)", r"translator.up.\1.branches.\2.\3.\4"),
-    (r"dec\.dec\.(\d+)\.conv\.(conv|norm)\.(weight|bias)", r"decoder.blocks.\1.\2.\3"),
-    (r"dec\.readout\.(weight|bias)", r"decoder.readout.\1"),
+REMEDY = (
+    "give a checkpoint of github.com/A4Bio/SimVP or github.com/chengtan9907/OpenSTL (incepu, gsta, tau); "
+    "models trained here are opened with simvp.load"
 )
+EXTRACT = "where it was trained, save the weights alone, torch.save(model.state_dict(), 'weights.pth'), and give these"
+NO_TRANSLATOR = "they are not one of incepu, gsta, tau"
+CONTAINERS = ("state_dict", "model_state_dict", "model")
+WRAPPERS = r"(?:(?:model|module|_orig_mod)\.)*"  # of Lightning, DistributedDataParallel, torch.compile
+LEAVES = r"(?:\.(?:weight|bias|running_mean|running_var|num_batches_tracked))?"
+
+# Public modules and ours; # is an index.
+UNIT = "hid.enc.#.block."
+MODULES = {
+    "enc.enc.#.conv.conv": "encoder.blocks.#.conv",
+    "enc.enc.#.conv.norm": "encoder.blocks.#.norm",
+    "hid.enc.#.conv1": "translator.down.#.squeeze",
+    "hid.enc.#.layers.#.conv": "translator.down.#.branches.#.conv",
+    "hid.enc.#.layers.#.norm": "translator.down.#.branches.#.norm",
+    "hid.dec.#.conv1": "translator.up.#.squeeze",
+    "hid.dec.#.layers.#.conv": "translator.up.#.branches.#.conv",
+    "hid.dec.#.layers.#.norm": "translator.up.#.branches.#.norm",
+    UNIT + "norm1": "translator.blocks.#.norm1",
+    UNIT + "attn.proj_1": "translator.blocks.#.attention.proj_in",
+    UNIT + "attn.spatial_gating_unit.conv0": "translator.blocks.#.attention.near",
+    UNIT + "attn.spatial_gating_unit.conv_spatial": "translator.blocks.#.attention.far",
+    UNIT + "attn.spatial_gating_unit.conv1": "translator.blocks.#.attention.mix",
+    UNIT + "attn.spatial_gating_unit.fc.0": "translator.blocks.#.attention.squeeze",
+    UNIT + "attn.spatial_gating_unit.fc.2": "translator.blocks.#.attention.excite",
+    UNIT + "attn.proj_2": "translator.blocks.#.attention.proj_out",
+    UNIT + "layer_scale_1": "translator.blocks.#.scale1",
+    UNIT + "norm2": "translator.blocks.#.norm2",
+    UNIT + "mlp.fc1": "translator.blocks.#.mlp.widen",
+    UNIT + "mlp.dwconv.dwconv": "translator.blocks.#.mlp.depthwise",
+    UNIT + "mlp.fc2": "translator.blocks.#.mlp.narrow",
+    UNIT + "layer_scale_2": "translator.blocks.#.scale2",
+    "hid.enc.#.reduction": "translator.blocks.#.reduction",
+    "dec.dec.#.conv.conv": "decoder.blocks.#.conv",
+    "dec.dec.#.conv.conv.0": "decoder.blocks.#.conv",  # of OpenSTL, before a PixelShuffle
+    "dec.dec.#.conv.norm": "decoder.blocks.#.norm",
+    "dec.readout": "decoder.readout",
+}
+PATTERNS = tuple(
+    (re.compile(re.escape(theirs).replace(r"\#", r"(\d+)") + f"({LEAVES})"), ours.replace("#", "{}"))
+    for theirs, ours in MODULES.items()
+)
+SHUFFLED = re.compile(rf"dec\.dec\.\d+\.conv\.conv\.0{LEAVES}")
+
+
+class LeftOut:
+    """Stands for an object of a checkpoint that is not needed: takes what it is given and keeps nothing."""
+
+    def __init__(self, *given: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+# What checkpoints hold beside tensors and plain values: hyperparameters with settings, paths and numpy's numbers, and
+# the one-cycle schedule, which torch stored with a method of it (by getattr) until 2.3. None of these is imported or
+# called: each name means a stand-in.
+HARMLESS = frozenset(
+    {
+        "argparse.Namespace",
+        "builtins.getattr",
+        "numpy.dtype",
+        "numpy.ndarray",
+        "numpy.core.multiarray._reconstruct",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray._reconstruct",
+        "numpy._core.multiarray.scalar",
+        "pathlib.PosixPath",
+        "pathlib.WindowsPath",
+        "torch.optim.lr_scheduler.OneCycleLR",
+    }
+)
+_LOADING = Lock()  # the names that torch lets pass are the process's
 
 
 def from_pretrained(path: str | Path) -> SimVP:
     """Network of a public SimVP checkpoint, in eval mode.
 
-    Only tensors and plain values are read; nothing in the file is executed.
+    Only tensors and plain values are read; nothing in the file is executed. What stands beside the network and is no
+    layer's weight (counters, states of metrics) is left out.
+
+    The shapes do not tell T' (taken to be T), `drop_path` (0), and groups of normalisations (those of the
+    convolutions, as in the public code). A U-Net that the paper's code built with N_T 1 has the tensors of N_T 2.
 
     Parameters
     ----------
     path
-        A state dict of the paper's public code, as `torch.save` wrote it, or a Lightning checkpoint that holds one
-        under ``state_dict``.
+        What `torch.save` wrote in one of the public codes: a state dict, or a checkpoint that holds one (of
+        Lightning, or with epoch and optimizer).
 
     Returns
     -------
@@ -52,14 +124,11 @@ def from_pretrained(path: str | Path) -> SimVP:
     SourceError
         If the file cannot be read, or if its tensors make up no network known here; says what they are.
     """
-    state = _state_dict(Path(path))
-    translated = {name: _our_name(name) for name in sorted(state)}
-    foreign = [name for name, ours in translated.items() if ours is None]
-    if foreign:
-        raise _no_fit(path, [f"{len(foreign)} of {len(state)} tensors are not its own: {_some(foreign)}"])
-    tensors = {ours: state[name] for name, ours in translated.items() if ours is not None}
+    path = Path(path)
+    public = _public_tensors(path, _content(path))
+    tensors = {str(_our_name(name)): tensor for name, tensor in public.items()}
     try:
-        network = SimVP(_sizes(tensors))
+        config = _config(tensors, shuffles=any(SHUFFLED.fullmatch(name) for name in public))
     except KeyError as missing:
         reason = f"{missing.args[0]}: expected among the tensors, which are {_some(sorted(tensors))}"
         raise _no_fit(path, [reason]) from None
@@ -68,6 +137,8 @@ def from_pretrained(path: str | Path) -> SimVP:
     except ConfigError as error:
         raise _no_fit(path, error.reasons) from None
 
+    with torch.device("meta"):
+        network = SimVP(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     reasons = [
@@ -77,66 +148,172 @@ def from_pretrained(path: str | Path) -> SimVP:
     ]
     if reasons:
         raise _no_fit(path, [*reasons[:MANY], *([f"and {len(reasons) - MANY} more"] if reasons[MANY:] else [])])
-    network.load_state_dict(tensors)
+    network.to_empty(device="cpu").load_state_dict(tensors)
     return network.eval()
 
 
-def _state_dict(path: Path) -> dict[str, Tensor]:
-    """Tensors of the file by name, without the prefixes of what they were wrapped in."""
+def _content(path: Path) -> Any:
+    """What the file holds, with stand-ins for what is neither a tensor nor a plain value."""
     if not path.is_file():
         raise SourceError(f"checkpoint {path}", ["no such file"], "give the path of a file that torch.save wrote")
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its reader ran into, and advises to trust the file
-        reason = f"it is damaged, or holds more than tensors and plain values ({type(error).__name__})"
-        raise SourceError(f"checkpoint {path} cannot be read", [reason], REMEDY) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+        named = set(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+    except Exception:  # of an older format, or damaged; torch raises whatever its reader ran into
+        named = set(HARMLESS)
+    if foreign := sorted(named - HARMLESS):
+        reason = f"it holds objects of foreign classes or functions, which are not called here: {_some(foreign)}"
+        raise SourceError(f"checkpoint {path} cannot be read", [reason], EXTRACT)
+    try:
+        with _LOADING, torch.serialization.safe_globals([(LeftOut, name) for name in named]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # again, and torch advises to trust the file
+        kind = ", ".join([type(error).__name__, *re.findall(r"GLOBAL ([\w.]+\w)", str(error))])
+        reason = f"it is damaged, or holds more than tensors and plain values ({kind})"
+        raise SourceError(f"checkpoint {path} cannot be read", [reason], f"copy it again; or, {EXTRACT}") from error
+
+
+def _public_tensors(path: Path, content: Any) -> dict[str, Tensor]:
+    """Tensors of the network by public name, without the prefixes of what it was wrapped in."""
+    for key in CONTAINERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
     if not isinstance(content, Mapping) or not content:
         raise _no_fit(path, [f"expected named tensors, got {type(content).__name__} {str(content)[:60]}"])
-    others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    others = [str(name) for name, value in content.items() if not isinstance(value, Tensor) or type(name) is not str]
     if others:
         raise _no_fit(path, [f"{len(others)} of {len(content)} entries are no tensors: {_some(others)}"])
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in content):
-            content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
-    return dict(content)
+
+    own = _own_names(content)
+    reasons = _foreign(content, own) + [
+        f"{name}: expected dense floating-point values, got {tensor.dtype}, {tensor.layout}, {tensor.device}"
+        for name, tensor in content.items()
+        if name in own and not (name.endswith(".num_batches_tracked") or _is_plain(tensor))
+    ]
+    doubles = Counter(_our_name(name) for name in own.values())
+    reasons += [f"{name}: given under two names" for name, count in doubles.items() if name and count > 1]
+    if reasons:
+        raise _no_fit(path, reasons)
+    return {name: content[full] for full, name in own.items()}
+
+
+def _own_names(names: Iterable[str]) -> dict[str, str]:
+    """The network's names as they are in the file, and without their prefix: the one that most of them have."""
+    matches = [match for name in names if (match := re.fullmatch(rf"({WRAPPERS})((?:enc|hid|dec)\..+)", name))]
+    prefix = Counter(match[1] for match in matches).most_common(1)[0][0] if matches else ""
+    return {match[0]: match[2] for match in matches if match[1] == prefix}
+
+
+def _foreign(content: Mapping[str, Tensor], own: Mapping[str, str]) -> list[str]:
+    """Reasons, if there are tensors of other networks, be it inside this one or beside it."""
+    reasons = _other_translator(own.values())
+    foreign = [name for name, inner in own.items() if _our_name(inner) is None and not (reasons and ".block." in name)]
+    foreign += [name for name, tensor in content.items() if name not in own and (not own or _is_weight(name, tensor))]
+    if foreign:
+        reasons.append(f"{len(foreign)} of {len(content)} tensors are not its own: {_some(sorted(foreign))}")
+    return reasons
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout == torch.strided and not tensor.is_meta
+
+
+def _is_weight(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor beside the network is of a layer, and no counter and no state of a metric."""
+    return tensor.ndim > 1 or name.rpartition(".")[2] in ("weight", "bias")
+
+
+def _other_translator(names: Iterable[str]) -> list[str]:
+    """Reason, if translator blocks of OpenSTL are there and neither gSTA's nor TAU's."""
+    known = {module.removeprefix(UNIT) for module in MODULES if module.startswith(UNIT)}
+    found = {match[1] for name in names if (match := re.fullmatch(rf"hid\.enc\.\d+\.block\.(.+?){LEAVES}", name))}
+    if strange := sorted(found - known):
+        return [f"its translator blocks have {_some(strange)}: {NO_TRANSLATOR}"]
+    missing = sorted(module for module in known - found if ".fc." not in module)
+    return [f"its translator blocks lack {_some(missing)}: {NO_TRANSLATOR}"] if found and missing else []
 
 
 def _our_name(name: str) -> str | None:
-    for theirs, ours in A4BIO_NAMES:
-        if match := re.fullmatch(theirs, name):
-            return match.expand(ours)
+    for theirs, ours in PATTERNS:
+        if match := theirs.fullmatch(name):
+            *indices, leaf = match.groups()
+            return ours.format(*indices) + leaf
     return None
 
 
-def _sizes(state: Mapping[str, Tensor]) -> SimVPConfig:
-    """Config that the shapes imply; KeyError names the first tensor that is needed and missing."""
+def _config(state: Mapping[str, Tensor], shuffles: bool) -> SimVPConfig:
+    """Config that the shapes imply; KeyError names the first tensor that is needed and missing.
+
+    `shuffles`: whether the decoder upsamples by PixelShuffle, as OpenSTL's does.
+    """
     first, readout = state["encoder.blocks.0.conv.weight"].shape, state["decoder.readout.weight"].shape
-    squeeze = state["translator.down.0.squeeze.weight"].shape  # (hid_T // 2, T * hid_S, 1, 1)
-    branch = state["translator.down.0.branches.0.conv.weight"].shape  # (hid_T, hid_T // 2 / groups, k, k)
-    branches = _count(state, r"translator\.down\.0\.branches\.(\d+)\..*")
-    frames = squeeze[1] // first[0]
+    count = _count(state, r"encoder\.blocks\.(\d+)\..*")
+    last = state[f"decoder.blocks.{count - 1}.conv.weight"].shape  # (hid_S, hid_S or 2 * hid_S, k, k)
+    attention = any(name.startswith("translator.blocks.") for name in state)
+    joined = last[1] != first[0]
+    if count == 1 and not (attention or joined):
+        reason = "N_S 1 without upsampling: simvp without its spatial shortcut and incepu have the same tensors"
+        raise ConfigError("Variant", [reason])
+    width, sizes = _attention_sizes(state) if attention else _inception_sizes(state)
+    plain = not (attention or shuffles)
     return SimVPConfig(
-        frames_in=frames,
-        frames_out=frames,
+        **{"variant": "simvp" if plain else "incepu"} | sizes,
+        frames_in=width // first[0],
+        frames_out=width // first[0],
         channels_in=first[1],
         channels_out=readout[0],
         hid_S=first[0],
-        hid_T=branch[0],
-        N_S=_count(state, r"encoder\.blocks\.(\d+)\..*"),
-        N_T=_count(state, r"translator\.down\.(\d+)\..*"),
-        groups=squeeze[0] // branch[1],
-        kernels=tuple(state[f"translator.down.0.branches.{i}.conv.weight"].shape[-1] for i in range(branches)),
+        N_S=count,
+        spatial_shortcut=joined or not plain,
+        group_norm=any(".norm." in name for name in state),
+        kernel_enc=first[3],
+        kernel_dec=last[3],
     )
 
 
+def _inception_sizes(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
+    """T * hid_S, and the sizes of an Inception U-Net."""
+    squeeze = state["translator.down.0.squeeze.weight"].shape  # (hid_T // 2, T * hid_S, 1, 1)
+    branch = state["translator.down.0.branches.0.conv.weight"].shape  # (hid_T, hid_T // 2 / groups, k, k)
+    branches = range(_count(state, r"translator\.down\.0\.branches\.(\d+)\..*"))
+    count = _count(state, r"translator\.down\.(\d+)\..*")
+    return squeeze[1], {
+        "hid_T": branch[0],
+        "N_T": count,
+        "groups": squeeze[0] // branch[1],
+        "kernels": tuple(state[f"translator.down.0.branches.{i}.conv.weight"].shape[3] for i in branches),
+        "temporal_shortcuts": count == 1 or state["translator.up.1.squeeze.weight"].shape[1] != branch[0],
+    }
+
+
+def _attention_sizes(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
+    """T * hid_S, and the sizes of a stack of attention blocks."""
+    mix = state["translator.blocks.0.attention.mix.weight"].shape  # (2 * T * hid_S or T * hid_S, T * hid_S, 1, 1)
+    width, hid_T = mix[1], state["translator.blocks.1.attention.mix.weight"].shape[1]
+    tau = "translator.blocks.0.attention.squeeze.weight" in state
+    if mix[0] == width and not tau:
+        reason = "attn.spatial_gating_unit.conv1 that mixes without a gate, and no attn.spatial_gating_unit.fc"
+        raise ConfigError("Translator", [f"its translator blocks have {reason}, as VAN's do: {NO_TRANSLATOR}"])
+    widths = {size: state[f"translator.blocks.{i}.mlp.widen.weight"].shape[0] for i, size in enumerate((width, hid_T))}
+    return width, {
+        "variant": "tau" if tau else "gsta",
+        "hid_T": hid_T,
+        "N_T": _count(state, r"translator\.blocks\.(\d+)\..*"),
+        "mlp_ratio": _ratio(widths),
+    }
+
+
+def _ratio(widths: Mapping[int, int]) -> float:
+    """Shortest decimal number by which every width, rounded down, becomes its width inside the MLP."""
+    least = max(inner / width for width, inner in widths.items())
+    decimals = (ceil(least * 10**digits) / 10**digits for digits in range(16))
+    return next((r for r in decimals if all(int(width * r) == inner for width, inner in widths.items())), least)
+
+
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    matches = [re.fullmatch(pattern, name) for name in state]
-    return 1 + max(int(match.group(1)) for match in matches if match)
+    return len({match[1] for name in state if (match := re.fullmatch(pattern, name))})
 
 
-def _no_fit(path: str | Path, reasons: Sequence[str]) -> SourceError:
+def _no_fit(path: Path, reasons: Sequence[str]) -> SourceError:
     return SourceError(f"checkpoint {path} holds no SimVP of the published code", reasons, REMEDY)
 
 

@@ -1,0 +1,178 @@
+"""Sizes and switches of the SimVP family, and which of them a variant reads."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from typing import Any, Literal, get_args
+
+from simvp.errors import ConfigError
+
+Variant = Literal["simvp", "incepu", "gsta", "tau"]
+
+ENCODER_NORM_GROUPS = 2  # of the public code; the paper does not say
+INCEPTION = ("simvp", "incepu")  # the variants of an Inception U-Net; the others stack attention blocks
+UNREAD: Mapping[str, tuple[str, ...]] = {
+    "simvp": ("mlp_ratio", "drop_path"),
+    "incepu": ("mlp_ratio", "drop_path"),
+    "gsta": ("groups", "kernels", "temporal_shortcuts", "group_conv"),
+    "tau": ("groups", "kernels", "temporal_shortcuts", "group_conv"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimVPConfig:
+    """Sizes and switches of :class:`simvp.SimVP`. The defaults are those of the public code on Moving MNIST.
+
+    Parameters
+    ----------
+    frames_in, frames_out
+        T and T'. T' below T is cut, T' above T is rolled out in blocks of T.
+    channels_in, channels_out
+        Channels of an input and of an output frame. They may differ unless the forecast is rolled out.
+    hid_S, hid_T
+        Width of encoder and decoder, and of the translator.
+    N_S, N_T
+        Blocks of the encoder (and of the decoder), which downsample by ``2 ** (N_S // 2)``; blocks of the
+        translator: down (and up) in the U-Net, in all (2 or more) for ``gsta`` and ``tau``.
+    groups
+        Groups of the translator's convolutions and of their normalisation; a block whose squeezed width
+        ``hid_T // 2`` is not divisible by it uses one group, as the public code does. Not for ``gsta``, ``tau``.
+    kernels
+        Kernel sizes of the parallel branches of a translator block, odd. Not for ``gsta``, ``tau``.
+    spatial_shortcut
+        Ablation 1 of the paper: the encoder's first block reaches the decoder's last one.
+    temporal_shortcuts
+        Ablation 1: the U-Net shortcuts inside the translator. Not for ``gsta``, ``tau``.
+    group_norm
+        Ablation 2: normalisation after every convolution block. ``gsta`` and ``tau`` normalise their translator's
+        blocks by batches, always.
+    group_conv
+        Ablation 2: grouped instead of full convolutions in the translator. Not for ``gsta``, ``tau``.
+    variant
+        ``simvp``: the network of the paper's public code. ``incepu``, ``gsta``, ``tau``: those of OpenSTL, with the
+        same Inception U-Net, gated attention (SimVPv2) or the temporal attention unit between encoder and decoder.
+    kernel_enc, kernel_dec
+        Kernel sizes of encoder and decoder, odd.
+    mlp_ratio
+        Width inside a translator block's MLP over the block's width. For ``gsta``, ``tau``.
+    drop_path
+        Chance, 0 or more and below 1, that the last translator block is left out for a sample in training; it
+        rises linearly over the blocks from 0.01 as in the public code, and 0 leaves out none. For ``gsta``, ``tau``.
+
+    Raises
+    ------
+    ConfigError
+        With every value that is out of range, and every one that the variant does not read and that is not left at
+        its default.
+    """
+
+    frames_in: int = 10
+    frames_out: int = 10
+    channels_in: int = 1
+    channels_out: int = 1
+    hid_S: int = 64  # noqa: N815  the paper's name
+    hid_T: int = 256  # noqa: N815
+    N_S: int = 4
+    N_T: int = 8
+    groups: int = 8
+    kernels: tuple[int, ...] = (3, 5, 7, 11)
+    spatial_shortcut: bool = True
+    temporal_shortcuts: bool = True
+    group_norm: bool = True
+    group_conv: bool = True
+    variant: Variant = "simvp"
+    kernel_enc: int = 3
+    kernel_dec: int = 3
+    mlp_ratio: float = 8.0
+    drop_path: float = 0.0
+
+    def __post_init__(self) -> None:
+        reasons = _wrong_types(self) or self._unread() + self._out_of_range()
+        if reasons:
+            raise ConfigError("SimVP sizes", reasons, "change the named sizes")
+
+    def _unread(self) -> list[str]:
+        defaults = {field.name: field.default for field in fields(self)}
+        return [
+            f"{name}: variant {self.variant} does not read it: expected {defaults[name]}, got {getattr(self, name)}"
+            for name in UNREAD[self.variant]
+            if getattr(self, name) != defaults[name]
+        ]
+
+    def _out_of_range(self) -> list[str]:
+        inception = self.variant in INCEPTION
+        least = dict.fromkeys(("frames_in", "frames_out", "channels_in", "channels_out", "N_S", "N_T", "groups"), 1)
+        if not inception:
+            least |= {"N_T": 2, "hid_T": 1}
+        values = {name: getattr(self, name) for name in least}
+        reasons = [f"{n}: expected {least[n]} or more, got {value}" for n, value in values.items() if value < least[n]]
+        if self.hid_S < 1 or (self.group_norm and self.hid_S % ENCODER_NORM_GROUPS):
+            reasons.append(f"hid_S: expected a multiple of {ENCODER_NORM_GROUPS}, got {self.hid_S}")
+        if inception and (self.hid_T < 2 or self.hid_T % 2):
+            reasons.append(f"hid_T: expected an even number of 2 or more, got {self.hid_T}")
+        if not self.kernels or any(k < 1 or k % 2 == 0 for k in self.kernels):
+            reasons.append(f"kernels: expected one or more odd sizes, got {self.kernels}")
+        kernels = {"kernel_enc": self.kernel_enc, "kernel_dec": self.kernel_dec}
+        reasons += [f"{n}: expected an odd size, got {k}" for n, k in kernels.items() if k < 1 or k % 2 == 0]
+        if not 0 <= self.drop_path < 1:
+            reasons.append(f"drop_path: expected 0 or more and below 1, got {self.drop_path}")
+        if self.frames_out > self.frames_in and self.channels_in != self.channels_out:
+            reasons.append(
+                f"frames_out {self.frames_out} is more than frames_in {self.frames_in}, so that the output "
+                f"becomes input: expected channels_out equal to channels_in {self.channels_in}, "
+                f"got {self.channels_out}"
+            )
+        width = self.frames_in * self.hid_S
+        if not isfinite(self.mlp_ratio) or int(max(min(width, self.hid_T), 1) * self.mlp_ratio) < 1:
+            reasons.append(f"mlp_ratio: expected 1 or more channels inside the MLP, got a ratio of {self.mlp_ratio}")
+        if not reasons and inception and (self.group_conv or self.group_norm) and width % self.block_groups:
+            reasons.append(
+                f"groups: expected a divisor of frames_in * hid_S = {self.frames_in} * {self.hid_S} = "
+                f"{width}, got {self.groups}"
+            )
+        return reasons
+
+    @property
+    def block_groups(self) -> int:
+        """Groups of the U-Net's blocks: `groups`, or 1 where their squeezed width is not divisible."""
+        return self.groups if (self.hid_T // 2) % self.groups == 0 else 1
+
+    @property
+    def downsampling(self) -> int:
+        """Rows and columns of the input per row and column inside the translator."""
+        return 2 ** (self.N_S // 2)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `from_dict` gives the equal config back."""
+        return asdict(self) | {"kernels": list(self.kernels)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "SimVPConfig":
+        """Config of plain values; a key left out takes its default, an unknown one raises ConfigError."""
+        refuse_unknown_keys("SimVP sizes", cls, values)
+        kernels = values.get("kernels", cls.kernels)
+        return cls(**{**values, "kernels": tuple(kernels) if isinstance(kernels, list) else kernels})
+
+
+def refuse_unknown_keys(subject: str, record: type, values: Mapping[str, Any]) -> None:
+    """Raise ConfigError, naming every key of `values` that is no field of the dataclass `record`."""
+    known = [field.name for field in fields(record)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        reasons = [f"unknown key {key!r}" for key in unknown]
+        raise ConfigError(subject, reasons, f"use {', '.join(known)}")
+
+
+def _wrong_types(config: SimVPConfig) -> list[str]:
+    """Fields that are not of their declared type: a width of 8.0 or "8" is a slip, and True is no count."""
+    reasons = []
+    for field in fields(config):
+        value, default = getattr(config, field.name), field.default
+        if type(value) is not type(default) and (type(value), type(default)) != (int, float):
+            expected = type(default).__name__
+            reasons.append(f"{field.name}: expected {expected}, got {value!r} ({type(value).__name__})")
+        elif isinstance(value, tuple) and any(type(item) is not int for item in value):
+            reasons.append(f"{field.name}: expected whole numbers, got {value!r}")
+        elif isinstance(value, str) and value not in get_args(Variant):
+            reasons.append(f"{field.name}: expected one of {', '.join(get_args(Variant))}, got {value!r}")
+    return reasons
