@@ -124,7 +124,7 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    before = mlflow.get_tracking_uri(), os.environ.get(_ADDRESS)
+    outside, inside = os.environ.get(_ADDRESS), _own_address()
     home.mlflow.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(home.tracking_uri)
     try:
@@ -145,11 +145,26 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
         ) as run:
             yield Run(client, run.info.run_id, experiment)
     finally:
-        mlflow.set_tracking_uri(before[0])
-        if before[1] is None:
+        mlflow.set_tracking_uri(inside)
+        if outside is None:
             os.environ.pop(_ADDRESS, None)
         else:
-            os.environ[_ADDRESS] = before[1]
+            os.environ[_ADDRESS] = outside
+
+
+def _own_address() -> Any:
+    """Address that somebody has set in this process; None where MLflow goes by the environment or its default.
+
+    Setting those instead would pin them, and a later change of the environment would go unheard.
+    """
+    import mlflow
+
+    outside = os.environ.pop(_ADDRESS, None)
+    try:
+        return mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    finally:
+        if outside is not None:
+            os.environ[_ADDRESS] = outside
 
 
 def close_run(home: Home, run_id: str) -> str:

@@ -79,6 +79,25 @@ def test_address_of_the_process_comes_back(home):
     assert mlflow.active_run() is None
 
 
+def test_a_later_change_of_the_environment_is_heard(home, monkeypatch):
+    with tracking.open_run(home, "c", KEY):
+        pass
+    assert not mlflow.is_tracking_uri_set()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert mlflow.get_tracking_uri() == "http://127.0.0.1:9"
+
+
+def test_an_address_that_the_process_has_set_stays(home, tmp_path):
+    own = f"sqlite:///{tmp_path}/own.db"
+    mlflow.set_tracking_uri(own)
+    try:
+        with tracking.open_run(home, "c", KEY, run_id=None):
+            pass
+        assert mlflow.get_tracking_uri() == own
+    finally:
+        mlflow.set_tracking_uri(None)
+
+
 def test_artifacts_lie_in_the_home_and_the_archive_is_named_by_its_commit(home, tmp_path):
     figure = Figure()
     figure.subplots().plot(np.arange(3))
