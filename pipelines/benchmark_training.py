@@ -1,11 +1,12 @@
 """One run of a benchmark: training, scores after every epoch, the saved model, pictures, and rows for the report."""
 
 import logging
+import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from torch import nn
+from torch import Tensor, nn
 
 from datasets import disk
 from datasets.clips import Clips, Part
@@ -24,7 +25,7 @@ from pipelines.clip_batches import ClipBatches, clip_contract
 from pipelines.clip_pictures import clip_animation, clip_strip
 from pipelines.costs import costs_of
 from pipelines.device import choose_precision
-from pipelines.fitting import Fitting, Score
+from pipelines.fitting import Fitting, Score, predictions
 from pipelines.home import Home
 from pipelines.pictures import learning_curve, png
 from simvp.forecaster import Forecaster
@@ -40,27 +41,38 @@ NAMES = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gsta": "SimVP gSTA", "tau"
 BATCH = 64  # clips scored at a time
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """Scores of a network on one set of clips, and those of persistence, the last input frame repeated."""
+def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> xr.Dataset:
+    """Scores of a network (`simvp.metrics.VideoScores`) on all clips; memory does not grow with their number."""
+    scores = _empty(batches)
+    for predicted, y in _predicted(network, batches, autocast):
+        scores.update(predicted, y)
+    return scores.compute()
 
-    network: xr.Dataset
-    persistence: xr.Dataset
 
-
-def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> Scored:
-    """Scores (`simvp.metrics.VideoScores`) on all clips; memory does not grow with their number."""
-    clips = batches.clips
-    device = next(network.parameters()).device
-    scores = [VideoScores(list(clips.benchmark.variables), clips.frames_out, 1.0) for _ in range(2)]
-    network.eval()
+def persistence(batches: ClipBatches, device: torch.device) -> xr.Dataset:
+    """Scores of the last input frame, repeated."""
+    scores = _empty(batches)
     for indices in batches.ordered(BATCH):
         x, y, _ = (part.to(device) for part in batches.batch(indices))
-        with torch.inference_mode(), autocast():
-            predicted = network(x)
-        scores[0].update(predicted.float(), y)
-        scores[1].update(x[:, -1:].expand_as(y), y)
-    return Scored(network=scores[0].compute(), persistence=scores[1].compute())
+        scores.update(x[:, -1:].expand_as(y), y)
+    return scores.compute()
+
+
+def squared_error(network: nn.Module, batches: ClipBatches, autocast: Precision) -> float:
+    """Mean squared error over every element of all clips."""
+    total = 0.0
+    for predicted, y in _predicted(network, batches, autocast):
+        total += float(((predicted - y).double() ** 2).mean()) * len(y)
+    return total / len(batches)
+
+
+def _empty(batches: ClipBatches) -> VideoScores:
+    return VideoScores(list(batches.clips.benchmark.variables), batches.clips.frames_out, 1.0)
+
+
+def _predicted(network: nn.Module, batches: ClipBatches, autocast: Precision) -> Iterator[tuple[Tensor, Tensor]]:
+    for _, predicted, y in predictions(network, batches, BATCH, autocast):
+        yield predicted, y
 
 
 class BenchmarkTraining:
@@ -138,12 +150,12 @@ class BenchmarkTraining:
             self.seconds.append(self.partial)
         self.partial = 0.0
         self._tell(f"scoring epoch {self.fitting.epoch}", self.fitting.step, self._steps)
-        chosen = overall(score(network, self.validation, self.fitting.autocast).network)
-        shown = overall(score(network, self.test, self.fitting.autocast).network)
-        more = {"validation_mse_per_frame": chosen["mse_per_frame"]}
+        chosen = squared_error(network, self.validation, self.fitting.autocast)
+        shown = overall(score(network, self.test, self.fitting.autocast))
+        more = {"validation_mse_per_frame": chosen * math.prod(self.validation.clips.benchmark.shape)}
         more |= {f"test_{name}": shown[name] for name in SCORES}
         self._mark = time.monotonic()
-        return Score(loss=chosen["mse"], more=more)
+        return Score(loss=chosen, more=more)
 
     def _save(self, run: tracking.Run) -> None:
         now = time.monotonic()
@@ -199,23 +211,18 @@ class BenchmarkTraining:
     def _rows(self, run: tracking.Run, network: SimVP) -> list[Row]:
         """Rows of the benchmark's own horizon, then of the longer ones, by rollout."""
         fitting = self.fitting
-        scored = score(network, self.test, fitting.autocast)
         lowest = min(fitting.history, key=lambda entry: entry["test_mse_per_frame"])
         on_test = {name: lowest[f"test_{name}"] for name in SCORES}
-        rows = [
-            self._row(run, self.test, "validation", overall(scored.network), fitting.best_epoch),
-            self._row(run, self.test, "test", on_test, int(lowest["epoch"])),
-            self._row(run, self.test, "nothing", overall(scored.persistence)),
-        ]
-        self._log_scores(run, scored, self.test)
-        for clips in self.further:
-            batches = ClipBatches(clips, self.config.test_clips)
-            longer = SimVP(replace(self.config.sizes, frames_out=clips.frames_out)).to(self.device)
+        rows = []
+        for batches in (self.test, *(ClipBatches(clips, self.config.test_clips) for clips in self.further)):
+            longer = SimVP(replace(self.config.sizes, frames_out=batches.clips.frames_out)).to(self.device)
             longer.load_state_dict(network.state_dict())
-            scored = score(longer, batches, fitting.autocast)
-            rows.append(self._row(run, batches, "validation", overall(scored.network), fitting.best_epoch))
-            rows.append(self._row(run, batches, "nothing", overall(scored.persistence)))
-            self._log_scores(run, scored, batches)
+            scores = score(longer, batches, fitting.autocast), persistence(batches, self.device)
+            rows.append(self._row(run, batches, "validation", overall(scores[0]), fitting.best_epoch))
+            if batches is self.test:
+                rows.append(self._row(run, batches, "test", on_test, int(lowest["epoch"])))
+            rows.append(self._row(run, batches, "nothing", overall(scores[1])))
+            self._log_scores(run, *scores, batches)
         run.log_json([row.model_dump(mode="json") for row in rows], "rows.json")
         return rows
 
@@ -228,13 +235,15 @@ class BenchmarkTraining:
         epoch: int | None = None,
     ) -> Row:
         clips = batches.clips
-        count = "" if len(batches) == len(clips) else f"{len(batches):,}, evenly spread, of the "
+        count = f"{len(batches):,} clips"
+        if len(batches) < len(clips):
+            count += f", evenly spread, of {len(clips):,}"
         common: dict[str, Any] = {
             "data": self.config.data,
             "horizon": clips.frames_out,
             "selected_on": selected,
-            "train": self.parts["train"].origin,
-            "test": count + clips.origin,
+            "train": f"clips: {self.parts['train'].origin}",
+            "test": f"{count}: {clips.origin}",
             "comparable": clips.comparable and self.parts["train"].comparable,
             "published": False,
             "source": f"run {run.run_id[:8]}",
@@ -259,10 +268,10 @@ class BenchmarkTraining:
             **common,
         )
 
-    def _log_scores(self, run: tracking.Run, scored: Scored, batches: ClipBatches) -> None:
+    def _log_scores(self, run: tracking.Run, model: xr.Dataset, still: xr.Dataset, batches: ClipBatches) -> None:
         """Scores by variable and lead, as a table, and the overall ones as numbers of the run."""
         horizon = batches.clips.frames_out
-        for name, scores in (("model", scored.network), ("persistence", scored.persistence)):
+        for name, scores in (("model", model), ("persistence", still)):
             table = scores.drop_dims([d for d in scores.dims if d not in ("variable", "lead")]).to_dataframe()
             run.log_text(table.to_csv(), f"scores_{name}_{horizon}.csv")
             run.log_metrics({f"final_{name}_{horizon}_{k}": v for k, v in overall(scores).items()}, 0)

@@ -42,7 +42,7 @@ _SHORT = {
     "weight_decay": 0.0,
     "averaging": 0.99,
     "batch_size": 16,
-    "epochs": 8,
+    "epochs": 6,
     "epoch_updates": 100,
     "learning_rate": 5e-3,
     "validation_clips": 256,
@@ -56,7 +56,7 @@ _MOVING = {
         variants={"tau": {"divergence": TAU_DIVERGENCE}},
     ),
     "quick": Preset(
-        network={"hid_S": 8, "hid_T": 64, "N_S": 4, "N_T": 2},
+        network={"hid_S": 8, "hid_T": 128, "N_S": 4, "N_T": 2},
         loop=_SHORT,
         variants={"gsta": {"N_T": 4}, "tau": {"N_T": 4, "divergence": TAU_DIVERGENCE}},
     ),

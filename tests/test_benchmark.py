@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 
 import simvp
 from datasets.benchmarks import BENCHMARKS
@@ -23,7 +24,7 @@ from datasets.clips import PARTS
 from datasets.moving_mnist import MOVING_MNIST
 from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
-from pipelines.benchmark_training import score
+from pipelines.benchmark_training import persistence, score, squared_error
 from pipelines.clip_batches import ClipBatches
 from pipelines.home import Home
 from simvp import metrics
@@ -110,7 +111,7 @@ def test_rows_say_what_they_stand_for(whole) -> None:
     assert (chosen.epochs, chosen.updates_per_epoch, chosen.seed, chosen.horizon) == (2, 5, 0, 10)
     assert chosen.parameters == sum(p.numel() for p in simvp.SimVP(config().sizes).parameters())
     assert "handwritten digits of scikit-learn" in chosen.train
-    assert chosen.test.startswith("5, evenly spread, of the ")
+    assert chosen.test.startswith("5 clips, evenly spread, of 10,000: generated with seed 0 from ")
     assert not chosen.comparable
     assert chosen.seconds_per_epoch > 0
     assert on_test.scores["mse_per_frame"] <= chosen.scores["mse_per_frame"]
@@ -247,13 +248,22 @@ def test_scores_do_not_depend_on_the_batch(whole, monkeypatch) -> None:
 
     network = simvp.SimVP(config().sizes)
     batches = ClipBatches(MOVING_MNIST.open("validation"), 6)
-    whole_batch = score(network, batches, nullcontext)
-    monkeypatch.setattr(benchmark_training, "BATCH", 4)
-    in_parts = score(network, batches, nullcontext)
-    assert whole_batch.network["mse_per_frame"].item() == pytest.approx(in_parts.network["mse_per_frame"].item())
     x, y, _ = batches.batch(np.arange(6))
-    still = metrics.psnr(x[:, -1:].expand_as(y), y, data_range=1.0)
-    assert whole_batch.persistence["psnr_overall"].item() == pytest.approx(still)
+    network.eval()
+    with torch.no_grad():
+        expected = metrics.overall(_scores(network(x), y))
+    still = metrics.overall(_scores(x[:, -1:].expand_as(y), y))
+    for size in (64, 4):
+        monkeypatch.setattr(benchmark_training, "BATCH", size)
+        assert metrics.overall(score(network, batches, nullcontext)) == pytest.approx(expected, rel=1e-6)
+        assert metrics.overall(persistence(batches, torch.device("cpu"))) == pytest.approx(still)
+        assert squared_error(network, batches, nullcontext) == pytest.approx(expected["mse"], rel=1e-6)
+
+
+def _scores(predicted: torch.Tensor, truth: torch.Tensor) -> xr.Dataset:
+    scores = metrics.VideoScores(["intensity"], 10, 1.0)
+    scores.update(predicted, truth)
+    return scores.compute()
 
 
 def test_the_parts_of_a_run_have_seeds_of_their_own() -> None:
