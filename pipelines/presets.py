@@ -58,7 +58,7 @@ _MOVING = {
     "quick": Preset(
         network={"hid_S": 8, "hid_T": 128, "N_S": 4, "N_T": 2},
         loop=_SHORT,
-        variants={"gsta": {"N_T": 4}, "tau": {"N_T": 4, "divergence": TAU_DIVERGENCE}},
+        variants={"gsta": {"hid_T": 64, "N_T": 4}, "tau": {"hid_T": 64, "N_T": 4, "divergence": TAU_DIVERGENCE}},
     ),
 }
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
