@@ -126,6 +126,9 @@ class BenchmarkTraining:
             )
             network.load_state_dict(self.fitting.best)
             self._tell("scoring the test clips", 0, 0)
+            if self.device.type == "cuda":
+                peak = torch.cuda.max_memory_allocated(self.device)
+                run.log_metrics({"cuda_peak_bytes_per_clip": peak / config.batch_size}, 0)
             rows = self._rows(run, network)
             self._draw(run, network, pictures)
             version = self._register(run, network, rows) if register else ""
@@ -290,8 +293,9 @@ class BenchmarkTraining:
             if number == 0:
                 files["animation.gif"] = clip_animation(inputs, truth, made)
         history = self.fitting.history
-        curves = {part: [entry[f"{part}_mse_per_frame"] for entry in history] for part in ("validation", "test")}
-        epochs = [entry["epoch"] for entry in history]
+        trained = history[1:]  # the untrained network's error would squeeze all others
+        curves = {part: [entry[f"{part}_mse_per_frame"] for entry in trained] for part in ("validation", "test")}
+        epochs = [entry["epoch"] for entry in trained]
         curve = learning_curve(epochs, curves, ylabel="MSE per frame", best=self.fitting.best_epoch)
         files["learning_curve.png"] = png(curve)
         for name, content in files.items():

@@ -270,3 +270,17 @@ def test_the_parts_of_a_run_have_seeds_of_their_own() -> None:
     frames = {part: MOVING_MNIST.open(part).frames(np.arange(4)) for part in PARTS}
     assert not torch.equal(frames["train"], frames["test"])
     assert json.dumps(config(seed=5).model_dump(mode="json")) != json.dumps(config().model_dump(mode="json"))
+
+
+@pytest.mark.cuda
+def test_a_gpu_trains_in_bfloat16_on_clips_that_it_draws_itself(tmp_path, monkeypatch) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    home = new_home(tmp_path)
+    monkeypatch.setenv("SIMVP_HOME", str(home.path))
+    report = run_benchmark(home, config(device="cuda", precision="bfloat16"))
+    assert "bfloat16" in report.rows[0].device
+    x, y, _ = ClipBatches(MOVING_MNIST.open("test"), 5).batch(np.arange(5))
+    with torch.no_grad():
+        predicted = simvp.load("simvp-benchmark-moving-mnist@challenger").network(x)
+    assert metrics.mse_per_frame(predicted, y) == pytest.approx(report.rows[0].scores["mse_per_frame"], rel=0.05)

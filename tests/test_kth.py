@@ -31,10 +31,8 @@ def levels(person: int, action: str, number: int) -> list[int]:
     return [9 * person + 4, 30 * ACTIONS.index(action) + 20, 7 * (number % 32) + 10, 40 * (number // 32) + 10]
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make(root: Path) -> Path:
     """All 25 persons and six actions, each with one recording; frames are 32 x 24, of which 128 x 128 are made."""
-    root = tmp_path_factory.mktemp("kth")
     for person in range(1, 26):
         for action in ACTIONS:
             folder = root / "kth" / action / f"person{person:02d}_{action}_d1_uncomp"
@@ -45,6 +43,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 content = grey if person % 2 else np.stack([grey, 255 - grey, grey], axis=-1)  # one channel or three
                 (folder / f"image_{number:04d}.jpg").write_bytes(jpeg(content))
     return root
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("kth"))
 
 
 def test_windows_of_each_part_at_the_paper_s_t_and_horizons(root: Path) -> None:
