@@ -20,6 +20,17 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs, to be copied: its tables take longer to make than a small training."""
+    import mlflow
+
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Golden files and sample data: $SIMVP_SHARED, else the folder `shared` beside the checkout."""
     folder = Path(os.environ.get("SIMVP_SHARED", CHECKOUT.parent / "shared"))

@@ -1,5 +1,8 @@
 """The ablation: each run changes one thing, and the table says by how much it matters."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -53,11 +56,15 @@ def test_the_table_sets_each_run_against_the_whole_network() -> None:
     assert any("trained on digits; tested on clips" in line.lower() for line in lines)
 
 
-def test_runs_are_made_once_and_none_is_registered(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_made_once_and_none_is_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path
+) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("SIMVP_DATA", raising=False)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     home = Home(tmp_path)
+    home.mlflow.mkdir()
+    shutil.copy(empty_database, home.mlflow / "mlflow.db")
     changes = {**SMALL, "epochs": 1, "epoch_updates": 1, "validation_clips": 2, "test_clips": 2}
     configs = plan_ablation(
         "moving-mnist", preset="quick", changes={k: v for k, v in changes.items() if k != "kernels"}

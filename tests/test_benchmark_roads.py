@@ -1,6 +1,7 @@
 """Every benchmark goes down the whole road with files in its original form: trained, scored, saved, asked again."""
 
 import gzip
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -55,11 +56,13 @@ def test_no_benchmark_is_left_out() -> None:
 
 @pytest.fixture(scope="module", params=FILES)
 def run(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, empty_database: Path
 ) -> tuple[str, Path, Home, BenchmarkReport]:
     root = tmp_path_factory.mktemp("files")
     FILES[request.param](root)
     home = Home(tmp_path_factory.mktemp("home"))
+    home.mlflow.mkdir()
+    shutil.copy(empty_database, home.mlflow / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -82,14 +82,12 @@ def curves(home: Home) -> dict[str, list[tuple[int, float]]]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_mlflow(tmp_path_factory):
-    """An empty database, made once: its tables take longer than a training."""
+def own_mlflow(empty_database: Path):
+    """Homes of this module begin with a copy of the empty database."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-        empty = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-        mlflow.MlflowClient(tracking_uri=f"sqlite:///{empty}").search_experiments()
-        DATABASE.append(empty)
+        DATABASE.append(empty_database)
         yield
     DATABASE.clear()
 
