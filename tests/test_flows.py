@@ -248,6 +248,25 @@ def artifacts(key: str) -> list[Any]:
         return client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
 
 
+def test_a_benchmark_leaves_its_rows_and_pictures_on_the_page_of_its_run(
+    walk: Walk, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.benchmark import benchmark
+
+    monkeypatch.delenv("SIMVP_DATA", raising=False)
+    settings = {
+        "hid_S": 4, "hid_T": 16, "N_S": 2, "N_T": 2, "groups": 4, "kernels": [3], "batch_size": 2, "epoch_updates": 2,
+        "validation_clips": 2, "test_clips": 2, "device": "cpu", "threads": 1,
+    }  # fmt: skip
+    report = benchmark("moving-mnist", preset="quick", epochs=1, settings=settings)
+    assert report.version == "simvp-benchmark-moving-mnist/1"
+    assert report.path == home.benchmarks / "report.md"
+    (table,) = artifacts("benchmark-moving-mnist")
+    assert "persistence" in str(table.data)
+    assert report.rows[0].test in table.description
+    assert artifacts("benchmark-strip-0-moving-mnist")
+
+
 def test_walk_from_files_to_skill(walk: Walk, home: Home) -> None:
     assert walk.ingested.length == 16 * 24
     assert walk.trained.existing is False
