@@ -30,7 +30,8 @@ catalog: $(READY)
 	@$(BIN)/python -m flows.catalog $(call given,NAME,name)
 
 benchmark: $(READY)
-	@$(BIN)/python -m flows.vision $(BENCHMARK) $(call given,VARIANT,variant)
+	@$(BIN)/python -m flows.vision $(BENCHMARK) $(call given,VARIANT,variant) \
+		$(call given,CHECKPOINT,checkpoint)
 
 ablation: $(READY)
 	@$(BIN)/python -m flows.vision --ablation $(BENCHMARK)

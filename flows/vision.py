@@ -18,6 +18,7 @@ from rich.table import Table
 from flows.screen import Screen
 from pipelines.ablation import plan_ablation, run_ablation
 from pipelines.benchmark import BenchmarkReport, run_benchmark
+from pipelines.benchmark_checkpoint import score_checkpoint
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.home import Home
 from simvp.errors import ConfigError, Refusal
@@ -39,7 +40,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--ablation", action="store_true")
     parser.add_argument("--data", default=DEFAULT)
     parser.add_argument("--variant", default="simvp")
-    for name in ("preset", "epochs", "seed", "set"):
+    for name in ("preset", "epochs", "seed", "set", "checkpoint"):
         parser.add_argument(f"--{name}", default="")
     given = parser.parse_args(arguments)
     changes: dict[str, Any] = {}
@@ -51,6 +52,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         changes[name.strip()] = _value(value.strip())
     changes |= {name: _value(text) for name in ("epochs", "seed") if (text := getattr(given, name))}
     given.changes, given.preset = changes, given.preset or None
+    stray = sorted(set(changes) - {"test_clips", "device"}) + (["preset"] if given.preset else [])
+    if given.checkpoint and stray:
+        reasons = [f"{name}: a checkpoint is scored as it is" for name in stray]
+        raise ConfigError("CHECKPOINT", reasons, "give DATA, and by SET at most test_clips and device")
     return given
 
 
@@ -78,12 +83,12 @@ def _show(console: Console, found: BenchmarkReport) -> None:
     for heading in ("", "T'", *SHOWN.values()):
         table.add_column(heading, justify="right" if heading else "left")
     for row in found.rows:
-        name = row.method if row.selected_on == "nothing" else f"epoch {row.chosen_epoch}, chosen on {row.selected_on}"
+        name = f"epoch {row.chosen_epoch}, chosen on {row.selected_on}" if row.epochs else row.method
         table.add_row(name, str(row.horizon), *(f"{row.scores[score]:.4g}" for score in SHOWN))
     console.print(table)
     console.print(found.summary, markup=False, soft_wrap=True)
     if not found.rows[0].comparable:
-        console.print("These are not the published data: the numbers stand beside no published row.", markup=False)
+        console.print("Published results stand for other data: these numbers compare with none of them.", markup=False)
 
 
 def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
@@ -95,6 +100,13 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
             made = run_ablation(home, configs, progress=screen.progress)
         screen.console.print(made.path.read_text(), markup=False, soft_wrap=True)
         return made.path
+    if given.checkpoint:
+        path = Path(given.checkpoint).expanduser()
+        with screen.stage("checkpoint"):
+            scored = score_checkpoint(home, given.data, path, progress=screen.progress, **given.changes)
+        _show(screen.console, scored)
+        screen.paths({"report": scored.path, "pictures": scored.pictures[0].parent, "runs": home.mlflow})
+        return scored.path
     config = plan_benchmark(given.data, variant=given.variant, preset=given.preset, changes=given.changes)
     _say_settings(screen, config)
     with screen.stage("benchmark"):

@@ -35,7 +35,10 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = (
     "simvp/*.py",
     "datasets/clips.py",
-    *(f"pipelines/{name}.py" for name in ("batches", "benchmark", "benchmark_training", "clip_batches", "fitting")),
+    *(
+        f"pipelines/{name}.py"
+        for name in ("batches", "benchmark", "benchmark_scores", "benchmark_training", "clip_batches", "fitting")
+    ),
 )
 
 
@@ -69,13 +72,14 @@ class BenchmarkReport:
         """In words, for each horizon: how much less error than persistence."""
         lines = []
         for row in self.rows:
-            if row.selected_on != "validation":
+            if row.selected_on not in ("validation", "unknown"):
                 continue
             (other,) = (r for r in self.rows if r.method == "persistence" and r.horizon == row.horizon)
             ours, theirs = row.scores["mse_per_frame"], other.scores["mse_per_frame"]
+            epoch = f" (epoch {row.chosen_epoch} of {row.epochs})" if row.epochs else ""
             lines.append(
-                f"{row.data}, T' = {row.horizon}: MSE per frame {ours:.4g} (epoch {row.chosen_epoch} of {row.epochs}), "
-                f"persistence {theirs:.4g}: {100 * (1 - ours / theirs):.1f} % less, on {row.test}."
+                f"{row.data}, T' = {row.horizon}: MSE per frame {ours:.4g}{epoch}, persistence {theirs:.4g}: "
+                f"{100 * (1 - ours / theirs):.1f} % less, on {row.test}."
             )
         return "\n".join(lines)
 

@@ -13,7 +13,7 @@ from typing import Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-Selection = Literal["validation", "test", "nothing"]
+Selection = Literal["validation", "test", "unknown", "nothing"]
 _PUBLISHED = Path(__file__).with_name("published.csv")
 _SOURCES = {
     "paper": "SimVP, CVPR 2022 (arXiv 2206.05099)",
@@ -32,7 +32,7 @@ class Row(BaseModel):
     method
         Network, with what is switched off or changed; or "persistence".
     selected_on
-        The part on which the epoch was chosen; "nothing" where nothing was.
+        The part on which the epoch was chosen; "unknown" of a checkpoint; "nothing" where nothing was chosen.
     train, test
         In words: which digits, files, recordings, seed.
     comparable
@@ -145,7 +145,11 @@ def _table(rows: list[Row]) -> list[str]:
     lines += ["| " + " | ".join(_cells(row, letters[row.protocol])) + " |" for row in ordered]
     lines.append("")
     for (train, test), letter in letters.items():
-        note = "" if any(r.comparable for r in rows if r.protocol == (train, test)) else " **Not the published data.**"
+        note = (
+            ""
+            if any(r.comparable for r in rows if r.protocol == (train, test))
+            else " **Published results stand for other data.**"
+        )
         lines.append(f"* {letter}: trained on {train}; tested on {test}.{note}")
     return lines
 

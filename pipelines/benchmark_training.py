@@ -4,75 +4,44 @@ import logging
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
-from torch import Tensor, nn
+from torch import nn
 
-from datasets import disk
 from datasets.clips import Clips, Part
 from pipelines import checkpoint, registry, tracking
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
-from pipelines.benchmark_rows import SCORES, Row
+from pipelines.benchmark_rows import SCORES, Row, Selection
+from pipelines.benchmark_scores import (
+    NAMES,
+    clip_files,
+    keep_files,
+    log_scores,
+    persistence,
+    processor,
+    row_fields,
+    score,
+    squared_error,
+)
 from pipelines.clip_batches import ClipBatches, clip_contract
-from pipelines.clip_pictures import clip_animation, clip_strip
 from pipelines.costs import costs_of
 from pipelines.device import choose_precision
-from pipelines.fitting import Fitting, Score, predictions
+from pipelines.fitting import Fitting, Score
 from pipelines.home import Home
 from pipelines.pictures import learning_curve, png
 from simvp.forecaster import Forecaster
-from simvp.metrics import VideoScores, overall
+from simvp.metrics import overall
 from simvp.model import SimVP
 
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
-Precision = Callable[[], AbstractContextManager[Any]]
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gsta": "SimVP gSTA", "tau": "TAU"}
-BATCH = 64  # clips scored at a time
-
-
-def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> xr.Dataset:
-    """Scores of a network (`simvp.metrics.VideoScores`) on all clips; memory does not grow with their number."""
-    scores = _empty(batches)
-    for predicted, y in _predicted(network, batches, autocast):
-        scores.update(predicted, y)
-    return scores.compute()
-
-
-def persistence(batches: ClipBatches, device: torch.device) -> xr.Dataset:
-    """Scores of the last input frame, repeated."""
-    scores = _empty(batches)
-    for indices in batches.ordered(BATCH):
-        x, y, _ = (part.to(device) for part in batches.batch(indices))
-        scores.update(x[:, -1:].expand_as(y), y)
-    return scores.compute()
-
-
-def squared_error(network: nn.Module, batches: ClipBatches, autocast: Precision) -> float:
-    """Mean squared error over every element of all clips."""
-    total = 0.0
-    for predicted, y in _predicted(network, batches, autocast):
-        total += float(((predicted - y).double() ** 2).mean()) * len(y)
-    return total / len(batches)
-
-
-def _empty(batches: ClipBatches) -> VideoScores:
-    return VideoScores(list(batches.clips.benchmark.variables), batches.clips.frames_out, 1.0)
-
-
-def _predicted(network: nn.Module, batches: ClipBatches, autocast: Precision) -> Iterator[tuple[Tensor, Tensor]]:
-    for _, predicted, y in predictions(network, batches, BATCH, autocast):
-        yield predicted, y
 
 
 class BenchmarkTraining:
@@ -195,7 +164,7 @@ class BenchmarkTraining:
             "parameters": self.costs.parameters,
             "multiply_adds": self.costs.multiply_adds,
             "memory_per_clip": self.costs.memory,
-            "used_device": self._processor,
+            "used_device": processor(self.device, self.precision),
             "used_precision": self.precision,
         }
         tags = {
@@ -204,12 +173,6 @@ class BenchmarkTraining:
             "git_dirty": str(code["dirty"]).lower(),
         }
         run.log_settings(settings, tags)
-
-    @property
-    def _processor(self) -> str:
-        if self.device.type == "cuda":
-            return f"{torch.cuda.get_device_name(self.device)}, {self.precision}"
-        return f"{torch.get_num_threads()} CPU threads, {self.precision}"
 
     def _rows(self, run: tracking.Run, network: SimVP) -> list[Row]:
         """Rows of the benchmark's own horizon, then of the longer ones, by rollout."""
@@ -225,7 +188,7 @@ class BenchmarkTraining:
             if batches is self.test:
                 rows.append(self._row(run, batches, "test", on_test, int(lowest["epoch"])))
             rows.append(self._row(run, batches, "nothing", overall(scores[1])))
-            self._log_scores(run, *scores, batches)
+            log_scores(run, *scores, batches)
         run.log_json([row.model_dump(mode="json") for row in rows], "rows.json")
         return rows
 
@@ -233,27 +196,13 @@ class BenchmarkTraining:
         self,
         run: tracking.Run,
         batches: ClipBatches,
-        selected: Any,
+        selected: Selection,
         scores: Mapping[str, float],
         epoch: int | None = None,
     ) -> Row:
-        clips = batches.clips
-        count = f"{len(batches):,} clips"
-        if len(batches) < len(clips):
-            count += f", evenly spread, of {len(clips):,}"
-        common: dict[str, Any] = {
-            "data": self.config.data,
-            "horizon": clips.frames_out,
-            "selected_on": selected,
-            "train": f"clips: {self.parts['train'].origin}",
-            "test": f"{count}: {clips.origin}",
-            "comparable": clips.comparable and self.parts["train"].comparable,
-            "published": False,
-            "source": f"run {run.run_id[:8]}",
-            "scores": scores,
-            "when": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": str(tracking.git_state(ROOT)["commit"]),
-        }
+        trained = self.parts["train"]
+        common = row_fields(batches, scores, train=f"clips: {trained.origin}", comparable=trained.comparable)
+        common |= {"selected_on": selected, "source": f"run {run.run_id[:8]}"}
         if epoch is None:
             return Row(method="persistence", **common)
         return Row(
@@ -265,42 +214,22 @@ class BenchmarkTraining:
             multiply_adds=self.costs.multiply_adds,
             memory=self.costs.memory,
             seconds_per_epoch=statistics.median(self.seconds),
-            device=self._processor,
+            device=processor(self.device, self.precision),
             preset=self.config.preset,
             seed=self.config.seed,
             **common,
         )
 
-    def _log_scores(self, run: tracking.Run, model: xr.Dataset, still: xr.Dataset, batches: ClipBatches) -> None:
-        """Scores by variable and lead, as a table, and the overall ones as numbers of the run."""
-        horizon = batches.clips.frames_out
-        for name, scores in (("model", model), ("persistence", still)):
-            table = scores.drop_dims([d for d in scores.dims if d not in ("variable", "lead")]).to_dataframe()
-            run.log_text(table.to_csv(), f"scores_{name}_{horizon}.csv")
-            run.log_metrics({f"final_{name}_{horizon}_{k}": v for k, v in overall(scores).items()}, 0)
-
     def _draw(self, run: tracking.Run, network: SimVP, folder: Path) -> None:
-        """Strips of two test clips, an animation of the first, and the learning curve; kept and logged."""
-        files: dict[str, bytes] = {}
-        for number, index in enumerate((0, len(self.test) // 2)):
-            x, y, _ = (part.to(self.device) for part in self.test.batch(np.array([index])))
-            with torch.inference_mode():
-                predicted = network(x)
-            inputs, truth, made = (part[0].float().cpu().numpy() for part in (x, y, predicted))
-            names = list(self.test.clips.benchmark.variables)
-            title = f"{self.config.data}, test {self.test.clips.name(int(self.test.places[index]))}, {self._method}"
-            files[f"strip_{number}.png"] = png(clip_strip(inputs, truth, made, title=title, names=names))
-            if number == 0:
-                files["animation.gif"] = clip_animation(inputs, truth, made)
+        """Pictures of test clips, and the learning curve; kept and logged."""
+        files = clip_files(network, self.test, self._method)
         history = self.fitting.history
         trained = history[1:]  # the untrained network's error would squeeze all others
         curves = {part: [entry[f"{part}_mse_per_frame"] for entry in trained] for part in ("validation", "test")}
         epochs = [entry["epoch"] for entry in trained]
         curve = learning_curve(epochs, curves, ylabel="MSE per frame", best=self.fitting.best_epoch)
         files["learning_curve.png"] = png(curve)
-        for name, content in files.items():
-            disk.write(folder / name, content)
-            run.log_file(folder / name)
+        keep_files(run, files, folder)
         run.log_json(history, "history.json")
 
     def _register(self, run: tracking.Run, network: SimVP, rows: Sequence[Row]) -> str:

@@ -24,7 +24,7 @@ from datasets.clips import PARTS
 from datasets.moving_mnist import MOVING_MNIST
 from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
-from pipelines.benchmark_training import persistence, score, squared_error
+from pipelines.benchmark_scores import persistence, score, squared_error
 from pipelines.clip_batches import ClipBatches
 from pipelines.home import Home
 from simvp import metrics
@@ -166,7 +166,7 @@ def test_the_report_holds_the_run_beside_the_published_rows(whole) -> None:
     text = report.path.read_text()
     assert "| SimVP gSTA | A | 2,000 | test | 15.05 |" in text
     assert f"run {report.run_id[:8]}" in text
-    assert "**Not the published data.**" in text
+    assert "**Published results stand for other data.**" in text
     table = pd.read_csv(report.path.with_suffix(".csv"))
     assert len(table[~table["published"]]) == 3
 
@@ -242,7 +242,7 @@ def test_missing_files_are_refused_before_anything_is_written(tmp_path) -> None:
 def test_scores_do_not_depend_on_the_batch(whole, monkeypatch) -> None:
     from contextlib import nullcontext
 
-    from pipelines import benchmark_training
+    from pipelines import benchmark_scores
 
     network = simvp.SimVP(config().sizes)
     batches = ClipBatches(MOVING_MNIST.open("validation"), 6)
@@ -252,7 +252,7 @@ def test_scores_do_not_depend_on_the_batch(whole, monkeypatch) -> None:
         expected = metrics.overall(_scores(network(x), y))
     still = metrics.overall(_scores(x[:, -1:].expand_as(y), y))
     for size in (64, 4):
-        monkeypatch.setattr(benchmark_training, "BATCH", size)
+        monkeypatch.setattr(benchmark_scores, "BATCH_POINTS", size * 64 * 64)
         assert metrics.overall(score(network, batches, nullcontext)) == pytest.approx(expected, rel=1e-6)
         assert metrics.overall(persistence(batches, torch.device("cpu"))) == pytest.approx(still)
         assert squared_error(network, batches, nullcontext) == pytest.approx(expected["mse"], rel=1e-6)

@@ -54,8 +54,8 @@ def test_rows_of_other_protocols_stand_apart_whatever_their_scores() -> None:
 
 def test_substitute_data_are_marked() -> None:
     text = report([row(comparable=False)])
-    assert "tested on clips 1. **Not the published data.**" in text
-    assert "Not the published" not in report([row()])
+    assert "tested on clips 1. **Published results stand for other data.**" in text
+    assert "stand for other data" not in report([row()])
 
 
 def test_a_row_says_what_it_stands_for() -> None:

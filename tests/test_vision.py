@@ -43,6 +43,8 @@ def test_a_setting_that_is_no_pair_is_refused() -> None:
         (["--preset", "huge"], "preset: expected one of quick, full, got 'huge'"),
         (["--set", "hidS=4"], "hidS: no setting of that name"),
         (["--ablation", "--set", "hid_T=7"], "hid_T: expected an even number"),
+        (["--checkpoint", "none.pth"], "checkpoint none.pth: no such file"),
+        (["--checkpoint", "none.pth", "--epochs", "3"], "CHECKPOINT: epochs: a checkpoint is scored as it is"),
     ],
 )
 def test_what_cannot_be_done_is_one_text_and_exit_2(
@@ -68,7 +70,7 @@ def test_the_command_trains_scores_and_says_where_everything_is(tmp_path: Path) 
     assert "moving-mnist, simvp, preset quick" in first or "preset full" in first
     assert "persistence" in first
     assert "chosen on validation" in first
-    assert "not the published data" in first
+    assert "compare with none of them" in first
     assert "simvp-benchmark-moving-mnist/1, challenger" in first
     report = tmp_path / "benchmarks" / "report.md"
     assert str(report) in first

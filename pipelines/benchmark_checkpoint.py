@@ -1,0 +1,130 @@
+"""Somebody's checkpoint on a benchmark: scored as our own networks are, on the test clips that are here."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from datasets import disk
+from datasets.benchmarks import find_benchmark
+from pipelines import tracking
+from pipelines.benchmark import BenchmarkReport, write_report
+from pipelines.benchmark_config import EVALUATION_SEED
+from pipelines.benchmark_rows import Row
+from pipelines.benchmark_scores import (
+    NAMES,
+    clip_files,
+    keep_files,
+    log_scores,
+    persistence,
+    processor,
+    row_fields,
+    score,
+)
+from pipelines.clip_batches import ClipBatches
+from pipelines.costs import costs_of
+from pipelines.device import choose_device
+from pipelines.home import Home
+from simvp.errors import ConfigError
+from simvp.metrics import overall
+from simvp.model import SimVP
+from simvp.pretrained import from_pretrained
+
+Progress = Callable[[str, int, int], None]
+TRAINED = "whatever its authors trained it on"
+
+
+def score_checkpoint(
+    home: Home,
+    data: str,
+    path: Path,
+    *,
+    test_clips: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> BenchmarkReport:
+    """Score a public checkpoint on the test clips of a benchmark, in float32, and add it to the report.
+
+    Parameters
+    ----------
+    path
+        As `simvp.from_pretrained` takes it; T and C have to be the benchmark's.
+    test_clips
+        Clips to score, at most; they lie evenly. By default all.
+    device, progress
+        As in `pipelines.benchmark.run_benchmark`.
+
+    Raises
+    ------
+    SourceError
+        No such benchmark, or a file that cannot be read or holds no network of the family.
+    ConfigError
+        A network for other frames or channels.
+    """
+    benchmark = find_benchmark(data)
+    network = from_pretrained(path)
+    sizes = network.config
+    expected, got = (benchmark.frames_in, benchmark.shape[0]), (sizes.frames_in, sizes.channels_in)
+    if expected != got:
+        reason = f"expected T = {expected[0]} frames of {expected[1]} channels, got T = {got[0]} and {got[1]} channels"
+        raise ConfigError(f"Checkpoint {path} on {data}", [reason], "take the checkpoint of this benchmark")
+    chosen = choose_device(device)
+    horizons = dict.fromkeys([benchmark.frames_out, *benchmark.horizons])
+    sets = [
+        ClipBatches(benchmark.open("test", frames_out=horizon, seed=EVALUATION_SEED, device=str(chosen)), test_clips)
+        for horizon in horizons
+    ]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    key = hashlib.sha256(f"{digest} {[(len(one), one.clips.origin) for one in sets]}".encode()).hexdigest()
+    method = f"{NAMES[sizes.variant]}, checkpoint {path.name}"
+    rows: list[Row] = []
+    folder = home.benchmarks / benchmark.name
+    with tracking.open_run(home, f"benchmark-{benchmark.name}", key) as run:
+        run.log_settings({"checkpoint": path.name, "sha256": digest, "network": sizes.to_dict()}, {"benchmark": data})
+        for batches in sets:
+            horizon = batches.clips.frames_out
+            if progress is not None:
+                progress(f"scoring {path.name}, T' = {horizon}", 0, 0)
+            longer = SimVP(replace(sizes, frames_out=horizon)).eval()
+            longer.load_state_dict(network.state_dict())
+            longer = longer.to(chosen)
+            rows += _rows(run, longer, batches, method, f"sha256 {digest[:8]}")
+            if batches is sets[0]:
+                keep_files(run, clip_files(longer, batches, method), folder / "pictures" / key[:16])
+    found = {"rows": [row.model_dump(mode="json") for row in rows], "run_id": run.run_id, "version": ""}
+    disk.write(folder / "rows" / f"{key[:16]}.json", json.dumps(found, indent=1).encode())
+    return BenchmarkReport(
+        rows=tuple(rows),
+        existing=False,
+        run_id=run.run_id,
+        version="",
+        pictures=tuple(sorted((folder / "pictures" / key[:16]).glob("*"))),
+        path=write_report(home),
+    )
+
+
+def _rows(run: tracking.Run, network: SimVP, batches: ClipBatches, method: str, source: str) -> list[Row]:
+    """The network's row, and that of persistence."""
+    device = next(network.parameters()).device
+    x, y, _ = (part.to(device) for part in batches.batch(np.array([0])))
+    costs = costs_of(network, x, lambda predicted: ((predicted - y) ** 2).mean())
+    scores = score(network, batches, nullcontext), persistence(batches, device)
+    log_scores(run, *scores, batches)
+    ours, still = (row_fields(batches, overall(one), train=TRAINED, comparable=True) for one in scores)
+    return [
+        Row(
+            method=method,
+            selected_on="unknown",
+            source=source,
+            parameters=costs.parameters,
+            multiply_adds=costs.multiply_adds,
+            memory=costs.memory,
+            device=processor(device, "float32"),
+            **ours,
+        ),
+        Row(method="persistence", selected_on="nothing", source=f"run {run.run_id[:8]}", **still),
+    ]

@@ -1,0 +1,130 @@
+"""Scores of networks on clips, and what is kept of them: rows, tables, pictures."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from datasets import disk
+from pipelines import tracking
+from pipelines.clip_batches import ClipBatches
+from pipelines.clip_pictures import clip_animation, clip_strip
+from pipelines.fitting import predictions
+from pipelines.pictures import png
+from simvp.metrics import VideoScores, overall
+from simvp.model import SimVP, Variant
+
+Precision = Callable[[], AbstractContextManager[Any]]
+ROOT = Path(__file__).resolve().parent.parent
+NAMES: Mapping[Variant, str] = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gsta": "SimVP gSTA", "tau": "TAU"}
+BATCH_POINTS = 64 * 64 * 64  # rows x columns x clips scored at a time
+
+
+def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> xr.Dataset:
+    """Scores of a network (`simvp.metrics.VideoScores`) on all clips; memory does not grow with their number."""
+    scores = _empty(batches)
+    for predicted, y in _predicted(network, batches, autocast):
+        scores.update(predicted, y)
+    return scores.compute()
+
+
+def persistence(batches: ClipBatches, device: torch.device) -> xr.Dataset:
+    """Scores of the last input frame, repeated."""
+    scores = _empty(batches)
+    for indices in batches.ordered(_size(batches)):
+        x, y, _ = (part.to(device) for part in batches.batch(indices))
+        scores.update(x[:, -1:].expand_as(y), y)
+    return scores.compute()
+
+
+def squared_error(network: nn.Module, batches: ClipBatches, autocast: Precision) -> float:
+    """Mean squared error over every element of all clips."""
+    total = 0.0
+    for predicted, y in _predicted(network, batches, autocast):
+        total += float(((predicted - y).double() ** 2).mean()) * len(y)
+    return total / len(batches)
+
+
+def _empty(batches: ClipBatches) -> VideoScores:
+    return VideoScores(list(batches.clips.benchmark.variables), batches.clips.frames_out, 1.0)
+
+
+def _predicted(network: nn.Module, batches: ClipBatches, autocast: Precision) -> Iterator[tuple[Tensor, Tensor]]:
+    for _, predicted, y in predictions(network, batches, _size(batches), autocast):
+        yield predicted, y
+
+
+def _size(batches: ClipBatches) -> int:
+    rows, columns = batches.clips.benchmark.size
+    return max(1, BATCH_POINTS // (rows * columns))
+
+
+def processor(device: torch.device, precision: str) -> str:
+    """Where the arithmetic ran, in words."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {precision}"
+    return f"{torch.get_num_threads()} CPU threads, {precision}"
+
+
+def row_fields(batches: ClipBatches, scores: Mapping[str, float], *, train: str, comparable: bool) -> dict[str, Any]:
+    """What a row says of the test clips and of the moment.
+
+    Parameters
+    ----------
+    train, comparable
+        What was trained on, and whether published results stand for that.
+    """
+    clips = batches.clips
+    count = f"{len(batches):,} clips"
+    if len(batches) < len(clips):
+        count += f", evenly spread, of {len(clips):,}"
+    return {
+        "data": clips.benchmark.name,
+        "horizon": clips.frames_out,
+        "train": train,
+        "test": f"{count}: {clips.origin}",
+        "comparable": comparable and clips.comparable and len(batches) == len(clips),
+        "published": False,
+        "scores": scores,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": str(tracking.git_state(ROOT)["commit"]),
+    }
+
+
+def log_scores(run: tracking.Run, model: xr.Dataset, still: xr.Dataset, batches: ClipBatches) -> None:
+    """Scores by variable and lead, of the model and of persistence, as tables, and the overall ones as numbers."""
+    horizon = batches.clips.frames_out
+    for name, scores in (("model", model), ("persistence", still)):
+        table = scores.drop_dims([d for d in scores.dims if d not in ("variable", "lead")]).to_dataframe()
+        run.log_text(table.to_csv(), f"scores_{name}_{horizon}.csv")
+        run.log_metrics({f"final_{name}_{horizon}_{k}": v for k, v in overall(scores).items()}, 0)
+
+
+def clip_files(network: SimVP, batches: ClipBatches, method: str) -> dict[str, bytes]:
+    """Strips of two clips and an animation of the first, by file name."""
+    clips, files = batches.clips, {}
+    device = next(network.parameters()).device
+    for number, index in enumerate((0, len(batches) // 2)):
+        x, y, _ = (part.to(device) for part in batches.batch(np.array([index])))
+        with torch.inference_mode():
+            predicted = network(x)
+        inputs, truth, made = (part[0].float().cpu().numpy() for part in (x, y, predicted))
+        title = f"{clips.benchmark.name}, test {clips.name(int(batches.places[index]))}, {method}"
+        names = list(clips.benchmark.variables)
+        files[f"strip_{number}.png"] = png(clip_strip(inputs, truth, made, title=title, names=names))
+        if number == 0:
+            files["animation.gif"] = clip_animation(inputs, truth, made)
+    return files
+
+
+def keep_files(run: tracking.Run, files: Mapping[str, bytes], folder: Path) -> None:
+    """Write files into a folder, and log them."""
+    for name, content in files.items():
+        disk.write(folder / name, content)
+        run.log_file(folder / name)
