@@ -62,6 +62,11 @@ _MOVING = {
         variants={"gsta": {"hid_T": 64, "N_T": 4}, "tau": {"hid_T": 64, "N_T": 4, "divergence": TAU_DIVERGENCE}},
     ),
 }
+_LARGE_QUICK = Preset(
+    network={"hid_S": 8, "hid_T": 32, "N_S": 4, "N_T": 2},
+    loop=_SHORT,
+    variants={"tau": {"divergence": TAU_DIVERGENCE}},
+)
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "moving-mnist": _MOVING,
     "moving-fashion-mnist": _MOVING,
@@ -89,11 +94,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
                 "tau": {"N_T": 8, "drop_path": 0.1, "divergence": TAU_DIVERGENCE},
             },
         ),
-        "quick": Preset(
-            network={"hid_S": 8, "hid_T": 32, "N_S": 4, "N_T": 2},
-            loop=_SHORT,
-            variants={"tau": {"divergence": TAU_DIVERGENCE}},
-        ),
+        "quick": _LARGE_QUICK,
     },
     "kitticaltech": {
         "full": Preset(
@@ -104,11 +105,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
                 "tau": {"N_T": 6, "drop_path": 0.1, "learning_rate": 1e-2, "divergence": TAU_DIVERGENCE},
             },
         ),
-        "quick": Preset(
-            network={"hid_S": 8, "hid_T": 32, "N_S": 4, "N_T": 2},
-            loop=_SHORT,
-            variants={"tau": {"divergence": TAU_DIVERGENCE}},
-        ),
+        "quick": _LARGE_QUICK,
     },
     "kth": {
         "full": Preset(
@@ -119,10 +116,6 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
                 "tau": {"N_T": 6, "drop_path": 0.1, "divergence": TAU_DIVERGENCE},
             },
         ),
-        "quick": Preset(
-            network={"hid_S": 8, "hid_T": 32, "N_S": 4, "N_T": 2},
-            loop=_SHORT,
-            variants={"tau": {"divergence": TAU_DIVERGENCE}},
-        ),
+        "quick": _LARGE_QUICK,
     },
 }
