@@ -73,7 +73,7 @@ def _say_settings(screen: Screen, config: BenchmarkConfig) -> None:
     screen.say("settings", f"{config.data}, {config.variant}, preset {config.preset}")
     screen.lines(
         f"hid_S {sizes.hid_S}, hid_T {sizes.hid_T}, N_S {sizes.N_S}, N_T {sizes.N_T}, T = {sizes.frames_in}, "
-        f"T' = {sizes.frames_out}\n{config.epochs} epochs of {each}, batch {config.batch_size}, "
+        f"T' = {sizes.frames_out}\nepochs {config.epochs}, each {each}; batch {config.batch_size}, "
         f"learning rate {config.learning_rate:g}, seed {config.seed}"
     )
 

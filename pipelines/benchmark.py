@@ -77,9 +77,10 @@ class BenchmarkReport:
             (other,) = (r for r in self.rows if r.method == "persistence" and r.horizon == row.horizon)
             ours, theirs = row.scores["mse_per_frame"], other.scores["mse_per_frame"]
             epoch = f" (epoch {row.chosen_epoch} of {row.epochs})" if row.epochs else ""
+            apart = f"{100 * abs(1 - ours / theirs):.1f} % {'less' if ours < theirs else 'more'}"
             lines.append(
                 f"{row.data}, T' = {row.horizon}: MSE per frame {ours:.4g}{epoch}, persistence {theirs:.4g}: "
-                f"{100 * (1 - ours / theirs):.1f} % less, on {row.test}."
+                f"{apart}, on {row.test}."
             )
         return "\n".join(lines)
 

@@ -144,6 +144,13 @@ def test_the_saved_model_gives_the_rows_again(whole, monkeypatch) -> None:
     np.testing.assert_allclose(forecast["intensity"][0].values, predicted[0, :, 0].clamp(0), atol=1e-5)
 
 
+def test_the_summary_says_by_how_much_it_beats_persistence(whole) -> None:
+    _, report, _ = whole
+    ours, theirs = (report.rows[number].scores["mse_per_frame"] for number in (0, 2))
+    words = f"{100 * abs(1 - ours / theirs):.1f} % {'less' if ours < theirs else 'more'}, on 5 clips, evenly spread, of"
+    assert words in report.summary
+
+
 def test_mlflow_has_settings_scores_and_pictures(whole) -> None:
     home, report, _ = whole
     client = mlflow.MlflowClient(tracking_uri=home.tracking_uri)
@@ -268,6 +275,15 @@ def test_the_parts_of_a_run_have_seeds_of_their_own() -> None:
     frames = {part: MOVING_MNIST.open(part).frames(np.arange(4)) for part in PARTS}
     assert not torch.equal(frames["train"], frames["test"])
     assert json.dumps(config(seed=5).model_dump(mode="json")) != json.dumps(config().model_dump(mode="json"))
+
+
+@pytest.mark.slow
+def test_a_short_run_of_the_quick_preset_beats_persistence_clearly(tmp_path) -> None:
+    home = new_home(tmp_path)
+    changes = {"epochs": 1, "test_clips": 100, "validation_clips": 50, "device": "cpu"}
+    report = run_benchmark(home, plan_benchmark("moving-mnist", preset="quick", changes=changes))
+    trained, _, still = report.rows
+    assert trained.scores["mse_per_frame"] < 0.7 * still.scores["mse_per_frame"]
 
 
 @pytest.mark.cuda

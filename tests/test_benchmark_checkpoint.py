@@ -40,6 +40,7 @@ def test_its_network_is_scored_on_the_test_clips(shared: Path, home: Home) -> No
         expected = metrics.mse_per_frame(from_pretrained(path)(x), y)
     assert scored.scores["mse_per_frame"] == pytest.approx(expected, rel=1e-6)
     assert still.method == "persistence"
+    assert " % more, on 6 clips, " in report.summary  # random weights
     assert still.protocol == scored.protocol
     assert scored.source in report.path.read_text()
     assert {file.name for file in report.pictures} == {"strip_0.png", "strip_1.png", "animation.gif"}
