@@ -147,12 +147,13 @@ def run_benchmark(
 
 def write_report(home: Home) -> Path:
     """Write `report.md` and `report.csv` with every finished run beside the published rows; returns the first."""
-    found = [_finished(path) for path in sorted(home.benchmarks.glob("*/rows/*.json"))]
-    ours = [Row.model_validate(row) for one in found if one is not None for row in one["rows"]]
-    rows = [*published(), *_once(sorted(ours, key=lambda row: row.when))]
-    disk.write(home.benchmarks / "report.csv", frame(rows).to_csv(index=False).encode())
     path = home.benchmarks / "report.md"
-    disk.write(path, report(rows).encode())
+    with disk.exclusive(FileLock(home.benchmarks / ".report.lock"), 60.0):  # several runs may end at once
+        found = [_finished(path) for path in sorted(home.benchmarks.glob("*/rows/*.json"))]
+        ours = [Row.model_validate(row) for one in found if one is not None for row in one["rows"]]
+        rows = [*published(), *_once(sorted(ours, key=lambda row: row.when))]
+        disk.write(home.benchmarks / "report.csv", frame(rows).to_csv(index=False).encode())
+        disk.write(path, report(rows).encode())
     return path
 
 

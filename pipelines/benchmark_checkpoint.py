@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from pipelines.benchmark_scores import (
     log_scores,
     persistence,
     processor,
+    rolled_out,
     row_fields,
     score,
 )
@@ -89,9 +89,7 @@ def score_checkpoint(
             horizon = batches.clips.frames_out
             if progress is not None:
                 progress(f"scoring {path.name}, T' = {horizon}", 0, 0)
-            longer = SimVP(replace(sizes, frames_out=horizon)).eval()
-            longer.load_state_dict(network.state_dict())
-            longer = longer.to(chosen)
+            longer = rolled_out(network, horizon, chosen)
             rows += _rows(run, longer, batches, method, f"sha256 {digest[:8]}")
             if batches is sets[0]:
                 keep_files(run, clip_files(longer, batches, method), folder / "pictures" / key[:16])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,13 @@ def _predicted(network: nn.Module, batches: ClipBatches, autocast: Precision) ->
 def _size(batches: ClipBatches) -> int:
     rows, columns = batches.clips.benchmark.size
     return max(1, BATCH_POINTS // (rows * columns))
+
+
+def rolled_out(network: SimVP, horizon: int, device: torch.device) -> SimVP:
+    """The same network for T' = horizon: longer than it was trained for, by rollout."""
+    made = SimVP(replace(network.config, frames_out=horizon)).eval()
+    made.load_state_dict(network.state_dict())
+    return made.to(device)
 
 
 def processor(device: torch.device, precision: str) -> str:

@@ -5,7 +5,6 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from pipelines.benchmark_scores import (
     log_scores,
     persistence,
     processor,
+    rolled_out,
     row_fields,
     score,
     squared_error,
@@ -181,8 +181,7 @@ class BenchmarkTraining:
         on_test = {name: lowest[f"test_{name}"] for name in SCORES}
         rows = []
         for batches in (self.test, *(ClipBatches(clips, self.config.test_clips) for clips in self.further)):
-            longer = SimVP(replace(self.config.sizes, frames_out=batches.clips.frames_out)).to(self.device)
-            longer.load_state_dict(network.state_dict())
+            longer = rolled_out(network, batches.clips.frames_out, self.device)
             scores = score(longer, batches, fitting.autocast), persistence(batches, self.device)
             rows.append(self._row(run, batches, "validation", overall(scores[0]), fitting.best_epoch))
             if batches is self.test:
