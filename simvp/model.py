@@ -9,8 +9,9 @@ Shape letters: B batch, T frames in, T' frames out, L = min(T, T') frames of one
 W columns, D = hid_S, h and w the rows and columns after downsampling.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from math import ceil
 from typing import NamedTuple
 
 import torch
@@ -19,9 +20,15 @@ from torch.nn import functional
 
 from simvp.errors import ContractError
 from simvp.model_config import ENCODER_NORM_GROUPS, SimVPConfig, Variant, refuse_unknown_keys
-from simvp.translators import LEAK, AttentionStack, GatedAttention, InceptionUNet, TemporalAttention
+from simvp.normalise import LEAK
+from simvp.translators import AttentionStack, GatedAttention, InceptionUNet, TemporalAttention
 
 __all__ = ["SimVP", "SimVPConfig", "Variant", "refuse_unknown_keys"]
+
+# Where no gradient is wanted, values of a full-size map of features: those that encoder and decoder work on at a time,
+# and those of the spatial shortcut that are kept until the decoder reads them. What fits a cache is up to half as slow.
+AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 28}
+SHORTCUTS = 1 << 26
 
 
 class ConvBlock(nn.Module):
@@ -170,17 +177,42 @@ class SimVP(nn.Module):
         return torch.cat(blocks, dim=1)[:, : config.frames_out]  # (B, T', C, H, W)
 
     def _block(self, x: Tensor) -> Tensor:
-        B, T, C, H, W = x.shape
+        B, T, _, H, W = x.shape
         L = min(T, self.config.frames_out)
         multiple = self.config.downsampling
-        x = x.reshape(B * T, C, H, W)  # (B*T, C, H, W)
+        x = x.transpose(0, 1).flatten(0, 1)  # (T*B, C, H, W), so that the frames which nobody decodes come last
         if H % multiple or W % multiple:
             x = functional.pad(x, (0, -W % multiple, 0, -H % multiple), mode="replicate")
 
-        x, shortcut = self.encoder(x)  # (B*T, D, h, w), (B*T, D, H, W)
+        parts = self._parts(x)
+        x, shortcuts = self._encode(parts, L * B)  # (T*B, D, h, w)
         D, h, w = x.shape[1:]
-        x = self.translator(x.reshape(B, T * D, h, w))  # (B, T*D, h, w)
-        x = x[:, : L * D].reshape(B * L, D, h, w)  # (B*L, D, h, w)
-        shortcut = shortcut.unflatten(0, (B, T))[:, :L].flatten(0, 1)  # (B*L, D, H, W)
-        y = self.decoder(x, shortcut)[..., :H, :W]  # (B*L, C, H, W)
-        return y.unflatten(0, (B, L))  # (B, L, C, H, W)
+        x = x.unflatten(0, (T, B)).transpose(0, 1).reshape(B, T * D, h, w)
+        x = self.translator(x)  # (B, T*D, h, w)
+        x = x.unflatten(1, (T, D))[:, :L].transpose(0, 1).reshape(L * B, D, h, w)
+        y = self._decode(x, parts, shortcuts)[..., :H, :W]  # (L*B, C, H, W)
+        return y.unflatten(0, (L, B)).transpose(0, 1)  # (B, L, C, H, W)
+
+    def _parts(self, x: Tensor) -> Sequence[Tensor]:
+        """The frames (N, C, H, W) in parts of equal size that encoder and decoder take one by one."""
+        most = AT_ONCE.get(x.device.type, AT_ONCE["cuda"])
+        return x.chunk(1 if torch.is_grad_enabled() else ceil(self.config.hid_S * x[:, 0].numel() / most))
+
+    def _encode(self, parts: Sequence[Tensor], decoded: int) -> tuple[Tensor, list[Tensor]]:
+        """What the translator reads, (N, D, h, w), and the shortcuts of the first `decoded` frames, part by part.
+
+        No shortcuts where they would fill the memory.
+        """
+        values = decoded * self.config.hid_S * parts[0][0, 0].numel()
+        if not torch.is_grad_enabled() and values > SHORTCUTS:
+            return torch.cat([self.encoder(part)[0] for part in parts]), []
+        latent, shortcuts = zip(*(self.encoder(part) for part in parts), strict=True)
+        return torch.cat(latent), list(shortcuts)
+
+    def _decode(self, x: Tensor, parts: Sequence[Tensor], shortcuts: list[Tensor]) -> Tensor:
+        """Frames (M, C, H, W) of the first M = len(x) encoded ones, whose shortcuts are made again if not kept."""
+        made = []
+        for number, part in enumerate(x.split(len(parts[0]))):
+            shortcut = shortcuts[number] if shortcuts else self.encoder.blocks[0](parts[number])
+            made.append(self.decoder(part, shortcut[: len(part)]))
+        return torch.cat(made)

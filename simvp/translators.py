@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simvp.model_config import SimVPConfig
+from simvp.normalise import LEAK, leaky_group_norm
 
-LEAK = 0.2
 LAYER_SCALE = 1e-2  # of a new block's two residuals
 FIRST_DROP = 1e-2  # chance of the first block, where there is any
 
@@ -60,7 +60,7 @@ class Inception(nn.Module):
         x = self.squeeze(x)
         y = self.branches[0](x)
         for branch in self.branches[1:]:
-            y = y + branch(x)
+            y += branch(x)
         return y
 
 
@@ -74,7 +74,10 @@ class Branch(nn.Module):
         self.norm = nn.GroupNorm(config.block_groups, c_out) if config.group_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.leaky_relu(self.norm(self.conv(x)), LEAK, inplace=True)
+        y = self.conv(x)
+        if isinstance(self.norm, nn.GroupNorm):
+            return leaky_group_norm(y, self.norm)
+        return functional.leaky_relu(y, LEAK)
 
 
 class AttentionStack(nn.Module):

@@ -1,6 +1,9 @@
 """The training loop: loss and schedule by hand, and a training that is cut off anywhere ends as if it had not been."""
 
 import math
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -259,3 +262,24 @@ def test_every_member_of_the_family_can_be_the_gridded_network(variant):
     if variant in ("gsta", "tau"):
         with pytest.raises(ConfigError, match="N_T: expected 2 or more, got 1"):
             build_network(spec, TrainConfig(dataset="x", variant=variant, size="tiny"))
+
+
+def test_freed_memory_stays_with_the_process():
+    # In a process of its own: the setting lasts as long as the process.
+    code = """
+import numpy as np, resource
+from pipelines.device import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        np.ones(8 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+without = faults()
+keep_freed_memory()
+faults()
+print(without, faults())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    without, kept = map(int, done.stdout.split())
+    if platform.libc_ver()[0] == "glibc":
+        assert kept < without / 10

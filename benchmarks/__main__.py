@@ -1,0 +1,48 @@
+"""`python -m benchmarks [--only step,loader] [--short]`: measure, and write BENCHMARKS.md."""
+
+import argparse
+import logging
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import flows  # noqa: F401  threads wait as they do in every flow
+from benchmarks.report import where, write
+from benchmarks.timing import ROOT
+
+SECTIONS = ("step", "loader", "ingest", "predict", "start", "growth")
+KEPT = ROOT / "build" / "benchmarks"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the sections asked for; the report also holds those measured before."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections, with commas: {', '.join(SECTIONS)}")
+    parser.add_argument("--short", action="store_true", help="tiny sizes, to see that it runs; nothing is written")
+    asked = parser.parse_args(arguments)
+    chosen = asked.only.split(",")
+    unknown = sorted(set(chosen) - set(SECTIONS))
+    if unknown:
+        parser.error(f"section {', '.join(unknown)}: expected some of {', '.join(SECTIONS)}")
+    logging.disable(logging.WARNING)
+    for name in chosen:
+        start = time.monotonic()
+        folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
+        try:
+            section = import_module(f"benchmarks.{name}").measure(folder, short=asked.short)
+        finally:
+            shutil.rmtree(folder)
+        print(section.markdown(), f"\n({name}: {time.monotonic() - start:.0f} s)\n", flush=True)
+        if not asked.short:
+            section.save(KEPT / f"{name}.json", where(ROOT))
+    if not asked.short:
+        write(ROOT / "BENCHMARKS.md", [KEPT / f"{name}.json" for name in SECTIONS if (KEPT / f"{name}.json").is_file()])
+        print(f"Written: {ROOT / 'BENCHMARKS.md'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""BENCHMARKS.md: every section that was measured, each with where and when."""
+
+import platform
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from benchmarks.section import load
+from pipelines.tracking import git_state
+
+PACKAGES = ("torch", "xarray", "zarr", "dask", "netCDF4", "prefect", "mlflow", "xbatcher")
+# What decides how fast a CPU multiplies; the rest of its flags does not matter here.
+FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")
+
+HEAD = """# Benchmarks
+
+Written by `make bench`, which measures everything below side by side in one run on one machine; `make bench
+ONLY=loader` measures a section again. A figure is the median of several alternating repetitions after a warm-up, with
+the smallest and the largest in brackets; a ratio is taken round by round. Before anything is timed, the ways that are
+compared are checked to give the same result. These are figures of one machine: where yours differs, run it there.
+"""
+
+
+def where(root: Path) -> dict[str, Any]:
+    """Machine, versions, commit and time."""
+    code = git_state(root)
+    return {
+        "machine": _machine(),
+        "versions": ", ".join([f"Python {platform.python_version()}", *(f"{n} {version(n)}" for n in PACKAGES)]),
+        "commit": f"{str(code['commit'])[:12]}{' with changes' if code['dirty'] else ''}",
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def write(path: Path, sections: Sequence[Path]) -> None:
+    """Put the report together from the sections that have been measured, in this order."""
+    parts, last = [HEAD], None
+    for file in sections:
+        section, measured = load(file)
+        line = "; ".join(measured[name] for name in ("date", "commit", "machine", "versions"))
+        parts.append(section.markdown() + f"\n\n<sub>Measured {line}.</sub>")
+        last = measured
+    if last is not None:
+        path.write_text("\n".join(part if part.endswith("\n") else part + "\n" for part in parts))
+
+
+def _machine() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""
+    name = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.*)$", text, re.MULTILINE)
+    known = set(flags[1].split()) if flags else set()
+    has = ", ".join(flag for flag in FLAGS if flag in known) or "none of note"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{name[1] if name else platform.processor() or platform.machine()}, {psutil.cpu_count()} cores, "
+        f"{memory:.0f} GiB, CPU flags {has}, {device}"
+    )

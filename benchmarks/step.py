@@ -1,0 +1,228 @@
+"""The training step of the published network: time, memory, and whether it learns as float32 does."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.plain import PlainSimVP
+from benchmarks.section import Goal, Section, Table
+from benchmarks.timing import Process, Timing, in_process, ratios, said
+from datasets.benchmarks import find_benchmark
+from pipelines.clip_batches import ClipBatches
+from pipelines.costs import costs_of
+from pipelines.device import choose_precision
+from pipelines.fitting import Fitting
+from pipelines.train_config import LoopConfig
+from simvp.model import SimVP, SimVPConfig
+
+PUBLISHED: dict[str, Any] = {"hid_S": 64, "hid_T": 512, "N_S": 4, "N_T": 8}
+REDUCED: dict[str, Any] = {"hid_S": 4, "hid_T": 16, "N_S": 2, "N_T": 1}
+PLAIN, AUTOCAST, OURS = "plain float32", "autocast + channels_last", "simvp"
+RATE = 1e-3
+BLOCK = 20  # steps whose mean loss is one number of a curve
+
+
+def measure(folder: Path, *, short: bool = False) -> Section:
+    """Time and memory of a step at two batch sizes, and the losses of 200 steps."""
+    sizes = REDUCED if short else PUBLISHED
+    _check(sizes)
+    rounds = {1: 1} if short else {4: 4, 16: 2}
+    tables, goals = [], []
+    for batch, count in rounds.items():
+        found = _timed(sizes, batch, count, steps=1 if short else 3)
+        tables.append(_step_table(found, batch))
+        goals += _step_goals(found, batch)
+    memory = {name: _memory(sizes, name) for name in (PLAIN, AUTOCAST, OURS)}
+    share = memory[OURS] / memory[PLAIN]
+    goals.append(
+        Goal(
+            wanted="activations kept for the backward pass at most half of the plain network's, per sample",
+            found=f"{memory[OURS] / 1e6:.1f} MB of {memory[PLAIN] / 1e6:.1f} MB, {share:.2f}",
+            met=share <= 0.5,
+        )
+    )
+    curve, same = _curves(sizes, steps=2 * BLOCK if short else 200)
+    precision = choose_precision("auto", torch.device("cpu"))
+    return Section(
+        title="Training step",
+        text=(
+            f"One update of the published network, {_words(sizes)}, on Moving MNIST clips (B, 10, 1, 64, 64): forward, "
+            f"loss, backward, AdamW. *{PLAIN}*: the same layers and weights, nothing else done "
+            f"([benchmarks/plain.py](benchmarks/plain.py)), PyTorch's default AdamW. *{AUTOCAST}*: the same with "
+            f"bfloat16 autocast and channels_last weights. *{OURS}*: `pipelines.fitting.Fitting` as every training "
+            f"runs it, precision {precision}, with gradient clipping and the running average of the weights on top. "
+            "Each way in processes of its own, in turn; the clips are made beforehand. Before the timing: outputs and "
+            "gradients of plain network and ours agree to 1e-9 in float64."
+        ),
+        tables=(*tables, curve),
+        goals=(*goals, same),
+        notes=(
+            f"Kept for the backward pass per sample: {', '.join(f'{n} {b / 1e6:.1f} MB' for n, b in memory.items())}. ",
+        ),
+    )
+
+
+def _words(sizes: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sizes.items())
+
+
+def _network(sizes: dict[str, Any], seed: int = 0) -> SimVP:
+    torch.manual_seed(seed)
+    return SimVP(SimVPConfig(**sizes))
+
+
+def _clips() -> ClipBatches:
+    return ClipBatches(find_benchmark("moving-mnist").open("train"))
+
+
+def _check(sizes: dict[str, Any]) -> None:
+    """The plain network is ours: same parameters, same output, same gradients, in float64 to its rounding."""
+    ours = _network(sizes).double()
+    plain = PlainSimVP(ours)
+    x, y, _ = _clips().batch(np.arange(2))
+    results = []
+    for network in (ours, plain):
+        output = network(x.double())
+        ((output - y) ** 2).mean().backward()
+        results.append([output.detach(), *(p.grad for p in network.parameters())])
+    assert len(results[0]) == len(results[1])
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-9 * float(other.abs().max()) + 1e-12), "networks differ"
+
+
+class Fixed(ClipBatches):
+    """The first batch, again and again, so that no way waits for data."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(find_benchmark("moving-mnist").open("train"))
+        self._made = super().batch(np.arange(size))
+
+    def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """The batch that was made at the start."""
+        return self._made
+
+
+def _update(way: str, sizes: dict[str, Any], seed: int, batches: ClipBatches) -> Callable[[np.ndarray], float]:
+    """One update of a new network in the given way, as a function of the clips of its batch."""
+    network: nn.Module = _network(sizes, seed)
+    if way == OURS:
+        config = LoopConfig(learning_rate=RATE, weight_decay=0.0, device="cpu", warm_up=0.0)
+        precision = choose_precision("auto", torch.device("cpu"))
+        fitting = Fitting(network, config, batches, np.ones((64, 64)), precision=precision)
+        fitting._rate = lambda: RATE  # type: ignore[method-assign]
+        return fitting._update
+    network = PlainSimVP(network)  # type: ignore[arg-type]
+    if way == AUTOCAST:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.0)
+
+    def update(indices: np.ndarray) -> float:
+        x, y, _ = batches.batch(indices)
+        with torch.autocast("cpu", torch.bfloat16, enabled=way == AUTOCAST):
+            predicted = network(x)
+        loss = ((predicted.float() - y) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return update
+
+
+def step_seconds(way: str, sizes: dict[str, Any], batch: int, steps: int) -> list[float]:
+    """Seconds of each of `steps` updates after two that do not count."""
+    update = _update(way, sizes, 0, Fixed(batch))
+    seconds = []
+    for _ in range(steps + 2):
+        start = time.perf_counter()
+        update(np.arange(batch))
+        seconds.append(time.perf_counter() - start)
+    return seconds[2:]
+
+
+def losses(way: str, sizes: dict[str, Any], seed: int, steps: int) -> list[float]:
+    """Loss of every update, one clip each, the same clips for all."""
+    update = _update(way, sizes, seed, _clips())
+    return [update(np.array([number])) for number in range(steps)]
+
+
+def _timed(sizes: dict[str, Any], batch: int, rounds: int, steps: int) -> dict[str, tuple[Timing, list[Process]]]:
+    made: dict[str, list[Process]] = {PLAIN: [], AUTOCAST: [], OURS: []}
+    for number in range(rounds):
+        for way in list(made) if number % 2 == 0 else reversed(made):
+            made[way].append(in_process(step_seconds, way, sizes, batch, steps))
+    return {way: (Timing(tuple(statistics.median(one.value) for one in done)), done) for way, done in made.items()}
+
+
+def _step_table(found: dict[str, tuple[Timing, list[Process]]], batch: int) -> Table:
+    rows = []
+    for way, (timing, done) in found.items():
+        faster = ratios(found[PLAIN][0], timing)
+        peak = max(one.peak for one in done) / 2**30
+        rows.append((way, str(timing), f"{batch / timing.median:.2f}", str(faster), f"{peak:.2f}"))
+    return Table(
+        title=f"B = {batch}",
+        columns=("way", "seconds a step", "sequences a second", "times plain", "peak memory of the process, GiB"),
+        rows=tuple(rows),
+    )
+
+
+def _step_goals(found: dict[str, tuple[Timing, list[Process]]], batch: int) -> list[Goal]:
+    goals = []
+    for way, least in ((PLAIN, 3.0), (AUTOCAST, 1.3)):
+        ratio = ratios(found[way][0], found[OURS][0])
+        wanted = f"B = {batch}: at least {least:g} times {way}"
+        goals.append(Goal(wanted=wanted, found=f"{ratio} times", met=ratio.median >= least))
+    return goals
+
+
+def _memory(sizes: dict[str, Any], way: str) -> int:
+    """Bytes that autograd keeps for one more sample."""
+    network: nn.Module = _network(sizes)
+    network = network if way == OURS else PlainSimVP(network)  # type: ignore[arg-type]
+    low = way == AUTOCAST or (way == OURS and choose_precision("auto", torch.device("cpu")) == "bfloat16")
+    x, y, _ = _clips().batch(np.arange(1))
+
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network
+
+        def forward(self, x: Tensor) -> Any:
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                return self.inner(x)
+
+    return costs_of(Wrapped(), x, lambda predicted: ((predicted.float() - y) ** 2).mean()).memory
+
+
+def _curves(sizes: dict[str, Any], steps: int) -> tuple[Table, Goal]:
+    """Losses of ours, of plain float32, and of plain float32 from another start: what noise is."""
+    ours = _blocks(in_process(losses, OURS, sizes, 0, steps).value)
+    plain = _blocks(in_process(losses, PLAIN, sizes, 0, steps).value)
+    other = _blocks(in_process(losses, PLAIN, sizes, 1, steps).value)
+    rows = [
+        (f"{i * BLOCK + 1} .. {(i + 1) * BLOCK}", *(f"{curve[i]:.5f}" for curve in (plain, other, ours)))
+        for i in range(len(ours))
+    ]
+    columns = ("updates", f"{PLAIN}, seed 0", f"{PLAIN}, seed 1", f"{OURS}, seed 0")
+    table = Table(title="Mean training loss, B = 1, the same clips", columns=columns, rows=tuple(rows))
+    away, noise = (_distance(plain, curve) for curve in (ours, other))
+    return table, Goal(
+        wanted=f"over {steps} updates the loss stays as near to float32's as float32 from another start does",
+        found=f"mean distance {said(away)} against {said(noise)}",
+        met=away <= noise,
+    )
+
+
+def _blocks(curve: Sequence[float]) -> list[float]:
+    return [statistics.fmean(curve[i : i + BLOCK]) for i in range(0, len(curve), BLOCK)]
+
+
+def _distance(one: Sequence[float], other: Sequence[float]) -> float:
+    return statistics.fmean(abs(a - b) for a, b in zip(one, other, strict=True))
