@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from simvp.contract import FrameSpec
     from simvp.forecaster import Forecaster
 
-__all__ = ["METHODS", "chunks", "evaluate", "scorable", "score", "slab"]
+__all__ = ["METHODS", "batch_size", "chunks", "evaluate", "scorable", "score", "slab"]
 
 METHODS = ("model", *NAMES)
 
 # Init times that lie far apart are not read as one piece of the series that spans them all.
 _SPREAD = 8
+BATCH_VALUES = 1 << 26  # of the histories and forecasts of a batch; what is made of them is a few times as many
 
 
 def evaluate(
@@ -48,7 +49,7 @@ def evaluate(
     init_times
         (I,) rising times of the last observed frames, each with its complete history.
     batch
-        Init times forecast and scored at a time.
+        Init times forecast and scored at a time; fewer where their maps are large.
     horizon
         Leads; by default as many as the model was trained for.
     device
@@ -75,7 +76,7 @@ def evaluate(
     spec = forecaster.spec
     leads = horizon or spec.frames_out
     parts, done = [], 0
-    for chosen in chunks(times, spec.step, batch):
+    for chosen in chunks(times, spec.step, batch_size(spec, leads, batch)):
         near = slab(ds, chosen, spec.step, before=max(spec.frames_in - 1, spec.cycle or 0), after=leads)
         forecast = forecaster.predict(near, init_time=chosen, horizon=leads, device=device)
         parts.append(score(forecast, near, forecaster.baselines))
@@ -146,6 +147,12 @@ def scorable(
         near["time"].values, here, step, frames_in, leads, [(first, last)], part, complete=whole
     )
     return near["time"].values[inits], audit
+
+
+def batch_size(spec: "FrameSpec", leads: int, most: int) -> int:
+    """Init times to take at a time, so that memory does not grow with the grid either."""
+    values = spec.n_states * spec.shape[0] * spec.shape[1] * (spec.frames_in + leads)
+    return max(1, min(most, BATCH_VALUES // values))
 
 
 def chunks(times: np.ndarray, step: Step, batch: int) -> Iterator[np.ndarray]:

@@ -21,7 +21,7 @@ import xarray as xr
 from datasets import disk
 from datasets.archive import Archive
 from datasets.store import Store
-from pipelines.evaluate import chunks, scorable, slab
+from pipelines.evaluate import batch_size, chunks, scorable, slab
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.periods import name_time
@@ -139,7 +139,7 @@ def forecast(
         First and last time of the targets, both included: every init time whose targets all lie in it and whose
         inputs and targets are all in the archive goes into the hindcast store.
     batch
-        Init times at a time.
+        Init times at a time; fewer where their maps are large.
     progress
         Called as progress("forecast", init times done, init times).
 
@@ -211,7 +211,8 @@ class _Run:
         issued: list[Any] = []
         refused: dict[Any, str] = {}
         done = 0
-        for chosen in chunks(times, self.step, self.batch) if len(times) else ():
+        size = batch_size(self.forecaster.spec, self.leads, self.batch)
+        for chosen in chunks(times, self.step, size) if len(times) else ():
             for made in self._forecasts(chosen, refused):
                 if store.exists:
                     store.append(made, state)

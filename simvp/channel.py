@@ -60,19 +60,29 @@ class Channel:
         """Physical (N, H, W) to departures (N, H, W) float32; masked points are 0, other NaN stays."""
         assert self.climatology is not None
         assert self.valid is not None
-        departure = (self.transform(values) - self.climatology.at(times)) / np.float32(self.scale)
-        return np.where(self.valid, departure, np.float32(0.0))
+        departure = self.transform(values) - self.climatology.at(times)
+        departure /= np.float32(self.scale)
+        np.copyto(departure, 0.0, where=~self.valid)
+        return departure
 
     def denormalise(self, departure: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Inverse of `normalise`: physical, inside the bounds, NaN where masked."""
         assert self.climatology is not None
         assert self.valid is not None
-        values = departure * np.float32(self.scale) + self.climatology.at(times)
+        values = departure * np.float32(self.scale)
+        values += self.climatology.at(times)
         if self.log_scale is not None:
-            values = np.expm1(values) * np.float32(self.log_scale)
+            np.expm1(values, out=values)
+            values *= np.float32(self.log_scale)
         if self.bounds != (None, None):
-            values = values.clip(*self.bounds)
-        return np.where(self.valid, values, np.float32(np.nan))
+            np.clip(values, *self.bounds, out=values)
+        np.copyto(values, np.nan, where=~self.valid)
+        return values
+
+    def points(self, values: np.ndarray) -> np.ndarray:
+        """Physical (N, H, W) at the points where training saw values, (N, P)."""
+        assert self.valid is not None
+        return values.reshape(len(values), -1) if self.valid.all() else values[:, self.valid]
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         """Values as float32, after the logarithm if there is one."""

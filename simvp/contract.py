@@ -7,7 +7,7 @@ from a climatology, over one standard deviation: what is left is what a good for
 Letters: N frames, I init times, L leads, C channels, S states (the first S channels), F forcings, H rows, W columns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from simvp.steps import Step, calendar_of, fields_of, parse_times
 from simvp.units import same_units
 
 STANDARD_CALENDARS = ("proleptic_gregorian", "standard", "gregorian")
+PART_VALUES = 1 << 20  # of the frames that are scaled at a time
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -249,7 +250,7 @@ class FrameSpec:
         """Reasons to refuse loaded frames by their values: NaN outside the mask, and what cannot be plausible."""
         faults = []
         for channel in self.channels[: self.n_states]:
-            values = ds[channel.name].values[:, channel.valid]  # (N, points)
+            values = channel.points(ds[channel.name].values)
             absent = ~np.isfinite(values)
             if absent.any():
                 frame = int(np.argmax(absent.any(1)))
@@ -267,8 +268,10 @@ class FrameSpec:
         times = ds["time"].values
         frames = np.empty((len(times), self.n_channels, *self.shape), np.float32)
         for number, channel in enumerate(self.channels[: self.n_states]):
-            frames[:, number] = channel.normalise(ds[channel.name].values, times)
-        frames[:, self.n_states :] = self.forcings(times)
+            values = ds[channel.name].values
+            for part in self._parts(len(times)):
+                frames[part, number] = channel.normalise(values[part], times[part])
+        self._know(times, frames[:, self.n_states :])
         return frames
 
     def forcings(self, times: np.ndarray) -> np.ndarray:
@@ -277,6 +280,12 @@ class FrameSpec:
         Time of day is local solar time where the grid has longitudes (15 degrees an hour), so that a forcing
         means the same everywhere on a wide grid; time of week and of year are those of the calendar.
         """
+        frames = np.empty((len(times), self.n_channels - self.n_states, *self.shape), np.float32)
+        self._know(times, frames)
+        return frames
+
+    def _know(self, times: np.ndarray, frames: np.ndarray) -> None:
+        """Write forcing and static channels for `times` into `frames` (N, F, H, W)."""
         found = fields_of(times)
         day = found["second"] / 86400
         turn = {
@@ -284,15 +293,12 @@ class FrameSpec:
             "time_of_week": ((found["weekday"] + day) / 7)[:, None, None],
             "time_of_year": ((found["month"] - 1 + (found["day"] - 1 + day) / found["days"]) / 12)[:, None, None],
         }
-        known = self.channels[self.n_states :]
-        frames = np.empty((len(times), len(known), *self.shape), np.float32)
-        for number, channel in enumerate(known):
+        for number, channel in enumerate(self.channels[self.n_states :]):
             if channel.role == "static":
                 frames[:, number] = channel.values
             else:
                 name, wave = channel.name.rsplit("_", 1)
                 frames[:, number] = (np.sin if wave == "sin" else np.cos)(2 * np.pi * turn[name])
-        return frames
 
     def to_dataset(self, departures: np.ndarray, init_times: np.ndarray) -> xr.Dataset:
         """Labelled forecast in physical units (layout of `simvp.layout`).
@@ -309,7 +315,10 @@ class FrameSpec:
         fields = {}
         for number, channel in enumerate(self.channels[: self.n_states]):
             flat = departures[:, :, number].reshape(n_init * n_lead, *self.shape)
-            fields[channel.name] = channel.denormalise(flat, valid).reshape(n_init, n_lead, *self.shape)
+            made = np.empty_like(flat)
+            for part in self._parts(len(flat)):
+                made[part] = channel.denormalise(flat[part], valid[part])
+            fields[channel.name] = made.reshape(n_init, n_lead, *self.shape)
         return label(
             fields,
             init_times=np.asarray(init_times),
@@ -347,6 +356,11 @@ class FrameSpec:
         )
         rest = {n: header[n] for n in ("calendar", "frames_in", "frames_out", "cycle", "lag", "fitted_on")}
         return cls(channels=tuple(channels), grid=grid, step=Step.from_json(header["step"]), **rest)
+
+    def _parts(self, count: int) -> Iterator[slice]:
+        """Frames to work on at a time, so that what is made on the way stays small."""
+        size = max(1, PART_VALUES // (self.shape[0] * self.shape[1]))
+        return (slice(start, start + size) for start in range(0, count, size))
 
     def _longitude(self) -> np.ndarray:
         """Degrees east, broadcasting to (H, W); 0 where the grid has none."""

@@ -6,7 +6,7 @@ W columns, I init times, L leads.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,17 @@ import numpy as np
 import torch
 import xarray as xr
 
-from simvp import model_file
+from simvp import memory, model_file
 from simvp.asked import runs_of, said, steps_of
 from simvp.axes import find_axes, restore
 from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.layout import CONVENTIONS
-from simvp.model import SimVP, SimVPConfig
+from simvp.model import SimVP
 from simvp.model_file import read_header
-from simvp.residual import GriddedConfig, GriddedSimVP
+from simvp.networks import build, evaluated, written
+from simvp.residual import GriddedSimVP
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -61,11 +62,20 @@ class Forecaster:
     baselines: Baselines
     provenance: Mapping[str, Any] = field(default_factory=dict)
     version: str = "unregistered"
+    _prints: dict[Hashable, str] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that change with the contract, the sizes, the weights or the baselines, and nothing else."""
-        return model_file.fingerprint({"format": model_file.FORMAT, **self._header()}, self._arrays())
+        """16 hex digits that change with the contract, the sizes, the weights or the baselines, and nothing else.
+
+        Hashing the weights of a published size takes as long as a forecast: it is done again when they are written to.
+        """
+        state = written(self.network)
+        if state is None or state not in self._prints:
+            found = model_file.fingerprint({"format": model_file.FORMAT, **self._header()}, self._arrays())
+            self._prints.clear()
+            self._prints[state] = found
+        return self._prints[state]
 
     @property
     def device(self) -> torch.device:
@@ -113,7 +123,7 @@ class Forecaster:
         try:
             # Building a network draws random weights, which must not move the caller's random state.
             with torch.random.fork_rng(devices=[]):
-                network = _network(header["network"])
+                network = build(header["network"])
             network.load_state_dict({name: torch.from_numpy(v) for name, v in parts["network"].items()})
         except (Refusal, RuntimeError) as error:
             raise RegistryError(subject, [f"its weights do not fit its sizes: {error}"]) from error
@@ -124,6 +134,7 @@ class Forecaster:
             provenance=header["provenance"],
             version=version,
         )
+        made._prints[written(made.network)] = found
         return made if device is None else made.to(device)
 
     def forecast(self, z: "ArrayLike | torch.Tensor", init_times: np.ndarray, steps: int) -> np.ndarray:
@@ -149,22 +160,17 @@ class Forecaster:
         spec = self.spec
         x = torch.as_tensor(z, dtype=torch.float32).to(self.device)
         valid = torch.from_numpy(spec.mask).to(self.device)
-        blocks: list[torch.Tensor] = []
-        training = self.network.training
-        self.network.eval()
-        try:
-            with torch.inference_mode():
-                for done in range(0, steps, spec.frames_out):
-                    y = self.network(x)  # (B, T', S, H, W)
-                    blocks.append(y.cpu())
-                    if done + spec.frames_out < steps:
-                        leads = np.arange(done + 1, done + spec.frames_out + 1)
-                        known = self._forcings(init_times, leads).to(self.device)
-                        frames = torch.cat([torch.where(valid, y, 0.0), known], dim=2)  # (B, T', C, H, W)
-                        x = torch.cat([x, frames], dim=1)[:, -spec.frames_in :]
-        finally:
-            self.network.train(training)
-        return torch.cat(blocks, dim=1)[:, :steps].float().numpy()
+        made = np.empty((len(x), steps, *valid.shape), np.float32)
+        with evaluated(self.network), torch.inference_mode():
+            for done in range(0, steps, spec.frames_out):
+                y = self.network(x)  # (B, T', S, H, W)
+                made[:, done : done + spec.frames_out] = y[:, : steps - done].cpu()
+                if done + spec.frames_out < steps:
+                    leads = np.arange(done + 1, done + spec.frames_out + 1)
+                    known = self._forcings(init_times, leads).to(self.device)
+                    frames = torch.cat([torch.where(valid, y, 0.0), known], dim=2)  # (B, T', C, H, W)
+                    x = torch.cat([x[:, frames.shape[1] :], frames[:, -spec.frames_in :]], dim=1)
+        return made
 
     def predict(
         self,
@@ -204,6 +210,8 @@ class Forecaster:
         ContractError
             With every reason at once: variables, units, grid, step, calendar, horizon, init times without a full
             history, missing values, values that cannot be in these units.
+        Refusal
+            A domain that the memory does not hold.
         """
         canonical, faults = self.spec.faults(ds, units)
         steps, runs = 0, np.empty((0, self.spec.frames_in), np.int64)
@@ -220,6 +228,9 @@ class Forecaster:
                 runs = runs_of(init_time, canonical["time"].values, self.spec.step, self.spec.frames_in)
             except Refusal as refusal:
                 faults += refusal.reasons
+        if canonical is not None and not faults:
+            window = (1, self.spec.frames_in, self.spec.n_channels, *self.spec.shape)
+            memory.refuse_beyond(self.network, window, (len(runs), steps, self.spec.n_states, *self.spec.shape), target)
         if canonical is not None and len(runs):
             canonical, runs, found = self._vetted(canonical, runs, isinstance(init_time, str) and init_time == "all")
             faults += found
@@ -236,17 +247,16 @@ class Forecaster:
     def _vetted(self, ds: xr.Dataset, runs: np.ndarray, every: bool) -> tuple[xr.Dataset, np.ndarray, list[str]]:
         """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values."""
         needed, inverse = np.unique(runs, return_inverse=True)
-        ds, runs = ds.isel(time=needed), inverse.reshape(runs.shape)
+        ds, runs = ds.isel(time=_slice(needed)), inverse.reshape(runs.shape)
         if ds.nbytes <= LOAD_BYTES:
             ds = ds.load()
         size = max(1, int(LOAD_BYTES // max(1, ds.nbytes // len(needed))))
-        valid = self.spec.mask
         complete = np.ones(len(needed), bool)
         faults: list[str] = []
         for start in range(0, len(needed), size):
             block = ds.isel(time=slice(start, start + size)).load()
-            for number, name in enumerate(self.spec.states):
-                complete[start : start + size] &= np.isfinite(block[name].values[:, valid[number]]).all(1)
+            for channel in self.spec.channels[: self.spec.n_states]:
+                complete[start : start + size] &= np.isfinite(channel.points(block[channel.name].values)).all(1)
             if every:
                 block = block.isel(time=complete[start : start + size])
             faults += self.spec.value_faults(block) if block.sizes["time"] else []
@@ -262,16 +272,17 @@ class Forecaster:
     def _batches(self, ds: xr.Dataset, runs: np.ndarray, steps: int, device: torch.device) -> np.ndarray:
         """Departures (I, L, S, H, W) for all runs, computed in batches of bounded size."""
         spec = self.spec
-        self.network.to(device)
+        if self.device != device:
+            self.network.to(device)
         values = (spec.frames_in * spec.n_channels + steps * spec.n_states) * spec.shape[0] * spec.shape[1]
         size = max(1, BATCH_VALUES // values)
         made = np.empty((len(runs), steps, spec.n_states, *spec.shape), np.float32)
         for start in range(0, len(runs), size):
             batch = runs[start : start + size]
             needed, inverse = np.unique(batch, return_inverse=True)
-            part = ds.isel(time=needed).load()
-            frames = spec.to_frames(part)[inverse.reshape(batch.shape)]  # (B, T, C, H, W)
-            made[start : start + size] = self.forecast(frames, ds["time"].values[batch[:, -1]], steps)
+            frames = spec.to_frames(ds.isel(time=_slice(needed)).load())
+            z = frames[None] if len(batch) == 1 else frames[inverse.reshape(batch.shape)]  # (B, T, C, H, W)
+            made[start : start + size] = self.forecast(z, ds["time"].values[batch[:, -1]], steps)
         return made
 
     def _forcings(self, init_times: np.ndarray, leads: np.ndarray) -> torch.Tensor:
@@ -327,11 +338,10 @@ class Forecaster:
         }
 
 
-def _network(sizes: Mapping[str, Any]) -> GriddedSimVP | SimVP:
-    """A new network of these sizes; those of a bare SimVP name no states."""
-    if "states" in sizes:
-        return GriddedSimVP(GriddedConfig.from_dict(sizes))
-    return SimVP(SimVPConfig.from_dict(sizes))
+def _slice(positions: np.ndarray) -> np.ndarray | slice:
+    """Rising positions as a slice, which copies nothing, where they leave none out."""
+    first, last = int(positions[0]), int(positions[-1]) + 1
+    return slice(first, last) if last - first == len(positions) else positions
 
 
 def default_device() -> torch.device:

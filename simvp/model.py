@@ -25,8 +25,8 @@ from simvp.translators import AttentionStack, GatedAttention, InceptionUNet, Tem
 
 __all__ = ["SimVP", "SimVPConfig", "Variant", "refuse_unknown_keys"]
 
-# Where no gradient is wanted, values of a full-size map of features: those that encoder and decoder work on at a time,
-# and those of the spatial shortcut that are kept until the decoder reads them. What fits a cache is up to half as slow.
+# Where no gradient is wanted: values of full-size features that encoder and decoder make at a time (what fits a cache
+# takes down to half the time, and a large domain fits the memory), and of the spatial shortcut that are kept meanwhile.
 AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 28}
 SHORTCUTS = 1 << 26
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from simvp.contract import FrameSpec
 from simvp.errors import ConfigError, ContractError
-from simvp.statistics import log_scale, seasonal_cycle
+from simvp.statistics import implausible, log_scale, seasonal_cycle, what_was_seen
 from simvp.steps import Step
 from tests.worlds import address_world, formula_world
 
@@ -218,6 +218,24 @@ def test_celsius_for_kelvin_is_seen_and_july_is_not_refused(world, spec):
     assert first.startswith("t2m: values of ")
     assert second.startswith("d2m: ")
     assert spec.value_faults(frames + 12) == []
+
+
+def test_plausible_is_what_every_quantile_says():
+    rng = np.random.default_rng(0)
+    seen = what_was_seen(rng.normal(280.0, 3.0, 10_000))
+    expected = np.asarray(seen["quantiles"])
+    width = max(expected[5] - expected[1], seen["spread"])
+    verdicts = set()
+    for _ in range(200):
+        # From well inside to well outside, and skewed, so that some quantiles are away and some values only.
+        values = rng.normal(rng.uniform(180, 380), 10 ** rng.uniform(-2, 3), (3, 50)).astype("f4")
+        values[rng.random(values.shape) < rng.uniform(0, 0.6)] = rng.choice([280.0, -500.0, np.nan])
+        known = values[np.isfinite(values)]
+        away = np.abs(np.quantile(known, (0.25, 0.5, 0.75)) - expected[2:5]).max() > 5 * width
+        off = not 1 / 30 < known.std(dtype="f8") / seen["spread"] < 30
+        assert (implausible(values, seen, "K", False) is not None) == (away or off)
+        verdicts.add((bool(away), off))
+    assert len(verdicts) == 4
 
 
 def test_metres_for_millimetres_is_seen_though_the_median_is_zero_in_both():

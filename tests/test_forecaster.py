@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from torch._subclasses.fake_tensor import FakeTensor
 
-from simvp import model_file
+from simvp import model_file, networks
 from simvp.asked import runs_of, steps_of
+from simvp.channel import Channel
 from simvp.contract import FrameSpec
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.forecaster import Forecaster, read_header
@@ -156,6 +158,13 @@ class TestRollout:
         waves.predict(world)
         assert not waves.network.training
 
+    def test_every_part_of_the_network_has_its_own_mode_again(self, world: xr.Dataset, small: Forecaster) -> None:
+        encoder = small.network.eval().network.encoder.train()
+        small.predict(world)
+        assert encoder.training
+        assert not small.network.training
+        encoder.eval()
+
     def test_months_roll_out_too(self) -> None:
         ds = formula_world(["t2m"], frames=120, shape=SHAPE, start="2000-01-01", step="MS")
         spec = spec_of(ds, 12, 3)
@@ -193,6 +202,29 @@ class TestInitTimes:
         xr.testing.assert_identical(
             batched.drop_vars("created"), whole.drop_vars("created").assign_attrs(batched.attrs)
         )
+
+    def test_frames_that_histories_share_are_scaled_once(
+        self, world: xr.Dataset, waves: Forecaster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[np.datetime64] = []
+        scale = Channel.normalise
+        monkeypatch.setattr(Channel, "normalise", lambda c, v, times: seen.extend(times) or scale(c, v, times))
+        waves.predict(world.isel(time=slice(0, 30)), init_time="all")
+        assert sorted(seen) == sorted([*world["time"].values[:30]] * 2)  # two states
+
+    def test_a_large_map_is_scaled_a_few_frames_at_a_time(
+        self, world: xr.Dataset, waves: Forecaster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        past = world.isel(time=slice(0, 30))
+        whole = waves.predict(past, init_time="all").drop_vars("created")
+        sizes: list[int] = []
+        for name in ("normalise", "denormalise"):
+            way = getattr(Channel, name)
+            monkeypatch.setattr(Channel, name, lambda c, v, t, way=way: sizes.append(len(v)) or way(c, v, t))
+        monkeypatch.setattr("simvp.contract.PART_VALUES", 4 * 12)
+        parts = waves.predict(past, init_time="all").drop_vars("created")
+        xr.testing.assert_identical(parts.assign_attrs(whole.attrs), whole)
+        assert max(sizes) == 4
 
     def test_all_leaves_out_what_lacks_history(
         self, world: xr.Dataset, waves: Forecaster, caplog: pytest.LogCaptureFixture
@@ -364,6 +396,19 @@ class TestRefusals:
     def test_another_step(self, world: xr.Dataset, waves: Forecaster) -> None:
         assert "expected a step of 1 h, got 2 h" in self.refused(waves, world.isel(time=slice(None, None, 2)))
 
+    def test_a_domain_that_the_memory_does_not_hold(self, world: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Never(Wave):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                assert isinstance(x, FakeTensor)
+                return super().forward(x)
+
+        monkeypatch.setattr("simvp.memory.LARGE", 0)
+        monkeypatch.setattr("simvp.memory.available", lambda device: 1000)
+        with pytest.raises(
+            Refusal, match=r"^Forecast of 1 init times and 3 steps on 3 x 4 points: memory: .* GiB are needed on cpu, 9"
+        ):
+            toy(spec_of(world, 4, 3), Never(2, 3), world).predict(world)
+
     def test_histories_that_all_have_holes(self, world: xr.Dataset, waves: Forecaster) -> None:
         holed = world.isel(time=slice(0, 8)).copy(deep=True)
         holed["t2m"][[3, 7]] = np.nan
@@ -430,6 +475,38 @@ class TestFile:
         assert replace(small, spec=spec_of(world.isel(time=slice(0, 300)), 8, 3)).fingerprint != small.fingerprint
         shorter = replace(small.baselines, damping=small.baselines.damping[:, :2])
         assert replace(small, baselines=shorter).fingerprint != small.fingerprint
+
+    def test_weights_are_hashed_again_only_when_they_were_written_to(
+        self, path: Path, world: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hashed: list[int] = []
+        way = model_file.fingerprint
+        monkeypatch.setattr(model_file, "fingerprint", lambda *given: hashed.append(1) or way(*given))
+        model = Forecaster.load(path)
+        assert len(hashed) == 1
+        prints = {str(model.predict(world)["model_fingerprint"].values[0]) for _ in range(2)}
+        assert prints == {read_header(path)["fingerprint"]}
+        assert len(hashed) == 1
+        weights = next(model.network.parameters())
+        with torch.no_grad():
+            weights.add_(1.0)
+        prints |= {model.fingerprint, model.fingerprint}
+        weights.grad = torch.ones_like(weights)
+        torch.optim.SGD([weights], lr=0.1).step()
+        prints |= {model.fingerprint}
+        model.network.load_state_dict({name: value + 1 for name, value in model.network.state_dict().items()})
+        prints |= {model.fingerprint}
+        weights.data = torch.zeros_like(weights)
+        prints |= {model.fingerprint}
+        assert len(prints) == len(hashed) == 5
+
+    def test_weights_that_nobody_watches_are_hashed_every_time(self, path: Path) -> None:
+        model = Forecaster.load(path)
+        with torch.inference_mode():
+            unwatched = replace(model, network=networks.build(read_header(path)["network"]))
+            first = unwatched.fingerprint
+            next(unwatched.network.parameters()).add_(1.0)
+            assert unwatched.fingerprint != first
 
     def test_one_copy_of_the_scaling(self, path: Path) -> None:
         from safetensors import safe_open

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from simvp import model
 from simvp.errors import ConfigError, ContractError
 from simvp.model import SimVP, SimVPConfig, Variant
 
@@ -94,6 +95,27 @@ def test_more_frames_out_are_rolled_out_in_blocks(small: SimVPConfig) -> None:
         third = network(second)
         expected = torch.cat([first, second, third], dim=1)[:, :10]
         torch.testing.assert_close(build(replace(small, frames_out=10))(x), expected)
+
+
+@FAMILY
+@pytest.mark.parametrize("frames_out", [3, 4, 10])
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_frames_coded_a_few_at_a_time_are_the_same(
+    small: SimVPConfig, frames_out: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, x = build(replace(small, frames_out=frames_out)).double(), frames(small, 9, 6, batch=3).double()
+    with torch.no_grad():
+        whole = network(x)
+        sizes: list[int] = []
+        for part in (network.encoder, network.encoder.blocks[0], network.decoder):
+            part.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
+        monkeypatch.setitem(model.AT_ONCE, "cpu", at_once * small.hid_S * 12 * 8)  # padded to 12 x 8
+        torch.testing.assert_close(network(x), whole, rtol=1e-9, atol=1e-9)
+        kept = len(sizes)
+        monkeypatch.setattr(model, "SHORTCUTS", 0)  # made again for the decoder
+        torch.testing.assert_close(network(x), whole, rtol=1e-9, atol=1e-9)
+    assert max(sizes) <= at_once
+    assert len(sizes) - kept > kept
 
 
 @FAMILY
