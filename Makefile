@@ -36,7 +36,7 @@ benchmark: $(READY)
 ablation: $(READY)
 	@$(BIN)/python -m flows.vision --ablation $(BENCHMARK)
 
-# Speed and memory, side by side with what one would use instead; ONLY=step,loader measures these sections alone.
+# Speed and memory, side by side with what one would use instead; ONLY=step,ingest measures these sections alone.
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(call given,ONLY,only)
 

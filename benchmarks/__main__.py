@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only step,loader] [--short]`: measure, and write BENCHMARKS.md."""
+"""`python -m benchmarks [--only step,ingest] [--short]`: measure, and write BENCHMARKS.md."""
 
 import argparse
 import logging
@@ -14,7 +14,7 @@ import flows  # noqa: F401  threads wait as they do in every flow
 from benchmarks.report import where, write
 from benchmarks.timing import ROOT
 
-SECTIONS = ("step", "loader", "ingest", "predict", "start", "growth")
+SECTIONS = ("step", "ingest", "predict", "growth")
 KEPT = ROOT / "build" / "benchmarks"
 
 

@@ -21,7 +21,7 @@ FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")
 HEAD = """# Benchmarks
 
 Written by `make bench`, which measures everything below side by side in one run on one machine; `make bench
-ONLY=loader` measures a section again. A figure is the median of several alternating repetitions after a warm-up, with
+ONLY=ingest` measures a section again. A figure is the median of several alternating repetitions after a warm-up, with
 the smallest and the largest in brackets; a ratio is taken round by round. Before anything is timed, the ways that are
 compared are checked to give the same result. These are figures of one machine: where yours differs, run it there.
 """

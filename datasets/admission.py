@@ -115,7 +115,7 @@ def judge(offer: Offer, rows: slice, shelf: Shelf, archived: xr.Dataset | None, 
         kinds = np.full(len(slots), "absent", object)
         return Judged(slots=slots, times=times, kinds=kinds, frames={}, faults=(fault,))
     with np.errstate(over="ignore"):  # what overflows is infinite then, and refused
-        frames = {name: loaded[name].values.astype(of[0]) for name, of in shelf.variables.items()}
+        frames = {name: loaded[name].values.astype(of[0], copy=False) for name, of in shelf.variables.items()}
     faults = _infinite_faults(frames, times)
     given = {name: ~np.isnan(values).all(axis=(1, 2)) for name, values in frames.items()}
     anything = np.logical_or.reduce(list(given.values()))

@@ -27,6 +27,7 @@ from datasets import disk
 from datasets.admission import Judged, Offer, admit, judge, shortened
 from datasets.block_writer import FORMAT, BlockWriter
 from datasets.commits import Commit, CommitLog, commit_id
+from datasets.ledger import Ledger
 from datasets.shelf import Shelf, existing_shelf, new_shelf, shown
 from datasets.store import Store
 from simvp.errors import ArchiveError, Refusal
@@ -77,7 +78,17 @@ class Archive:
     @property
     def present(self) -> np.ndarray:
         """(N,) bool: whether the slot holds a frame."""
-        return self.dataset()["present"].values
+        return self._store.read("present").astype(bool)
+
+    @property
+    def last(self) -> Any:
+        """Time of the last slot; `times` decodes them all."""
+        return self._store.ends()[1]
+
+    @property
+    def shelf(self) -> Shelf:
+        """What the archive is."""
+        return self._shelf()[0]
 
     @property
     def step(self) -> Step:
@@ -95,15 +106,24 @@ class Archive:
     @property
     def head(self) -> Commit:
         """The last commit."""
-        state = self._store.state
-        found = self._entries.read(state["sequence"])
-        known = Commit(id=commit_id(state["chain"]), sequence=state["sequence"], length=self._store.length)
+        known = self.unchanged
+        found = self._entries.read(known.sequence)
         return found if found is not None and found.id == known.id else known
+
+    @property
+    def unchanged(self) -> Commit:
+        """What an append that changes nothing returns."""
+        state = self._store.state
+        return Commit(id=commit_id(state["chain"]), sequence=state["sequence"], length=self._store.length)
 
     def log(self) -> list[Commit]:
         """Every commit, first to last."""
         entries = (self._entries.read(number) for number in range(1, self._store.state["sequence"] + 1))
         return [entry for entry in entries if entry is not None]
+
+    def ledger(self, way: Mapping[str, Any]) -> Ledger:
+        """Files that were taken in by that way of reading; see `datasets.ledger`."""
+        return Ledger(self._entries, way, self.unchanged.sequence if self.exists else 0)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -240,13 +260,13 @@ class Archive:
         )
 
     def _shelf(self) -> tuple[Shelf, xr.Dataset]:
-        ds, state = self._store.snapshot()
+        ds, state = self._store.snapshot(dated=False)
         if state.get("format") != FORMAT:
             raise ArchiveError(
                 f"Archive {self.path}",
                 [f"expected an archive of format {FORMAT}, got {state.get('format', 'another store')}"],
             )
-        return existing_shelf(ds, Step.from_json(state["step"]), state["block"]), ds
+        return existing_shelf(ds, Step.from_json(state["step"]), self._store.ends()[0], state["block"]), ds
 
 
 class _Examined(NamedTuple):

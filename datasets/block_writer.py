@@ -46,6 +46,7 @@ class BlockWriter:
         self._store, self._entries, self._last = store, log, last
         self._shelf, self._template, self._sources = shelf, template, sources
         self._length = shelf.length
+        self._manifest: str | None = None
         self.counts = {"appended": 0, "absent": 0, "filled": 0, "replaced": 0}
         if shelf.length:
             state = store.state
@@ -79,8 +80,11 @@ class BlockWriter:
         present[at] = True
         fields = {}
         for name, (dtype, _) in self._shelf.variables.items():
-            fields[name] = np.full((stop - start, *self._shelf.grid.shape), np.nan, dtype)
-            fields[name][at] = judged.frames[name][rows]
+            if present.all():  # as almost always: no copy
+                fields[name] = judged.frames[name][rows[0] : rows[-1] + 1]
+            else:
+                fields[name] = np.full((stop - start, *self._shelf.grid.shape), np.nan, dtype)
+                fields[name][at] = judged.frames[name][rows]
         for i in range(stop - start):
             kind: Kind = "append" if present[i] else "absent"
             self._fold(kind, start + i, {n: v[i] for n, v in fields.items()} if present[i] else {})
@@ -99,7 +103,7 @@ class BlockWriter:
         """Rewrite the range of slots that holds the frames at `rows`."""
         slots = judged.slots[rows]
         start, stop = int(slots[0]), int(slots[-1]) + 1
-        known = self._store.dataset().isel(time=slice(start, stop)).load()
+        known = self._store.snapshot(dated=False)[0].isel(time=slice(start, stop)).load()
         present = known["present"].values.copy()
         fields = {name: known[name].values for name in self._shelf.variables}
         present[slots - start] = True
@@ -110,7 +114,8 @@ class BlockWriter:
             self._fold(judged.kinds[row], int(slot), frame)
         filled = int((judged.kinds[rows] == "fill").sum())
         state = self._record(self._length, start, stop, filled=filled, replaced=len(rows) - filled)
-        self._store.rewrite(self._label(known["time"].values, fields, present), start, state)
+        amended = self._label(known["time"].values, fields, present).drop_vars("time")
+        self._store.rewrite(amended, start, state)
 
     def _fold(self, kind: Kind, slot: int, frame: Mapping[str, np.ndarray]) -> None:
         self._chain = fold(self._chain, kind, slot, frame)
@@ -129,7 +134,9 @@ class BlockWriter:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             **counts,
         )
-        self._entries.write(commit)
+        if self._manifest is None:  # once, however many blocks there are
+            self._manifest = self._entries.keep(self._sources)
+        self._entries.write(commit, self._manifest)
         for name, count in counts.items():
             self.counts[name] += count
         _log.info("commit %s: %s .. %s, %s", commit.id, first, last, counts)

@@ -3,7 +3,7 @@
 import difflib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -57,7 +57,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def files(self) -> list[str | Path]:
+    def files(self) -> Sequence[str | Path]:
         """Files that `open` reads, for their checksums; none where nothing is read."""
 
 
@@ -119,7 +119,7 @@ class SimulatedSource(NamedSource):
             end = start.astype("datetime64[D]").astype("datetime64[ns]") + np.timedelta64(1, "D")
         return made.dataset(start, int((end - start) // step))
 
-    def files(self) -> list[str | Path]:
+    def files(self) -> Sequence[str | Path]:
         """None."""
         return []
 
@@ -141,9 +141,19 @@ class FileSource(Source):
         """Every frame there is: also before `after` some may have come late."""
         return open_source(self.source, variables=self.variables, units=self.units, select=self.select)
 
-    def files(self) -> list[str | Path]:
-        """The files, as they are now."""
-        return source_files(self.source)
+    def open_files(self, files: Sequence[str], beside: Sequence[str]) -> xr.Dataset:
+        """Frames of some of the files, of one series with those `beside` them, which were read before."""
+        return open_source(files, variables=self.variables, units=self.units, select=self.select, beside=beside)
+
+    def files(self, known: Container[str] = ()) -> list[str]:
+        """The files, as they are now; `known` as in `datasets.readers.source_files`."""
+        return source_files(self.source, known)
+
+    @property
+    def way(self) -> dict[str, Any]:
+        """How the files are read, as JSON; another way makes another series of them."""
+        variables = None if self.variables is None else list(self.variables)
+        return {"variables": variables, "units": dict(self.units), "select": dict(self.select)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +176,7 @@ class PublishedSource(NamedSource):
         ds = open_source(self.path())
         return ds.assign_attrs(title=self.title, license=self.licence, references=self.references)
 
-    def files(self) -> list[str | Path]:
+    def files(self) -> Sequence[str | Path]:
         """The file."""
         return [self.path()]
 
@@ -229,7 +239,7 @@ class TaxiSource(NamedSource):
         ds = open_years(self._years())
         return ds.assign_attrs(title=self.title, license=self.licence, references=self.references)
 
-    def files(self) -> list[str | Path]:
+    def files(self) -> Sequence[str | Path]:
         """The HDF5 files."""
         return [*self._years()]
 

@@ -8,7 +8,7 @@ appends, and an append costs the same however long the archive is.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +42,7 @@ class Commit:
     first, last
         First and last time that the change touches.
     sources
-        SHA-256 of every source file, by name.
+        SHA-256 of every source file that was read for it, by name.
     created
         UTC time of writing; volatile.
     """
@@ -91,8 +91,10 @@ def fold(chain: str, kind: Kind, slot: int, frame: Mapping[str, np.ndarray]) -> 
     for name in sorted(frame):
         values = frame[name]
         little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-        # NaN comes in many bit patterns, and readers differ in which they leave.
-        digest.update(np.where(np.isnan(little), little.dtype.type(np.nan), little).tobytes())
+        missing = np.isnan(little)
+        if missing.any():  # NaN comes in many bit patterns, and readers differ in which they leave
+            little = np.where(missing, little.dtype.type(np.nan), little)
+        digest.update(little.data)
     return digest.hexdigest()
 
 
@@ -111,14 +113,19 @@ class CommitLog:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def write(self, commit: Commit) -> None:
-        """Record `commit`, durably."""
-        record = asdict(commit)
-        sources = json.dumps(dict(sorted(commit.sources.items())), indent=1).encode()
-        record["sources"] = hashlib.sha256(sources).hexdigest() if commit.sources else ""
-        manifest = self._manifest(record["sources"])
-        if commit.sources and not manifest.is_file():
-            disk.write(manifest, sources)
+    def keep(self, sources: Mapping[str, str]) -> str:
+        """Record the sources of the commits to come, durably; returns what `write` names them by."""
+        if not sources:
+            return ""
+        data = json.dumps(dict(sorted(sources.items())), indent=1).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        if not self._manifest(digest).is_file():
+            disk.write(self._manifest(digest), data)
+        return digest
+
+    def write(self, commit: Commit, sources: str) -> None:
+        """Record `commit`, durably; `sources` is what `keep` returned."""
+        record = {**vars(commit), "sources": sources}
         disk.write(self._entry(commit.sequence), json.dumps(record, indent=1).encode())
 
     def read(self, sequence: int) -> Commit | None:
@@ -130,6 +137,13 @@ class CommitLog:
         manifest = self._manifest(record["sources"])
         known = bool(record["sources"]) and manifest.is_file()
         return Commit(**{**record, "sources": json.loads(manifest.read_bytes()) if known else {}})
+
+    def id(self, sequence: int) -> str:
+        """Id of the commit of that number; empty where there is none."""
+        try:
+            return str(json.loads(self._entry(sequence).read_bytes())["id"])
+        except FileNotFoundError:
+            return ""
 
     def _entry(self, sequence: int) -> Path:
         return self.folder / f"{sequence // _PER_FOLDER:05d}" / f"{sequence:08d}.json"

@@ -31,6 +31,14 @@ def write(path: Path, data: bytes) -> None:
     _sync(path.parent)
 
 
+def append(path: Path, data: bytes) -> None:
+    """Put `data` at the end of the file at `path`; after a power cut, some of it may be there."""
+    with open(path, "ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def sync(files: Iterable[Path]) -> None:
     """Bring `files`, those that exist (a chunk of fill values does not), and their folders to the disk."""
     listed = list(files)

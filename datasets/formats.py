@@ -3,8 +3,9 @@
 import glob
 import hashlib
 import logging
+import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -52,13 +53,15 @@ class SourceFile:
     format: Format
 
 
-def source_files(source: Location | Sequence[Location]) -> list[Location]:
+def source_files(source: Location | Sequence[Location], known: Container[str] = ()) -> list[str]:
     """Names of the files and Zarr stores of a source, sorted, each once.
 
     Parameters
     ----------
     source
         A file, a folder (every data file inside), a glob, a URL, or a list of these.
+    known
+        Files of which it is known that they are data, whatever they are called; not looked into again.
 
     Raises
     ------
@@ -67,11 +70,10 @@ def source_files(source: Location | Sequence[Location]) -> list[Location]:
     """
     if not isinstance(source, str | Path) and not list(source):
         raise SourceError("source", ["the list of files is empty"])
-    names: dict[str, Location] = {}
+    names: set[str] = set()
     for one in [source] if isinstance(source, str | Path) else source:
-        for found in _remote(one) if is_address(one) else _local(str(one)):
-            names.setdefault(str(found), found)
-    return [names[key] for key in sorted(names)]
+        names.update(_remote(one) if is_address(one) else _local(str(one), known))
+    return sorted(names)
 
 
 def recognise(names: Iterable[Location]) -> list[SourceFile]:
@@ -107,42 +109,49 @@ def is_address(source: Location) -> bool:
     return "://" in str(source) or "::" in str(source)
 
 
-def _local(source: str) -> list[Path]:
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return [path] if _is_store(path) else _inside(path)
-    if path.exists():
-        return [path]
+def _local(source: str, known: Container[str]) -> list[str]:
+    path = str(Path(source).expanduser())
+    if os.path.exists(path):
+        return _found(path, known)
     if any(mark in source for mark in "*?["):
-        matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        matches = glob.glob(path, recursive=True)
         if not matches:
             raise SourceError("source", [f"no file matches {source!r}"])
-        return [file for match in matches for file in _local(str(match))]
-    nearest = next((parent for parent in path.absolute().parents if parent.exists()), Path("/"))
+        return [file for match in matches for file in _found(match, known)]
+    nearest = next((parent for parent in Path(path).absolute().parents if parent.exists()), Path("/"))
     raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"])
 
 
-def _inside(folder: Path) -> list[Path]:
+def _found(path: str, known: Container[str]) -> list[str]:
+    return _inside(path, known) if os.path.isdir(path) and not _is_store(path) else [path]
+
+
+def _inside(folder: str, known: Container[str]) -> list[str]:
     """Data files of a folder and of the folders in it; a Zarr store is one."""
-    files: list[Path] = []
+    files: list[str] = []
     waiting = [folder]
     while waiting:
-        for path in sorted(waiting.pop().iterdir()):
-            if path.name.startswith("."):
-                continue
-            if path.is_dir():
-                (files if _is_store(path) else waiting).append(path)
-            elif path.suffix.lower() in DATA_SUFFIXES or _format(_head(path)) is not None:
-                files.append(path)
-            else:
-                logger.info("passed over, not NetCDF, GRIB or Zarr: %s", path)
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    (files if _is_store(entry.path) else waiting).append(entry.path)
+                elif entry.name.lower().endswith(DATA_SUFFIXES) or entry.path in known or _is_data(entry.path):
+                    files.append(entry.path)
+                else:
+                    logger.info("passed over, not NetCDF, GRIB or Zarr: %s", entry.path)
     if not files:
-        raise SourceError("source", [f"folder {str(folder)!r} holds no NetCDF, GRIB or Zarr data"])
-    return sorted(files)
+        raise SourceError("source", [f"folder {folder!r} holds no NetCDF, GRIB or Zarr data"])
+    return files
 
 
-def _is_store(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ZARR_ROOTS)
+def _is_data(path: str) -> bool:
+    return _format(_head(Path(path))) is not None
+
+
+def _is_store(folder: str) -> bool:
+    return any(os.path.isfile(f"{folder}/{name}") for name in ZARR_ROOTS)
 
 
 def _remote(source: Location) -> list[str]:

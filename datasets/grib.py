@@ -12,7 +12,7 @@ from simvp.errors import SourceError
 KEYS = ("typeOfLevel", "shortName", "paramId", "dataType", "stepType", "gridType", "numberOfPoints", "edition")
 
 
-def open_grib(path: str, select: Mapping[str, Any], chunks: Any) -> list[xr.Dataset]:
+def open_grib(path: str, select: Mapping[str, Any]) -> list[xr.Dataset]:
     """Messages of one file as one dataset, or as many as there are kinds of level and of step among them.
 
     Parameters
@@ -21,8 +21,6 @@ def open_grib(path: str, select: Mapping[str, Any], chunks: Any) -> list[xr.Data
         Of a local file.
     select
         Of which the keys of a message (`KEYS`) choose among the messages.
-    chunks
-        Dask chunks.
 
     Raises
     ------
@@ -35,10 +33,10 @@ def open_grib(path: str, select: Mapping[str, Any], chunks: Any) -> list[xr.Data
     # By default cfgrib writes an index beside the data, and leaves out what does not fit, with a line in the log.
     options = {"indexpath": "", "errors": "raise", "filter_by_keys": keys}
     try:
-        found = [xr.open_dataset(path, engine="cfgrib", chunks=chunks, decode_timedelta=False, backend_kwargs=options)]
+        found = [xr.open_dataset(path, engine="cfgrib", chunks="auto", decode_timedelta=False, backend_kwargs=options)]
     except cfgrib.DatasetBuildError:
         options.pop("errors")
-        found = cfgrib.open_datasets(path, chunks=chunks, decode_timedelta=False, backend_kwargs=options)
+        found = cfgrib.open_datasets(path, chunks="auto", decode_timedelta=False, backend_kwargs=options)
     found = [ds for ds in found if ds.data_vars]
     if not found:
         raise SourceError(path, [f"no GRIB message with {keys}" if keys else "no GRIB message that can be read"])

@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from datasets.alike import TIMES, Family, Kind, alone, families, in_single, joined
 from datasets.combine import Part, combine
 from datasets.dates import AS_NUMBER, decode_dates
 from datasets.formats import ZARR_ROOTS, Location, SourceFile, checksums, recognise, source_files
 from datasets.grib import KEYS, open_grib
-from simvp.axes import canonicalise
+from simvp.axes import Axes, canonicalise
 from simvp.errors import Refusal, SourceError
 from simvp.selection import axis_names, check_names, select_values
 
@@ -19,8 +22,16 @@ __all__ = ["checksums", "open_source", "source_files"]
 
 logger = logging.getLogger(__name__)
 
-TIMES = xr.coders.CFDatetimeCoder()  # datetime64[ns] where it fits, cftime for other calendars
 SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What is asked of every file; see `open_source`."""
+
+    variables: Sequence[str] | None
+    units: Mapping[str, str]
+    select: Mapping[str, Any]
 
 
 def open_source(
@@ -29,7 +40,7 @@ def open_source(
     variables: Sequence[str] | None = None,
     units: Mapping[str, str] | None = None,
     select: Mapping[str, Any] | None = None,
-    chunks: Any = "auto",
+    beside: Sequence[Location] = (),
 ) -> xr.Dataset:
     """Open gridded data as one canonical Dataset, lazily.
 
@@ -45,8 +56,9 @@ def open_source(
     select
         One value of every further axis, such as ``{"level": 850}`` or ``{"number": 0}``; of GRIB files also keys of
         the message, such as ``typeOfLevel``.
-    chunks
-        Dask chunks, as in `xarray.open_dataset`.
+    beside
+        Files that were read before, local: what is new has to be of one series with them. Times that are in none of the
+        files of the source are left out again.
 
     Returns
     -------
@@ -60,62 +72,112 @@ def open_source(
         With every reason, each with its file: nothing there, no known format, cut off, variables or axes that are not
         there, a grid or units that differ between files, a time in two files.
     """
-    units, select = units or {}, select or {}
-    files = recognise(source_files(source))
-    title = f"source {source}" if isinstance(source, Location) else f"source of {len(files)} files"
-    raw: list[tuple[str, xr.Dataset]] = []
+    asked = _Asked(variables=variables, units=units or {}, select=select or {})
+    names = source_files(source)
+    files = recognise([*names, *beside])
+    new, known = families(files[: len(names)], partial(_kind, asked)), alone(files[len(names) :])
     try:
-        reasons: list[str] = []
-        for file in files:
-            try:
-                raw += [(file.name, ds) for ds in _open(file, select, chunks)]
-            except SourceError as error:
-                reasons += _of_file(file.name, error, len(files))
-        axes = {key: value for key, value in select.items() if key not in KEYS}
-        reasons = reasons or _unmet([ds for _, ds in raw], variables, axes)
-        if reasons:
-            raise SourceError(title, _shortened(reasons))
-        return combine(_canonical(raw, variables, units, axes, several=len(files) > 1))
+        try:
+            return _combined(new, known, asked)
+        except Refusal:
+            if len(new) == len(names):
+                raise
+            # Opened one by one, every file with something wrong is named.
+            return _combined(alone(files[: len(names)]), known, asked)
     except Refusal as refusal:
-        for _, ds in raw:
-            ds.close()
+        title = f"source {source}" if isinstance(source, Location) else f"source of {len(names)} files"
         raise SourceError(title, _shortened(refusal.reasons), refusal.remedy) from None
 
 
-def _canonical(
-    raw: Sequence[tuple[str, xr.Dataset]],
-    variables: Sequence[str] | None,
-    units: Mapping[str, str],
-    select: Mapping[str, Any],
-    *,
-    several: bool,
-) -> list[Part]:
+def _combined(new: Sequence[Family], known: Sequence[Family], asked: _Asked) -> xr.Dataset:
+    groups = [*new, *known]
+    several = sum(len(group.files) for group in groups) > 1
+    raw: list[tuple[str, xr.Dataset]] = []
+    try:
+        reasons: list[str] = []
+        for group in groups:
+            name = group.files[0].name
+            try:
+                raw += [(name, ds) for ds in _opened(group, asked)]
+            except SourceError as error:
+                reasons += _of_file(name, error, several)
+        reasons = reasons or _unmet([ds for _, ds in raw], asked)
+        if reasons:
+            raise SourceError("source", reasons)
+        parts = _canonical(raw, asked, several)
+        ds = combine(parts)
+    except Refusal:
+        for _, opened in raw:
+            opened.close()
+        raise
+    if not known:
+        return ds
+    names = {group.files[0].name for group in new}
+    times = {time for part in parts if part.name in names for time in part.ds["time"].values.tolist()}
+    return ds.isel(time=[time in times for time in ds["time"].values.tolist()])
+
+
+def _canonical(raw: Sequence[tuple[str, xr.Dataset]], asked: _Asked, several: bool) -> list[Part]:
     parts: list[Part] = []
     reasons: list[str] = []
     for name, ds in raw:
-        wanted = None if variables is None else [v for v in variables if v in ds.variables]
-        if wanted == []:
-            logger.info("passed over, none of the variables: %s", name)
-            continue
-        own = {v: u for v, u in units.items() if v in ds.variables}
-        here = {k: v for k, v in select.items() if axis_names(ds, k)} if len(raw) > 1 else select
         try:
-            canonical, _ = canonicalise(_unpacked(ds), wanted, select=here, units=own)
+            found = _canonical_one(ds, asked, lenient=len(raw) > 1)
         except Refusal as refusal:
-            reasons += _of_file(name, refusal, 2 if several else 1)
+            reasons += _of_file(name, refusal, several)
+            continue
+        if found is None:
+            logger.info("passed over, none of the variables: %s", name)
         else:
-            parts.append(Part(name=name, ds=canonical))
+            parts.append(Part(name=name, ds=found[0]))
     met = {str(name) for part in parts for name in part.ds.data_vars}
     if not reasons:
-        stray = [v for v in units if v not in met]
+        stray = [v for v in asked.units if v not in met]
         reasons = [f"units stated for {v!r}, which is not among the variables {sorted(met)}" for v in stray]
     if reasons:
         raise SourceError("source", reasons)
     return parts
 
 
-def _of_file(name: str, refusal: Refusal, files: int) -> list[str]:
-    return [f"{name}: {reason}" if files > 1 else reason for reason in refusal.reasons]
+def _canonical_one(ds: xr.Dataset, asked: _Asked, *, lenient: bool) -> tuple[xr.Dataset, Axes] | None:
+    """One file as a canonical dataset; None where it has none of the variables. Lenient: it may lack axes to select."""
+    wanted = None if asked.variables is None else [v for v in asked.variables if v in ds.variables]
+    if wanted == []:
+        return None
+    units = {v: u for v, u in asked.units.items() if v in ds.variables}
+    axes = {key: value for key, value in asked.select.items() if key not in KEYS}
+    select = {k: v for k, v in axes.items() if axis_names(ds, k)} if lenient else axes
+    return canonicalise(_unpacked(ds), wanted, select=select, units=units)
+
+
+def _kind(asked: _Asked, file: SourceFile) -> Kind | None:
+    """What files like this one are, where they can be read without being opened in full."""
+    try:
+        raw = _open(file, asked.select)[0]
+        found = _canonical_one(raw, asked, lenient=True)
+    except Refusal:
+        return None
+    if found is None:
+        return None
+    canonical, axes = found
+    names = tuple(map(str, canonical.data_vars))
+    chosen = [axis_names(raw, key)[0] for key in asked.select if key not in KEYS and axis_names(raw, key)]
+    fixed = [n for n in (axes.latitude, axes.longitude, axes.y, axes.x, *chosen) if n in raw.variables]
+    if any(axes.time in raw[name].dims for name in fixed):
+        return None
+    return Kind(axes=axes, names=names, fixed=tuple(dict.fromkeys(map(str, fixed))))
+
+
+def _opened(group: Family, asked: _Asked) -> list[xr.Dataset]:
+    """The files of a group as one dataset; a file of GRIB as many as it takes."""
+    opened = _open(group.files[0], asked.select)
+    if group.kind is None:
+        return opened
+    return [joined(group, _unpacked(opened[0]))]
+
+
+def _of_file(name: str, refusal: Refusal, several: bool) -> list[str]:
+    return [f"{name}: {reason}" if several else reason for reason in refusal.reasons]
 
 
 def _shortened(reasons: Sequence[str]) -> list[str]:
@@ -124,15 +186,15 @@ def _shortened(reasons: Sequence[str]) -> list[str]:
     return [*reasons[:SHOWN], *([f"... and {len(reasons) - SHOWN} more"] if len(reasons) > SHOWN else [])]
 
 
-def _unmet(raw: Sequence[xr.Dataset], variables: Sequence[str] | None, select: Mapping[str, Any]) -> list[str]:
+def _unmet(raw: Sequence[xr.Dataset], asked: _Asked) -> list[str]:
     """What was asked for and is in none of the files."""
     reasons: list[str] = []
     try:
-        check_names(raw, variables or ())
+        check_names(raw, asked.variables or ())
     except Refusal as refusal:
         reasons += refusal.reasons
-    for key, value in select.items():
-        if raw and not any(axis_names(ds, key) for ds in raw):
+    for key, value in asked.select.items():
+        if key not in KEYS and raw and not any(axis_names(ds, key) for ds in raw):
             try:
                 select_values(raw[0], {key: value})
             except Refusal as refusal:
@@ -140,13 +202,13 @@ def _unmet(raw: Sequence[xr.Dataset], variables: Sequence[str] | None, select: M
     return reasons
 
 
-def _open(file: SourceFile, select: Mapping[str, Any], chunks: Any) -> list[xr.Dataset]:
+def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
     """The datasets in one file: one, or in GRIB as many as it takes."""
     opened = {"netcdf": _open_netcdf, "zarr": _open_zarr}
     try:
         if file.format == "grib":
-            return open_grib(file.path, select, chunks)
-        return [opened[file.format](file.path, chunks)]
+            return open_grib(file.path, select)
+        return [opened[file.format](file.path)]
     except SourceError:
         raise
     except Exception as error:  # the backends raise whatever the library beneath them does
@@ -154,12 +216,12 @@ def _open(file: SourceFile, select: Mapping[str, Any], chunks: Any) -> list[xr.D
         raise SourceError(file.name, [f"cannot be opened as {file.format}: {text[:300]}"]) from error
 
 
-def _open_netcdf(path: str, chunks: Any) -> xr.Dataset:
-    return _dated(path, chunks, engine="netcdf4")
+def _open_netcdf(path: str) -> xr.Dataset:
+    return _dated(path, engine="netcdf4")
 
 
-def _open_zarr(path: str, chunks: Any) -> xr.Dataset:
-    return _dated(path, chunks, engine="zarr", consolidated=_consolidated(path))
+def _open_zarr(path: str) -> xr.Dataset:
+    return _dated(path, engine="zarr", consolidated=_consolidated(path))
 
 
 def _consolidated(path: str) -> bool:
@@ -172,16 +234,16 @@ def _consolidated(path: str) -> bool:
     return bool(fs.exists(f"{root}/.zmetadata"))
 
 
-def _dated(path: str, chunks: Any, **options: Any) -> xr.Dataset:
+def _dated(path: str, **options: Any) -> xr.Dataset:
     """Open with decoded times; those that xarray leaves as numbers or cannot decode are decoded here."""
     try:
-        ds = xr.open_dataset(path, chunks=chunks, decode_times=TIMES, decode_timedelta=False, **options)
+        ds = xr.open_dataset(path, chunks="auto", decode_times=TIMES, decode_timedelta=False, **options)
         if not any(AS_NUMBER.fullmatch(str(v.attrs.get("units", "")).strip()) for v in ds.variables.values()):
             return ds
     except ValueError as error:
         if "decode time" not in str(error):
             raise
-    ds = xr.open_dataset(path, chunks=chunks, decode_times=False, decode_timedelta=False, **options)
+    ds = xr.open_dataset(path, chunks="auto", decode_times=False, decode_timedelta=False, **options)
     try:
         return decode_dates(ds)
     except ValueError as error:
@@ -193,10 +255,6 @@ def _dated(path: str, chunks: Any, **options: Any) -> xr.Dataset:
 def _unpacked(ds: xr.Dataset) -> xr.Dataset:
     """Values packed in at most 16 bits as float32, which holds them: xarray decodes some of them to float64."""
     for name, var in ds.data_vars.items():
-        packed = np.dtype(var.encoding.get("dtype", "f8"))
-        scale = abs(float(np.ravel(var.encoding.get("scale_factor", 1.0))[0]))
-        offset = abs(float(np.ravel(var.encoding.get("add_offset", 0.0))[0]))
-        exact = offset * np.finfo("f4").eps < scale
-        if var.dtype == np.float64 and packed.kind in "iu" and packed.itemsize <= 2 and exact:
+        if var.dtype == np.float64 and in_single(np.dtype(var.encoding.get("dtype", "f8")), var.encoding):
             ds = ds.assign({name: var.astype("f4")})
     return ds

@@ -82,9 +82,9 @@ def shown(time: Any) -> str:
     return str(time.astype("M8[s]")) if isinstance(time, np.datetime64) else time.isoformat()
 
 
-def existing_shelf(ds: xr.Dataset, step: Step, block: int) -> Shelf:
-    """Shelf of the archive that `ds` was read from."""
-    return _shelf(ds, step, ds["time"].values[0], ds.sizes["time"], block)
+def existing_shelf(ds: xr.Dataset, step: Step, origin: Any, block: int) -> Shelf:
+    """Shelf of the archive that `ds` was read from; its times need not be decoded."""
+    return _shelf(ds, step, origin, ds.sizes["time"], block)
 
 
 def new_shelf(ds: xr.Dataset, step: Step | None) -> tuple[Shelf, xr.Dataset]:

@@ -16,13 +16,12 @@ commit. It is first noted, whole, in a journal beside the store (``<store>.redo`
 completes what the journal says before anything else.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -31,11 +30,10 @@ from filelock import FileLock
 
 from datasets import disk
 from datasets.encoding import encode, fit, loose_coordinates, pack, same, unpack, write_arrays
+from datasets.root import ATTRIBUTE, Root, as_bytes
 from simvp.errors import ArchiveError
 from simvp.grid import plain
 from simvp.steps import decode_times
-
-_ATTRIBUTE = "simvp_store"
 
 
 class Store:
@@ -67,12 +65,12 @@ class Store:
     @property
     def state(self) -> dict[str, Any]:
         """What the last commit recorded of itself; small, in the root."""
-        return self._root().state
+        return Root.read(self.path).state
 
     @property
     def length(self) -> int:
         """Committed frames."""
-        return self._root().length
+        return Root.read(self.path).length
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -89,20 +87,36 @@ class Store:
                 self._recover()
             yield
 
-    def snapshot(self, chunks: Any = None) -> tuple[xr.Dataset, dict[str, Any]]:
-        """Dataset and state of one and the same commit; see `dataset`."""
-        root = self._root()
-        # The standard calendar is stored for cftime alone: times that datetime64[ns] cannot hold.
-        calendar = root.arrays[root.axis]["attributes"].get("calendar")
-        coder = xr.coders.CFDatetimeCoder(use_cftime=True if calendar in ("standard", "gregorian") else None)
-        ds = xr.open_zarr(self.path, chunks=chunks, consolidated=True, decode_times=coder)
-        state = json.loads(ds.attrs.pop(_ATTRIBUTE))["state"]
+    def snapshot(self, chunks: Any = None, *, dated: bool = True) -> tuple[xr.Dataset, dict[str, Any]]:
+        """Dataset and state of one and the same commit; see `dataset`.
+
+        Parameters
+        ----------
+        dated
+            Whether the axis is decoded, which costs time by its length where dates are cftime.
+        """
+        ds = xr.open_zarr(
+            self.path, chunks=chunks, consolidated=True, decode_times=Root.read(self.path).coder if dated else False
+        )
+        state = json.loads(ds.attrs.pop(ATTRIBUTE))["state"]
         texts = {
             str(name): (variable.dims, variable.values.astype(object).astype(str), variable.attrs)
             for name, variable in ds.coords.items()
             if variable.dtype.kind == "T"
         }
         return ds.assign_coords(texts).drop_encoding(), state
+
+    def ends(self) -> np.ndarray:
+        """(2,) first and last value of the axis, as in `dataset`."""
+        root = Root.read(self.path)
+        stored = zarr.open_array(self.path / root.axis, mode="r").oindex[np.array([0, root.length - 1])]
+        axis = xr.Variable(root.axis, np.asarray(stored), root.arrays[root.axis]["attributes"])
+        return xr.conventions.decode_cf_variable(root.axis, axis, decode_times=root.coder).values
+
+    def read(self, name: str) -> np.ndarray:
+        """Stored values of one array along the axis."""
+        root = Root.read(self.path)
+        return np.asarray(zarr.open_array(self.path / name, mode="r")[: root.length])
 
     def dataset(self, chunks: Any = None) -> xr.Dataset:
         """The last commit, lazily.
@@ -145,7 +159,7 @@ class Store:
             first = first.assign({name: first[name].load() for name in first.variables})
             documents = write_arrays(made, first, axis, chunks)
             note = {"axis": axis, "state": dict(state)}
-            attributes = {**plain(first.attrs), _ATTRIBUTE: json.dumps(note)}
+            attributes = {**plain(first.attrs), ATTRIBUTE: json.dumps(note)}
             loose = loose_coordinates(first)
             if loose:
                 attributes["coordinates"] = loose
@@ -155,7 +169,7 @@ class Store:
                 "attributes": attributes,
                 "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": documents},
             }
-            (made / "zarr.json").write_bytes(_bytes(root))
+            (made / "zarr.json").write_bytes(as_bytes(root))
             disk.publish(made, self.path)
 
     def append(self, ds: xr.Dataset, state: Mapping[str, Any]) -> None:
@@ -175,7 +189,7 @@ class Store:
             Anything in `ds` that does not fit; nothing is written.
         """
         with self.lock():
-            root = self._root()
+            root = Root.read(self.path)
             arrays = self._encode(root, ds, complete=True)
             files = self._write(root, arrays, root.length, root.length + ds.sizes[root.axis])
             self._commit(root, files, state)
@@ -194,7 +208,7 @@ class Store:
             Anything in `ds` that does not fit, or frames beyond the committed length; nothing is written.
         """
         with self.lock():
-            root = self._root()
+            root = Root.read(self.path)
             if start < 0 or start + ds.sizes.get(root.axis, 0) > root.length:
                 raise ArchiveError(
                     f"Store {self.path}",
@@ -211,18 +225,18 @@ class Store:
         if not journal.is_file():
             return
         arrays, note = unpack(journal.read_bytes())
-        root = self._root() if self.exists else None
+        root = Root.read(self.path) if self.exists else None
         if root is not None and root.digest == note["base"]:
             self._redo(root, arrays, note["start"], note["state"])
         else:  # it was committed, or is the journal of a store that is gone
             disk.discard(journal)
 
-    def _redo(self, root: "_Root", arrays: Mapping[str, np.ndarray], start: int, state: Mapping[str, Any]) -> None:
+    def _redo(self, root: Root, arrays: Mapping[str, np.ndarray], start: int, state: Mapping[str, Any]) -> None:
         files = self._write(root, arrays, start, root.length)
         self._commit(root, files, state)
         disk.discard(self._beside("redo"))
 
-    def _write(self, root: "_Root", arrays: Mapping[str, np.ndarray], start: int, length: int) -> list[Path]:
+    def _write(self, root: Root, arrays: Mapping[str, np.ndarray], start: int, length: int) -> list[Path]:
         """Write `arrays` at `start` into arrays `length` frames long; returns the files that were touched."""
         files = []
         for name, values in arrays.items():
@@ -240,12 +254,11 @@ class Store:
             files += [self.path / name / f"c.{'.'.join(map(str, index))}" for index in product(*ranges)]
         return files
 
-    def _commit(self, root: "_Root", files: list[Path], state: Mapping[str, Any]) -> None:
+    def _commit(self, root: Root, files: list[Path], state: Mapping[str, Any]) -> None:
         disk.sync(files)
-        root.document["attributes"][_ATTRIBUTE] = json.dumps({"axis": root.axis, "state": dict(state)})
-        disk.write(self.path / "zarr.json", _bytes(root.document))
+        disk.write(self.path / "zarr.json", root.committed(state))
 
-    def _encode(self, root: "_Root", ds: xr.Dataset, *, complete: bool) -> dict[str, np.ndarray]:
+    def _encode(self, root: Root, ds: xr.Dataset, *, complete: bool) -> dict[str, np.ndarray]:
         """Values to write, by array.
 
         Raises
@@ -281,7 +294,7 @@ class Store:
             raise ArchiveError(f"Store {self.path}: these frames do not fit", reasons)
         return arrays
 
-    def _static_faults(self, root: "_Root", ds: xr.Dataset) -> list[str]:
+    def _static_faults(self, root: Root, ds: xr.Dataset) -> list[str]:
         stored = None
         reasons = []
         for name, variable in ds.variables.items():
@@ -292,7 +305,7 @@ class Store:
                 reasons.append(f"{name}: differs from the stored one, which never changes")
         return reasons
 
-    def _order_faults(self, root: "_Root", values: np.ndarray) -> list[str]:
+    def _order_faults(self, root: Root, values: np.ndarray) -> list[str]:
         last = zarr.open_array(self.path / root.axis, mode="r")[root.length - 1 : root.length]
         both = np.concatenate([last, values])
         if both.dtype == object or (both[1:] > both[:-1]).all():
@@ -301,46 +314,3 @@ class Store:
         calendar = root.arrays[root.axis]["attributes"].get("calendar")
         shown = decode_times(both, calendar) if calendar else both
         return [f"{root.axis}: expected rising values after {shown[at]}, got {shown[at + 1]}"]
-
-    def _root(self) -> "_Root":
-        """The root as it is now.
-
-        Raises
-        ------
-        ArchiveError
-            No store, or a Zarr store that was not made here.
-        """
-        try:
-            data = (self.path / "zarr.json").read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise ArchiveError(f"Store {self.path}", ["there is none"], "check the path, or ingest first") from None
-        document = json.loads(data)
-        note = document.get("attributes", {}).get(_ATTRIBUTE)
-        if note is None or not document.get("consolidated_metadata"):
-            raise ArchiveError(
-                f"Store {self.path}",
-                ["a Zarr store that was not made here, or whose root another program has written"],
-                "write to a store of its own; any Zarr store can be read as a source",
-            )
-        note, arrays = json.loads(note), document["consolidated_metadata"]["metadata"]
-        return _Root(
-            document,
-            arrays,
-            note["axis"],
-            arrays[note["axis"]]["shape"][0],
-            note["state"],
-            hashlib.sha256(data).hexdigest(),
-        )
-
-
-class _Root(NamedTuple):
-    document: dict[str, Any]
-    arrays: dict[str, dict[str, Any]]
-    axis: str
-    length: int
-    state: dict[str, Any]
-    digest: str
-
-
-def _bytes(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, indent=1).encode()

@@ -61,6 +61,8 @@ def ingest(
 ) -> IngestReport:
     """Append what is new at the source of a data set to its archive; the first time, make the archive.
 
+    Files that were read before are known by size and time of change, and not opened again.
+
     Args:
         dataset: Name of the data set: simulated-weather, simulated-traffic, era5-uk, taxibj, or a name of your own
             together with a source.
@@ -71,7 +73,7 @@ def ingest(
         units: Units of variables whose files state none, as {"t2m": "K"}. Files that state others are refused.
         select: One value of every further axis, as {"level": 850}.
         step: Words such as "1h", "30min", "1D" or "1 month". Needed only where the first source has a single frame.
-        replace: Take frames that differ from those in the archive. Otherwise they are refused.
+        replace: Take frames that differ from those in the archive, of all files. Otherwise they are refused.
     """
     with one_writer(dataset, "archive"):
         report = _append(

@@ -12,6 +12,7 @@ from datasets.catalog import FileSource, Source, find_source
 from datasets.readers import checksums
 from datasets.shelf import shown
 from pipelines.home import Home
+from pipelines.reading import Reading
 from simvp.errors import ConfigError
 from simvp.steps import Step, parse_times
 
@@ -26,6 +27,8 @@ class IngestReport:
     ----------
     dataset, path
         Name of the data set, and its archive.
+    files_read, files_known
+        Files of the source that were read, and those that were not, for they are as they were when they were read.
     commit, sequence
         Head of the archive afterwards; the same as before where nothing changed.
     offered
@@ -43,6 +46,8 @@ class IngestReport:
 
     dataset: str
     path: Path
+    files_read: int
+    files_known: int
     commit: str
     sequence: int
     offered: int
@@ -60,11 +65,13 @@ class IngestReport:
     @property
     def table(self) -> list[dict[str, str]]:
         """Rows to show: what, value."""
+        files = self.files_read + self.files_known
         rows = {
             "archive": str(self.path),
             "variables": ", ".join(self.variables),
             "time span": f"{self.first} .. {self.last}, every {self.step}",
             "frames": f"{self.length - self.absent} of {self.length} ({self.absent} absent)",
+            **({"files read": f"{self.files_read} of {files}"} if files else {}),
             "offered": str(self.offered),
             "appended": str(self.appended),
             "filled late": str(self.filled),
@@ -105,7 +112,8 @@ def ingest(
     step
         Words such as "1h" or "1 month"; needed for a source with a single frame.
     replace
-        Take frames that differ from the archived ones.
+        Take frames that differ from the archived ones; then all files are read, also those that were read before and
+        have neither another size nor another time of change.
     progress
         Called as ``progress("ingest", frames done, frames)``.
 
@@ -119,33 +127,41 @@ def ingest(
     stated = None if step is None else Step.parse(step)
     # While a source that grows is asked for what follows the last frame, nobody else may append.
     with archive.lock() if archive.exists else nullcontext():
-        ds = chosen.open(archive.times[-1] if archive.exists else None)
-        recipe["until"] = shown(ds["time"].values[-1])
-        commit = archive.append(
-            ds,
-            replace=replace,
-            sources=checksums(chosen.files()),
-            step=stated,
-            recipe=recipe,
-            progress=None if progress is None else lambda done, total: progress("ingest", done, total),
-        )
-        kept = archive.dataset()
+        whole = replace or not archive.exists or (stated is not None and str(stated) != str(archive.step))
+        reading = Reading.of(chosen, archive, whole=whole)
+        ds = reading.open()
+        if ds is None:
+            commit = archive.unchanged
+        else:
+            commit = archive.append(
+                ds,
+                replace=replace,
+                sources=checksums(reading.files),
+                step=stated,
+                recipe={**recipe, "until": shown(ds["time"].values[-1])},
+                progress=None if progress is None else lambda done, total: progress("ingest", done, total),
+            )
+        with archive.lock():
+            reading.note(commit)
+        shelf, absent = archive.shelf, int((~archive.present).sum())
     return IngestReport(
         dataset=dataset,
         path=archive.path,
+        files_read=len(reading.files),
+        files_known=reading.skipped,
         commit=commit.id,
         sequence=commit.sequence,
-        offered=ds.sizes["time"],
+        offered=0 if ds is None else ds.sizes["time"],
         appended=commit.appended,
         filled=commit.filled,
         replaced=commit.replaced,
         unchanged=commit.unchanged,
-        length=commit.length,
-        absent=int((~kept["present"].values).sum()),
-        first=shown(kept["time"].values[0]),
-        last=shown(kept["time"].values[-1]),
-        step=str(archive.step),
-        variables=tuple(map(str, kept.data_vars)),
+        length=shelf.length,
+        absent=absent,
+        first=shown(shelf.origin),
+        last=shown(shelf.times(shelf.length - 1, shelf.length)[0]),
+        step=str(shelf.step),
+        variables=tuple(shelf.variables),
     )
 
 
@@ -155,7 +171,7 @@ def complete(home: Home, dataset: str) -> bool:
     until = archive.recipe.get("until") if archive.exists else None
     if until is None:
         return archive.exists
-    last = archive.times[-1]
+    last = archive.last
     return bool(last >= parse_times(until, getattr(last, "calendar", "proleptic_gregorian"))[0])
 
 

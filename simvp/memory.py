@@ -49,7 +49,7 @@ def refuse_beyond(network: nn.Module, window: Sequence[int], made: Sequence[int]
     for place, size in needed.items():
         free = available(place) if size >= LARGE else None
         if free is not None and size > free:
-            reasons.append(f"memory: {size / 2**30:.3g} GiB are needed on {place}, {free / 2**30:.3g} are available")
+            reasons.append(f"memory: {size / 2**30:,.1f} GiB are needed on {place}, {free / 2**30:,.1f} are available")
     if reasons:
         raise Refusal(
             f"Forecast of {made[0]} init times and {made[1]} steps on {made[-2]} x {made[-1]} points",

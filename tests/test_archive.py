@@ -221,6 +221,15 @@ def test_the_commit_id_does_not_depend_on_grouping_path_or_sources(
     xr.testing.assert_identical(parts.dataset().load().drop_attrs(), whole.dataset().load().drop_attrs())
 
 
+def test_the_commit_id_does_not_depend_on_how_a_missing_value_is_written(tmp_path: Path) -> None:
+    ids = set()
+    for number, bits in enumerate((0x7FC00000, 0xFFC00001)):
+        ds = frames(range(4))
+        ds["rain"].values[1, 0, 0] = np.array(bits, "u4").view("f4")
+        ids.add(Archive(tmp_path / f"{number}.zarr").append(ds).id)
+    assert len(ids) == 1
+
+
 def test_the_commit_id_tells_every_kind_of_content_apart(tmp_path: Path) -> None:
     ids = set()
     plain = frames(range(4))
@@ -421,6 +430,7 @@ def test_calendars_and_months_have_a_regular_axis_too(tmp_path: Path, times: Any
     some = [i for i in range(len(times)) if i not in (2, 3)]
     archive.append(ds.isel(time=some), step=None if step is None else Step.parse(step))
     assert list(archive.times) == list(times.values)
+    assert (archive.last, archive.shelf.origin) == (times.values[-1], times.values[0])
     assert archive.present.tolist() == [i in some for i in range(len(times))]
     if len(times) > 3:
         assert archive.append(ds).filled == 2

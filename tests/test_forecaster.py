@@ -405,7 +405,9 @@ class TestRefusals:
         monkeypatch.setattr("simvp.memory.LARGE", 0)
         monkeypatch.setattr("simvp.memory.available", lambda device: 1000)
         with pytest.raises(
-            Refusal, match=r"^Forecast of 1 init times and 3 steps on 3 x 4 points: memory: .* GiB are needed on cpu, 9"
+            Refusal,
+            match=r"^Forecast of 1 init times and 3 steps on 3 x 4 points: memory: .* GiB are needed on cpu, "
+            "0.0 are available",
         ):
             toy(spec_of(world, 4, 3), Never(2, 3), world).predict(world)
 

@@ -1,7 +1,10 @@
 """Ingest: catalogue and files into an archive, again and again, and after kills."""
 
+import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +93,7 @@ def test_the_report_can_be_read(tmp_path: Path) -> None:
         "variables": "t2m",
         "time span": "2020-01-01T00:00:00 .. 2020-01-01T05:00:00, every 1 h",
         "frames": "6 of 6 (0 absent)",
+        "files read": "1 of 1",
         "offered": "6",
         "appended": "6",
         "filled late": "0",
@@ -151,6 +155,172 @@ def test_the_real_file(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert ds.t2m.shape == (744, 33, 49)
     assert ds.latitude.values[0] == 58.0
     assert float(ds.t2m.mean()) == pytest.approx(280.5, abs=3)
+
+
+def settle(folder: Path) -> None:
+    """Make the files of a folder old enough for their times of change to tell them apart."""
+    for number, file in enumerate(sorted(folder.iterdir())):
+        os.utime(file, (number, number))
+
+
+def spoil(file: Path) -> None:
+    """Other bytes, of the same size and time of change: whoever opens the file, fails."""
+    times = file.stat()
+    file.write_bytes(bytes(times.st_size))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_a_file_that_was_read_and_has_not_changed_is_not_opened_again(tmp_path: Path) -> None:
+    home, files = Home(tmp_path / "home"), tmp_path / "files"
+    write_files(files, range(0, 18))
+    settle(files)
+    first = ingest(home, "mine", source=files)
+    assert (first.files_read, first.files_known) == (3, 0)
+    last = max(files.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    for file in set(files.iterdir()) - {last}:
+        spoil(file)
+    again = ingest(home, "mine")
+    assert (again.files_read, again.files_known, again.offered, again.unchanged) == (0, 3, 0, 0)
+    assert (again.commit, again.sequence, again.length, again.last) == (
+        first.commit, first.sequence, 18, "2020-01-01T17:00:00",
+    )  # fmt: skip
+    assert dict(row.values() for row in again.table)["files read"] == "0 of 3"
+    write_files(files, range(18, 24))
+    more = ingest(home, "mine")
+    assert (more.files_read, more.files_known, more.appended, more.unchanged) == (1, 3, 6, 0)
+    archive = Archive(home.archive("mine"))
+    assert list(archive.head.sources) == [str(files / "part-26.nc")]
+    np.testing.assert_array_equal(archive.dataset().t2m.values[:, 0, 0], 1000.0 * np.arange(24))
+    # The new file changed just now, so that its time of change cannot vouch for it yet.
+    assert (ingest(home, "mine").files_read, ingest(home, "mine").unchanged) == (1, 6)
+    settle(files)
+    with pytest.raises(SourceError, match=r"part-00\.nc: expected NetCDF, GRIB or Zarr by content"):
+        ingest(home, "mine")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"replace": True}, {"step": "2h"}, {"variables": ["t2m"]}, {"units": {"t2m": "K"}}, {"select": {"level": 1}}],
+)
+def test_files_are_read_again_when_more_is_asked(tmp_path: Path, options: dict[str, Any]) -> None:
+    home, files = Home(tmp_path / "home"), tmp_path / "files"
+    write_files(files, range(0, 12))
+    settle(files)
+    ingest(home, "mine", source=files)
+    assert ingest(home, "mine", step="60 min").files_known == 2  # the step that it has
+    if "step" in options or "select" in options:
+        with pytest.raises(Refusal, match=r"step: expected 1 h, got 2 h|there is no such axis"):
+            ingest(home, "mine", **options)
+    else:
+        report = ingest(home, "mine", **options)
+        assert (report.files_read, report.files_known, report.unchanged) == (2, 0, 12)
+        assert ingest(home, "mine", **options).files_known == (0 if "replace" in options else 2)
+
+
+def test_a_file_that_changed_is_compared(tmp_path: Path) -> None:
+    home, files = Home(tmp_path / "home"), tmp_path / "files"
+    write_files(files, range(0, 18))
+    settle(files)
+    ingest(home, "mine", source=files)
+    write_files(files, range(6, 12), offset=0.5)
+    os.utime(files / "part-42.nc", (99, 99))
+    with pytest.raises(Refusal, match="t2m at 2020-01-01T06:00:00: 12 of 12 values differ from the archived ones"):
+        ingest(home, "mine")
+    report = ingest(home, "mine", replace=True)
+    assert (report.files_read, report.replaced, report.unchanged) == (3, 6, 12)
+    os.utime(files / "part-42.nc", (100, 100))
+    assert (ingest(home, "mine").files_read, ingest(home, "mine").files_read) == (1, 0)
+
+
+def test_a_new_file_has_to_be_of_one_series_with_those_that_were_read(tmp_path: Path) -> None:
+    home, files = Home(tmp_path / "home"), tmp_path / "files"
+    write_files(files, range(0, 18))
+    settle(files)
+    ingest(home, "mine", source=files)
+    write_files(files, range(18, 24))
+    good = xr.load_dataset(files / "part-26.nc").drop_encoding()
+    earlier = good.time - np.timedelta64(6, "h")
+    shifted = good.lat + 0.25
+    celsius = good.t2m.assign_attrs(units="degC")
+    wrong = {
+        r"not on the grid of .*part-26\.nc: grid: latitude differs by up to 0\.25": good.assign_coords(lat=shifted),
+        r"part-84\.nc: t2m has units 'K', but 'degC' in .*part-26\.nc": good.assign(t2m=celsius),
+        r"6 times, first .*T12:00:00.*, are both in .*part-26\.nc and in": good.assign_coords(time=earlier),
+    }
+    for text, ds in wrong.items():
+        ds.to_netcdf(files / "part-26.nc")
+        with pytest.raises(SourceError, match=text):
+            ingest(home, "mine")
+
+
+def test_variables_in_files_of_their_own_may_come_at_different_times(tmp_path: Path) -> None:
+    home, files = Home(tmp_path / "home"), tmp_path / "files"
+
+    def write(name: str, hour: int) -> None:
+        write_files(tmp_path / "one", range(hour, hour + 1))
+        ds = xr.load_dataset(tmp_path / "one" / f"part-{hour * 7 % 100:02d}.nc")
+        ds.rename(t2m=name).to_netcdf(files / f"{name}-{hour}.nc")
+        os.utime(files / f"{name}-{hour}.nc", (hour, hour))
+
+    files.mkdir()
+    for hour in range(12):
+        write("t2m", hour)
+        write("rain", hour)
+    ingest(home, "mine", source=files)
+    write("t2m", 12)
+    report = ingest(home, "mine")
+    assert (report.files_read, report.offered, report.appended, report.unchanged) == (1, 1, 1, 0)
+    write("rain", 12)
+    report = ingest(home, "mine")
+    assert (report.files_read, report.offered, report.filled, report.length) == (1, 1, 1, 13)
+    ds = Archive(home.archive("mine")).dataset()
+    np.testing.assert_array_equal(ds.t2m, ds.rain)
+    both = ds.isel(time=[12]).drop_vars("present").load()
+    both.assign_coords(time=both.time + np.timedelta64(1, "h")).to_netcdf(files / "both-13.nc")
+    with pytest.raises(SourceError, match=r"rain-12\.nc: has no t2m, which .*both-13\.nc has"):
+        ingest(home, "mine")
+
+
+@pytest.mark.parametrize("where", ["datasets.archive.Archive.append", "datasets.ledger.Ledger.add"])
+def test_files_are_noted_when_they_have_been_taken_in_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    home, files = Home(tmp_path / "home"), tmp_path / "files"
+    write_files(files, range(0, 12))
+    settle(files)
+    ingest(home, "mine", source=files)
+    write_files(files, range(12, 18))
+    settle(files)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, killed)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(home, "mine")
+    report = ingest(home, "mine")
+    taken = {"appended": 6, "unchanged": 0} if where.endswith("append") else {"appended": 0, "unchanged": 6}
+    assert (report.files_read, {name: getattr(report, name) for name in taken}) == (1, taken)
+    assert ingest(home, "mine").files_read == 0
+
+
+def test_an_older_archive_that_is_put_back_is_filled_again(tmp_path: Path) -> None:
+    home, files = Home(tmp_path / "home"), tmp_path / "files"
+    write_files(files, range(0, 6))
+    settle(files)
+    ingest(home, "mine", source=files)
+    archive = home.archive("mine")
+    shutil.copytree(archive, tmp_path / "older")
+    write_files(files, range(6, 12))
+    settle(files)
+    assert ingest(home, "mine").length == 12
+    shutil.rmtree(archive)
+    shutil.copytree(tmp_path / "older", archive)
+    report = ingest(home, "mine")
+    assert (report.files_read, report.length) == (2, 12)
+    shutil.rmtree(home.archive("mine"))
+    assert ingest(home, "mine", source=files).appended == 12
 
 
 def work(folder: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import xarray as xr
 from xarray.backends.netCDF4_ import NetCDF4ArrayWrapper
 
+from datasets.alike import Joined
 from datasets.readers import checksums, open_source, source_files
 from simvp.errors import SourceError
 
@@ -155,10 +156,12 @@ def test_opening_reads_no_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return plain(self, key)
 
     monkeypatch.setattr(NetCDF4ArrayWrapper, "_getitem", recorded)
-    ds = open_source(tmp_path)
-    assert set(read) == {"time", "lat", "lon"}
-    ds["t2m"][2].compute()
-    assert read.count("t2m") == 1
+    monkeypatch.setattr(Joined, "_read", lambda self, key: read.append("values") or np.zeros((1, 3, 4), "f4"))
+    for source in (tmp_path, tmp_path / "0.nc"):
+        ds = open_source(source)
+        assert set(read) == {"time", "lat", "lon"}
+        ds["t2m"][:1].compute()
+        assert read.pop() in ("values", "t2m")
 
 
 def test_files_whose_times_interleave_are_sorted(tmp_path: Path) -> None:
@@ -458,10 +461,22 @@ def test_folders_in_folders_and_stores_among_them(tmp_path: Path) -> None:
     assert_world(open_source(tmp_path), range(3))
 
 
+def test_files_known_to_be_data_are_not_looked_into(tmp_path: Path) -> None:
+    put(tmp_path, a=world([0]))
+    (tmp_path / "a.nc").rename(tmp_path / "wrfout_d01_2020-01-01_00:00:00")
+    (tmp_path / "wrfout_d01_2020-01-01_01:00:00").write_bytes(b"nothing")
+    first, second = (str(path) for path in sorted(tmp_path.iterdir()))
+    assert source_files(tmp_path) == [first]
+    assert source_files(tmp_path, {second: ""}) == [first, second]
+    assert source_files(f"{tmp_path}/../{tmp_path.name}//wrf*0") == [
+        str(tmp_path / ".." / tmp_path.name / Path(path).name) for path in (first, second)
+    ]
+
+
 def test_zarr_stores_of_a_folder(tmp_path: Path) -> None:
     for hour in range(2):
         world([hour]).to_zarr(tmp_path / f"{hour}.zarr", zarr_format=2)
-    assert source_files(tmp_path) == [tmp_path / "0.zarr", tmp_path / "1.zarr"]
+    assert source_files(tmp_path) == [str(tmp_path / "0.zarr"), str(tmp_path / "1.zarr")]
     assert_world(open_source(tmp_path), range(2))
 
 
@@ -568,9 +583,8 @@ def test_real_depth_must_be_chosen() -> None:
 
 def test_real_era5(shared: Path) -> None:
     path = shared / "data" / "era5-2mt-2019-03-uk.grib"
-    ds = open_source(path, chunks={"time": 24})
+    ds = open_source(path)
     assert ds["t2m"].shape == (744, 33, 49)
-    assert ds["t2m"].chunksizes["time"] == (24,) * 31
     assert ds["t2m"].attrs == {"units": "K", "long_name": "2 metre temperature"}
     assert set(ds.coords) == {"time", "latitude", "longitude"}
     assert (float(ds["latitude"][0]), float(ds["latitude"][-1])) == (58.0, 50.0)

@@ -1,0 +1,265 @@
+"""NetCDF files that differ in their times and values alone, opened as one dataset.
+
+A folder of hourly files says the same a thousand times: the same dims, attributes and coordinates. xarray needs six
+milliseconds to learn that from a file whose values it reads in one. So headers are compared as they stand in the
+files, one file of each kind is opened in full, and the values of the others are read and decoded as that file's are.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import netCDF4
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+from xarray.core import indexing
+
+from datasets.formats import SourceFile
+from simvp.axes import Axes
+
+TIMES = xr.coders.CFDatetimeCoder()  # datetime64[ns] where it fits, cftime for other calendars
+
+# Attributes whose values no canonical dataset depends on, and those of packing, which are applied file by file.
+PER_FILE = ("scale_factor", "add_offset", "actual_range", "valid_range", "valid_min", "valid_max", "history")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What files with one header have in common, in their own names.
+
+    Parameters
+    ----------
+    axes
+        Axes.
+    names
+        Variables that are read.
+    fixed
+        Variables that have to be equal for two files to be one dataset: rows, columns, levels.
+    """
+
+    axes: Axes
+    names: tuple[str, ...]
+    fixed: tuple[str, ...]
+
+
+Describe = Callable[[SourceFile], Kind | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Files that are one dataset, in the order of their first times.
+
+    Parameters
+    ----------
+    kind
+        None: one file, of whatever kind.
+    files, times
+        The files, and the times of each as they stand in it.
+    """
+
+    kind: Kind | None
+    files: Sequence[SourceFile]
+    times: Sequence[np.ndarray] = ()
+
+
+def families(files: Sequence[SourceFile], describe: Describe) -> list[Family]:
+    """Sort files into those that are one dataset, in the order of the first file of each; no field is read.
+
+    Parameters
+    ----------
+    describe
+        Opens one file in full and says what it is; None: files like it are to be opened one by one.
+    """
+    if len(files) == 1:
+        return alone(files)
+    kinds: dict[Hashable, Kind | None] = {}
+    found: dict[Hashable, _Members] = {}
+    for file in files:
+        key, kind, labels = _looked_at(file, kinds, describe) or (file, None, None)
+        found.setdefault(key, _Members(kind)).add(file, labels)
+    return [family for members in found.values() for family in members.families()]
+
+
+def alone(files: Sequence[SourceFile]) -> list[Family]:
+    """Each file by itself."""
+    return [Family(kind=None, files=[file]) for file in files]
+
+
+def joined(family: Family, first: xr.Dataset) -> xr.Dataset:
+    """The files of a family as one dataset, in their own names, along their axis of time.
+
+    Parameters
+    ----------
+    first
+        The first of the files, opened in full. All attributes, and all that does not lie along time, are its own.
+    """
+    assert family.kind is not None
+    axes, names = family.kind.axes, family.kind.names
+    count = sum(len(times) for times in family.times)
+    fields = {}
+    for name in names:
+        like = first[name].variable
+        dims = like.dims if axes.time in like.dims else (axes.time, *like.dims)
+        shape = tuple(count if dim == axes.time else like.sizes[dim] for dim in dims)
+        values = Joined(family, name, dims.index(axes.time), shape, like.dtype)
+        lazy = xr.Variable(dims, indexing.LazilyIndexedArray(values), like.attrs, like.encoding)
+        fields[name] = lazy.chunk("auto")  # a slice of a chunk reads no more than the slice
+    stale = [name for name, var in first.variables.items() if name in {axes.times, *names} or axes.time in var.dims]
+    times = xr.Variable((axes.time,), np.concatenate(family.times), first[axes.times].attrs)
+    return first.drop_vars(stale).assign(fields).assign_coords({axes.times: times})
+
+
+class Joined(BackendArray):
+    """One variable of the files of a family, one after the other along time; a file is open only while it is read.
+
+    Parameters
+    ----------
+    axis
+        Of time. Files that lack it are joined along a new one, the first.
+    shape, dtype
+        Of all the files together, after decoding.
+    """
+
+    def __init__(self, family: Family, name: str, axis: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self._name, self._axis = name, axis
+        self._paths = [file.path for file in family.files]
+        self._ends = np.cumsum([len(times) for times in family.times])
+        self.shape, self.dtype = shape, dtype
+
+    def __dask_tokenize__(self) -> object:
+        return type(self).__name__, self._name, self._paths, self.shape
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        """Values at `key`: for each axis a position, a slice or rising positions."""
+        whole = [slice(k, k + 1) if isinstance(k, int | np.integer) else k for k in key]
+        chosen = [np.arange(size)[k] for size, k in zip(self.shape, whole, strict=True)]
+        out = np.empty([len(positions) for positions in chosen], self.dtype)
+        rows = chosen[self._axis]
+        at = np.searchsorted(self._ends, rows, side="right")
+        for number in np.unique(at):
+            mine = np.flatnonzero(at == number)
+            whole[self._axis] = rows[mine] - (self._ends[number - 1] if number else 0)
+            place = (slice(None),) * self._axis + (slice(mine[0], mine[-1] + 1),)
+            out[place] = self._decoded(self._paths[number], tuple(whole))
+        return out[tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)]
+
+    def _decoded(self, path: str, key: tuple[Any, ...]) -> np.ndarray:
+        with _opened(path) as file:
+            variable = _raw(file, self._name, key)
+        return _decode(self._name, variable).values
+
+
+def in_single(dtype: np.dtype, packing: Mapping[str, Any]) -> bool:
+    """Whether float32 holds values packed in `dtype` with this ``scale_factor`` and ``add_offset``."""
+    scale = abs(float(np.ravel(packing.get("scale_factor", 1.0))[0]))
+    offset = abs(float(np.ravel(packing.get("add_offset", 0.0))[0]))
+    return dtype.kind in "iu" and dtype.itemsize <= 2 and bool(offset * np.finfo("f4").eps < scale)
+
+
+class _Members:
+    """Files of one dataset so far; without a kind, one file to be opened alone."""
+
+    def __init__(self, kind: Kind | None) -> None:
+        self._kind = kind
+        self._files: list[SourceFile] = []
+        self._stored: list[np.ndarray] = []  # times of each file
+        self._units: dict[str, tuple[Mapping[str, Any], list[int]]] = {}  # attributes of time; the files that have them
+
+    def add(self, file: SourceFile, labels: xr.Variable | None) -> None:
+        """Take in a file whose times, as they are stored, are `labels`."""
+        if labels is not None:
+            said = repr((labels.dtype, labels.attrs))
+            self._units.setdefault(said, (labels.attrs, []))[1].append(len(self._files))
+            self._stored.append(np.atleast_1d(labels.values))
+        self._files.append(file)
+
+    def families(self) -> list[Family]:
+        """One family in the order of time, unless there are files whose times are no dates, or of several kinds."""
+        if self._kind is None or len(self._files) == 1:
+            return alone(self._files)
+        try:
+            times = self._times(self._kind.axes.times)
+            order = sorted(range(len(times)), key=lambda i: times[i].min())
+        except Exception:  # opened in full, a file says in words what is wrong with it
+            return alone(self._files)
+        return [Family(kind=self._kind, files=[self._files[i] for i in order], times=[times[i] for i in order])]
+
+    def _times(self, name: str) -> list[np.ndarray]:
+        """Times of each file, decoded at once where they count from one date."""
+        times = list(self._stored)
+        for attrs, numbers in self._units.values():
+            parts = [self._stored[number] for number in numbers]
+            whole = _decode(name, xr.Variable("time", np.concatenate(parts), attrs)).values
+            if whole.dtype.kind != "M" and not hasattr(whole[0], "calendar"):
+                raise ValueError(f"expected dates, got {whole.dtype}")
+            ends = np.cumsum([len(part) for part in parts])
+            for number, part in zip(numbers, np.split(whole, ends[:-1]), strict=True):
+                times[number] = part
+        return times
+
+
+def _looked_at(
+    file: SourceFile, kinds: dict[Hashable, Kind | None], describe: Describe
+) -> tuple[Hashable, Kind, xr.Variable] | None:
+    """What a file has in common with all files of its dataset, its kind, and its times as they are stored."""
+    if file.format != "netcdf":
+        return None
+    try:
+        with _opened(file.path) as opened:
+            header = _header(opened)
+            if kind := kinds.get(header):
+                sizes = tuple((name, dim.size) for name, dim in opened.dimensions.items() if name != kind.axes.time)
+                fixed = tuple(opened.variables[name][...].tobytes() for name in kind.fixed)
+                return (header, sizes, fixed), kind, _raw(opened, kind.axes.times)
+        if header in kinds:
+            return None
+        kinds[header] = describe(file)
+        return _looked_at(file, kinds, describe)
+    except Exception:  # as above
+        return None
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[netCDF4.Dataset]:
+    """A file whose variables give their values as they are stored."""
+    with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        yield file
+
+
+def _raw(file: netCDF4.Dataset, name: str, key: Any = ()) -> xr.Variable:
+    """A variable as it stands in the file, at the end of `key` where this has more axes than it."""
+    found = file.variables[name]
+    values = found[key[len(key) - found.ndim :] if key else ...]
+    return xr.Variable(found.dimensions, values, {key: found.getncattr(key) for key in found.ncattrs()})
+
+
+def _decode(name: str, variable: xr.Variable) -> xr.Variable:
+    return xr.conventions.decode_cf_variable(name, variable, decode_times=TIMES, decode_timedelta=False)
+
+
+def _header(file: netCDF4.Dataset) -> Hashable:
+    """Everything that decides what a file is, but for sizes and values."""
+    loose = file.getncattr("coordinates") if "coordinates" in file.ncattrs() else ""
+    variables = ((name, var.dimensions, str(var.dtype), _attributes(var)) for name, var in file.variables.items())
+    return str(loose), *variables
+
+
+def _attributes(var: netCDF4.Variable) -> Hashable:
+    attrs = {key: var.getncattr(key) for key in var.ncattrs()}
+    packed = [in_single(np.dtype(var.dtype), attrs)] if "scale_factor" in attrs or "add_offset" in attrs else []
+    return (*packed, *((key, _comparable(key, value)) for key, value in attrs.items()))
+
+
+def _comparable(key: str, value: Any) -> Hashable:
+    if isinstance(value, str):
+        # Files that count from a date of their own differ in their units.
+        return "" if key in PER_FILE else f"{value.partition(' since ')[0]} since" if " since " in value else value
+    array = np.asarray(value)
+    return array.dtype.str, b"" if key in PER_FILE else array.tobytes()

@@ -1,0 +1,74 @@
+"""Which source files an archive has taken in, and what they looked like then, so that they are not opened again.
+
+A file whose path, size and time of change are as they were is taken to be what it was, as make, rsync and git do. The
+ledger is a text file that grows at its end: noting one more day costs the same after ten years. What it does not vouch
+for is read and compared, and found to be there already; so it may be lost, or end in the middle of a line.
+"""
+
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from datasets import disk
+from datasets.commits import Commit, CommitLog
+
+# A file that changed a moment before it was looked at may change again without a later time of change: some file
+# systems count in steps of two seconds.
+YOUNG = 2 * 10**9  # ns
+
+
+class Ledger:
+    """Files that were taken in by one way of reading.
+
+    Each line holds the name of a file and its stamp. The last line of a batch has no name: it tells the commit at the
+    head of the archive after it. Where the archive has no such commit (an older one was put back), nothing counts.
+
+    Parameters
+    ----------
+    log
+        Of the archive.
+    way
+        How the files are read, JSON; what is read in another way has a ledger of its own.
+    head
+        Number of the archive's last commit.
+    """
+
+    def __init__(self, log: CommitLog, way: Mapping[str, Any], head: int) -> None:
+        digest = hashlib.sha256(json.dumps(dict(way), sort_keys=True, default=str).encode()).hexdigest()
+        self._log, self._head, self._path = log, head, log.folder / "read" / f"{digest[:16]}.txt"
+
+    def known(self) -> dict[str, str]:
+        """Stamp by name, in the order of reading."""
+        try:
+            lines = self._path.read_bytes().decode(errors="surrogateescape").split("\n")
+        except FileNotFoundError:
+            return {}
+        stamps = {name: stamp for name, _, stamp in (line.rpartition("\t") for line in lines)}
+        sequence, _, commit = stamps.pop("", "").partition(" ")
+        vouched = sequence.isdecimal() and int(sequence) <= self._head and self._log.id(int(sequence)) == commit
+        return stamps if vouched else {}
+
+    def add(self, stamps: Mapping[str, str], known: Mapping[str, str], head: Commit) -> None:
+        """Note files that have been taken in by now, durably, after those `known`."""
+        batch = sorted(stamps.items(), key=lambda item: int(item[1].split()[1]))
+        lines = [f"{name}\t{stamp}" for name, stamp in batch if "\n" not in name]
+        # A line begins with its line break: after one that was cut off, the next is whole.
+        data = "".join(f"\n{line}" for line in [*lines, f"\t{head.sequence} {head.id}"])
+        (disk.append if known else disk.write)(self._path, data.encode(errors="surrogateescape"))
+
+
+def stamps_of(names: Iterable[str]) -> dict[str, str]:
+    """Size and time of change of each local file that did not change just now."""
+    now, stamps = time.time_ns(), {}
+    for name in names:
+        try:
+            found = os.stat(name)
+        except OSError:  # an address, or gone: reading it will say so
+            continue
+        if stat.S_ISREG(found.st_mode) and found.st_mtime_ns < now - YOUNG:
+            stamps[name] = f"{found.st_size} {found.st_mtime_ns}"
+    return stamps

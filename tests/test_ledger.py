@@ -1,0 +1,73 @@
+"""The ledger of source files: it forgets rather than vouches for what it should not."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from datasets.commits import Commit, CommitLog
+from datasets.ledger import Ledger, stamps_of
+
+WAY = {"variables": ["t2m"], "units": {}, "select": {}}
+
+
+def head(log: CommitLog, sequence: int, name: str = "a") -> Commit:
+    """A commit of that number, in the log."""
+    commit = Commit(id=f"{name}{sequence}", sequence=sequence, length=sequence)
+    log.write(commit, "")
+    return commit
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> CommitLog:
+    return CommitLog(tmp_path / "log")
+
+
+def test_files_are_known_in_the_order_of_reading_and_by_their_last_stamp(log: CommitLog) -> None:
+    ledger = Ledger(log, WAY, 2)
+    assert ledger.known() == {}
+    first = {"/b with a\ttab.nc": "7 20", "/a.nc": "7 30", "/é\udcff.nc": "7 10"}
+    ledger.add(first, {}, head(log, 1))
+    assert list(ledger.known().items()) == [("/é\udcff.nc", "7 10"), ("/b with a\ttab.nc", "7 20"), ("/a.nc", "7 30")]
+    ledger.add({"/a.nc": "8 40", "/line\nbreak.nc": "1 1"}, ledger.known(), head(log, 2))
+    assert ledger.known() == {**first, "/a.nc": "8 40"}
+    assert Ledger(log, {**WAY, "units": {"t2m": "K"}}, 2).known() == {}  # another way of reading
+
+
+def test_what_belongs_to_no_commit_of_the_archive_counts_for_nothing(log: CommitLog) -> None:
+    Ledger(log, WAY, 2).add({"/a.nc": "7 30"}, {}, head(log, 2))
+    assert Ledger(log, WAY, 1).known() == {}  # an archive of before was put back
+    head(log, 2, "other")  # and has grown otherwise since
+    assert Ledger(log, WAY, 2).known() == {}
+    Ledger(log, WAY, 2).add({"/b.nc": "7 30"}, {}, head(log, 2))
+    assert Ledger(log, WAY, 2).known() == {"/b.nc": "7 30"}
+
+
+def test_cut_off_anywhere_it_vouches_for_nothing_that_was_not_noted(log: CommitLog) -> None:
+    ledger = Ledger(log, WAY, 2)
+    first, second = {"/a.nc": "7 30"}, {"/b.nc": "70 300", "/c.nc": "71 301"}
+    ledger.add(first, {}, head(log, 1))
+    path = next((log.folder / "read").iterdir())
+    before = path.stat().st_size
+    ledger.add(second, first, head(log, 2))
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        names = {name: stamp for name, stamp in ledger.known().items() if name in {**first, **second}}
+        assert all({**first, **second}[name].startswith(stamp) for name, stamp in names.items())
+        if size >= before:
+            ledger.add({"/d.nc": "1 2"}, ledger.known(), head(log, 2))
+            assert ledger.known()["/d.nc"] == "1 2"
+
+
+def test_the_stamp_of_a_file_tells_size_and_time_but_not_of_one_that_changed_just_now(tmp_path: Path) -> None:
+    now = time.time_ns()
+    for name, age in (("old.nc", 3), ("young.nc", 1), ("of tomorrow.nc", -86400)):
+        (tmp_path / name).write_bytes(b"1234")
+        os.utime(tmp_path / name, ns=(now - age * 10**9, now - age * 10**9))
+    (tmp_path / "store.zarr").mkdir()
+    os.utime(tmp_path / "store.zarr", (0, 0))
+    names = [str(path) for path in tmp_path.iterdir()]
+    found = stamps_of([*names, str(tmp_path / "gone.nc"), "https://host/a.nc"])
+    assert found == {str(tmp_path / "old.nc"): f"4 {now - 3 * 10**9}"}
