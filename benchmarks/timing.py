@@ -107,7 +107,7 @@ def _resident() -> int:
 
 
 def _peak() -> int:
-    """Largest resident memory so far; the system's own account begins with that of the process that started this one."""
+    """Largest resident memory so far; what getrusage says begins with the peak of the process that started this one."""
     try:
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
