@@ -116,7 +116,7 @@ def _update(way: str, sizes: dict[str, Any], seed: int, batches: ClipBatches) ->
         precision = choose_precision("auto", torch.device("cpu"))
         fitting = Fitting(network, config, batches, np.ones((64, 64)), precision=precision)
         fitting._rate = lambda: RATE  # type: ignore[method-assign]
-        return fitting._update
+        return lambda indices: fitting._update(batches.batch(indices))
     network = PlainSimVP(network)  # type: ignore[arg-type]
     if way == AUTOCAST:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -47,10 +47,12 @@ class Batches(ABC):
                 continue
             rounds, places = np.divmod(places, len(self))
             needed = dict.fromkeys(rounds.tolist())
-            order = {
-                r: order[r] if r in order else np.random.default_rng([seed, r]).permutation(len(self)) for r in needed
-            }
+            order = {r: order[r] if r in order else self.arranged(np.random.default_rng([seed, r])) for r in needed}
             yield np.array([order[r][place] for r, place in zip(rounds.tolist(), places, strict=True)])
+
+    def arranged(self, random: np.random.Generator) -> np.ndarray:
+        """All windows in a random order, (M,)."""
+        return random.permutation(len(self))
 
     def ordered(self, size: int) -> Iterator[np.ndarray]:
         """Indices of all windows in order, `size` at a time."""

@@ -152,6 +152,7 @@ class BenchmarkTraining:
         values = {name: float(value) for name, value in entry.items() if name != "epoch"}
         if entry["epoch"]:
             values |= {"epoch_seconds": self.seconds[-1], "minutes": sum(self.seconds) / 60}
+            values["data_wait_seconds"] = self.fitting.waited
         run.log_metrics(values, int(entry["epoch"]))
         _log.info("epoch %d: validation MSE %.5g per frame", entry["epoch"], entry["validation_mse_per_frame"])
 

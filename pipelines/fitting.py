@@ -5,16 +5,19 @@ Letters: B batch, T input frames, T' target frames, C channels, S states (the fi
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.batches import Batches
+from pipelines.ahead import ahead
+from pipelines.batches import Array, Batches
 from pipelines.device import keep_freed_memory
 from pipelines.train_config import LoopConfig
 from simvp.errors import Refusal
@@ -101,6 +104,11 @@ class Fitting:
         (H, W) area weights.
     precision
         "float32" or "bfloat16": type of the arithmetic inside the network; weights, loss and average are float32.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds that updates waited for their batches, in the epoch under way or since it went on after a kill.
     """
 
     def __init__(
@@ -126,6 +134,7 @@ class Fitting:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.stopped = ""
+        self.waited = 0.0
         self._weights = torch.as_tensor(weights, dtype=torch.float32, device=self.device)
 
     @property
@@ -174,13 +183,14 @@ class Fitting:
             order = self.windows.shuffled(
                 self.config.batch_size, seed=self.config.seed, first=self.step, count=self.batches - self.batch
             )
-            for indices in order:
-                loss = self._update(indices)
-                self.total += loss
-                self.batch += 1
-                on_batch(self, loss)
-                if self.batch % self.config.checkpoint_every == 0 and self.batch < self.batches:
-                    save(self)
+            with closing(self._ready(order)) as batches:
+                for parts in batches:
+                    loss = self._update(parts)
+                    self.total += loss
+                    self.batch += 1
+                    on_batch(self, loss)
+                    if self.batch % self.config.checkpoint_every == 0 and self.batch < self.batches:
+                        save(self)
             mean, rate = self.total / self.batches, self._rate()
             self.epoch, self.batch, self.total = self.epoch + 1, 0, 0.0
             self._judge(validate, on_epoch, save, training_loss=mean, learning_rate=rate)
@@ -246,12 +256,25 @@ class Fitting:
     def _rate(self) -> float:
         return one_cycle(self.step, self.config.epochs * self.batches, self.config.learning_rate, self.config.warm_up)
 
-    def _update(self, indices: np.ndarray) -> float:
-        """One step of the optimizer; the loss before it."""
-        parts = [*self.windows.batch(indices), self.windows.usual(indices)]
-        x, y, mask, *usual = (
-            torch.as_tensor(part).to(self.device, non_blocking=True) for part in parts if part is not None
-        )
+    def _ready(self, order: Iterable[np.ndarray]) -> Generator[list[Array], None, None]:
+        """The batches of the windows named, made ahead by a thread; what is waited for them counts."""
+
+        def made(indices: np.ndarray) -> list[Array]:
+            return [part for part in (*self.windows.batch(indices), self.windows.usual(indices)) if part is not None]
+
+        self.waited = 0.0
+        with closing(ahead(partial(made, indices) for indices in order)) as batches:
+            while True:
+                start = time.perf_counter()
+                parts = next(batches, None)
+                self.waited += time.perf_counter() - start
+                if parts is None:
+                    return
+                yield parts
+
+    def _update(self, parts: Sequence[Array]) -> float:
+        """One step of the optimizer on a batch; the loss before it."""
+        x, y, mask, *usual = (torch.as_tensor(part).to(self.device, non_blocking=True) for part in parts)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         with self.autocast():

@@ -20,6 +20,7 @@ from pipelines.home import Home
 from pipelines.plan import Plan, derive_plan
 from pipelines.train_config import OPERATIONAL, TrainConfig
 from pipelines.training import ROOT, Progress, Training, TrainReport
+from pipelines.windows import surely_fits
 from simvp.errors import ConfigError
 
 __all__ = ["TrainConfig", "TrainReport", "train", "training_key"]
@@ -27,7 +28,10 @@ __all__ = ["TrainConfig", "TrainReport", "train", "training_key"]
 # What decides, beside settings and data, what a training makes. Any change here makes a new training.
 CODE = (
     "simvp/*.py",
-    *(f"pipelines/{name}.py" for name in ("batches", "fitting", "network", "periods", "plan", "training", "windows")),
+    *(
+        f"pipelines/{name}.py"
+        for name in ("ahead", "batches", "fitting", "network", "periods", "plan", "training", "windows")
+    ),
 )
 
 
@@ -58,7 +62,7 @@ def train(home: Home, config: TrainConfig, *, progress: Progress | None = None) 
     commit = str(ds.attrs["archive_commit"])
     ds = _selected(ds, config)
     plan = _plan(ds, archive, config)
-    key = training_key(config, commit, plan)
+    key = training_key(config, commit, plan, in_memory=surely_fits(ds, config.memory_mib << 20))
     folder = home.training(config.dataset) / key[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with disk.exclusive(FileLock(folder.with_suffix(".lock")), 24 * 3600.0):
@@ -85,14 +89,18 @@ def train(home: Home, config: TrainConfig, *, progress: Progress | None = None) 
     return report
 
 
-def training_key(config: TrainConfig, commit: str, plan: Plan) -> str:
-    """SHA-256 of everything that decides what a training makes: settings, commit, plan and code."""
+def training_key(config: TrainConfig, commit: str, plan: Plan, *, in_memory: bool) -> str:
+    """SHA-256 of everything that decides what a training makes: settings, commit, plan and code.
+
+    Where not all frames may fit `in_memory`, how many do decides the order of the windows.
+    """
     code = hashlib.sha256()
     for pattern in CODE:
         for file in sorted(ROOT.glob(pattern)):
             code.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
     parts = {
         "config": config.model_dump(mode="json", exclude=set(OPERATIONAL)),
+        "memory_mib": None if in_memory else config.memory_mib,
         "commit": commit,
         "plan": plan.model_dump(mode="json", exclude={"text", "counts"}),
         "code": code.hexdigest(),

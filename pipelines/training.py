@@ -299,7 +299,11 @@ class Training:
     def _on_epoch(self, run: tracking.Run, entry: Mapping[str, Any]) -> None:
         seconds = time.monotonic() - self._epoch_clock
         updates = 0 if not entry["epoch"] else self.fitting.batches
-        speed = {"windows_per_second": updates * self.config.batch_size / max(seconds, 1e-9), "epoch_seconds": seconds}
+        speed = {
+            "windows_per_second": updates * self.config.batch_size / max(seconds, 1e-9),
+            "epoch_seconds": seconds,
+            "data_wait_seconds": self.fitting.waited,
+        }
         self._log_epoch(run, entry, **speed if updates else {})
         self._epoch_clock = time.monotonic()
         _log.info("epoch %d: validation %s", entry["epoch"], self._score_words(entry))

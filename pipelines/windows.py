@@ -6,6 +6,7 @@ has been observed is known when the forecast is made. Windows come from the time
 alone: none spans a gap.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,10 @@ from pipelines.batches import Batches
 from simvp.contract import FrameSpec
 from simvp.errors import ConfigError
 from simvp.steps import Step, encode_times
+
+RUNS = 8  # runs of frames in memory at a time, where not all frames fit
+MOST_FORCINGS = 6  # sine and cosine of the time of day, of week and of year
+MIXED = RUNS - 2  # whose windows are mixed; a batch may reach into the next
 
 REASONS = ("series_edge", "split_edge", "gap", "nan")
 MEANING = {
@@ -131,7 +136,11 @@ def find_windows(
 
 
 class Frames:
-    """Normalised frames of an archive, in memory where they fit, else read as they are asked for.
+    """Normalised frames of an archive, in memory where they fit, else a few runs of them at a time.
+
+    A run is what the windows of some successive init positions need. `RUNS` of them are held, those that were asked
+    for last, and together they take up the memory that is allowed; where that is little, a run is still as long as
+    two windows.
 
     Parameters
     ----------
@@ -143,34 +152,69 @@ class Frames:
         Bytes that the frames may take in memory.
     block
         Frames read at a time while they are normalised or looked through.
+
+    Attributes
+    ----------
+    run : int or None
+        Init positions of a run; None where all frames are held.
     """
 
     def __init__(self, ds: xr.Dataset, spec: FrameSpec, *, memory: int = 2 << 30, block: int = 256) -> None:
         self._ds, self._spec = ds, spec
         self.times = ds["time"].values
+        self.run: int | None = None
         self._held: np.ndarray | None = None
-        count = ds.sizes["time"]
+        self._runs: OrderedDict[int, np.ndarray] = OrderedDict()
+        count, reach = ds.sizes["time"], spec.frames_in + spec.frames_out
         self.complete = np.zeros(count, bool)
         for start in range(0, count, block):
             part = spec.to_frames(ds.isel(time=slice(start, start + block)))
             self.complete[start : start + len(part)] = np.isfinite(part).all(axis=(1, 2, 3))
-            if start == 0 and part[0].nbytes * count <= memory:
-                self._held = np.empty((count, *part.shape[1:]), np.float32)
+            if start == 0:
+                if part[0].nbytes * count <= memory:
+                    self._held = np.empty((count, *part.shape[1:]), np.float32)
+                else:
+                    self.run = max(reach, memory // (RUNS * part[0].nbytes) - reach)
             if self._held is not None:
                 self._held[start : start + len(part)] = part
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether the frames are held."""
-        return self._held is not None
+    def windows(self, inits: np.ndarray, *, alone: bool = False) -> np.ndarray:
+        """Windows at the init positions (B,): (B, T + T', C, H, W) float32.
 
-    def take(self, positions: np.ndarray) -> np.ndarray:
-        """Frames at `positions` (B, K), each row a run: (B, K, C, H, W) float32."""
+        `alone`: not worth to read and hold a run for.
+        """
+        before, length = self._spec.frames_in - 1, self._spec.frames_in + self._spec.frames_out
         if self._held is not None:
-            return self._held[positions]
-        return np.stack(
-            [self._spec.to_frames(self._ds.isel(time=slice(int(run[0]), int(run[-1]) + 1))) for run in positions]
-        )
+            return self._held[inits[:, None] + np.arange(-before, length - before)]
+        made = np.empty((len(inits), length, self._spec.n_channels, *self._spec.shape), np.float32)
+        for row, init in enumerate(inits.tolist()):
+            if alone:
+                made[row] = self._read(init - before, init - before + length)
+            else:
+                frames, first = self._run_of(init)
+                made[row] = frames[init - before - first : init - before - first + length]
+        return made
+
+    def _run_of(self, init: int) -> tuple[np.ndarray, int]:
+        """The run with that init position, and the position of its first frame."""
+        assert self.run is not None
+        number = init // self.run
+        first = max(0, number * self.run - self._spec.frames_in + 1)
+        if number not in self._runs:
+            if len(self._runs) >= RUNS:
+                self._runs.popitem(last=False)
+            self._runs[number] = self._read(first, (number + 1) * self.run + self._spec.frames_out)
+        self._runs.move_to_end(number)
+        return self._runs[number], first
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        return self._spec.to_frames(self._ds.isel(time=slice(start, stop)))
+
+
+def surely_fits(ds: xr.Dataset, memory: int) -> bool:
+    """Whether `Frames` of these states will hold all frames, told before their contract is known."""
+    values = max(field.size for field in ds.data_vars.values())
+    return 4 * values * (len(ds.data_vars) + MOST_FORCINGS) <= memory
 
 
 class Sequences(Batches):
@@ -192,13 +236,30 @@ class Sequences(Batches):
         self._mask = spec.mask.astype(np.float32)
         normals = [channel.climatology for channel in spec.channels[: len(spec.states)]]
         self._rhythmic = any(normal is not None and normal.period != "none" for normal in normals)
+        self._means = [normal.values.mean(axis=(0, 1)) for normal in normals if normal is not None]
+        # A few windows from all over the archive are read one by one: their runs hold more than they do.
+        runs = 0 if frames.run is None else len(np.unique(inits // frames.run)) * frames.run
+        self._sparse = len(inits) * (spec.frames_in + spec.frames_out) < runs
 
     def __len__(self) -> int:
         return len(self.inits)
 
+    def arranged(self, random: np.random.Generator) -> np.ndarray:
+        """All windows in a random order, (M,).
+
+        Where the frames are held in runs, each run is read once: the runs come in an order of their own, one after the
+        other, and each stays for as long as `MIXED` of them take; its windows are spread evenly over that time.
+        """
+        if self._frames.run is None or self._sparse:
+            return super().arranged(random)
+        run = self.inits // self._frames.run
+        place = random.permutation(int(run.max()) + 1)[run]  # a run that has no window leaves a place empty
+        place = np.unique(place, return_inverse=True)[1]
+        return np.argsort(place + MIXED * random.random(len(run)), kind="stable")
+
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m (S, H, W); float32, normalised."""
-        values = self._frames.take(self._runs(indices))
+        values = self._frames.windows(self.inits[indices], alone=self._sparse)
         x, y = values[:, : self._spec.frames_in], values[:, self._spec.frames_in :, : len(self._spec.states)]
         return x, y, self._mask
 
@@ -209,18 +270,14 @@ class Sequences(Batches):
         """
         if not self._rhythmic:
             return None
-        run = self._runs(indices)
+        run = self.inits[indices][:, None] + np.arange(1 - self._spec.frames_in, self._spec.frames_out + 1)
         made = np.empty((*run.shape, len(self._spec.states), *self._spec.shape), np.float32)
         for number, channel in enumerate(self._spec.channels[: len(self._spec.states)]):
             normal = channel.climatology
             assert normal is not None
-            maps = normal.at(self._frames.times[run.reshape(-1)]) - normal.values.mean(axis=(0, 1))
+            maps = normal.at(self._frames.times[run.reshape(-1)]) - self._means[number]
             made[:, :, number] = (maps / channel.scale).reshape(*run.shape, *self._spec.shape)
         return np.nan_to_num(made, copy=False)
-
-    def _runs(self, indices: np.ndarray) -> np.ndarray:
-        """Positions of the frames of each window, (B, T + T')."""
-        return self.inits[indices][:, None] + np.arange(1 - self._spec.frames_in, self._spec.frames_out + 1)
 
 
 def _inside(times: np.ndarray, step: Step, slots: int, intervals: Sequence[tuple[Any, Any]]) -> np.ndarray:

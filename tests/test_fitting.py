@@ -4,6 +4,8 @@ import math
 import platform
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -283,3 +285,33 @@ print(without, faults())
     without, kept = map(int, done.stdout.split())
     if platform.libc_ver()[0] == "glibc":
         assert kept < without / 10
+
+
+def test_waiting_for_batches_counts_and_a_failure_ends_the_thread(windows):
+    run = fitting(windows, config(epochs=1, epoch_updates=3))
+    slow = Slow(windows, pause=0.05)
+    run.windows = slow
+    run.run(lambda network: Score(loss=1.0))
+    assert run.waited > 0.04  # for the first, at least
+    assert slow.threads != {threading.current_thread().name}
+
+    def stop(fitting: Fitting, loss: float) -> None:
+        raise KeyboardInterrupt
+
+    run = fitting(windows, config(epochs=1, epoch_updates=3))
+    with pytest.raises(KeyboardInterrupt):
+        run.run(lambda network: Score(loss=1.0), on_batch=stop)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+
+
+class Slow(Sequences):
+    """Windows that take their time."""
+
+    def __init__(self, windows: Sequences, pause: float) -> None:
+        self.__dict__.update(windows.__dict__)
+        self.pause, self.threads = pause, set()
+
+    def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        time.sleep(self.pause)
+        self.threads.add(threading.current_thread().name)
+        return super().batch(indices)

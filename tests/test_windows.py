@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.windows import REASONS, Frames, Sequences, audit_table, find_windows
+from pipelines.windows import REASONS, RUNS, Frames, Sequences, audit_table, find_windows, surely_fits
 from simvp.contract import FrameSpec
 from simvp.errors import ConfigError
 from simvp.steps import Step
@@ -129,7 +129,7 @@ def world() -> tuple[xr.Dataset, FrameSpec]:
 def test_batch_holds_the_frames_that_its_windows_name(world, memory):
     ds, spec = world
     frames = Frames(ds, spec, memory=memory, block=7)
-    assert frames.in_memory == (memory > 0)
+    assert (frames.run is None) == (memory > 0)
     assert frames.complete.all()
     x, y, m = Sequences(frames, np.array([3, 10, 57]), spec).batch(np.array([2, 0]))
     assert x.shape == (2, 4, spec.n_channels, 3, 4)
@@ -199,3 +199,74 @@ def test_ordered_visits_every_window_once(world):
     ds, spec = world
     windows = Sequences(Frames(ds, spec), np.arange(3, 57), spec)
     assert np.concatenate(list(windows.ordered(20))).tolist() == list(range(54))
+
+
+@pytest.fixture
+def long_world() -> tuple[xr.Dataset, FrameSpec]:
+    ds = address_world(("t2m",), frames=400, shape=(2, 3))
+    train = [(ds["time"].values[0], ds["time"].values[-1])]
+    return ds, FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=())
+
+
+def in_runs(ds: xr.Dataset, spec: FrameSpec, inits: np.ndarray) -> tuple[Sequences, Frames, list[tuple[int, int]], int]:
+    """Windows of frames held in runs of 20, the frames, what is read from now on, and the bytes allowed."""
+    frame = 4 * spec.n_channels * 6
+    memory = RUNS * (20 + 6) * frame
+    frames = Frames(ds, spec, memory=memory)
+    reads: list[tuple[int, int]] = []
+    plain = frames._read
+
+    def recorded(start: int, stop: int) -> np.ndarray:
+        reads.append((start, stop))
+        made = plain(start, stop)
+        assert sum(run.nbytes for run in frames._runs.values()) + made.nbytes <= memory
+        return made
+
+    frames._read = recorded  # type: ignore[method-assign]
+    return Sequences(frames, inits, spec), frames, reads, memory
+
+
+def test_windows_held_in_runs_are_those_in_memory_and_each_run_is_read_once_a_pass(long_world):
+    ds, spec = long_world
+    inits = np.array([p for p in range(3, 398) if not 100 <= p < 190])  # five runs of 20 have no window, or few
+    windows, frames, reads, _ = in_runs(ds, spec, inits)
+    assert frames.run == 20
+    held = Sequences(Frames(ds, spec), inits, spec)
+    order = list(windows.shuffled(8, seed=3, first=0, count=len(inits) // 8))
+    for indices in order:
+        for ours, theirs in zip(windows.batch(indices), held.batch(indices), strict=True):
+            assert np.array_equal(ours, theirs)
+    drawn = np.concatenate(order)
+    assert len(set(drawn)) == len(drawn)
+    assert len(reads) == len(set(reads)) == len(np.unique(inits // 20))
+    # Runs are read as the pass goes on, not all at once, and batches mix several.
+    assert np.mean([len(set(inits[indices] // 20)) for indices in order]) > 3
+    reads.clear()
+    for indices in windows.ordered(16):
+        assert np.array_equal(windows.batch(indices)[0], held.batch(indices)[0])
+    assert len(reads) == len(set(reads))
+
+
+def test_order_of_runs_depends_on_seed_and_number_alone(long_world):
+    ds, spec = long_world
+    windows = in_runs(ds, spec, np.arange(3, 398))[0]
+    batches = [b.tolist() for b in windows.shuffled(8, seed=1, first=0, count=150)]
+    assert [b.tolist() for b in windows.shuffled(8, seed=1, first=70, count=5)] == batches[70:75]
+    drawn = [i for b in batches for i in b]
+    for start in (0, 395, 790):
+        assert sorted(drawn[start : start + 395]) == list(range(395))
+    assert [b.tolist() for b in windows.shuffled(8, seed=2, first=0, count=150)] != batches
+
+
+def test_a_few_windows_from_all_over_are_read_alone(long_world):
+    ds, spec = long_world
+    windows, _, reads, _ = in_runs(ds, spec, np.array([10, 100, 200, 390]))
+    windows.batch(np.array([1, 3]))
+    assert reads == [(97, 103), (387, 393)]
+
+
+def test_what_surely_fits_is_held(long_world):
+    ds, spec = long_world
+    least = next(m for m in range(0, 1 << 20, 64) if surely_fits(ds, m))
+    assert Frames(ds, spec, memory=least).run is None
+    assert not surely_fits(ds, 4 * 400 * 6 * spec.n_channels - 1)
