@@ -14,7 +14,7 @@ import flows  # noqa: F401  threads wait as they do in every flow
 from benchmarks.report import where, write
 from benchmarks.timing import ROOT
 
-SECTIONS = ("step", "loader", "ingest", "predict", "growth")
+SECTIONS = ("step", "loader", "ingest", "predict", "start", "growth")
 KEPT = ROOT / "build" / "benchmarks"
 
 

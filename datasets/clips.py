@@ -15,14 +15,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import xarray as xr
-from torch import Tensor
 
 from simvp.errors import SourceError
 from simvp.steps import Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DATA_VARIABLE = "SIMVP_DATA"
 Part = Literal["train", "validation", "test"]
@@ -67,7 +69,7 @@ class Clips(ABC):
         """Clips of the part; of an endless one, those of an epoch."""
 
     @abstractmethod
-    def frames(self, indices: np.ndarray) -> Tensor:
+    def frames(self, indices: np.ndarray) -> "Tensor":
         """Clips at `indices`, (B, L, C, H, W) float32 between 0 and 1."""
 
     @abstractmethod

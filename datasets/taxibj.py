@@ -8,15 +8,18 @@ Zhang, Zheng, Qi: "Deep Spatio-Temporal Residual Networks for Citywide Crowd Flo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from numpy.lib.npyio import NpzFile
-from torch import Tensor, from_numpy
 
 from datasets.clips import Benchmark, Clips, Part, consecutive_runs
 from datasets.taxi_years import HALF_HOUR, SIZE, SLOTS, SOURCE, VARIABLES, YEARS, open_years, year_files
 from simvp.errors import SourceError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NPZ = "dataset.npz"
 TEST_DAYS = 28
@@ -84,11 +87,13 @@ class SeriesClips(Clips):
     def __len__(self) -> int:
         return len(self._starts)
 
-    def frames(self, indices: np.ndarray) -> Tensor:
+    def frames(self, indices: np.ndarray) -> "Tensor":
         """Clips at `indices`, (B, L, 2, 32, 32) float32, scaled by the range of the days before the test.
 
         Values of the test may be somewhat larger than 1.
         """
+        from torch import from_numpy
+
         return from_numpy(self._values[self._places(indices)])
 
     def name(self, index: int) -> str:
@@ -186,8 +191,10 @@ class ReadyClips(Clips):
     def __len__(self) -> int:
         return len(self._values)
 
-    def frames(self, indices: np.ndarray) -> Tensor:
+    def frames(self, indices: np.ndarray) -> "Tensor":
         """Clips at `indices`, (B, L, 2, 32, 32) float32; the file's -1 to 1 are 0 to 1."""
+        from torch import from_numpy
+
         return from_numpy(self._values[indices])
 
     def name(self, index: int) -> str:

@@ -2,11 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from torch import Tensor
 
-Array = np.ndarray | Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# PyTorch takes as long to import as a small forecast to make, and who only lists windows does not need it.
+Array: TypeAlias = "np.ndarray | Tensor"
 
 
 class Batches(ABC):
@@ -28,7 +32,7 @@ class Batches(ABC):
     def batch(self, indices: np.ndarray) -> tuple[Array, Array, Array]:
         """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m (S, H, W); float32, normalised."""
 
-    def usual(self, indices: np.ndarray) -> Array | None:
+    def usual(self, indices: np.ndarray) -> "Array | None":
         """Rhythm of the climatology over inputs and targets, (B, T + T', S, H, W) float32; None: there is none."""
         return None
 

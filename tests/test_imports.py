@@ -105,6 +105,12 @@ def test_asking_for_the_notebooks_door_pulls_in_torch_alone() -> None:
     assert loaded_after("from simvp import predict, load, Forecaster, FrameSpec, SimVP, from_pretrained") == {"torch"}
 
 
+def test_flows_that_need_no_network_load_none() -> None:
+    # PyTorch and MLflow take longer to import than a small forecast to make.
+    loaded = loaded_after("import flows.ingest, flows.forecast, flows.promote, flows.verify")
+    assert not {"torch", "mlflow"} & loaded
+
+
 def test_every_exported_name_is_there_and_no_other() -> None:
     import simvp
 
