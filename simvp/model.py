@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from simvp.again import applied, first, joined
 from simvp.errors import ContractError
 from simvp.model_config import ENCODER_NORM_GROUPS, SimVPConfig, Variant, refuse_unknown_keys
-from simvp.normalise import LEAK
+from simvp.normalise import LEAK, leaky_group_norm
 from simvp.translators import AttentionStack, GatedAttention, InceptionUNet, TemporalAttention
 
 __all__ = ["SimVP", "SimVPConfig", "Variant", "refuse_unknown_keys"]
@@ -48,7 +49,10 @@ class ConvBlock(nn.Module):
         self.norm = nn.GroupNorm(ENCODER_NORM_GROUPS, c_out) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.leaky_relu(self.norm(self.conv(x)), LEAK, inplace=True)
+        y = applied(self.conv, x)
+        if isinstance(self.norm, nn.GroupNorm):
+            return leaky_group_norm(y, self.norm)
+        return functional.leaky_relu(y, LEAK, inplace=True)
 
 
 class PixelShuffleBlock(nn.Module):
@@ -112,10 +116,10 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        first = x = self.blocks[0](x)
+        full = x = self.blocks[0](x)
         for block in self.blocks[1:]:
             x = block(x)
-        return x, first
+        return x, full
 
 
 class Decoder(nn.Module):
@@ -137,8 +141,8 @@ class Decoder(nn.Module):
         for block in self.blocks[:-1]:
             x = block(x)
         if self.shortcut:
-            x = torch.cat([x, shortcut], dim=1) if self.joins else x + shortcut
-        return self.readout(self.blocks[-1](x))
+            x = joined([x, shortcut]) if self.joins else x + shortcut
+        return applied(self.readout, self.blocks[-1](x))
 
 
 class SimVP(nn.Module):
@@ -214,5 +218,5 @@ class SimVP(nn.Module):
         made = []
         for number, part in enumerate(x.split(len(parts[0]))):
             shortcut = shortcuts[number] if shortcuts else self.encoder.blocks[0](parts[number])
-            made.append(self.decoder(part, shortcut[: len(part)]))
+            made.append(self.decoder(part, first(shortcut, len(part))))
         return torch.cat(made)

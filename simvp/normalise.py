@@ -1,8 +1,8 @@
 """Group normalisation and LeakyReLU as one step that keeps nothing but its input for the backward pass.
 
-Done one after the other, autograd keeps what goes into the normalisation and what comes out of the activation. Where a
-convolution follows, it keeps the second anyway. Where a sum follows, nothing else needs it, and making it again costs
-little: so training a translator of parallel branches takes half the memory.
+Done one after the other, autograd keeps what goes into the normalisation and what comes out of the activation. Making
+the second again costs little, so it is not kept: not by this step, nor by a convolution that follows
+(`simvp.again.applied`). Training takes half the memory.
 """
 
 from typing import Any
@@ -11,13 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from simvp.again import remember
+
 LEAK = 0.2
 
 
 def leaky_group_norm(x: Tensor, norm: nn.GroupNorm) -> Tensor:
     """LeakyReLU of `norm` of x (B, C, H, W), in the type of x."""
-    made: Tensor = _LeakyGroupNorm.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps)
-    return made
+    settings = norm.num_groups, norm.eps
+    made: Tensor = _LeakyGroupNorm.apply(x, norm.weight, norm.bias, *settings)
+    if not made.requires_grad:
+        return made
+    kept = [tensor.detach() for tensor in (x, norm.weight, norm.bias)]
+    return remember(made, lambda: _LeakyGroupNorm.apply(*kept, *settings))
 
 
 class _LeakyGroupNorm(torch.autograd.Function):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from simvp.again import applied, joined
 from simvp.model_config import SimVPConfig
 from simvp.normalise import LEAK, leaky_group_norm
 
@@ -29,11 +30,11 @@ class InceptionUNet(nn.Module):
     def __init__(self, config: SimVPConfig) -> None:
         super().__init__()
         width, hid, count = config.frames_in * config.hid_S, config.hid_T, config.N_T
-        joined = 2 * hid if config.temporal_shortcuts else hid
+        both = 2 * hid if config.temporal_shortcuts else hid
         self.shortcuts = config.temporal_shortcuts
         self.down = nn.ModuleList(Inception(width if i == 0 else hid, hid, config) for i in range(count))
         self.up = nn.ModuleList(
-            Inception(hid if i == 0 else joined, width if i == count - 1 else hid, config) for i in range(count)
+            Inception(hid if i == 0 else both, width if i == count - 1 else hid, config) for i in range(count)
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on CPUs
 
@@ -44,7 +45,7 @@ class InceptionUNet(nn.Module):
             kept.append(x)
         x = self.up[0](kept.pop())
         for block in self.up[1:]:
-            x = block(torch.cat([x, kept.pop()], dim=1) if self.shortcuts else x)
+            x = block(joined([x, kept.pop()]) if self.shortcuts else x)
         return x  # (B, T*D, h, w)
 
 
@@ -57,7 +58,7 @@ class Inception(nn.Module):
         self.branches = nn.ModuleList(Branch(config.hid_T // 2, c_out, k, config) for k in config.kernels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.squeeze(x)
+        x = applied(self.squeeze, x)
         y = self.branches[0](x)
         for branch in self.branches[1:]:
             y += branch(x)
