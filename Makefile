@@ -40,8 +40,9 @@ ablation: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(call given,ONLY,only)
 
+# Two files of tests at a time: most of them keep one core busy.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -m 'slow or not slow'

@@ -76,11 +76,12 @@ def test_without_a_gradient_nothing_is_remembered():
     with torch.no_grad():
         _, made = activated(0)
         again = joined([made, first(made, 3)])
-    assert not made.__dict__ and not again.__dict__
+    assert not made.__dict__
+    assert not again.__dict__
 
 
 def test_a_map_that_was_written_to_is_kept_itself():
-    x, made = activated(0)
+    _, made = activated(0)
     made += 1
     layer = nn.Conv2d(4, 5, 3)
     applied(layer, made).pow(2).sum().backward()
