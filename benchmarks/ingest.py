@@ -291,10 +291,9 @@ NOTES = (
     "The stores differ. Ours holds float32, since packed files may each have a scale of their own, in chunks of up to "
     "64 frames and 2 MiB (Blosc: shuffle, LZ4). xarray packs again to int16 by the scale of the first file, one time a "
     "chunk (zstd); files with other scales would lose digits, or wrap around.",
-    "What limits ours: a file is opened twice by the NetCDF library (0.5 ms each: once for its header, times and grid, "
-    "once for its values), a quarter of the time; decoding, hashing, compressing and syncing are most of the rest. A "
-    "source of up to 256 MiB is kept in memory between its check and its writing; a longer one is read twice, and "
-    "needs less memory.",
+    "What limits ours: a file is opened twice by the NetCDF library, once for its header, times and grid and once for "
+    "its values; decoding, hashing, compressing and syncing are most of the rest. A source of up to 256 MiB is kept in"
+    " memory between its check and its writing; a longer one is read twice, and needs less memory.",
     "What grows with the folder is a look at the size and the time of change of each file, and the reading of the "
-    "ledger: 6 microseconds a file together.",
+    "ledger.",
 )

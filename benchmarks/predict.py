@@ -1,5 +1,6 @@
 """What labels, checks and scaling cost beside the network, for one window and for many; memory on large maps."""
 
+import statistics
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -178,8 +179,8 @@ def _beside_the_network(case: Case, inits: int, rounds: int) -> tuple[tuple[str,
     assert np.allclose(made, 280 + departures, rtol=0, atol=TOLERANCE), "predict does not give what the network gives"
     found = alternate({BARE: bare, PREDICT: predict}, repetitions=rounds)
     share = ratios(found[PREDICT], found[BARE])
-    more = (found[PREDICT].median - found[BARE].median) / inits * 1e3
-    row = (case.name, str(inits), str(found[BARE]), str(found[PREDICT]), str(share), f"{more:.1f}")
+    more = statistics.median(a - b for a, b in zip(found[PREDICT].seconds, found[BARE].seconds, strict=True))
+    row = (case.name, str(inits), str(found[BARE]), str(found[PREDICT]), str(share), f"{more / inits * 1e3:.1f}")
     what = "one window" if inits == 1 else f"{inits} init times at once"
     return row, Goal(
         wanted=f"{case.name}, {what}: at most {SPARE:g} times the bare network",
@@ -255,5 +256,5 @@ def _refused(short: bool) -> str:
     try:
         memory.refuse_beyond(forecaster.network, (1, 12, 5, side, side), (1, 12, 1, side, side), torch.device("cpu"))
     except Refusal as refusal:
-        return f"*{' '.join(str(refusal).split())}*"
+        return f"*{'. '.join(line.strip() for line in str(refusal).splitlines())}*"
     raise AssertionError(f"{side} x {side} was not refused")

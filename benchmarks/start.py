@@ -25,6 +25,8 @@ IMPORTS = {
     "numpy, xarray, simvp": "import numpy, xarray, simvp",
     "numpy, xarray, torch": "import numpy, xarray, torch",
     "numpy, xarray, simvp.predict": "import numpy, xarray, simvp; simvp.predict",
+    "prefect": "import prefect.flow_engine",
+    "mlflow": "import mlflow",
 }
 
 
@@ -72,9 +74,10 @@ def measure(folder: Path, *, short: bool = False) -> Section:
         tables=tuple(tables),
         goals=tuple(goals),
         notes=(
-            "Before the flow starts the worker notices the run (it asks once a second) and starts a process, which "
-            "imports Prefect, xarray, Zarr and PyTorch; within the flow MLflow is imported and asked for the champion. "
-            "The command line starts Prefect too, and asks for the state of the run every few seconds.",
+            "Where the rest goes: the worker looks for runs once a second and starts a process, which imports Prefect, "
+            "xarray and Zarr before the flow starts, and MLflow and PyTorch within it, to ask for the champion and to "
+            "run it; see the imports above. What remains are requests to the two servers. The command line imports "
+            "Prefect too, and asks for the state of the run every few seconds.",
         ),
     )
 

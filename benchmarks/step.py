@@ -71,9 +71,9 @@ def measure(folder: Path, *, short: bool = False) -> Section:
         notes=(
             f"Kept for the backward pass per sample: {', '.join(f'{n} {b / 1e6:.1f} MB' for n, b in memory.items())}.",
             _limit(parts[PLAIN], parts[OURS]),
-            "Tried and left out, since they are no faster or not worth their code: `torch.compile` on a CPU (155 s to "
-            "compile, 8 % faster), Fourier transforms for the 11 x 11 kernels (faster from B = 16 on), other memory "
-            "formats, frames in parts as in forecasts.",
+            "Tried and left out, since they are no faster or not worth their code: `torch.compile` on a CPU (with "
+            "avx512_bf16, 155 s to compile and 8 % faster), Fourier transforms for the 11 x 11 kernels (faster from B "
+            "= 16 on), other memory formats, frames in parts as in forecasts.",
         ),
     )
 

@@ -106,6 +106,12 @@ class Registry:
                 raise RegistryError(f"Model {name}", [reason], "promote a version, or name one: models:/NAME/VERSION")
             return model, str(aliases[alias or ALIAS])
 
+    def stamp(self, name: str, version: str) -> tuple[str, int]:
+        """Where the files of a version are and when it was registered, ms; a registry made anew gives other ones."""
+        with self._client() as client:
+            found = client.get_model_version(name, version)
+            return str(found.source), int(found.creation_timestamp)
+
     @contextmanager
     def file(self, name: str, version: str) -> Iterator[Path]:
         """The model file of a version, in a folder that is gone afterwards."""

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ def predict(
         an init time are what the model looks at.
     model
         A Forecaster, a file, a name in the MLflow registry ("simvp-era5-uk", "simvp-era5-uk@challenger",
-        "models:/simvp-era5-uk/3"), or None: the one champion whose contract accepts `ds`.
+        "models:/simvp-era5-uk/3"), or None: the one champion whose contract accepts `ds`. The registry is asked every
+        time, but a version that was read before is not read again.
     init_time, horizon, units, device
         As in `Forecaster.predict`.
 
@@ -54,8 +56,7 @@ def predict(
     RegistryError
         No such model; or none given and not exactly one champion accepts the data: for each, why not.
     """
-    chosen = _champion_for(ds, units) if model is None else model
-    forecaster = chosen if isinstance(chosen, Forecaster) else load(chosen)
+    forecaster = model if isinstance(model, Forecaster) else _chosen(ds, model, units)
     return forecaster.predict(ds, init_time=init_time, horizon=horizon, units=units, device=device)
 
 
@@ -75,27 +76,49 @@ def load(name: str | os.PathLike[str], device: "str | torch.device | None" = Non
     RegistryError
         Neither a file nor a registered name.
     """
-    text = os.fspath(name)
-    if not text.startswith("models:/") and (not isinstance(name, str) or _is_path(text)):
-        return Forecaster.load(model_file_in(text) if Path(text).is_dir() else text, device)
+    if _is_file(name):
+        return Forecaster.load(model_file_in(name) if Path(name).is_dir() else name, device)
     registry = Registry.find()
-    return _fetch(registry, *registry.resolve(text), device)
+    return _read(registry, *registry.resolve(os.fspath(name)), device)
 
 
-def _is_path(text: str) -> bool:
-    return Path(text).exists() or text.endswith(".safetensors") or text.startswith((".", os.sep, "~"))
+def _is_file(name: str | os.PathLike[str]) -> bool:
+    text = os.fspath(name)
+    if text.startswith("models:/"):
+        return False
+    shaped = text.endswith(".safetensors") or text.startswith((".", os.sep, "~"))
+    return not isinstance(name, str) or shaped or Path(text).exists()
 
 
-def _fetch(registry: Registry, name: str, version: str, device: "str | torch.device | None" = None) -> Forecaster:
+def _read(registry: Registry, name: str, version: str, device: "str | torch.device | None" = None) -> Forecaster:
     with registry.file(name, version) as path:
         forecaster = Forecaster.load(path, device, version=f"{name}/{version}")
     logger.info("model %s version %s from %s", name, version, registry.uri)
     return forecaster
 
 
-def _champion_for(ds: xr.Dataset, units: Mapping[str, str] | None) -> Forecaster:
-    """The one champion whose contract accepts the data; contracts are read without their networks."""
+def _chosen(ds: xr.Dataset, model: str | os.PathLike[str] | None, units: Mapping[str, str] | None) -> Forecaster:
+    if model is not None and _is_file(model):
+        return load(model)
     registry = Registry.find()
+    version = _champion_for(registry, ds, units) if model is None else registry.resolve(os.fspath(model))
+    return _kept(registry, *version, registry.stamp(*version))
+
+
+# A version never changes. Its stamp is part of the key, since a registry made anew counts from 1 again.
+@lru_cache(maxsize=2)
+def _kept(registry: Registry, name: str, version: str, stamp: tuple[str, int]) -> Forecaster:
+    return _read(registry, name, version)
+
+
+@lru_cache(maxsize=32)
+def _contract(registry: Registry, name: str, version: str, stamp: tuple[str, int]) -> FrameSpec:
+    with registry.file(name, version) as path:
+        return FrameSpec.from_header(read_header(path)["spec"], read_arrays(path, "spec"))
+
+
+def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] | None) -> tuple[str, str]:
+    """Name and version of the one champion whose contract accepts the data; contracts are read without networks."""
     champions = registry.champions()
     if not champions:
         raise RegistryError(
@@ -105,15 +128,13 @@ def _champion_for(ds: xr.Dataset, units: Mapping[str, str] | None) -> Forecaster
         )
     accepting, refusing = [], []
     for name, version in champions:
-        with registry.file(name, version) as path:
-            spec = FrameSpec.from_header(read_header(path)["spec"], read_arrays(path, "spec"))
-        _, faults = spec.faults(ds, units)
+        _, faults = _contract(registry, name, version, registry.stamp(name, version)).faults(ds, units)
         if faults:
             refusing.append(f"{name} version {version}: {'; '.join(faults)}")
         else:
             accepting.append((name, version))
     if len(accepting) == 1:
-        return _fetch(registry, *accepting[0])
+        return accepting[0]
     if accepting:
         raise RegistryError(
             "Several champions accept this data",

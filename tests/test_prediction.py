@@ -1,17 +1,21 @@
 """The notebook's door: by Forecaster, by file, by registered name, and by whichever champion fits."""
 
 import logging
+import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from mlflow import MlflowClient
 
 import simvp
+from simvp.champions import Registry
 from simvp.errors import ContractError, RegistryError
 from simvp.forecaster import Forecaster
 from tests.models import small_forecaster
-from tests.registries import register, registry_at
+from tests.registries import database, register, registry_at
 from tests.worlds import formula_world
 
 
@@ -95,6 +99,45 @@ class TestChampions:
         same(forecast, small.predict(world))
         assert forecast["model_version"].values.tolist() == ["simvp-weather/1"]
         assert "model simvp-weather version 1" in caplog.text
+
+    def test_a_version_is_read_once_and_a_new_champion_at_once(
+        self,
+        home: Path,
+        small: Forecaster,
+        other: Forecaster,
+        world: xr.Dataset,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        read: list[tuple[str, str]] = []
+        fetch = Registry.file
+
+        def file(registry: Registry, name: str, version: str) -> AbstractContextManager[Path]:
+            read.append((name, version))
+            return fetch(registry, name, version)
+
+        monkeypatch.setattr(Registry, "file", file)
+        register(home, "simvp-weather", small, "champion")
+        register(home, "simvp-traffic", other, "champion")
+        for _ in range(2):
+            same(simvp.predict(world), small.predict(world))
+            same(simvp.predict(world, "simvp-weather"), small.predict(world))
+        # Both contracts, then the network of the one that accepts.
+        assert read == [("simvp-traffic", "1"), ("simvp-weather", "1"), ("simvp-weather", "1")]
+        register(home, "simvp-weather", small_forecaster(world, seed=1), "champion")
+        assert simvp.predict(world)["model_version"].values.tolist() == ["simvp-weather/2"]
+        assert read[3:] == [("simvp-weather", "2"), ("simvp-weather", "2")]
+
+    def test_a_registry_made_anew_is_read_anew(self, home: Path, small: Forecaster, world: xr.Dataset) -> None:
+        register(home, "simvp-weather", small, "champion")
+        before = simvp.predict(world)
+        MlflowClient(registry_uri=database(home)).delete_registered_model("simvp-weather")
+        shutil.rmtree(home / "mlflow" / "artifacts" / "simvp-weather")
+        another = small_forecaster(world, seed=1)
+        register(home, "simvp-weather", another, "champion")
+        after = simvp.predict(world)
+        assert before["model_version"].values.tolist() == after["model_version"].values.tolist() == ["simvp-weather/1"]
+        same(after, another.predict(world))
+        assert not np.array_equal(before["t2m"], after["t2m"])
 
     def test_none_that_accepts_says_why_not_for_each(
         self, home: Path, small: Forecaster, other: Forecaster, world: xr.Dataset
