@@ -92,5 +92,5 @@ class TrainConfig(LoopConfig):
         default=512, ge=1, description="Validation windows scored after each epoch, at most; evenly spread."
     )
     memory_mib: int = Field(
-        default=2048, ge=0, description="Memory for frames in MiB; a longer archive is read batch by batch."
+        default=2048, ge=0, description="Memory for frames in MiB; a longer archive is read in runs of frames."
     )
