@@ -130,7 +130,8 @@ class TestChampions:
     def test_a_registry_made_anew_is_read_anew(self, home: Path, small: Forecaster, world: xr.Dataset) -> None:
         register(home, "simvp-weather", small, "champion")
         before = simvp.predict(world)
-        MlflowClient(registry_uri=database(home)).delete_registered_model("simvp-weather")
+        client = MlflowClient(tracking_uri=database(home), registry_uri=database(home))
+        client.delete_registered_model("simvp-weather")
         shutil.rmtree(home / "mlflow" / "artifacts" / "simvp-weather")
         another = small_forecaster(world, seed=1)
         register(home, "simvp-weather", another, "champion")
