@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simvp.again import applied, joined
+from simvp.fourier import convolved
 from simvp.model_config import SimVPConfig
 from simvp.normalise import LEAK, leaky_group_norm
 
@@ -75,7 +76,7 @@ class Branch(nn.Module):
         self.norm = nn.GroupNorm(config.block_groups, c_out) if config.group_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x)
+        y = convolved(self.conv, x)
         if isinstance(self.norm, nn.GroupNorm):
             return leaky_group_norm(y, self.norm)
         return functional.leaky_relu(y, LEAK)
