@@ -201,6 +201,7 @@ def _slope(by: dict[int, list[Process]], base: int, most: int) -> float:
 
 def _draw(found: dict[str, dict[int, list[Process]]], path: Path) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -214,6 +215,8 @@ def _draw(found: dict[str, dict[int, list[Process]]], path: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel="frames", ylabel=label)
         axes.grid(which="both", alpha=0.3)
     right.set_ylim(bottom=100)
+    right.yaxis.set_major_formatter(ScalarFormatter())
+    right.yaxis.set_minor_formatter(ScalarFormatter())
     left.legend(fontsize="small")
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)

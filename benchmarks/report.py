@@ -2,7 +2,7 @@
 
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,6 @@ import psutil
 import torch
 
 from benchmarks.section import load
-from pipelines.tracking import git_state
 
 PACKAGES = ("torch", "xarray", "zarr", "dask", "netCDF4", "prefect", "mlflow", "xbatcher")
 # What decides how fast a CPU multiplies; the rest of its flags does not matter here.
@@ -27,9 +26,8 @@ compared are checked to give the same result. These are figures of one machine: 
 """
 
 
-def where(root: Path) -> dict[str, Any]:
-    """Machine, versions, commit and time."""
-    code = git_state(root)
+def where(code: Mapping[str, Any]) -> dict[str, Any]:
+    """Machine, versions, commit and time, of code in the state `pipelines.tracking.git_state`."""
     return {
         "machine": _machine(),
         "versions": ", ".join([f"Python {platform.python_version()}", *(f"{n} {version(n)}" for n in PACKAGES)]),

@@ -30,14 +30,19 @@ LOW = PRECISION == "bfloat16"
 PLAIN, TUNED, OURS = "plain float32", "autocast + channels_last" if LOW else "channels_last", "simvp"
 EMULATED = ", without autocast, for this processor has no instructions for bfloat16"
 RATE = 1e-3
+CLIPS = 4  # of an update whose loss is compared: enough for ours to take spectra
 BLOCK = 20  # steps whose mean loss is one number of a curve
+WARM_UP = 5  # by then a process no longer asks for memory
+SPECTRA = ("_FourierConvolution", "_FourierConvolutionBackward")  # in a profile
+# As each is run: a flow sets how the threads of ours wait, the others have PyTorch's default.
+AS_RUN: dict[str, str | None] = dict.fromkeys(("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"))
 
 
 def measure(folder: Path, *, short: bool = False) -> Section:
     """Time and memory of a step at two batch sizes, and the losses of 200 steps."""
     sizes = REDUCED if short else PUBLISHED
     _check(sizes)
-    rounds = {1: 1} if short else {4: 4, 16: 2}
+    rounds = {1: 1} if short else {4: 4, 16: 3}
     tables, goals = [], []
     for batch, count in rounds.items():
         found = _timed(sizes, batch, count, steps=1 if short else 3)
@@ -53,7 +58,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
         )
     )
     curve, same = _curves(sizes, steps=2 * BLOCK if short else 200)
-    parts = {way: in_process(breakdown, way, sizes, 1 if short else 4).value for way in (PLAIN, TUNED, OURS)}
+    parts = {way: _apart(breakdown, way, sizes, 1 if short else 16).value for way in (PLAIN, TUNED, OURS)}
     return Section(
         title="Training step",
         text=(
@@ -62,18 +67,19 @@ def measure(folder: Path, *, short: bool = False) -> Section:
             f"([benchmarks/plain.py](benchmarks/plain.py)), PyTorch's default AdamW. *{TUNED}*: the same with "
             f"{'bfloat16 autocast and ' if LOW else ''}channels_last weights{'' if LOW else EMULATED}. *{OURS}*: "
             "`pipelines.fitting.Fitting` as every training runs it, precision "
-            f"{PRECISION}, with gradient clipping and the running average of the weights on top. "
-            "Each way in processes of its own, in turn; the clips are made beforehand. Before the timing: outputs and "
-            "gradients of plain network and ours agree to 1e-9 in float64."
+            f"{PRECISION}, with gradient clipping and the running average of the weights on top, and threads that wait "
+            f"as in every flow. Each way in processes of its own, in turn, {WARM_UP} updates before those that count; "
+            "the clips are made beforehand. Before the timing: outputs and gradients of plain network and ours agree "
+            "to 1e-9 in float64."
         ),
-        tables=(*tables, _parts_table(parts, batch=1 if short else 4), curve),
+        tables=(*tables, _parts_table(parts, batch=1 if short else 16), curve),
         goals=(*goals, same),
         notes=(
             f"Kept for the backward pass per sample: {', '.join(f'{n} {b / 1e6:.1f} MB' for n, b in memory.items())}.",
-            _limit(parts[PLAIN], parts[OURS]),
+            _limit(parts),
             "Tried and left out, since they are no faster or not worth their code: `torch.compile` on a CPU (with "
-            "avx512_bf16, 155 s to compile and 8 % faster), Fourier transforms for the 11 x 11 kernels (faster from B "
-            "= 16 on), other memory formats, frames in parts as in forecasts.",
+            "avx512_bf16, 155 s to compile and 8 % faster), spectra of rows alone, other memory formats, frames in "
+            "parts as in forecasts.",
         ),
     )
 
@@ -91,11 +97,18 @@ def _clips() -> ClipBatches:
     return ClipBatches(find_benchmark("moving-mnist").open("train"))
 
 
+def _apart(call: Callable[..., Any], way: str, *arguments: Any) -> Process:
+    return in_process(call, way, *arguments, environment=None if way == OURS else AS_RUN)
+
+
 def _check(sizes: dict[str, Any]) -> None:
-    """The plain network is ours: same parameters, same output, same gradients, in float64 to its rounding."""
+    """The plain network is ours: same parameters, same output, same gradients, in float64 to its rounding.
+
+    At a batch at which the published network already takes spectra.
+    """
     ours = _network(sizes).double()
     plain = PlainSimVP(ours)
-    x, y, _ = _clips().batch(np.arange(2))
+    x, y, _ = _clips().batch(np.arange(4))
     results = []
     for network in (ours, plain):
         output = network(x.double())
@@ -156,27 +169,32 @@ def _update(
 
 
 def step_seconds(way: str, sizes: dict[str, Any], batch: int, steps: int) -> list[float]:
-    """Seconds of each of `steps` updates after two that do not count."""
+    """Seconds of each of `steps` updates after those that do not count."""
     update = _update(way, sizes, 0, Fixed(batch))
     seconds = []
-    for _ in range(steps + 2):
+    for _ in range(WARM_UP + steps):
         start = time.perf_counter()
         update(np.arange(batch))
         seconds.append(time.perf_counter() - start)
-    return seconds[2:]
+    return seconds[WARM_UP:]
 
 
 def breakdown(way: str, sizes: dict[str, Any], batch: int) -> dict[str, float]:
-    """Of one update after two: its seconds, those in convolutions, their multiply-adds a second, a large product's."""
+    """Of an update: its seconds, those in convolutions, multiply-adds a second of these, and of a large product.
+
+    Multiply-adds are those of ordinary convolutions, in whatever way they are made.
+    """
     update = _update(way, sizes, 0, Fixed(batch))
     numbers = np.arange(batch)
-    for _ in range(2):
+    for _ in range(WARM_UP):
         update(numbers)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         start = time.perf_counter()
         update(numbers)
         step = time.perf_counter() - start
-    spent = sum(e.self_cpu_time_total for e in profiler.key_averages() if "convolution" in e.key) / 1e6
+    found = profiler.key_averages()
+    spent = sum(e.self_cpu_time_total for e in found if "convolution" in e.key) / 1e6
+    spent += sum(e.cpu_time_total for e in found if e.key in SPECTRA) / 1e6
     forward = costs_of(_network(sizes), _clips().batch(np.arange(1))[0], torch.mean).multiply_adds
     return {
         "step": step,
@@ -198,16 +216,16 @@ def _product_speed(dtype: torch.dtype, side: int = 2048) -> float:
 
 
 def losses(way: str, sizes: dict[str, Any], seed: int, steps: int) -> list[float]:
-    """Loss of every update, one clip each, the same clips for all."""
+    """Loss of every update on clips that follow each other, the same for all."""
     update = _update(way, sizes, seed, _clips(), alike=True)
-    return [update(np.array([number])) for number in range(steps)]
+    return [update(np.arange(CLIPS * number, CLIPS * (number + 1))) for number in range(steps)]
 
 
 def _timed(sizes: dict[str, Any], batch: int, rounds: int, steps: int) -> dict[str, tuple[Timing, list[Process]]]:
     made: dict[str, list[Process]] = {PLAIN: [], TUNED: [], OURS: []}
     for number in range(rounds):
         for way in list(made) if number % 2 == 0 else reversed(made):
-            made[way].append(in_process(step_seconds, way, sizes, batch, steps))
+            made[way].append(_apart(step_seconds, way, sizes, batch, steps))
     return {way: (Timing(tuple(statistics.median(one.value) for one in done)), done) for way, done in made.items()}
 
 
@@ -224,16 +242,17 @@ def _step_table(found: dict[str, tuple[Timing, list[Process]]], batch: int) -> T
     )
 
 
-def _limit(plain: dict[str, float], ours: dict[str, float]) -> str:
+def _limit(parts: dict[str, dict[str, float]]) -> str:
     """What limits ours, in words."""
-    rest = ours["step"] - ours["convolutions"]
-    least = ours["convolutions"] * ours["speed"] / ours["product"]
+    plain, ours = parts[PLAIN], parts[OURS]
+    at_best = ours["convolutions"] * ours["speed"] / ours["product"]
     return (
-        f"What limits it: convolutions take {ours['convolutions'] / ours['step']:.0%} of the update, at "
-        f"{ours['speed'] / ours['product']:.0%} of the speed at which this processor multiplies large matrices in "
-        f"{PRECISION}. At all of that speed, and with nothing else changed, the update would be "
-        f"{plain['step'] / (rest + least):.1f} times as fast as plain float32; without anything but these "
-        f"multiplications, {plain['step'] / least:.1f} times."
+        f"What limits it: convolutions take {ours['convolutions'] / ours['step']:.0%} of the update. As written down, "
+        f"at the speed at which this processor multiplies large matrices in {PRECISION}, they would take "
+        f"{said(at_best)} s, and the update could be at most {plain['step'] / at_best:.1f} times as fast as plain "
+        "float32 if there were nothing else. Large kernels in large batches are made by way of their spectra, with "
+        "fewer multiplications ([simvp/fourier.py](simvp/fourier.py)); their speed in the table counts those of "
+        "ordinary convolutions."
     )
 
 
@@ -289,16 +308,16 @@ def _memory(sizes: dict[str, Any], way: str) -> int:
 
 def _curves(sizes: dict[str, Any], steps: int) -> tuple[Table, Goal]:
     """Losses of ours, of plain float32, and of plain float32 from another start: what noise is."""
-    ours = _blocks(in_process(losses, OURS, sizes, 0, steps).value)
-    plain = _blocks(in_process(losses, PLAIN, sizes, 0, steps).value)
-    other = _blocks(in_process(losses, PLAIN, sizes, 1, steps).value)
+    ours = _blocks(_apart(losses, OURS, sizes, 0, steps).value)
+    plain = _blocks(_apart(losses, PLAIN, sizes, 0, steps).value)
+    other = _blocks(_apart(losses, PLAIN, sizes, 1, steps).value)
     rows = [
         (f"{i * BLOCK + 1} .. {(i + 1) * BLOCK}", *(f"{curve[i]:.5f}" for curve in (plain, other, ours)))
         for i in range(len(ours))
     ]
     columns = ("updates", f"{PLAIN}, seed 0", f"{PLAIN}, seed 1", f"{OURS}, seed 0")
     table = Table(
-        title="Mean training loss, B = 1, the same clips, gradients clipped and averaged alike",
+        title=f"Mean training loss, B = {CLIPS}, the same clips, gradients clipped and averaged alike",
         columns=columns,
         rows=tuple(rows),
     )

@@ -71,8 +71,15 @@ class Process:
     value: Any
 
 
-def in_process(call: Callable[..., Any], *arguments: Any, environment: Mapping[str, str] | None = None) -> Process:
+def in_process(
+    call: Callable[..., Any], *arguments: Any, environment: Mapping[str, str | None] | None = None
+) -> Process:
     """Run a function of a module of this package in a fresh interpreter; arguments and result are plain JSON values.
+
+    Parameters
+    ----------
+    environment
+        What to add to the environment; None takes a name out of it.
 
     Raises
     ------
@@ -83,7 +90,7 @@ def in_process(call: Callable[..., Any], *arguments: Any, environment: Mapping[s
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.timing", task],
         cwd=ROOT,
-        env={**os.environ, **(environment or {})},
+        env={name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None},
         capture_output=True,
         text=True,
     )
