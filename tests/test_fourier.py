@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from simvp import fourier
 from simvp.fourier import convolved, pays
-from simvp.model import SimVP, SimVPConfig
 
 PUBLISHED = {"groups": 8, "i": 32, "o": 64}
 
@@ -86,16 +85,6 @@ def test_rounding_is_small_beside_the_values(dtype, most):
         assert float((ours.double() - theirs).norm() / theirs.norm()) < most
 
 
-def test_gradients_lie_in_memory_as_the_weights_do():
-    # PyTorch's fused optimizers read both as one run of numbers: other strides would mix up the weights, unsaid.
-    conv = layer(7)
-    results(by_spectra, conv, torch.randn(2, 6, 5, 5, dtype=torch.float64))
-    assert conv.weight.grad.stride() == conv.weight.stride()
-    network = SimVP(SimVPConfig(frames_in=2, frames_out=2, hid_S=4, hid_T=16, N_S=2, N_T=2, groups=2))
-    network(torch.rand(4, 2, 1, 16, 16)).sum().backward()
-    assert all(p.grad.stride() == p.stride() for p in network.parameters())
-
-
 def channels_of(k: int, i: int, o: int, groups: int = 8) -> nn.Conv2d:
     return nn.Conv2d(groups * i, groups * o, k, padding=k // 2, groups=groups, device="meta")
 
@@ -128,19 +117,3 @@ def test_a_forecast_does_not_depend_on_how_many_are_made_at_once():
     with torch.no_grad():
         assert torch.equal(convolved(conv, x), conv(x))
     assert not torch.equal(convolved(conv, x), conv(x))  # in training it is the other way
-
-
-def test_a_fused_update_is_the_plain_one():
-    torch.manual_seed(4)
-    grown = []
-    for fused in (True, False):
-        torch.manual_seed(4)
-        conv = layer(7, dtype=torch.float32)
-        optimizer = torch.optim.AdamW(conv.parameters(), lr=0.01, fused=fused)
-        x = torch.randn(2, 6, 5, 5)
-        for _ in range(3):
-            optimizer.zero_grad()
-            by_spectra(conv, x).square().sum().backward()
-            optimizer.step()
-        grown.append(conv.weight.detach().clone())
-    torch.testing.assert_close(*grown, rtol=0, atol=1e-7)
