@@ -30,7 +30,7 @@ LOW = PRECISION == "bfloat16"
 PLAIN, TUNED, OURS = "plain float32", "autocast + channels_last" if LOW else "channels_last", "simvp"
 EMULATED = ", without autocast, for this processor has no instructions for bfloat16"
 RATE = 1e-3
-CLIPS = 4  # of an update whose loss is compared: enough for ours to take spectra
+CLIPS = 8  # of an update that is compared with the plain one: enough for ours to take spectra
 BLOCK = 20  # steps whose mean loss is one number of a curve
 WARM_UP = 5  # by then a process no longer asks for memory
 SPECTRA = ("_FourierConvolution", "_FourierConvolutionBackward")  # in a profile
@@ -108,7 +108,7 @@ def _check(sizes: dict[str, Any]) -> None:
     """
     ours = _network(sizes).double()
     plain = PlainSimVP(ours)
-    x, y, _ = _clips().batch(np.arange(4))
+    x, y, _ = _clips().batch(np.arange(CLIPS))
     results = []
     for network in (ours, plain):
         output = network(x.double())
