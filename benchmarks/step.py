@@ -30,7 +30,7 @@ LOW = PRECISION == "bfloat16"
 PLAIN, TUNED, OURS = "plain float32", "autocast + channels_last" if LOW else "channels_last", "simvp"
 EMULATED = ", without autocast, for this processor has no instructions for bfloat16"
 RATE = 1e-3
-CLIPS = 8  # of an update that is compared with the plain one: enough for ours to take spectra
+CLIPS = 5  # of an update that is compared with the plain one: enough for ours to take spectra
 BLOCK = 20  # steps whose mean loss is one number of a curve
 WARM_UP = 5  # by then a process no longer asks for memory
 SPECTRA = ("_FourierConvolution", "_FourierConvolutionBackward")  # in a profile

@@ -286,6 +286,8 @@ class FrameSpec:
 
     def _know(self, times: np.ndarray, frames: np.ndarray) -> None:
         """Write forcing and static channels for `times` into `frames` (N, F, H, W)."""
+        if not frames.shape[1]:
+            return
         found = fields_of(times)
         day = found["second"] / 86400
         turn = {
@@ -300,7 +302,9 @@ class FrameSpec:
                 name, wave = channel.name.rsplit("_", 1)
                 frames[:, number] = (np.sin if wave == "sin" else np.cos)(2 * np.pi * turn[name])
 
-    def to_dataset(self, departures: np.ndarray, init_times: np.ndarray) -> xr.Dataset:
+    def to_dataset(
+        self, departures: np.ndarray, init_times: np.ndarray, coords: Mapping[str, xr.Variable] | None = None
+    ) -> xr.Dataset:
         """Labelled forecast in physical units (layout of `simvp.layout`).
 
         Parameters
@@ -309,6 +313,8 @@ class FrameSpec:
             (I, L, S, H, W), what the network gives.
         init_times
             (I,), times of the last observed frames; lead 1 is one step later.
+        coords
+            Coordinates to add, by name.
         """
         n_init, n_lead = departures.shape[:2]
         valid = self.step.shift(np.asarray(init_times)[:, None], np.arange(1, n_lead + 1)).reshape(-1)
@@ -325,6 +331,7 @@ class FrameSpec:
             step=self.step,
             grid=self.grid,
             variable_attrs={c.name: {**c.attrs, "units": c.units} for c in self.channels[: self.n_states]},
+            coords=coords,
         )
 
     def to_header(self) -> dict[str, Any]:

@@ -239,10 +239,9 @@ class Forecaster:
         others = sorted(str(name) for name in ds.data_vars if name not in self.spec.states)
         if others:
             logger.info("not used by the model: %s", ", ".join(others))
-        forecast = self.spec.to_dataset(
-            self._batches(canonical, runs, steps, target), canonical["time"].values[runs[:, -1]]
-        )
-        return restore(self._labelled(forecast, ds), find_axes(ds, list(self.spec.states)), ds)
+        departures = self._batches(canonical, runs, steps, target)
+        forecast = self._labelled(departures, canonical["time"].values[runs[:, -1]], ds)
+        return restore(forecast, find_axes(ds, list(self.spec.states)), ds)
 
     def _vetted(self, ds: xr.Dataset, runs: np.ndarray, every: bool) -> tuple[xr.Dataset, np.ndarray, list[str]]:
         """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values."""
@@ -291,20 +290,21 @@ class Forecaster:
         made = self.spec.forcings(valid.reshape(-1))
         return torch.from_numpy(made.reshape(*valid.shape, *made.shape[1:]))
 
-    def _labelled(self, forecast: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
-        """Who made the forecast, from what and when, on every init time and in the attributes."""
+    def _labelled(self, departures: np.ndarray, init_times: np.ndarray, ds: xr.Dataset) -> xr.Dataset:
+        """Labelled forecast, with who made it, from what and when on every init time and in the attributes."""
         created = np.datetime64("now", "s").astype("M8[ns]")
         print_ = self.fingerprint
-        inits = forecast.sizes["init_time"]
         own = {
             "model_version": (self.version, "registered version of the model"),
             "model_fingerprint": (print_, "digest of the content of the model"),
             "archive_commit": (str(ds.attrs.get("archive_commit", "")), "commit of the archive that was read"),
             "created": (created, "when the forecast was computed, UTC"),
         }
-        forecast = forecast.assign_coords(
-            {name: ("init_time", np.full(inits, value), {"long_name": text}) for name, (value, text) in own.items()}
-        )
+        coords = {
+            name: xr.Variable(("init_time",), np.full(len(init_times), value), {"long_name": text})
+            for name, (value, text) in own.items()
+        }
+        forecast = self.spec.to_dataset(departures, init_times, coords)
         from simvp import __version__
 
         names = ", ".join(self.spec.states)

@@ -44,6 +44,7 @@ def label(
     step: Step,
     grid: Grid,
     variable_attrs: Mapping[str, Mapping[str, Any]],
+    coords: Mapping[str, xr.Variable] | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Forecast Dataset from bare arrays.
@@ -61,6 +62,8 @@ def label(
         Grid of the fields.
     variable_attrs
         Attributes of each variable (units, standard_name, long_name, cell_methods), by name.
+    coords
+        Further coordinates, by name.
     attrs
         Attributes of the Dataset; `Conventions` is added.
 
@@ -75,11 +78,12 @@ def label(
     dims = ("init_time", "lead_time", *grid.dims)
     valid = step.shift(init_times[:, None], np.arange(1, leads + 1))
     lead_attrs = dict(_TIME_ATTRS["lead_time"]) | ({"units": "month"} if step.months else {})
-    coords: dict[str, xr.Variable] = {
+    made: dict[str, xr.Variable] = {
         "init_time": xr.Variable(("init_time",), init_times, _TIME_ATTRS["init_time"]),
         "lead_time": xr.Variable(("lead_time",), lead_times(step, leads), lead_attrs),
         "valid_time": xr.Variable(("init_time", "lead_time"), valid, _TIME_ATTRS["valid_time"]),
         **_grid_coords(grid),
+        **(coords or {}),
     }
     mapping = {"grid_mapping": grid.mapping[0]} if grid.mapping else {}
     chunks = dict(zip(dims, (1, leads, *grid.shape), strict=True))
@@ -93,7 +97,7 @@ def label(
             )
             for name, values in fields.items()
         },
-        coords=coords,
+        coords=made,
         attrs={"Conventions": CONVENTIONS, **(attrs or {})},
     )
     calendar = calendar_of(init_times) if init_times.size else "proleptic_gregorian"

@@ -260,7 +260,7 @@ def fields_of(times: np.ndarray) -> dict[str, np.ndarray]:
     times = np.asarray(times)
     if times.dtype != object:
         index = pd.DatetimeIndex(times.reshape(-1))
-        second = (index - index.normalize()) // pd.Timedelta("1s")
+        second = (times.reshape(-1) - times.reshape(-1).astype("M8[D]")) // np.timedelta64(1, "s")
         columns = [index.year, index.month, index.day, second, index.days_in_month, index.day_of_week]
     else:
         flat: Iterable[Any] = times.reshape(-1)
