@@ -263,7 +263,7 @@ def _parts_table(parts: dict[str, dict[str, float]], batch: int) -> Table:
         speeds = (f"{found[name] / 1e9:.0f}" for name in ("speed", "product"))
         rows.append((way, said(found["step"]), said(found["convolutions"]), *speeds))
     return Table(
-        title=f"Where the time of one update goes, B = {batch}",
+        title=f"Where the time of one update goes, B = {batch}, under a profiler, which delays many short calls most",
         columns=(
             "way",
             "seconds",
