@@ -21,6 +21,7 @@ from benchmarks.timing import Process, alternate, in_process, ratios, said
 from pipelines.network import SIZES
 from pipelines.train_config import Size
 from simvp import memory, model
+from simvp.axes import canonicalise
 from simvp.baselines import Baselines
 from simvp.channel import Channel
 from simvp.climatology import Climatology
@@ -129,7 +130,7 @@ class Case:
         )
         spec = FrameSpec(
             channels=(state, *(Channel(name=name, role="forcing") for name in self.forcings)),
-            grid=Grid.of(ds),
+            grid=Grid.of(canonicalise(ds)[0]),
             step=HOUR,
             calendar="proleptic_gregorian",
             frames_in=self.frames,

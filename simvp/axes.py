@@ -105,12 +105,16 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
         The caller's Dataset. Where it has time, the forecast has init_time and lead_time.
     """
     y, x = ("latitude", "longitude") if "latitude" in forecast.dims else ("y", "x")
+    orders = {}
     for canonical, dim, geographic in ((y, axes.y, axes.latitude), (x, axes.x, axes.longitude)):
         label = geographic if axes.kind == "latlon" else dim
         if label in original.variables and canonical in forecast.coords:
-            theirs = np.asarray(original[label].values, "f8")
-            order = match_labels(np.asarray(forecast[canonical].values, "f8"), theirs, canonical == "longitude")
-            forecast = forecast.isel({canonical: order})
+            mine, theirs = (np.asarray(var, "f8") for var in (forecast.variables[canonical], original.variables[label]))
+            order = match_labels(mine, theirs, canonical == "longitude")
+            if not np.array_equal(order, np.arange(len(order))):
+                orders[canonical] = order
+    if orders:
+        forecast = forecast.isel(orders)
     grid = {"latitude", "longitude", "y", "x", axes.grid_mapping} & set(forecast.coords)
     kept = {n for n, c in original.coords.items() if c.dims and set(c.dims) <= {axes.y, axes.x}}
     kept |= {n for n in (axes.latitude, axes.longitude, axes.grid_mapping) if n is not None}
@@ -121,7 +125,9 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
         var.dims = tuple({y: axes.y, x: axes.x}.get(str(dim), dim) for dim in var.dims)
     coords = {n: made[n] for n in forecast.coords if n in made} | {n: original.variables[n] for n in kept}
     fields = {n: made[n].transpose(*_dim_order(made[n], original, str(n), axes)) for n in forecast.data_vars}
-    return xr.Dataset(fields, coords, forecast.attrs)
+    indexes = {n: i for n, i in forecast.xindexes.items() if n in made}
+    indexes |= {n: i for n, i in original.xindexes.items() if n in kept}
+    return xr.Dataset(fields, xr.Coordinates(coords, indexes), forecast.attrs)
 
 
 def _dim_order(var: xr.Variable, original: xr.Dataset, name: str, axes: Axes) -> list[Hashable]:

@@ -303,7 +303,11 @@ class FrameSpec:
                 frames[:, number] = (np.sin if wave == "sin" else np.cos)(2 * np.pi * turn[name])
 
     def to_dataset(
-        self, departures: np.ndarray, init_times: np.ndarray, coords: Mapping[str, xr.Variable] | None = None
+        self,
+        departures: np.ndarray,
+        init_times: np.ndarray,
+        coords: Mapping[str, xr.Variable] | None = None,
+        attrs: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:
         """Labelled forecast in physical units (layout of `simvp.layout`).
 
@@ -315,6 +319,8 @@ class FrameSpec:
             (I,), times of the last observed frames; lead 1 is one step later.
         coords
             Coordinates to add, by name.
+        attrs
+            Attributes of the Dataset.
         """
         n_init, n_lead = departures.shape[:2]
         valid = self.step.shift(np.asarray(init_times)[:, None], np.arange(1, n_lead + 1)).reshape(-1)
@@ -332,6 +338,7 @@ class FrameSpec:
             grid=self.grid,
             variable_attrs={c.name: {**c.attrs, "units": c.units} for c in self.channels[: self.n_states]},
             coords=coords,
+            attrs=attrs,
         )
 
     def to_header(self) -> dict[str, Any]:

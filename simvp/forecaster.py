@@ -20,11 +20,11 @@ from simvp.axes import find_axes, restore
 from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
 from simvp.errors import ContractError, Refusal, RegistryError
-from simvp.layout import CONVENTIONS
 from simvp.model import SimVP
 from simvp.model_file import read_header
 from simvp.networks import build, evaluated, written
 from simvp.residual import GriddedSimVP
+from simvp.steps import EPOCH
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -159,8 +159,7 @@ class Forecaster:
         """
         spec = self.spec
         x = torch.as_tensor(z, dtype=torch.float32).to(self.device)
-        valid = torch.from_numpy(spec.mask).to(self.device)
-        made = np.empty((len(x), steps, *valid.shape), np.float32)
+        made = np.empty((len(x), steps, spec.n_states, *spec.shape), np.float32)
         with evaluated(self.network), torch.inference_mode():
             for done in range(0, steps, spec.frames_out):
                 y = self.network(x)  # (B, T', S, H, W)
@@ -168,6 +167,7 @@ class Forecaster:
                 if done + spec.frames_out < steps:
                     leads = np.arange(done + 1, done + spec.frames_out + 1)
                     known = self._forcings(init_times, leads).to(self.device)
+                    valid = torch.from_numpy(spec.mask).to(self.device)
                     frames = torch.cat([torch.where(valid, y, 0.0), known], dim=2)  # (B, T', C, H, W)
                     x = torch.cat([x[:, frames.shape[1] :], frames[:, -spec.frames_in :]], dim=1)
         return made
@@ -239,9 +239,11 @@ class Forecaster:
         others = sorted(str(name) for name in ds.data_vars if name not in self.spec.states)
         if others:
             logger.info("not used by the model: %s", ", ".join(others))
+        # What can be known before the network runs is made before: after it, nothing is left in the caches.
+        axes, (coords, attrs) = find_axes(ds, list(self.spec.states)), self._origin(ds, len(runs))
         departures = self._batches(canonical, runs, steps, target)
-        forecast = self._labelled(departures, canonical["time"].values[runs[:, -1]], ds)
-        return restore(forecast, find_axes(ds, list(self.spec.states)), ds)
+        forecast = self.spec.to_dataset(departures, canonical["time"].values[runs[:, -1]], coords, attrs)
+        return restore(forecast, axes, ds)
 
     def _vetted(self, ds: xr.Dataset, runs: np.ndarray, every: bool) -> tuple[xr.Dataset, np.ndarray, list[str]]:
         """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values."""
@@ -253,7 +255,7 @@ class Forecaster:
         complete = np.ones(len(needed), bool)
         faults: list[str] = []
         for start in range(0, len(needed), size):
-            block = ds.isel(time=slice(start, start + size)).load()
+            block = ds if size >= len(needed) else ds.isel(time=slice(start, start + size)).load()
             for channel in self.spec.channels[: self.spec.n_states]:
                 complete[start : start + size] &= np.isfinite(channel.points(block[channel.name].values)).all(1)
             if every:
@@ -290,8 +292,8 @@ class Forecaster:
         made = self.spec.forcings(valid.reshape(-1))
         return torch.from_numpy(made.reshape(*valid.shape, *made.shape[1:]))
 
-    def _labelled(self, departures: np.ndarray, init_times: np.ndarray, ds: xr.Dataset) -> xr.Dataset:
-        """Labelled forecast, with who made it, from what and when on every init time and in the attributes."""
+    def _origin(self, ds: xr.Dataset, count: int) -> tuple[dict[str, xr.Variable], dict[str, str]]:
+        """Who made a forecast, from what and when: coordinates on `count` init times, and attributes."""
         created = np.datetime64("now", "s").astype("M8[ns]")
         print_ = self.fingerprint
         own = {
@@ -301,15 +303,14 @@ class Forecaster:
             "created": (created, "when the forecast was computed, UTC"),
         }
         coords = {
-            name: xr.Variable(("init_time",), np.full(len(init_times), value), {"long_name": text})
+            name: xr.Variable(("init_time",), np.full(count, value), {"long_name": text})
             for name, (value, text) in own.items()
         }
-        forecast = self.spec.to_dataset(departures, init_times, coords)
+        coords["created"].encoding = {"units": EPOCH, "dtype": "int64", "calendar": "proleptic_gregorian"}
         from simvp import __version__
 
         names = ", ".join(self.spec.states)
         attrs = {
-            "Conventions": CONVENTIONS,
             "title": self.provenance.get("title", f"Forecast of {names}"),
             "institution": self.provenance.get("institution", ds.attrs.get("institution", "")),
             "source": self.provenance.get("source", f"SimVP {self.version}, content {print_}"),
@@ -318,9 +319,7 @@ class Forecaster:
             "data_set": self.provenance.get("dataset", ""),
             "code_version": self.provenance.get("code_version", __version__),
         }
-        forecast.attrs = {name: str(value) for name, value in attrs.items() if value != ""}
-        forecast["created"].encoding.update(forecast["init_time"].encoding | {"calendar": "proleptic_gregorian"})
-        return forecast
+        return coords, {name: str(value) for name, value in attrs.items() if value != ""}
 
     def _header(self) -> dict[str, Any]:
         return {

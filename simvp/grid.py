@@ -46,18 +46,19 @@ class Grid:
     def of(cls, ds: xr.Dataset) -> "Grid":
         """Grid of a canonical Dataset (dims latitude and longitude, or y and x)."""
         dims = ("latitude", "longitude") if "latitude" in ds.dims else ("y", "x")
-        names = {str(var.attrs["grid_mapping"]) for var in ds.data_vars.values() if "grid_mapping" in var.attrs}
-        mapping = next(((n, dict(ds[n].attrs)) for n in sorted(names) if n in ds.variables), None)
-        plane = {n: np.asarray(ds[n], "f8") for n in ("latitude", "longitude") if n in ds.coords and n not in dims}
+        known = ds.variables  # as variables: a DataArray of each would take longer than all else here
+        names = {str(known[n].attrs["grid_mapping"]) for n in ds.data_vars if "grid_mapping" in known[n].attrs}
+        mapping = next(((n, dict(known[n].attrs)) for n in sorted(names) if n in known), None)
+        plane = {n: np.asarray(known[n], "f8") for n in ("latitude", "longitude") if n in ds.coords and n not in dims}
         kind: Kind = "latlon"
         if dims == ("y", "x"):
-            standard = str(ds["y"].attrs.get("standard_name", "")) if "y" in ds.coords else ""
+            standard = str(known["y"].attrs.get("standard_name", "")) if "y" in ds.coords else ""
             projected = mapping is not None or standard in ("projection_y_coordinate", "grid_latitude")
             kind = "projected" if projected else "curvilinear" if plane else "index"
         rows, columns = (
-            np.asarray(ds[d], "f8") if d in ds.coords else np.arange(ds.sizes[d], dtype="f8") for d in dims
+            np.asarray(known[d], "f8") if d in ds.coords else np.arange(ds.sizes[d], dtype="f8") for d in dims
         )
-        attrs = {n: dict(ds[n].attrs) for n in (*dims, *plane) if n in ds.coords}
+        attrs = {n: dict(known[n].attrs) for n in (*dims, *plane) if n in ds.coords}
         return cls(kind=kind, dims=dims, rows=rows, columns=columns, attrs=attrs, mapping=mapping, **plane)
 
     @property
@@ -96,13 +97,19 @@ class Grid:
 
     def align(self, ds: xr.Dataset) -> xr.Dataset:
         """`ds`, whose grid has no faults, in this grid's order and with this grid's coordinates."""
-        other = Grid.of(ds)
+        other, orders = Grid.of(ds), {}
         for dim, mine, theirs in zip(self.dims, self._axes(), other._axes(), strict=True):
             order = _match(dim, mine, theirs)
             if not np.array_equal(order, np.arange(len(order))):
-                ds = ds.isel({dim: order})
-        stale = [n for n in ("latitude", "longitude") if n in ds.coords and n not in self.dims]
-        return ds.drop_vars(stale).assign_coords(self.coords())
+                orders[dim] = order
+        if orders:
+            ds = ds.isel(orders)
+        known, ours = ds.variables, self.coords()
+        kept = {n: known[n] for n in ds.coords if n not in ours and n not in ("latitude", "longitude")}
+        if len(kept) + len(ours) == len(ds.coords) and all(v.identical(known.get(n)) for n, v in ours.items()):
+            return ds
+        # Made at once: dropping and assigning take three times as long.
+        return xr.Dataset({n: known[n] for n in ds.data_vars}, kept | ours, ds.attrs)
 
     def coords(self) -> dict[str, xr.Variable]:
         """Coordinates to assign to a Dataset on this grid."""

@@ -102,7 +102,7 @@ def label(
     )
     calendar = calendar_of(init_times) if init_times.size else "proleptic_gregorian"
     for name in ("init_time", "valid_time"):
-        ds[name].encoding.update(units=EPOCH, dtype="int64", calendar=calendar)
+        ds.variables[name].encoding.update(units=EPOCH, dtype="int64", calendar=calendar)
     return ds
 
 

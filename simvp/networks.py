@@ -22,7 +22,7 @@ def build(sizes: Mapping[str, Any]) -> GriddedSimVP | SimVP:
 @contextmanager
 def evaluated(network: nn.Module) -> Iterator[None]:
     """The network in eval mode; afterwards every part of it is as it was."""
-    training = [module for module in network.modules() if module.training]
+    training = [module for module in _parts(network) if module.training]
     for module in training:
         module.training = False
     try:
@@ -34,9 +34,17 @@ def evaluated(network: nn.Module) -> Iterator[None]:
 
 def written(network: nn.Module) -> Hashable:
     """What changes when a weight is replaced or written to; None where PyTorch does not count that."""
-    # One walk over the modules, and not through `parameters()`, which takes longer than all else here.
-    own = [(*module._parameters.values(), *module._buffers.values()) for module in network.modules()]
+    own = [(*part._parameters.values(), *part._buffers.values()) for part in _parts(network)]
     weights = [value for values in own for value in values if value is not None]
-    if any(value.is_inference() for value in weights):
+    try:
+        return tuple((value.data_ptr(), value._version) for value in weights)
+    except RuntimeError:  # made in inference mode
         return None
-    return tuple((value.data_ptr(), value._version) for value in weights)
+
+
+def _parts(network: nn.Module) -> list[nn.Module]:
+    """The network and all modules in it; `modules()` also makes their names, which takes several times as long."""
+    found = [network]
+    for module in found:
+        found += [part for part in module._modules.values() if part is not None]
+    return found

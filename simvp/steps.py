@@ -8,7 +8,6 @@ the source (a fixed day, the last day, the middle of the month, or the middle ro
 Times are arrays of ``datetime64[ns]``, or of ``cftime`` objects where the calendar needs it.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -259,13 +258,22 @@ def fields_of(times: np.ndarray) -> dict[str, np.ndarray]:
     """Calendar fields of each time: year, month, day, second of the day, days in the month, weekday."""
     times = np.asarray(times)
     if times.dtype != object:
-        index = pd.DatetimeIndex(times.reshape(-1))
-        second = (times.reshape(-1) - times.reshape(-1).astype("M8[D]")) // np.timedelta64(1, "s")
-        columns = [index.year, index.month, index.day, second, index.days_in_month, index.day_of_week]
+        flat = times.reshape(-1)
+        day, month = flat.astype("M8[D]"), flat.astype("M8[M]")
+        number = month.astype(np.int64)
+        first = month.astype("M8[D]")
+        columns = [
+            number // 12 + 1970,
+            number % 12 + 1,
+            (day - first).astype(np.int64) + 1,
+            (flat - day) // np.timedelta64(1, "s"),
+            ((month + 1).astype("M8[D]") - first).astype(np.int64),
+            (day.astype(np.int64) + 3) % 7,  # 1970-01-01 was a Thursday
+        ]
     else:
-        flat: Iterable[Any] = times.reshape(-1)
         rows = [
-            (t.year, t.month, t.day, (t.hour * 60 + t.minute) * 60 + t.second, t.daysinmonth, t.dayofwk) for t in flat
+            (t.year, t.month, t.day, (t.hour * 60 + t.minute) * 60 + t.second, t.daysinmonth, t.dayofwk)
+            for t in times.reshape(-1)
         ]
         columns = list(np.array(rows, dtype=np.int64).reshape(-1, 6).T)
     names = ("year", "month", "day", "second", "days", "weekday")

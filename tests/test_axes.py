@@ -439,6 +439,15 @@ def test_attributes_of_storage_go_and_those_of_meaning_stay() -> None:
     assert out.attrs == {"title": "world"}
 
 
+def test_a_forecast_goes_back_to_latitudes_that_are_no_dim() -> None:
+    ds = world().rename_dims(latitude="row").reset_index("latitude")
+    out, axes = canonicalise(ds)
+    back = restore(out.rename(time="init_time").expand_dims(lead_time=[1]), axes, ds)
+    assert back["latitude"].dims == ("row",)
+    assert set(back.xindexes) == {"init_time", "lead_time", "longitude"}
+    np.testing.assert_array_equal(back["t2m"].squeeze("lead_time").values, ds["t2m"].values)
+
+
 def test_a_forecast_goes_back_to_the_callers_names_and_order() -> None:
     ds = world(time="when", latitude="lat", longitude="lon").isel(lat=slice(None, None, -1))
     ds["when"].attrs["standard_name"] = "time"

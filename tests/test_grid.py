@@ -30,6 +30,9 @@ def test_mirrored_axes_are_put_back_by_label(kind):
     mirrored = ds.isel({grid.dims[0]: slice(None, None, -1), grid.dims[1]: slice(None, None, -1)})
     assert grid.faults(mirrored) == []
     xr.testing.assert_equal(grid.align(mirrored), ds)
+    assert grid.align(ds) is ds  # nothing to do
+    rows = ds[grid.dims[0]]
+    xr.testing.assert_identical(grid.align(ds.assign_coords({rows.name: rows.assign_attrs(comment="another")})), ds)
 
 
 def test_float32_coordinates_are_the_same_grid_and_get_the_reference_values():

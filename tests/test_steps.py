@@ -1,5 +1,7 @@
 """Steps: counting, shifting, labelling and storing time in every calendar."""
 
+from datetime import datetime
+
 import cftime
 import numpy as np
 import pandas as pd
@@ -16,6 +18,21 @@ MONTHS = pd.date_range("1999-11-01", periods=30, freq="MS").to_numpy().astype("M
 
 def cf(calendar: str, *days: tuple[int, int, int]) -> np.ndarray:
     return np.array([cftime.datetime(*day, calendar=calendar) for day in days])
+
+
+@given(st.lists(st.datetimes(min_value=datetime(1700, 1, 1), max_value=datetime(2250, 1, 1)), min_size=1, max_size=20))
+def test_calendar_fields_are_those_of_pandas(days: list[datetime]) -> None:
+    index = pd.DatetimeIndex(np.array(days, "M8[ns]"))
+    found = fields_of(index.values)
+    expected = {
+        "year": index.year,
+        "month": index.month,
+        "day": index.day,
+        "second": (index.hour * 60 + index.minute) * 60 + index.second,
+        "days": index.days_in_month,
+        "weekday": index.day_of_week,
+    }
+    assert {name: part.tolist() for name, part in found.items()} == {n: p.tolist() for n, p in expected.items()}
 
 
 def test_hours_with_a_hole_are_hours():
