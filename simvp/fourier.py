@@ -2,7 +2,7 @@
 
 A k x k convolution multiplies k * k times per point, channel and channel; as a product of spectra that is twice per
 frequency, and the price is in the transforms, those of the kernels above all, which do not grow with the batch. So it
-pays for large kernels and batches: an 11 x 11 kernel on maps of 16 x 16 takes less than half the time at batch 16.
+pays for large kernels and batches: on maps of 16 x 16 an 11 x 11 kernel takes less than half the time at batch 16.
 
 A map (h, w) is padded with zeros to (h + p, w + p), p = k // 2: what a cyclic convolution wraps around then meets
 zeros, or lies outside of the map. Transforms of maps so small are products with matrices, which multiply as fast as a
@@ -12,6 +12,7 @@ Letters: B batch, g groups, i and o input and output channels of a group, N = h 
 p) // 2 + 1 along rows (the others are their mirror image, since the map is real).
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,11 +23,11 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["convolved", "pays"]
 
-# What a product of spectra costs, in multiplications of an ordinary convolution, as fitted to times of both on one CPU
-# (two cores with avx512_bf16): to transform one value of a kernel's spectrum, one of a map's, and to make the calls for
-# one group of channels.
-KERNEL_VALUE, MAP_VALUE, CALLS = 130, 300, 7e7
-MARGIN = 1.3  # many short calls wait longer for a second thread, where other processes want its core
+# What a product of spectra costs, in multiplications of an ordinary convolution: to transform one value of a kernel's
+# spectrum, and one of a map's, which takes the longer the larger the map. Fitted to times of both ways in 400 cases on
+# one CPU (two cores with avx512_bf16), in both precisions: where the rule errs, it costs at most a quarter more time.
+KERNEL_VALUE, MAP_VALUE, LENGTH = 120, 480, 2
+AT_ONCE = 1 << 10  # samples times channels whose spectra are made at a time
 
 
 def convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -47,8 +48,8 @@ def pays(conv: nn.Conv2d, x: Tensor) -> bool:
         return False
     B, _, h, w = x.shape
     k, i, o = conv.kernel_size[0], conv.in_channels // conv.groups, conv.out_channels // conv.groups
-    values = (h + k // 2) * (w + k // 2)
-    return B * h * w * k**2 > MARGIN * (values * (KERNEL_VALUE + B * MAP_VALUE / i) + CALLS / (i * o))
+    each = KERNEL_VALUE + B * (1 / i + 1 / o) * (MAP_VALUE + LENGTH * (h + w))
+    return B * h * w * k**2 > (h + k // 2) * (w + k // 2) * each
 
 
 class Pair(NamedTuple):
@@ -100,75 +101,90 @@ def transforms(h: int, w: int, k: int, dtype: torch.dtype) -> Transforms:
     return Transforms(*(Pair(*(torch.from_numpy(one).to(dtype) for one in pair)) for pair in pairs))
 
 
-def spectrum(x: Tensor, pair: Pair) -> Tensor:
-    """Maps (B, c, h, w) to (F, R, B, c), R rows of each frequency of the columns."""
-    B, c, h, _ = x.shape
-    z = (pair.rows @ x.permute(0, 2, 3, 1)).unflatten(2, (-1, 2))  # (B, h, F, 2, c)
-    z = z.permute(2, 3, 1, 0, 4).reshape(z.shape[2], 2 * h, B * c)
-    return (pair.columns @ z).unflatten(2, (B, c))
+def spectrum(x: Tensor, pair: Pair, groups: int) -> Tensor:
+    """Maps (B, g * c, h, w) to (g, F, R, B, c), R rows of each frequency of the columns."""
+    B, h = len(x), x.shape[2]
+    z = (pair.rows @ x.permute(0, 2, 3, 1)).unflatten(3, (groups, -1)).unflatten(2, (-1, 2))  # (B, h, F, 2, g, c)
+    z = z.permute(4, 2, 3, 1, 0, 5).reshape(groups, z.shape[2], 2 * h, -1)
+    return (pair.columns @ z).unflatten(3, (B, -1))
 
 
 def maps(z: Tensor, pair: Pair) -> Tensor:
-    """Spectra (F, R, B, c) to maps (B, c, h, w) in channels_last."""
-    F, _, B, c = z.shape
-    z = (pair.columns @ z.flatten(2)).view(F, 2, -1, B, c)  # (F, 2, h, B, c)
-    z = z.permute(3, 2, 0, 1, 4).reshape(B, -1, 2 * F, c)
+    """Spectra (g, F, R, B, c) to maps (B, g * c, h, w) in channels_last."""
+    B, F = z.shape[3], z.shape[1]
+    z = (pair.columns @ z.flatten(3)).unflatten(3, (B, -1)).unflatten(2, (2, -1))  # (g, F, 2, h, B, c)
+    z = z.permute(4, 3, 1, 2, 0, 5).reshape(B, z.shape[3], 2 * F, -1)
     return (pair.rows @ z).permute(0, 3, 1, 2)
 
 
-def kernel_spectrum(weight: Tensor, pair: Pair) -> Tensor:
-    """Kernels (o, i, k, k) to (F * N * 2, o, i)."""
-    o, i, k, _ = weight.shape
-    z = torch.empty(k, k, o, i, dtype=pair.rows.dtype).copy_(weight.permute(3, 2, 0, 1))
-    z = (pair.rows @ z.view(k, -1)).view(-1, 2 * k, o * i)  # (F, 2k, o * i)
+def kernel_spectrum(kernel: Tensor, pair: Pair) -> Tensor:
+    """Kernels (k, k, o, i), columns first, to (F * N * 2, o, i)."""
+    k, _, o, i = kernel.shape
+    z = (pair.rows @ kernel.view(k, -1)).view(-1, 2 * k, o * i)  # (F, 2k, o * i)
     return (pair.columns @ z).view(-1, o, i)
 
 
 def kernels(z: Tensor, pair: Pair, into: Tensor) -> None:
     """Transposed `kernel_spectrum`: write (F * N * 2, o, i) as kernels (o, i, k, k)."""
-    o, i, k, _ = into.shape
-    F = len(pair.rows) // 2
+    F, (_, o, i) = len(pair.rows) // 2, z.shape
     z = (pair.columns.mT @ z.view(F, -1, o * i)).view(2 * F, -1)  # (2F, k * o * i)
-    into.copy_((pair.rows.mT @ z).view(k, k, o, i).permute(2, 3, 1, 0))
+    into.copy_((pair.rows.mT @ z).unflatten(1, (-1, o, i)).permute(2, 3, 1, 0))
 
 
 class _FourierConvolution(torch.autograd.Function):
-    """Of x (B, g * i, h, w) with kernels (g * o, i, k, k), in the type of x; group by group, which fits a cache."""
+    """Of x (B, g * i, h, w) with kernels (g * o, i, k, k), in the type of x, as many groups at a time as fit a cache.
+
+    What is kept for the gradient of the kernels is a copy in that type, as autocast keeps one.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, groups: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.groups = groups
         known = transforms(x.shape[2], x.shape[3], weight.shape[2], x.dtype)
+        laid = weight.unflatten(0, (groups, -1)).permute(0, 4, 3, 1, 2)  # (g, k, k, o, i)
+        laid = torch.empty(laid.shape, dtype=x.dtype).copy_(laid)
+        ctx.save_for_backward(x, laid)
+        ctx.dtype = weight.dtype
         made = []
         with torch.autocast(x.device.type, enabled=False):
-            for one, kernel in zip(x.chunk(groups, 1), weight.chunk(groups), strict=True):
-                seen = _products(spectrum(one, known.x))  # (F * N * 2, 2B, i)
-                product = seen @ kernel_spectrum(kernel, known.kernel).mT  # (F * N * 2, 2B, o)
+            for some, their in _together(x, laid):
+                seen = _products(spectrum(some, known.x, len(their)))  # (g, F * N * 2, 2B, i)
+                product = seen.new_empty(*seen.shape[:3], their.shape[3])
+                for one, kernel, into in zip(seen, their, product, strict=True):
+                    torch.bmm(one, kernel_spectrum(kernel, known.kernel).mT, out=into)
                 made.append(maps(_frequencies(product, known, len(x)), known.y))
         return torch.cat(made, dim=1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        known = transforms(x.shape[2], x.shape[3], weight.shape[2], x.dtype)
-        transposed = [Pair(pair.rows.mT, pair.columns.mT) for pair in (known.x, known.y)]
-        of_x, of_weight = [], torch.empty_like(weight)
-        parts = (x.chunk(ctx.groups, 1), weight.chunk(ctx.groups), gradient.chunk(ctx.groups, 1))
-        for one, kernel, back, into in zip(*parts, of_weight.chunk(ctx.groups), strict=True):
-            wanted = _products(spectrum(back, transposed[1]))  # (F * N * 2, 2B, o)
-            kernels(wanted.mT @ _products(spectrum(one, known.x)), known.kernel, into)
-            wanted = wanted @ kernel_spectrum(kernel, known.kernel)  # (F * N * 2, 2B, i)
-            of_x.append(maps(_frequencies(wanted, known, len(x)), transposed[0]))
+        x, laid = ctx.saved_tensors
+        groups, k, _, o, i = laid.shape
+        known = transforms(x.shape[2], x.shape[3], k, x.dtype)
+        of_input, of_output = (Pair(pair.rows.mT, pair.columns.mT) for pair in (known.x, known.y))
+        of_x, of_weight = [], torch.empty(groups * o, k, k, i, dtype=ctx.dtype).permute(0, 3, 1, 2)  # channels_last
+        of_groups = iter(of_weight.chunk(groups))
+        for (some, their), (back, _) in zip(_together(x, laid), _together(gradient, laid), strict=True):
+            wanted = _products(spectrum(back, of_output, len(their)))  # (g, F * N * 2, 2B, o)
+            seen = _products(spectrum(some, known.x, len(their)))  # (g, F * N * 2, 2B, i)
+            for one, other, kernel in zip(seen, wanted, their, strict=True):
+                kernels(other.mT @ one, known.kernel, next(of_groups))
+                torch.bmm(other, kernel_spectrum(kernel, known.kernel), out=one)
+            of_x.append(maps(_frequencies(seen, known, len(x)), of_input))
         return torch.cat(of_x, dim=1), of_weight, None
 
 
+def _together(x: Tensor, laid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Maps (B, g * c, h, w) and kernels (g, k, k, o, i), some groups at a time."""
+    groups, most = len(laid), max(1, AT_ONCE // (len(x) * max(laid.shape[3:])))
+    count = next(n for n in range(1, groups + 1) if groups % n == 0 and groups // n <= most)
+    return zip(x.chunk(count, 1), laid.chunk(count), strict=True)
+
+
 def _products(z: Tensor) -> Tensor:
-    """Spectra (F, 4N, B, c) as matrices (F * N * 2, 2B, c): one for each frequency and part of the kernel."""
-    return z.view(-1, 2 * z.shape[2], z.shape[3])
+    """Spectra (g, F, 4N, B, c) as matrices (g, F * N * 2, 2B, c): one for each frequency and part of the kernel."""
+    return z.view(len(z), -1, 2 * z.shape[3], z.shape[4])
 
 
 def _frequencies(z: Tensor, known: Transforms, batch: int) -> Tensor:
     """What `_products` does, undone."""
-    return z.view(len(known.x.rows) // 2, -1, batch, z.shape[2])
+    return z.view(len(z), len(known.x.rows) // 2, -1, batch, z.shape[3])
