@@ -51,7 +51,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
     if short:
         published, gridded = (Case(c.name, 4, (12, 16), _sizes("tiny"), c.forcings) for c in (published, gridded))
     windows, goals = [], []
-    for case, rounds, many_rounds in ((published, 9, 3), (gridded, 30, 5)):
+    for case, rounds, many_rounds in ((published, 40, 3), (gridded, 40, 5)):
         for inits, count in ((1, rounds), (MANY, many_rounds)):
             row, goal = _beside_the_network(case, 2 if short else inits, 1 if short else count)
             windows.append(row)
