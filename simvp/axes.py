@@ -86,8 +86,11 @@ def canonicalise(
         var = _arranged(ds.variables[name], dims, len(times)).isel(orders)
         var.attrs = _variable_attrs(ds, name, axes, units or {})
         fields[name] = var
-    coords = {"time": xr.Variable("time", times, {"standard_name": "time", "axis": "T"})}
-    coords |= {y: xr.Variable(y, rows, _axis_attrs(ds, axes, y)), x: xr.Variable(x, columns, _axis_attrs(ds, axes, x))}
+    coords = {
+        "time": _axis(ds, axes.times, "time", times, {"standard_name": "time", "axis": "T"}),
+        y: _axis(ds, axes.latitude if axes.kind == "latlon" else axes.y, y, rows, _axis_attrs(ds, axes, y)),
+        x: _axis(ds, axes.longitude if axes.kind == "latlon" else axes.x, x, columns, _axis_attrs(ds, axes, x)),
+    }
     attrs = {key: value for key, value in ds.attrs.items() if not str(key).startswith("GRIB_")}
     return xr.Dataset(fields, coords | _planes(ds, axes, orders) | _mapping(ds, axes), attrs), axes
 
@@ -216,6 +219,16 @@ def _variable_attrs(ds: xr.Dataset, name: str, axes: Axes, units: Mapping[str, s
     if axes.grid_mapping is not None:
         attrs["grid_mapping"] = axes.grid_mapping
     return attrs
+
+
+def _axis(ds: xr.Dataset, name: str | None, dim: str, labels: np.ndarray, attrs: Mapping[str, Any]) -> xr.Variable:
+    """A coordinate; where the labels are those of the source, its own, whose index need not be made again."""
+    source = ds.variables.get(name)
+    if source is None or source.dtype != labels.dtype or not np.array_equal(source.values, labels):
+        return xr.Variable(dim, labels, attrs)
+    own = source.copy(deep=False)
+    own.dims, own.attrs, own.encoding = (dim,), dict(attrs), {}
+    return own
 
 
 def _axis_attrs(ds: xr.Dataset, axes: Axes, name: str) -> dict[str, Any]:

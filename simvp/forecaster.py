@@ -247,18 +247,18 @@ class Forecaster:
 
     def _vetted(self, ds: xr.Dataset, runs: np.ndarray, every: bool) -> tuple[xr.Dataset, np.ndarray, list[str]]:
         """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values."""
-        needed, inverse = np.unique(runs, return_inverse=True)
-        ds, runs = ds.isel(time=_slice(needed)), inverse.reshape(runs.shape)
+        ds, runs = _frames_of(ds, runs)
         if ds.nbytes <= LOAD_BYTES:
             ds = ds.load()
-        size = max(1, int(LOAD_BYTES // max(1, ds.nbytes // len(needed))))
-        complete = np.ones(len(needed), bool)
+        count = ds.sizes["time"]
+        size = max(1, int(LOAD_BYTES // max(1, ds.nbytes // count)))
+        complete = np.ones(count, bool)
         faults: list[str] = []
-        for start in range(0, len(needed), size):
-            block = ds if size >= len(needed) else ds.isel(time=slice(start, start + size)).load()
+        for start in range(0, count, size):
+            block = ds if size >= count else ds.isel(time=slice(start, start + size)).load()
             for channel in self.spec.channels[: self.spec.n_states]:
                 complete[start : start + size] &= np.isfinite(channel.points(block[channel.name].values)).all(1)
-            if every:
+            if every and not complete[start : start + size].all():
                 block = block.isel(time=complete[start : start + size])
             faults += self.spec.value_faults(block) if block.sizes["time"] else []
         if every:
@@ -279,11 +279,10 @@ class Forecaster:
         size = max(1, BATCH_VALUES // values)
         made = np.empty((len(runs), steps, spec.n_states, *spec.shape), np.float32)
         for start in range(0, len(runs), size):
-            batch = runs[start : start + size]
-            needed, inverse = np.unique(batch, return_inverse=True)
-            frames = spec.to_frames(ds.isel(time=_slice(needed)).load())
-            z = frames[None] if len(batch) == 1 else frames[inverse.reshape(batch.shape)]  # (B, T, C, H, W)
-            made[start : start + size] = self.forecast(z, ds["time"].values[batch[:, -1]], steps)
+            part, batch = _frames_of(ds, runs[start : start + size])
+            frames = spec.to_frames(part.load())
+            z = frames[None] if len(batch) == 1 else frames[batch]  # (B, T, C, H, W)
+            made[start : start + size] = self.forecast(z, part["time"].values[batch[:, -1]], steps)
         return made
 
     def _forcings(self, init_times: np.ndarray, leads: np.ndarray) -> torch.Tensor:
@@ -337,10 +336,14 @@ class Forecaster:
         }
 
 
-def _slice(positions: np.ndarray) -> np.ndarray | slice:
-    """Rising positions as a slice, which copies nothing, where they leave none out."""
-    first, last = int(positions[0]), int(positions[-1]) + 1
-    return slice(first, last) if last - first == len(positions) else positions
+def _frames_of(ds: xr.Dataset, runs: np.ndarray) -> tuple[xr.Dataset, np.ndarray]:
+    """The frames that the runs (I, T) need, not copied where none is left out, and the runs in their positions."""
+    needed, inverse = np.unique(runs, return_inverse=True)
+    if len(needed) == ds.sizes["time"]:
+        return ds, runs
+    first, last = int(needed[0]), int(needed[-1]) + 1
+    chosen = slice(first, last) if last - first == len(needed) else needed
+    return ds.isel(time=chosen), inverse.reshape(runs.shape)
 
 
 def default_device() -> torch.device:
