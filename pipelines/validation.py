@@ -76,7 +76,8 @@ class Validation:
         x, y, _ = self.windows.batch(at)
         with torch.inference_mode():
             predicted = network(torch.from_numpy(x)).float().numpy()
-        pair = [self.spec.to_dataset(values, self._inits[at]).isel(init_time=0) for values in (y, predicted)]
+        coords = self.spec.coordinates(self._inits[at], self.spec.frames_out)
+        pair = [self.spec.to_dataset(values, coords).isel(init_time=0) for values in (y, predicted)]
         return {state: (pair[0][state], pair[1][state]) for state in self.spec.states}
 
 

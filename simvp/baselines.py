@@ -22,7 +22,7 @@ import xarray as xr
 from simvp.climatology import Climatology, Period, choose, supported
 from simvp.errors import ConfigError, Refusal
 from simvp.grid import Grid
-from simvp.layout import label
+from simvp.layout import coordinates, label
 from simvp.statistics import blocks, cycles_in, sample
 from simvp.steps import Step, calendar_of, encode_times, parse_times
 
@@ -167,10 +167,9 @@ class Baselines:
             fields["anomaly_persistence"][name] = normal + anomaly
             fields["damped_anomaly"][name] = normal + factor * anomaly
         grid, attrs = Grid.of(ds), {n: ds[n].attrs for n in self.variables}
+        coords = coordinates(init_times, leads, step=self.step, grid=grid)
         return {
-            baseline: label(
-                made, init_times=init_times, step=self.step, grid=grid, variable_attrs=attrs, attrs={"title": baseline}
-            )
+            baseline: label(made, coords, grid=grid, variable_attrs=attrs, attrs={"title": baseline})
             for baseline, made in fields.items()
         }
 

@@ -19,7 +19,7 @@ from simvp.channel import Channel, fit_state, fit_static, forcing_names
 from simvp.climatology import supported
 from simvp.errors import ConfigError, ContractError, Refusal
 from simvp.grid import Grid
-from simvp.layout import label
+from simvp.layout import coordinates, label
 from simvp.scores import area_weights
 from simvp.statistics import cycles_in, implausible, sample, seasonal_cycle
 from simvp.steps import Step, calendar_of, fields_of, parse_times
@@ -302,12 +302,14 @@ class FrameSpec:
                 name, wave = channel.name.rsplit("_", 1)
                 frames[:, number] = (np.sin if wave == "sin" else np.cos)(2 * np.pi * turn[name])
 
+    def coordinates(
+        self, init_times: np.ndarray, leads: int, more: Mapping[str, xr.Variable] | None = None
+    ) -> xr.Coordinates:
+        """Coordinates of a forecast from `init_times` (I,); lead 1 is one step later (`simvp.layout.coordinates`)."""
+        return coordinates(init_times, leads, step=self.step, grid=self.grid, more=more)
+
     def to_dataset(
-        self,
-        departures: np.ndarray,
-        init_times: np.ndarray,
-        coords: Mapping[str, xr.Variable] | None = None,
-        attrs: Mapping[str, Any] | None = None,
+        self, departures: np.ndarray, coords: xr.Coordinates, attrs: Mapping[str, Any] | None = None
     ) -> xr.Dataset:
         """Labelled forecast in physical units (layout of `simvp.layout`).
 
@@ -315,15 +317,13 @@ class FrameSpec:
         ----------
         departures
             (I, L, S, H, W), what the network gives.
-        init_times
-            (I,), times of the last observed frames; lead 1 is one step later.
         coords
-            Coordinates to add, by name.
+            What `coordinates` made for I init times and L leads.
         attrs
             Attributes of the Dataset.
         """
         n_init, n_lead = departures.shape[:2]
-        valid = self.step.shift(np.asarray(init_times)[:, None], np.arange(1, n_lead + 1)).reshape(-1)
+        valid = coords.variables["valid_time"].values.reshape(-1)
         fields = {}
         for number, channel in enumerate(self.channels[: self.n_states]):
             flat = departures[:, :, number].reshape(n_init * n_lead, *self.shape)
@@ -331,15 +331,8 @@ class FrameSpec:
             for part in self._parts(len(flat)):
                 made[part] = channel.denormalise(flat[part], valid[part])
             fields[channel.name] = made.reshape(n_init, n_lead, *self.shape)
-        return label(
-            fields,
-            init_times=np.asarray(init_times),
-            step=self.step,
-            grid=self.grid,
-            variable_attrs={c.name: {**c.attrs, "units": c.units} for c in self.channels[: self.n_states]},
-            coords=coords,
-            attrs=attrs,
-        )
+        states = {c.name: {**c.attrs, "units": c.units} for c in self.channels[: self.n_states]}
+        return label(fields, coords, grid=self.grid, variable_attrs=states, attrs=attrs)
 
     def to_header(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON."""

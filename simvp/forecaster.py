@@ -240,10 +240,10 @@ class Forecaster:
         if others:
             logger.info("not used by the model: %s", ", ".join(others))
         # What can be known before the network runs is made before: after it, nothing is left in the caches.
-        axes, (coords, attrs) = find_axes(ds, list(self.spec.states)), self._origin(ds, len(runs))
+        axes, (origin, attrs) = find_axes(ds, list(self.spec.states)), self._origin(ds, len(runs))
+        coords = self.spec.coordinates(canonical["time"].values[runs[:, -1]], steps, origin)
         departures = self._batches(canonical, runs, steps, target)
-        forecast = self.spec.to_dataset(departures, canonical["time"].values[runs[:, -1]], coords, attrs)
-        return restore(forecast, axes, ds)
+        return restore(self.spec.to_dataset(departures, coords, attrs), axes, ds)
 
     def _vetted(self, ds: xr.Dataset, runs: np.ndarray, every: bool) -> tuple[xr.Dataset, np.ndarray, list[str]]:
         """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values."""

@@ -37,14 +37,52 @@ _WEATHERBENCH2 = {"init_time": "time", "lead_time": "prediction_timedelta"}
 _CFGRIB = {"init_time": "time", "lead_time": "step", "member": "number"}
 
 
+def coordinates(
+    init_times: np.ndarray, leads: int, *, step: Step, grid: Grid, more: Mapping[str, xr.Variable] | None = None
+) -> xr.Coordinates:
+    """Coordinates of a labelled forecast.
+
+    Parameters
+    ----------
+    init_times
+        (I,) times of the last observed frames, datetime64 or cftime; the calendar is theirs.
+    leads
+        Number of leads L.
+    step
+        Time between two leads. Calendar months have no duration: their `lead_time` is an int64 count with units
+        "month", and `valid_time` says which month is meant.
+    grid
+        Grid of the fields.
+    more
+        Further coordinates, by name.
+
+    Returns
+    -------
+    xr.Coordinates
+        On dims init_time, lead_time, and latitude and longitude, or y and x; times encoded as int64 seconds.
+    """
+    init_times = np.asarray(init_times)
+    valid = step.shift(init_times[:, None], np.arange(1, leads + 1))
+    lead_attrs = dict(_TIME_ATTRS["lead_time"]) | ({"units": "month"} if step.months else {})
+    made = {
+        "init_time": xr.Variable(("init_time",), init_times, _TIME_ATTRS["init_time"]),
+        "lead_time": xr.Variable(("lead_time",), lead_times(step, leads), lead_attrs),
+        "valid_time": xr.Variable(("init_time", "lead_time"), valid, _TIME_ATTRS["valid_time"]),
+        **_grid_coords(grid),
+        **(more or {}),
+    }
+    calendar = calendar_of(init_times) if init_times.size else "proleptic_gregorian"
+    for name in ("init_time", "valid_time"):
+        made[name].encoding = {"units": EPOCH, "dtype": "int64", "calendar": calendar}
+    return xr.Coordinates(made)
+
+
 def label(
     fields: Mapping[str, np.ndarray],
+    coords: xr.Coordinates,
     *,
-    init_times: np.ndarray,
-    step: Step,
     grid: Grid,
     variable_attrs: Mapping[str, Mapping[str, Any]],
-    coords: Mapping[str, xr.Variable] | None = None,
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Forecast Dataset from bare arrays.
@@ -53,57 +91,30 @@ def label(
     ----------
     fields
         One array (I, L, H, W) per variable, in physical units.
-    init_times
-        (I,) times of the last observed frames, datetime64 or cftime; the calendar is theirs.
-    step
-        Time between two leads. Calendar months have no duration: their `lead_time` is an int64 count with units
-        "month", and `valid_time` says which month is meant.
+    coords
+        What `coordinates` made for them.
     grid
         Grid of the fields.
     variable_attrs
         Attributes of each variable (units, standard_name, long_name, cell_methods), by name.
-    coords
-        Further coordinates, by name.
     attrs
         Attributes of the Dataset; `Conventions` is added.
 
     Returns
     -------
     xr.Dataset
-        Dims (init_time, lead_time, latitude, longitude), or y and x; chunks of one init time as preferred
-        encoding; times encoded as int64 seconds.
+        Dims (init_time, lead_time, latitude, longitude), or y and x; chunks of one init time as preferred encoding.
     """
-    init_times = np.asarray(init_times)
-    leads = next(iter(fields.values())).shape[1]
     dims = ("init_time", "lead_time", *grid.dims)
-    valid = step.shift(init_times[:, None], np.arange(1, leads + 1))
-    lead_attrs = dict(_TIME_ATTRS["lead_time"]) | ({"units": "month"} if step.months else {})
-    made: dict[str, xr.Variable] = {
-        "init_time": xr.Variable(("init_time",), init_times, _TIME_ATTRS["init_time"]),
-        "lead_time": xr.Variable(("lead_time",), lead_times(step, leads), lead_attrs),
-        "valid_time": xr.Variable(("init_time", "lead_time"), valid, _TIME_ATTRS["valid_time"]),
-        **_grid_coords(grid),
-        **(coords or {}),
-    }
+    chunks = dict(zip(dims, (1, coords.sizes["lead_time"], *grid.shape), strict=True))
     mapping = {"grid_mapping": grid.mapping[0]} if grid.mapping else {}
-    chunks = dict(zip(dims, (1, leads, *grid.shape), strict=True))
-    ds = xr.Dataset(
-        {
-            name: xr.Variable(
-                dims,
-                values,
-                {**variable_attrs.get(name, {}), **mapping},
-                encoding={"preferred_chunks": chunks},
-            )
-            for name, values in fields.items()
-        },
-        coords=made,
-        attrs={"Conventions": CONVENTIONS, **(attrs or {})},
-    )
-    calendar = calendar_of(init_times) if init_times.size else "proleptic_gregorian"
-    for name in ("init_time", "valid_time"):
-        ds.variables[name].encoding.update(units=EPOCH, dtype="int64", calendar=calendar)
-    return ds
+    made = {
+        name: xr.Variable(
+            dims, values, {**variable_attrs.get(name, {}), **mapping}, encoding={"preferred_chunks": chunks}
+        )
+        for name, values in fields.items()
+    }
+    return xr.Dataset(made, coords, {"Conventions": CONVENTIONS, **(attrs or {})})
 
 
 def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:

@@ -71,7 +71,7 @@ def test_there_and_back_is_exact_for_moves(grid, calendar):
     frames = spec.to_frames(ds)
     init = np.array([30, 60])
     leads = init[:, None] + 1 + np.arange(12)
-    made = spec.to_dataset(frames[leads][:, :, : spec.n_states], ds.time.values[init])
+    made = spec.to_dataset(frames[leads][:, :, : spec.n_states], spec.coordinates(ds.time.values[init], 12))
     for name in spec.states:
         expected = ds[name].values[leads]
         # About 2 ulp of (|mean| + 5 std): the road goes through float32 twice.
@@ -96,7 +96,7 @@ def test_rain_goes_through_the_logarithm_and_never_comes_back_negative():
     channel = spec.channels[0]
     assert channel.log_scale == pytest.approx(float(ds.rain.values[:168][ds.rain.values[:168] > 0].mean()), rel=0.05)
     assert channel.bounds == (0.0, None)
-    made = spec.to_dataset(np.full((1, 2, 1, 6, 8), -9.0, np.float32), ds.time.values[[40]])
+    made = spec.to_dataset(np.full((1, 2, 1, 6, 8), -9.0, np.float32), spec.coordinates(ds.time.values[[40]], 2))
     assert float(made.rain.min()) == 0.0
     metres = fit(ds.assign(rain=(ds.rain / 1000).assign_attrs(ds.rain.attrs)))
     np.testing.assert_allclose(metres.to_frames(ds / 1000), spec.to_frames(ds), atol=2e-4)
@@ -115,7 +115,7 @@ def test_masked_points_are_zero_for_the_network_and_missing_in_the_forecast(worl
     assert spec.mask.sum() == 2 * 48 - 1
     frames = spec.to_frames(holed)
     assert (frames[:, 0, 2, 3] == 0).all()
-    made = spec.to_dataset(frames[None, 24:36, :2], holed.time.values[[23]])
+    made = spec.to_dataset(frames[None, 24:36, :2], spec.coordinates(holed.time.values[[23]], 12))
     assert np.isnan(made.t2m.values[..., 2, 3]).all()
     assert np.isfinite(made.d2m.values).all()
     assert spec.value_faults(holed.isel(time=slice(0, 24))) == []
@@ -154,8 +154,8 @@ def test_the_contract_survives_its_file(world, spec):
     assert np.array_equal(again.to_frames(world), spec.to_frames(world))
     assert again.to_header() == spec.to_header()
     xr.testing.assert_identical(
-        again.to_dataset(np.zeros((1, 2, 2, 6, 8), np.float32), world.time.values[[30]]),
-        spec.to_dataset(np.zeros((1, 2, 2, 6, 8), np.float32), world.time.values[[30]]),
+        again.to_dataset(np.zeros((1, 2, 2, 6, 8), np.float32), again.coordinates(world.time.values[[30]], 2)),
+        spec.to_dataset(np.zeros((1, 2, 2, 6, 8), np.float32), spec.coordinates(world.time.values[[30]], 2)),
     )
 
 

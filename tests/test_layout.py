@@ -28,8 +28,7 @@ def forecast(step: Step = HOUR, grid: Kind = "latlon", calendar: str = "standard
     fields = {str(n): address(v, np.arange(inits * 4), (6, 8)).reshape(inits, 4, 6, 8) for v, n in enumerate(world)}
     return layout.label(
         fields,
-        init_times=world["time"].values[2 : 2 + inits],
-        step=step,
+        layout.coordinates(world["time"].values[2 : 2 + inits], 4, step=step, grid=Grid.of(world)),
         grid=Grid.of(world),
         variable_attrs={str(name): world[name].attrs for name in world.data_vars},
         attrs={"title": "Forecast of t2m"},

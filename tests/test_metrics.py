@@ -12,7 +12,7 @@ from torch import Tensor
 
 from simvp.errors import ConfigError, ContractError, Refusal
 from simvp.grid import Grid
-from simvp.layout import label
+from simvp.layout import coordinates, label
 from simvp.metrics import (
     VideoScores,
     mae,
@@ -366,8 +366,7 @@ def labelled(truth: xr.Dataset, noise: float, *, first: int = 3, inits: int = 4,
     rng = np.random.default_rng(2)
     return label(
         {str(n): truth[n].values[rows] + noise * rng.normal(size=(*rows.shape, 12, 14)) for n in truth.data_vars},
-        init_times=truth["time"].values[first : first + inits],
-        step=HOUR,
+        coordinates(truth["time"].values[first : first + inits], leads, step=HOUR, grid=Grid.of(truth)),
         grid=Grid.of(truth),
         variable_attrs={str(n): truth[n].attrs for n in truth.data_vars},
     )

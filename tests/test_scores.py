@@ -8,7 +8,7 @@ import xarray as xr
 
 from simvp.errors import Refusal
 from simvp.grid import Grid
-from simvp.layout import label
+from simvp.layout import coordinates, label
 from simvp.scores import area_weights, errors, summarise
 from simvp.steps import Step
 from tests.worlds import address_world, formula_world
@@ -26,8 +26,7 @@ def forecast_of(truth: xr.Dataset, first: int, inits: int, leads: int, offset: f
     rows = first + np.arange(inits)[:, None] + 1 + np.arange(leads)
     return label(
         {str(name): truth[name].values[rows] + offset for name in truth.data_vars},
-        init_times=truth["time"].values[first : first + inits],
-        step=HOUR,
+        coordinates(truth["time"].values[first : first + inits], leads, step=HOUR, grid=Grid.of(truth)),
         grid=Grid.of(truth),
         variable_attrs={str(name): truth[name].attrs for name in truth.data_vars},
     )

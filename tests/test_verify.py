@@ -19,7 +19,7 @@ from pipelines.verify import horizons, verify
 from pipelines.versions import Version
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 from simvp.grid import Grid
-from simvp.layout import label
+from simvp.layout import coordinates, label
 from simvp.scores import errors
 from simvp.steps import Step
 from tests.wave_home import forecaster, wave_home, world
@@ -263,7 +263,8 @@ def made_errors(step: Step, start: str, squares: np.ndarray) -> xr.Dataset:
     parts = []
     for method in squares:
         fields = {"rain": np.sqrt(method)[:, :, None, None] * np.ones((2, 2))}
-        made = label(fields, init_times=times, step=step, grid=grid, variable_attrs={"rain": {"units": "mm"}})
+        coords = coordinates(times, squares.shape[2], step=step, grid=grid)
+        made = label(fields, coords, grid=grid, variable_attrs={"rain": {"units": "mm"}})
         parts.append(errors(made, truth))
     return xr.concat(parts, xr.Variable("method", list(COLUMNS[4:])), coords="minimal", compat="override")
 
