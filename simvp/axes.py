@@ -88,8 +88,8 @@ def canonicalise(
         fields[name] = var
     coords = {
         "time": _axis(ds, axes.times, "time", times, {"standard_name": "time", "axis": "T"}),
-        y: _axis(ds, axes.latitude if axes.kind == "latlon" else axes.y, y, rows, _axis_attrs(ds, axes, y)),
-        x: _axis(ds, axes.longitude if axes.kind == "latlon" else axes.x, x, columns, _axis_attrs(ds, axes, x)),
+        y: _axis(ds, axes.rows, y, rows, _axis_attrs(ds, axes, y)),
+        x: _axis(ds, axes.columns, x, columns, _axis_attrs(ds, axes, x)),
     }
     attrs = {key: value for key, value in ds.attrs.items() if not str(key).startswith("GRIB_")}
     return xr.Dataset(fields, coords | _planes(ds, axes, orders) | _mapping(ds, axes), attrs), axes
@@ -109,8 +109,7 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
     """
     y, x = ("latitude", "longitude") if "latitude" in forecast.dims else ("y", "x")
     orders = {}
-    for canonical, dim, geographic in ((y, axes.y, axes.latitude), (x, axes.x, axes.longitude)):
-        label = geographic if axes.kind == "latlon" else dim
+    for canonical, label in ((y, axes.rows), (x, axes.columns)):
         if label in original.variables and canonical in forecast.coords:
             mine, theirs = (np.asarray(var, "f8") for var in (forecast.variables[canonical], original.variables[label]))
             order = match_labels(mine, theirs, canonical == "longitude")
@@ -221,7 +220,7 @@ def _variable_attrs(ds: xr.Dataset, name: str, axes: Axes, units: Mapping[str, s
     return attrs
 
 
-def _axis(ds: xr.Dataset, name: str | None, dim: str, labels: np.ndarray, attrs: Mapping[str, Any]) -> xr.Variable:
+def _axis(ds: xr.Dataset, name: str, dim: str, labels: np.ndarray, attrs: Mapping[str, Any]) -> xr.Variable:
     """A coordinate; where the labels are those of the source, its own, whose index need not be made again."""
     source = ds.variables.get(name)
     if source is None or source.dtype != labels.dtype or not np.array_equal(source.values, labels):
@@ -233,9 +232,7 @@ def _axis(ds: xr.Dataset, name: str | None, dim: str, labels: np.ndarray, attrs:
 
 def _axis_attrs(ds: xr.Dataset, axes: Axes, name: str) -> dict[str, Any]:
     vertical = name in ("latitude", "y")
-    source = (
-        (axes.latitude if vertical else axes.longitude) if axes.kind == "latlon" else axes.y if vertical else axes.x
-    )
+    source = axes.rows if vertical else axes.columns
     attrs = ds.variables[source].attrs if source in ds.variables else {}
     kept = {k: attrs[k] for k in ("standard_name", "long_name", "units") if k in attrs}
     if axes.kind == "latlon":

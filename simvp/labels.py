@@ -60,8 +60,7 @@ def _whole(times: np.ndarray) -> np.ndarray:
 
 def axis_labels(ds: xr.Dataset, axes: Axes, axis: str) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Monotone labels of y or x, the order that makes them so, and what is wrong with them."""
-    dim = axes.y if axis == "y" else axes.x
-    name = (axes.latitude if axis == "y" else axes.longitude) if axes.kind == "latlon" else dim
+    dim, name = (axes.y, axes.rows) if axis == "y" else (axes.x, axes.columns)
     if name not in ds.variables or ds.variables[name].dims != (dim,) or ds.variables[name].dtype.kind not in "fiu":
         return np.arange(ds.sizes[dim]), None, []
     labels = ds.variables[name].values

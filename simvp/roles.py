@@ -74,6 +74,16 @@ class Axes:
     kind: Kind
     grid_mapping: str | None
 
+    @property
+    def rows(self) -> str:
+        """Variable that labels y: its latitude where that has one dim, else called as y is, if there is one."""
+        return self.latitude if self.kind == "latlon" and self.latitude is not None else self.y
+
+    @property
+    def columns(self) -> str:
+        """Variable that labels x."""
+        return self.longitude if self.kind == "latlon" and self.longitude is not None else self.x
+
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
