@@ -12,11 +12,10 @@ from pathlib import Path
 
 import flows  # noqa: F401  threads wait as they do in every flow
 from benchmarks.report import where, write
-from benchmarks.timing import ROOT
-from pipelines.tracking import git_state
+from pipelines.provenance import CHECKOUT, git_state
 
 SECTIONS = ("step", "loader", "ingest", "predict", "start", "growth")
-KEPT = ROOT / "benchmarks" / "measured"  # kept with the code, so that one section can be measured again alone
+KEPT = CHECKOUT / "benchmarks" / "measured"  # kept with the code, so that one section can be measured again alone
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"section {', '.join(unknown)}: expected some of {', '.join(SECTIONS)}")
     logging.disable(logging.WARNING)
-    code = git_state(ROOT)  # before a section writes its picture
+    code = git_state()  # before a section writes its picture
     for name in chosen:
         start = time.monotonic()
         folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
@@ -42,8 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not asked.short:
             section.save(KEPT / f"{name}.json", where(code))
     if not asked.short:
-        write(ROOT / "BENCHMARKS.md", [KEPT / f"{name}.json" for name in SECTIONS if (KEPT / f"{name}.json").is_file()])
-        print(f"Written: {ROOT / 'BENCHMARKS.md'}", file=sys.stderr)
+        write(
+            CHECKOUT / "BENCHMARKS.md",
+            [KEPT / f"{name}.json" for name in SECTIONS if (KEPT / f"{name}.json").is_file()],
+        )
+        print(f"Written: {CHECKOUT / 'BENCHMARKS.md'}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.section import Goal, Section, Table
-from benchmarks.timing import ROOT, Process, Timing, in_process, said
+from benchmarks.timing import Process, Timing, in_process, said
 from datasets.archive import Archive
 from datasets.simulated import SimulatedWeather
 from pipelines.fitting import Fitting, Score
@@ -17,6 +17,7 @@ from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from pipelines.network import build_network, fit_start
+from pipelines.provenance import CHECKOUT
 from pipelines.train_config import TrainConfig
 from pipelines.verify import verify
 from pipelines.windows import Frames, Sequences, find_windows
@@ -47,7 +48,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
                     done = in_process(stage, str(root))
                     found[stage.__name__].setdefault(scale, []).append(done)
     if not short:
-        _draw(found, ROOT / "docs" / PICTURE)
+        _draw(found, CHECKOUT / "docs" / PICTURE)
     base, most = list(scales)[-2:]
     slopes = {name: _slope(by, base, most) for name, by in found.items()}
     rows = [

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.section import Goal, Section, Table
-from benchmarks.timing import ROOT, Timing, alternate, in_process, said
+from benchmarks.timing import Timing, alternate, in_process, said
 from datasets.archive import Archive
 from datasets.simulated import SimulatedWeather
 from flows.services import Addresses, Services, free_port
 from pipelines.home import Home
+from pipelines.provenance import CHECKOUT
 from simvp.steps import Step
 
 DATASET = "start"
@@ -83,7 +84,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
 
 
 def _python(code: str) -> None:
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT)
 
 
 def _world(first_day: int, days: int) -> Any:
@@ -127,7 +128,9 @@ def _runs(folder: Path, repetitions: int) -> list[dict[str, float]]:
     """Seconds of the parts of every counted run."""
     home = Home(folder / "home")
     in_process(prepare, str(home.path))
-    services = Services(home=home, addresses=Addresses(prefect_port=free_port(), mlflow_port=free_port()), root=ROOT)
+    services = Services(
+        home=home, addresses=Addresses(prefect_port=free_port(), mlflow_port=free_port()), root=CHECKOUT
+    )
     try:
         services.start_prefect()
         services.start_mlflow()
@@ -154,7 +157,7 @@ def _run(services: Services) -> dict[str, float]:
         "DO_NOT_TRACK": "1",
     }
     began = time.time()
-    done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *words], cwd=CHECKOUT, env=environment, capture_output=True, text=True)
     ended = time.time()
     if done.returncode:
         raise RuntimeError(f"forecast/daily failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
@@ -164,7 +167,12 @@ def _run(services: Services) -> dict[str, float]:
     show += "    run = client.read_flow_run(sys.argv[1])\n"
     show += "print(json.dumps([str(t) for t in (run.created, run.start_time, run.end_time)]))"
     told = subprocess.run(
-        [sys.executable, "-c", show, found[0]], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", show, found[0]],
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     created, started, finished = (
         datetime.fromisoformat(text).timestamp() for text in json.loads(told.stdout.splitlines()[-1])

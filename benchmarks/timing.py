@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from pipelines.provenance import CHECKOUT
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def in_process(
     task = json.dumps([call.__module__, call.__name__, arguments])
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.timing", task],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         env={name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None},
         capture_output=True,
         text=True,

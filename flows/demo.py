@@ -21,12 +21,12 @@ from rich.console import Console
 from flows.screen import Screen
 from flows.services import Addresses, Services, free_port, offline_environment, running
 from pipelines.home import Home, slug
+from pipelines.provenance import CHECKOUT
 from simvp.errors import ConfigError, Refusal
 
 if TYPE_CHECKING:
     from pipelines.plan import Plan
 
-ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = "simulated-weather"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -112,7 +112,7 @@ def _server(home: Home) -> Services | None:
     if addresses is not None:
         os.environ.update(PREFECT_API_URL=addresses.prefect_api, MLFLOW_TRACKING_URI=addresses.mlflow)
         return None
-    services = Services(home=home, addresses=Addresses(prefect_port=free_port()), root=ROOT, temporary=True)
+    services = Services(home=home, addresses=Addresses(prefect_port=free_port()), root=CHECKOUT, temporary=True)
     os.environ["PREFECT_API_URL"] = services.addresses.prefect_api
     # Exit functions run last in, first out: prefect, imported later, sends its last events to a server still there.
     atexit.register(services.stop)
@@ -219,7 +219,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 2 after a refusal, whose text is all that is printed."""
-    os.chdir(ROOT)
+    os.chdir(CHECKOUT)
     for number in SIGNALS:
         signal.signal(number, _stop)
     console = Console(highlight=False)

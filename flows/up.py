@@ -8,17 +8,16 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
 from flows.services import Addresses, Services
 from pipelines.home import Home
+from pipelines.provenance import CHECKOUT
 from simvp.errors import Refusal
 
 POOL = "local"
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class _Stop(BaseException):
@@ -31,17 +30,17 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 def _second_terminal(services: Services) -> list[str]:
     """What a second terminal has to do first: settings other than those in prefect.toml have to be exported."""
-    lines = [f"cd {ROOT}", ". .venv/bin/activate"]
+    lines = [f"cd {CHECKOUT}", ". .venv/bin/activate"]
     if services.addresses.prefect_port != Addresses.prefect_port:
         lines.append(f"export PREFECT_API_URL={services.addresses.prefect_api}")
-    if services.home.prefect != ROOT / ".simvp" / "prefect":
+    if services.home.prefect != CHECKOUT / ".simvp" / "prefect":
         lines.append(f"export SIMVP_HOME={services.home.path} PREFECT_HOME={services.home.prefect}")
     return [*lines, "prefect deployment run forecast/daily --watch"]
 
 
 def main() -> int:
     """Run until a signal comes or a process ends; return the exit code."""
-    os.chdir(ROOT)
+    os.chdir(CHECKOUT)
     logging.basicConfig(level=logging.WARNING)
     console = Console(highlight=False, soft_wrap=True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -50,7 +49,7 @@ def main() -> int:
     try:
         addresses = Addresses.from_environment()
         addresses.check_free()
-        services = Services(home=Home.default(), addresses=addresses, root=ROOT)
+        services = Services(home=Home.default(), addresses=addresses, root=CHECKOUT)
         console.print("Starting the servers ...")
         services.start_prefect()
         services.start_mlflow()

@@ -21,9 +21,9 @@ from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_checkpoint import score_checkpoint
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.home import Home
+from pipelines.provenance import CHECKOUT
 from simvp.errors import ConfigError, Refusal
 
-ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = "moving-mnist"
 SHOWN = {"mse_per_frame": "MSE", "mae_per_frame": "MAE", "ssim_paper": "SSIM", "psnr": "PSNR"}
 
@@ -121,7 +121,7 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; 2 after a refusal, whose text is all that is printed, 130 when interrupted."""
-    os.chdir(ROOT)
+    os.chdir(CHECKOUT)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     try:
         given = parse(sys.argv[1:] if arguments is None else arguments)

@@ -24,21 +24,20 @@ from datasets.clips import PARTS, Clips, Part
 from pipelines.benchmark_config import EVALUATION_SEED, BenchmarkConfig
 from pipelines.benchmark_rows import Row, frame, published, report
 from pipelines.benchmark_training import BenchmarkTraining
-from pipelines.device import choose_device, threads
+from pipelines.device import choose_device, choose_precision, threads
 from pipelines.home import Home
+from pipelines.provenance import code_digest
 from pipelines.train_config import OPERATIONAL
 
 Progress = Callable[[str, int, int], None]
-ROOT = Path(__file__).resolve().parent.parent
 
-# What decides, beside settings and data, what a run finds. Any change here makes a new run.
-CODE = (
-    "simvp/*.py",
-    "datasets/clips.py",
-    *(
-        f"pipelines/{name}.py"
-        for name in ("batches", "benchmark", "benchmark_scores", "benchmark_training", "clip_batches", "fitting")
-    ),
+# What a run imports and what does not decide what it finds.
+BESIDE = (
+    "pipelines.registry",
+    "pipelines.tracking",
+    "pipelines.pictures",
+    "pipelines.clip_pictures",
+    "pipelines.provenance",
 )
 
 
@@ -172,14 +171,13 @@ def _finished(path: Path) -> dict[str, Any] | None:
 
 
 def _key(config: BenchmarkConfig, parts: Sequence[Clips]) -> str:
-    """SHA-256 of everything that decides what a run finds: settings, clips and code."""
+    """SHA-256 of everything that decides what a run finds: settings, precision used, clips and code."""
     digest = hashlib.sha256()
-    settings = config.model_dump(mode="json", exclude=set(OPERATIONAL))
+    settings = config.model_dump(mode="json", exclude={*OPERATIONAL, "precision"})
+    settings["precision"] = choose_precision(config.precision, choose_device(config.device))
     digest.update(json.dumps(settings, sort_keys=True).encode())
     for clips in parts:
         digest.update(f"{clips.part} {clips.frames_out} {len(clips)} {clips.origin}".encode())
         digest.update(clips.frames(np.array([0, len(clips) - 1])).cpu().numpy().tobytes())
-    for pattern in CODE:
-        for file in sorted(ROOT.glob(pattern)):
-            digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    digest.update(code_digest("pipelines.benchmark", beside=BESIDE).encode())
     return digest.hexdigest()

@@ -18,11 +18,11 @@ from pipelines.clip_batches import ClipBatches
 from pipelines.clip_pictures import clip_animation, clip_strip
 from pipelines.fitting import predictions
 from pipelines.pictures import png
+from pipelines.provenance import git_state
 from simvp.metrics import VideoScores, overall
 from simvp.model import SimVP, Variant
 
 Precision = Callable[[], AbstractContextManager[Any]]
-ROOT = Path(__file__).resolve().parent.parent
 NAMES: Mapping[Variant, str] = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gsta": "SimVP gSTA", "tau": "TAU"}
 BATCH_POINTS = 64 * 64 * 64  # rows x columns x clips scored at a time
 
@@ -101,7 +101,7 @@ def row_fields(batches: ClipBatches, scores: Mapping[str, float], *, train: str,
         "published": False,
         "scores": scores,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": str(tracking.git_state(ROOT)["commit"]),
+        "commit": str(git_state()["commit"]),
     }
 
 

@@ -34,6 +34,7 @@ from pipelines.device import choose_precision
 from pipelines.fitting import Fitting, Score
 from pipelines.home import Home
 from pipelines.pictures import learning_curve, png
+from pipelines.provenance import git_state, package_versions
 from simvp.forecaster import Forecaster
 from simvp.metrics import overall
 from simvp.model import SimVP
@@ -41,7 +42,6 @@ from simvp.model import SimVP
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class BenchmarkTraining:
@@ -157,7 +157,7 @@ class BenchmarkTraining:
         _log.info("epoch %d: validation MSE %.5g per frame", entry["epoch"], entry["validation_mse_per_frame"])
 
     def _log_start(self, run: tracking.Run) -> None:
-        code = tracking.git_state(ROOT)
+        code = git_state()
         parts = {f"{part}_clips": clips.origin for part, clips in self.parts.items()}
         settings = {
             **self.config.model_dump(mode="json"),
@@ -241,8 +241,8 @@ class BenchmarkTraining:
             "training_key": self.key,
             "config": self.config.model_dump(mode="json"),
             "clips": {part: clips.origin for part, clips in self.parts.items()},
-            "git": tracking.git_state(ROOT),
-            "packages": tracking.package_versions(),
+            "git": git_state(),
+            "packages": package_versions(),
             "run_id": run.run_id,
         }
         made = Forecaster(spec=spec, network=network.to("cpu").eval(), baselines=baselines, provenance=provenance)

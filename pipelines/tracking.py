@@ -5,14 +5,13 @@ MLflow keeps its address in the process and in the environment; `open_run` puts 
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.home import Home
+from pipelines.provenance import requirements
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 LOADER = "simvp.mlflow_model"
 KEY_TAG = "training_key"
-PACKAGES = ("numpy", "xarray", "cf_xarray", "torch", "safetensors")
 _ADDRESS = "MLFLOW_TRACKING_URI"
 
 
@@ -182,31 +180,6 @@ def close_run(home: Home, run_id: str) -> str:
     return str(info.experiment_id)
 
 
-def git_state(root: Path) -> dict[str, Any]:
-    """Commit of the code, and whether files differ from it; "unknown" outside of a git checkout."""
-    try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": "unknown", "dirty": False}
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that a forecast depends on."""
-    found = {}
-    for name in ("simvp", *PACKAGES):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "checkout"
-    return found
-
-
-def requirements() -> list[str]:
-    """What the logged model needs, as pip names it."""
-    return [f"{name}=={number}" for name, number in package_versions().items() if number != "checkout"]
-
-
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as one level of texts."""
     made: dict[str, str] = {}
@@ -237,8 +210,3 @@ def _unfinished(client: "MlflowClient", experiment: str, key: str) -> str | None
     """The run of this key that was killed before its first checkpoint, if there is one."""
     runs: Sequence[Any] = client.search_runs([experiment], f"tags.{KEY_TAG} = '{key}'")
     return next((run.info.run_id for run in runs if run.info.status != "FINISHED"), None)
-
-
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=30)
-    return done.stdout.strip()

@@ -15,24 +15,20 @@ from datasets import disk
 from datasets.archive import Archive
 from datasets.catalog import find_source
 from pipelines import registry, tracking
-from pipelines.device import threads
+from pipelines.device import choose_device, choose_precision, threads
 from pipelines.home import Home
 from pipelines.plan import Plan, derive_plan
+from pipelines.provenance import code_digest
 from pipelines.train_config import OPERATIONAL, TrainConfig
-from pipelines.training import ROOT, Progress, Training, TrainReport
+from pipelines.training import Progress, Training, TrainReport
 from pipelines.windows import surely_fits
 from simvp.errors import ConfigError
 
 __all__ = ["TrainConfig", "TrainReport", "train", "training_key"]
 
-# What decides, beside settings and data, what a training makes. Any change here makes a new training.
-CODE = (
-    "simvp/*.py",
-    *(
-        f"pipelines/{name}.py"
-        for name in ("ahead", "batches", "fitting", "network", "periods", "plan", "training", "windows")
-    ),
-)
+# What a training imports and what does not decide what it makes: how it is tracked and drawn, and the sources, of which
+# nothing but the study is taken, which is in the plan.
+BESIDE = ("pipelines.registry", "pipelines.tracking", "pipelines.pictures", "pipelines.provenance", "datasets.catalog")
 
 
 def train(home: Home, config: TrainConfig, *, progress: Progress | None = None) -> TrainReport:
@@ -90,20 +86,17 @@ def train(home: Home, config: TrainConfig, *, progress: Progress | None = None) 
 
 
 def training_key(config: TrainConfig, commit: str, plan: Plan, *, in_memory: bool) -> str:
-    """SHA-256 of everything that decides what a training makes: settings, commit, plan and code.
+    """SHA-256 of all that decides what a training makes: settings, precision used, commit, plan and code.
 
     Where not all frames may fit `in_memory`, how many do decides the order of the windows.
     """
-    code = hashlib.sha256()
-    for pattern in CODE:
-        for file in sorted(ROOT.glob(pattern)):
-            code.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
     parts = {
-        "config": config.model_dump(mode="json", exclude=set(OPERATIONAL)),
+        "config": config.model_dump(mode="json", exclude={*OPERATIONAL, "precision"}),
         "memory_mib": None if in_memory else config.memory_mib,
         "commit": commit,
         "plan": plan.model_dump(mode="json", exclude={"text", "counts"}),
-        "code": code.hexdigest(),
+        "precision": choose_precision(config.precision, choose_device(config.device)),
+        "code": code_digest("pipelines.train", beside=BESIDE),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

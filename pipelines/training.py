@@ -17,6 +17,7 @@ from pipelines.home import Home
 from pipelines.network import build_network, fit_start
 from pipelines.pictures import learning_curve, sample_strip
 from pipelines.plan import MINIMUM, Plan, too_few_windows
+from pipelines.provenance import git_state, package_versions
 from pipelines.train_config import OPERATIONAL, TrainConfig
 from pipelines.validation import Validation
 from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
@@ -27,7 +28,6 @@ from simvp.forecaster import Forecaster
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,13 +216,13 @@ class Training:
             "epochs": self.fitting.epoch,
             "best_epoch": self.fitting.best_epoch,
             "validation": self._summary(),
-            "git": tracking.git_state(ROOT),
-            "packages": tracking.package_versions(),
+            "git": git_state(),
+            "packages": package_versions(),
             "run_id": run.run_id,
         }
 
     def _log_start(self, run: tracking.Run) -> None:
-        code = tracking.git_state(ROOT)
+        code = git_state()
         settings = {
             **self.config.model_dump(mode="json"),
             "plan": self.plan.model_dump(mode="json", exclude={"text", "counts", "periods"}),

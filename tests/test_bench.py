@@ -13,7 +13,7 @@ from benchmarks import report
 from benchmarks.plain import PlainSimVP
 from benchmarks.section import Goal, Section, Table, load
 from benchmarks.timing import Timing, alternate, in_process, ratios
-from pipelines.tracking import git_state
+from pipelines.provenance import CHECKOUT, git_state
 from simvp.model import SimVP, SimVPConfig
 
 
@@ -74,7 +74,7 @@ def test_a_section_is_kept_and_read_back(tmp_path):
 
 
 def test_the_report_says_what_was_met_and_where(tmp_path):
-    a_section().save(tmp_path / "a.json", report.where(git_state(bench.ROOT)))
+    a_section().save(tmp_path / "a.json", report.where(git_state()))
     report.write(tmp_path / "B.md", [tmp_path / "a.json"])
     text = (tmp_path / "B.md").read_text()
     assert "## Name\n\nHow.\n\n**T**\n\n| way | s |\n| --- | ---: |\n| ours | 1 |" in text
@@ -101,7 +101,7 @@ def test_the_plain_network_is_ours():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", bench.SECTIONS)
 def test_every_section_runs(name, capsys):
-    before = {path: path.read_bytes() for path in bench.ROOT.glob("BENCHMARKS.md")}
+    before = {path: path.read_bytes() for path in CHECKOUT.glob("BENCHMARKS.md")}
     bench.main(["--short", "--only", name])
     assert capsys.readouterr().out.startswith("## ")
-    assert {path: path.read_bytes() for path in bench.ROOT.glob("BENCHMARKS.md")} == before
+    assert {path: path.read_bytes() for path in CHECKOUT.glob("BENCHMARKS.md")} == before

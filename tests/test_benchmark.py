@@ -27,10 +27,10 @@ from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.benchmark_scores import persistence, score, squared_error
 from pipelines.clip_batches import ClipBatches
 from pipelines.home import Home
+from pipelines.provenance import CHECKOUT
 from simvp import metrics
 from simvp.errors import SourceError
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
     "hid_S": 4, "hid_T": 16, "N_S": 2, "N_T": 2, "groups": 4, "kernels": [3], "batch_size": 4, "epochs": 2,
     "epoch_updates": 5, "validation_clips": 6, "test_clips": 5, "checkpoint_every": 2, "threads": 1,
@@ -196,7 +196,7 @@ def test_a_killed_run_goes_on_and_equals_an_unbroken_one(whole, tmp_path, what: 
     home = new_home(tmp_path / "home")
     words = [sys.executable, "-c", CHILD, str(home.path), config().model_dump_json(), what, str(done)]
     environment = {k: v for k, v in os.environ.items() if k != "SIMVP_DATA"}
-    killed = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+    killed = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not list(home.benchmarks.glob("*/rows/*.json"))
     resumed = run_benchmark(home, config())

@@ -119,12 +119,3 @@ def test_run_killed_after_its_version_is_closed(home):
     assert tracking.close_run(home, made.info.run_id) == made.info.experiment_id
     assert client(home).get_run(made.info.run_id).info.status == "FINISHED"
     assert tracking.close_run(home, "0" * 32) == ""
-
-
-def test_git_state(tmp_path):
-    assert tracking.git_state(tmp_path) == {"commit": "unknown", "dirty": False}
-
-
-def test_requirements_are_pinned():
-    assert any(line.startswith("torch==") for line in tracking.requirements())
-    assert not any("checkout" in line for line in tracking.requirements())

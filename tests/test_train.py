@@ -19,12 +19,12 @@ from pipelines import registry
 from pipelines.device import choose_device, choose_precision
 from pipelines.fitting import DivergedError
 from pipelines.home import Home
+from pipelines.provenance import CHECKOUT
 from pipelines.train import TrainConfig, TrainReport, train, training_key
 from simvp.errors import ConfigError
 from simvp.forecaster import Forecaster
 from tests.worlds import formula_world
 
-ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = {
     "dataset": "world", "frames_in": 4, "frames_out": 2, "size": "tiny", "epochs": 2, "epoch_updates": 8,
     "checkpoint_every": 3, "patience": 9, "threads": 1, "precision": "float32", "device": "cpu",
@@ -184,6 +184,10 @@ def test_key_depends_on_what_decides_and_on_nothing_else(whole):
     assert key_of(seed=1) != key
     assert key_of(commit="other") != key
     assert key_of(frames_out=1) != key
+    # What counts is the arithmetic that is used, not the word for it.
+    assert key_of(precision="bfloat16") != key
+    used = choose_precision("auto", choose_device("cpu"))
+    assert key_of(precision="auto") == key_of(precision=used)
     # Read in runs, the windows come in an order that the length of the runs decides.
     assert key_of(in_memory=False) != key
     assert key_of(in_memory=False, memory_mib=1) != key_of(in_memory=False, memory_mib=2)
@@ -193,7 +197,7 @@ def test_killed_twice_and_started_again_is_the_same_training(whole, tmp_path):
     unbroken, report, _ = whole
     home = new_home(tmp_path)
     settings = TrainConfig(**SETTINGS).model_dump_json()
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     for phase, at in (("training", "11"), ("saving", "0")):
         words = [sys.executable, "-c", CHILD, str(home.path), settings, phase, at]
         done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)

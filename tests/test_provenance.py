@@ -1,0 +1,103 @@
+"""The digest of the code that decides: every module of it counts, and neither its place nor its comments."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines import provenance
+from pipelines.benchmark import BESIDE as BESIDE_BENCHMARK
+from pipelines.provenance import CHECKOUT, code_digest, modules_behind
+from pipelines.train import BESIDE
+
+# What must never fall out of the key, whatever the imports look like: the precision and the validation once did.
+DECIDING = (
+    *("simvp.baselines", "simvp.climatology", "simvp.contract", "simvp.fourier", "simvp.model", "simvp.residual"),
+    *("pipelines.ahead", "pipelines.batches", "pipelines.device", "pipelines.fitting", "pipelines.network"),
+    *("pipelines.periods", "pipelines.plan", "pipelines.train_config", "pipelines.training", "pipelines.validation"),
+    *("pipelines.windows", "datasets.archive", "datasets.encoding"),
+)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the packages that can be changed."""
+    for room in ("simvp", "datasets", "pipelines"):
+        shutil.copytree(CHECKOUT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def digest(root: Path) -> str:
+    code_digest.cache_clear()
+    return code_digest("pipelines.train", beside=BESIDE, root=root)
+
+
+def behind(root: Path = CHECKOUT) -> dict[str, Path]:
+    return modules_behind("pipelines.train", beside=BESIDE, root=root)
+
+
+def replace_everywhere(root: Path, old: str, new: str) -> None:
+    for path in root.rglob("*.py"):
+        path.write_text(path.read_text().replace(old, new))
+
+
+def test_every_module_that_decides_is_behind_a_training() -> None:
+    assert not set(DECIDING) - set(behind())
+    assert not {"pipelines.tracking", "pipelines.pictures", "datasets.catalog"} & set(behind())
+    clips = modules_behind("pipelines.benchmark", beside=BESIDE_BENCHMARK)
+    expected = {"datasets.clips", "datasets.kth", "pipelines.clip_batches", "pipelines.fitting", "simvp.metrics"}
+    assert not expected - set(clips)
+
+
+def test_a_changed_line_in_any_deciding_module_is_other_code(copy: Path) -> None:
+    found = [digest(copy)]
+    for path in behind(copy).values():
+        text = path.read_text()
+        path.write_text(text + "\nCHANGED = 1\n")
+        found.append(digest(copy))
+        path.write_text(text)
+    assert len(set(found)) == len(found) > 40
+    assert digest(copy) == found[0] == digest(CHECKOUT)
+
+
+def test_comments_docstrings_imports_and_spaces_are_no_code(copy: Path) -> None:
+    before = digest(copy)
+    path = copy / "pipelines" / "periods.py"
+    rest = path.read_text().split('"""', 2)[2]
+    path.write_text(f'"""Something else."""\n# A remark.\nimport os\n{rest}\n\n')
+    assert digest(copy) == before
+
+
+def test_a_module_that_moves_with_its_imports_is_the_same_code(copy: Path) -> None:
+    before = digest(copy)
+    room = copy / "simvp" / "coords"
+    room.mkdir()
+    (copy / "simvp" / "steps.py").rename(room / "times.py")
+    replace_everywhere(copy, "from simvp.steps import", "from simvp.coords.times import")
+    assert "simvp.coords.times" in behind(copy)
+    assert digest(copy) == before
+
+
+def test_a_name_that_a_package_hands_on_leads_to_its_module(copy: Path) -> None:
+    before = digest(copy)
+    room = copy / "simvp" / "words"
+    room.mkdir()
+    (copy / "simvp" / "errors.py").rename(room / "texts.py")
+    (room / "__init__.pyi").write_text("from .texts import ConfigError as ConfigError, Refusal as Refusal\n")
+    replace_everywhere(copy, "from simvp.errors import", "from simvp.words import")
+    assert "simvp.words.texts" in behind(copy)
+    assert digest(copy) == before
+
+
+def test_a_module_that_is_not_there_is_refused(copy: Path) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"pipelines.nothing: expected a file .*nothing.py"):
+        code_digest("pipelines.nothing", root=copy)
+
+
+def test_git_state(tmp_path: Path) -> None:
+    assert provenance.git_state(tmp_path) == {"commit": "unknown", "dirty": False}
+
+
+def test_requirements_are_pinned() -> None:
+    assert any(line.startswith("torch==") for line in provenance.requirements())
+    assert not any("checkout" in line for line in provenance.requirements())
