@@ -20,10 +20,10 @@ from simvp.climatology import supported
 from simvp.errors import ConfigError, ContractError, Refusal
 from simvp.grid import Grid
 from simvp.layout import coordinates, label
-from simvp.scores import area_weights
 from simvp.statistics import cycles_in, implausible, sample, seasonal_cycle
 from simvp.steps import Step, calendar_of, fields_of, parse_times
 from simvp.units import same_units
+from simvp.weights import area_weights
 
 STANDARD_CALENDARS = ("proleptic_gregorian", "standard", "gregorian")
 PART_VALUES = 1 << 20  # of the frames that are scaled at a time

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import flows  # noqa: F401  first of all, for the waiting of torch's threads
+from pipelines.provenance import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+__all__ = ["CHECKOUT"]
 
 
 @pytest.fixture(scope="module")

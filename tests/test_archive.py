@@ -18,7 +18,7 @@ from datasets import shelf as shelf_module
 from datasets.archive import Archive
 from simvp.errors import ArchiveError
 from simvp.steps import Step
-from tests.killing import kill_everywhere
+from tests.support.killing import kill_everywhere
 
 pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_waiting_for_the_disk")]
 START = np.datetime64("2020-02-28T20:00", "ns")

@@ -11,9 +11,10 @@ from simvp.baselines import NAMES, Baselines, extended, frames_at
 from simvp.errors import ConfigError, Refusal
 from simvp.grid import Grid
 from simvp.layout import faults
-from simvp.scores import area_weights, errors, summarise
+from simvp.scores import errors, summarise
 from simvp.steps import Step
-from tests.worlds import address_world, formula_world
+from simvp.weights import area_weights
+from tests.support.worlds import address_world, formula_world
 
 HOUR = Step(seconds=3600)
 DAY = 24

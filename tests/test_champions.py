@@ -15,9 +15,9 @@ import simvp
 from simvp.champions import Registry
 from simvp.errors import RegistryError
 from simvp.forecaster import Forecaster
-from tests.models import small_forecaster
-from tests.registries import database, register, registry_at
-from tests.worlds import formula_world
+from tests.support.models import small_forecaster
+from tests.support.registries import database, register, registry_at
+from tests.support.worlds import formula_world
 
 
 @pytest.fixture(scope="module")

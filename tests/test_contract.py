@@ -10,7 +10,7 @@ from simvp.contract import FrameSpec
 from simvp.errors import ConfigError, ContractError
 from simvp.statistics import implausible, log_scale, seasonal_cycle, what_was_seen
 from simvp.steps import Step
-from tests.worlds import address_world, formula_world
+from tests.support.worlds import address_world, formula_world
 
 WEEK = ("2020-01-01T00", "2020-01-07T23")
 KINDS = ["latlon", "projected", "curvilinear", "index"]

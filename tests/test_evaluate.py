@@ -8,8 +8,8 @@ from pipelines.evaluate import METHODS, chunks, evaluate, scorable, slab
 from simvp.contract import FrameSpec
 from simvp.errors import ConfigError, ContractError
 from simvp.steps import Step
-from tests.wave_home import FRAMES_IN, FRAMES_OUT, HELD_OUT, forecaster, truth, world
-from tests.worlds import formula_world
+from tests.support.wave_home import FRAMES_IN, FRAMES_OUT, HELD_OUT, forecaster, truth, world
+from tests.support.worlds import formula_world
 
 HOUR = Step.parse("1h")
 

@@ -28,7 +28,7 @@ from pipelines.train_config import TrainConfig
 from pipelines.windows import Frames, Sequences
 from simvp.contract import FrameSpec
 from simvp.errors import ConfigError
-from tests.worlds import formula_world
+from tests.support.worlds import formula_world
 
 
 class Linear(nn.Module):

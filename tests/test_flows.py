@@ -26,7 +26,7 @@ from flows.services import Addresses, free_port, offline_environment, running
 from pipelines.home import Home
 from simvp.errors import ConfigError, SourceError
 from tests.conftest import CHECKOUT
-from tests.small_home import write_source
+from tests.support.small_home import write_source
 
 DATASET = "walk"
 

@@ -16,7 +16,7 @@ from pipelines.init_times import due, on_hours
 from simvp.errors import ArchiveError, ConfigError, ContractError, RegistryError
 from simvp.layout import VOLATILE, faults
 from simvp.steps import Step
-from tests.wave_home import FRAMES_IN, forecaster, truth, wave_home, world
+from tests.support.wave_home import FRAMES_IN, forecaster, truth, wave_home, world
 
 HOUR = Step.parse("1h")
 VOLATILE_NAMES = [name for name in VOLATILE if name != "history"]

@@ -22,8 +22,8 @@ from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.forecaster import Forecaster, read_header
 from simvp.layout import faults
 from simvp.steps import Step
-from tests.models import small_forecaster, spec_of, with_network
-from tests.worlds import WAVE, Kind, formula_world
+from tests.support.models import small_forecaster, spec_of, with_network
+from tests.support.worlds import WAVE, Kind, formula_world
 
 HOUR = Step(seconds=3600)
 MONTH = Step(months=1, anchor="day", day=1)

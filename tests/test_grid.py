@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from simvp.grid import Grid
-from tests.worlds import address_world
+from tests.support.worlds import address_world
 
 KINDS = ["latlon", "projected", "curvilinear", "index"]
 

@@ -15,7 +15,7 @@ from datasets.archive import Archive
 from pipelines.home import Home
 from pipelines.ingest import complete, ingest
 from simvp.errors import ConfigError, Refusal, SourceError
-from tests.killing import kill_everywhere
+from tests.support.killing import kill_everywhere
 
 pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_waiting_for_the_disk")]
 

@@ -12,7 +12,7 @@ from simvp import layout
 from simvp.errors import Refusal
 from simvp.grid import Grid
 from simvp.steps import Step
-from tests.worlds import Kind, address, address_world
+from tests.support.worlds import Kind, address, address_world
 
 HOUR = Step(seconds=3600)
 MONTH = Step(months=1, anchor="day", day=1)

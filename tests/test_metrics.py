@@ -27,7 +27,7 @@ from simvp.metrics import (
 )
 from simvp.scores import errors, summarise
 from simvp.steps import Step
-from tests.worlds import formula_world
+from tests.support.worlds import formula_world
 
 SHAPES = [(3, 2, 1, 64, 64), (2, 3, 3, 16, 24), (1, 1, 2, 11, 13), (2, 1, 4, 40, 11)]
 KEYS = ("mse", "mae", "ssim", "ssim_paper", "psnr", "mse_per_frame", "mae_per_frame")

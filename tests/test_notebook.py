@@ -7,7 +7,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.conftest import CHECKOUT
-from tests.small_home import DATASET, FRAMES_OUT, small_home
+from tests.support.small_home import DATASET, FRAMES_OUT, small_home
 
 NOTEBOOK = CHECKOUT / "notebooks" / "forecast.ipynb"
 

@@ -54,7 +54,7 @@ def test_what_is_imported_is_asked_for(room: str) -> None:
     packages = [canonicalize_name(Requirement(text).name) for text in asked]
     names = {MODULES.get(package, package.replace("-", "_")) for package in packages}
     allowed = names | {*ROOMS} | set(sys.stdlib_module_names)
-    for module in sorted((CHECKOUT / room).glob("*.py")):
+    for module in sorted((CHECKOUT / room).rglob("*.py")):
         assert not imports(module) - allowed, module
 
 

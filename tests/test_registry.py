@@ -13,8 +13,8 @@ from pipelines.gate import Gate
 from pipelines.home import Home
 from simvp.errors import RegistryError
 from simvp.forecaster import Forecaster
-from tests.small_home import DATASET, small_home
-from tests.wave_home import HELD_OUT, TRAIN, forecaster, wave_home
+from tests.support.small_home import DATASET, small_home
+from tests.support.wave_home import HELD_OUT, TRAIN, forecaster, wave_home
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -9,9 +9,10 @@ import xarray as xr
 from simvp.errors import Refusal
 from simvp.grid import Grid
 from simvp.layout import coordinates, label
-from simvp.scores import area_weights, errors, summarise
+from simvp.scores import errors, summarise
 from simvp.steps import Step
-from tests.worlds import address_world, formula_world
+from simvp.weights import area_weights
+from tests.support.worlds import address_world, formula_world
 
 HOUR = Step(seconds=3600)
 

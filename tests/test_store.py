@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from datasets.store import Store
 from simvp.errors import ArchiveError
-from tests.killing import CHECKOUT, kill_everywhere
+from tests.support.killing import CHECKOUT, kill_everywhere
 
 HOUR = np.timedelta64(3600, "s").astype("m8[ns]")
 pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_waiting_for_the_disk")]

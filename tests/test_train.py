@@ -23,7 +23,7 @@ from pipelines.provenance import CHECKOUT
 from pipelines.train import TrainConfig, TrainReport, train, training_key
 from simvp.errors import ConfigError
 from simvp.forecaster import Forecaster
-from tests.worlds import formula_world
+from tests.support.worlds import formula_world
 
 SETTINGS = {
     "dataset": "world", "frames_in": 4, "frames_out": 2, "size": "tiny", "epochs": 2, "epoch_updates": 8,

@@ -22,7 +22,7 @@ from simvp.grid import Grid
 from simvp.layout import coordinates, label
 from simvp.scores import errors
 from simvp.steps import Step
-from tests.wave_home import forecaster, wave_home, world
+from tests.support.wave_home import forecaster, wave_home, world
 
 INTERVAL = ("2020-01-12T00", "2020-01-13T23")
 

@@ -13,7 +13,7 @@ from PIL import Image
 from datasets.kth import KTH
 from datasets.video import ImageFiles, Recording, VideoClips, held_out, resized, windows
 from simvp.errors import SourceError
-from tests.footage import jpeg, quarters
+from tests.support.footage import jpeg, quarters
 
 TINY = replace(KTH, size=(2, 3), frames_in=2, frames_out=1)
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import CHECKOUT
-from tests.small_home import FRAMES_OUT, archive, small_home
+from tests.support.small_home import FRAMES_OUT, archive, small_home
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         (copy / name).write_bytes((CHECKOUT / name).read_bytes())
     for room in ("simvp", "datasets", "pipelines", "flows"):
-        (copy / room).mkdir()
-        for file in (CHECKOUT / room).glob("*.py"):
-            (copy / room / file.name).write_bytes(file.read_bytes())
+        shutil.copytree(CHECKOUT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*command, "--wheel-dir", str(folder), str(copy)], check=True, capture_output=True)
     (made,) = folder.glob("*.whl")
@@ -41,8 +40,13 @@ def test_wheel_holds_the_library_alone(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"simvp"}
     assert any(name.endswith("LICENSE") for name in names)
-    modules = {name for name in names if name.endswith(".py")}
-    assert modules == {f"simvp/{file.name}" for file in (CHECKOUT / "simvp").glob("*.py")}
+    # The stubs are read at run time: they say where each name comes from.
+    modules = {name for name in names if name.endswith((".py", ".pyi"))}
+    assert modules == {
+        str(file.relative_to(CHECKOUT))
+        for file in (CHECKOUT / "simvp").rglob("*.py*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pipelines.windows import REASONS, RUNS, Frames, Sequences, audit_table, fin
 from simvp.contract import FrameSpec
 from simvp.errors import ConfigError
 from simvp.steps import Step
-from tests.worlds import address_world, addresses
+from tests.support.worlds import address_world, addresses
 
 HOUR = Step(seconds=3600)
 

@@ -1,7 +1,7 @@
 """Killing a writer with SIGKILL at every one of its file system calls, and starting it again.
 
-Run as ``python -m tests.killing module:work module:look folder stride``. For n = 1, 1 + stride, ... a forked process
-runs ``work(folder/n)`` and is killed at its n-th replace or rename; then a second process runs ``look(folder/n)``, as a
+Run as ``python -m tests.support.killing module:work module:look folder stride``. For n = 1, 1 + stride, ... a forked
+process runs ``work(folder/n)`` and is killed at its n-th replace or rename; then a second process runs ``look(folder/n)``, as a
 reader between the two runs would, and ``work(folder/n)`` again, to its end.
 ``folder/start``, where it exists, is what each of them finds. The first n that is never reached ends the run, and its
 folder holds what an unkilled run makes. Forks keep this fast: imports are paid for once, and this process itself starts
@@ -27,7 +27,7 @@ CALLS = ("replace", "rename")
 def kill_everywhere(work: str, look: str, folder: Path, *, stride: int = 1) -> list[Path]:
     """Folders after a kill and a second run; the last is of the run that was not killed."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.killing", work, look, str(folder), str(stride)],
+        [sys.executable, "-W", "error", "-m", "tests.support.killing", work, look, str(folder), str(stride)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,

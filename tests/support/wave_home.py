@@ -19,7 +19,7 @@ from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
 from simvp.forecaster import Forecaster
 from simvp.steps import Step
-from tests.worlds import WAVE, formula_world
+from tests.support.worlds import WAVE, formula_world
 
 SHAPE = (3, 4)
 FRAMES_IN, FRAMES_OUT = 4, 3
