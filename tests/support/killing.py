@@ -1,8 +1,8 @@
 """Killing a writer with SIGKILL at every one of its file system calls, and starting it again.
 
 Run as ``python -m tests.support.killing module:work module:look folder stride``. For n = 1, 1 + stride, ... a forked
-process runs ``work(folder/n)`` and is killed at its n-th replace or rename; then a second process runs ``look(folder/n)``, as a
-reader between the two runs would, and ``work(folder/n)`` again, to its end.
+process runs ``work(folder/n)`` and is killed at its n-th replace or rename; then a second process runs
+``look(folder/n)``, as a reader between the two runs would, and ``work(folder/n)`` again, to its end.
 ``folder/start``, where it exists, is what each of them finds. The first n that is never reached ends the run, and its
 folder holds what an unkilled run makes. Forks keep this fast: imports are paid for once, and this process itself starts
 no threads.
