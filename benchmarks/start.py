@@ -111,10 +111,10 @@ def network_seconds(path: str) -> float:
     """Seconds of the network alone for four init times."""
     import torch
 
-    from pipelines.versions import load, resolve
+    from pipelines.versions import load_version, resolve_version
 
     home = Home(path)
-    forecaster = load(home, resolve(home, DATASET, "champion"), None)
+    forecaster = load_version(home, resolve_version(home, DATASET, "champion"), None)
     spec = forecaster.spec
     x = torch.randn(4, spec.frames_in, spec.n_channels, *spec.shape)
     with torch.inference_mode():

@@ -10,7 +10,6 @@ import numpy as np
 
 from datasets import disk
 from datasets.benchmarks import find_benchmark
-from pipelines import tracking
 from pipelines.benchmark import BenchmarkReport, write_report
 from pipelines.benchmark_config import EVALUATION_SEED
 from pipelines.benchmark_rows import Row
@@ -29,6 +28,7 @@ from pipelines.clip_batches import ClipBatches
 from pipelines.costs import costs_of
 from pipelines.device import choose_device
 from pipelines.home import Home
+from pipelines.tracking import Run, open_run
 from simvp.errors import ConfigError
 from simvp.metrics import overall
 from simvp.model import SimVP
@@ -83,7 +83,7 @@ def score_checkpoint(
     method = f"{NAMES[sizes.variant]}, checkpoint {path.name}"
     rows: list[Row] = []
     folder = home.benchmarks / benchmark.name
-    with tracking.open_run(home, f"benchmark-{benchmark.name}", key) as run:
+    with open_run(home, f"benchmark-{benchmark.name}", key) as run:
         run.log_settings({"checkpoint": path.name, "sha256": digest, "network": sizes.to_dict()}, {"benchmark": data})
         for batches in sets:
             horizon = batches.clips.frames_out
@@ -105,7 +105,7 @@ def score_checkpoint(
     )
 
 
-def _rows(run: tracking.Run, network: SimVP, batches: ClipBatches, method: str, source: str) -> list[Row]:
+def _rows(run: Run, network: SimVP, batches: ClipBatches, method: str, source: str) -> list[Row]:
     """The network's row, and that of persistence."""
     device = next(network.parameters()).device
     x, y, _ = (part.to(device) for part in batches.batch(np.array([0])))

@@ -13,12 +13,12 @@ import xarray as xr
 from torch import Tensor, nn
 
 from datasets import disk
-from pipelines import tracking
 from pipelines.clip_batches import ClipBatches
 from pipelines.clip_pictures import clip_animation, clip_strip
 from pipelines.fitting import predictions
 from pipelines.pictures import png
 from pipelines.provenance import git_state
+from pipelines.tracking import Run
 from simvp.metrics import VideoScores, overall
 from simvp.model import SimVP, Variant
 
@@ -105,7 +105,7 @@ def row_fields(batches: ClipBatches, scores: Mapping[str, float], *, train: str,
     }
 
 
-def log_scores(run: tracking.Run, model: xr.Dataset, still: xr.Dataset, batches: ClipBatches) -> None:
+def log_scores(run: Run, model: xr.Dataset, still: xr.Dataset, batches: ClipBatches) -> None:
     """Scores by variable and lead, of the model and of persistence, as tables, and the overall ones as numbers."""
     horizon = batches.clips.frames_out
     for name, scores in (("model", model), ("persistence", still)):
@@ -131,7 +131,7 @@ def clip_files(network: SimVP, batches: ClipBatches, method: str) -> dict[str, b
     return files
 
 
-def keep_files(run: tracking.Run, files: Mapping[str, bytes], folder: Path) -> None:
+def keep_files(run: Run, files: Mapping[str, bytes], folder: Path) -> None:
     """Write files into a folder, and log them."""
     for name, content in files.items():
         disk.write(folder / name, content)

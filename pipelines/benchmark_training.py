@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from datasets.clips import Clips, Part
-from pipelines import checkpoint, registry, tracking
+from pipelines import checkpoint
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.benchmark_rows import SCORES, Row, Selection
 from pipelines.benchmark_scores import (
@@ -35,6 +35,8 @@ from pipelines.fitting import Fitting, Score
 from pipelines.home import Home
 from pipelines.pictures import learning_curve, png
 from pipelines.provenance import git_state, package_versions
+from pipelines.tracking import Run, open_run
+from pipelines.versions import register_version
 from simvp.forecaster import Forecaster
 from simvp.metrics import overall
 from simvp.model import SimVP
@@ -84,7 +86,7 @@ class BenchmarkTraining:
             self.seconds, self.partial = list(state["seconds"]), float(state["partial"])
         self._began = (time.monotonic(), self.fitting.step)
         run_id = None if state is None else state["run_id"]
-        with tracking.open_run(self.home, self._name, self.key, run_id=run_id) as run:
+        with open_run(self.home, self._name, self.key, run_id=run_id) as run:
             self._log_start(run)
             self._mark = time.monotonic()
             self.fitting.run(
@@ -129,7 +131,7 @@ class BenchmarkTraining:
         self._mark = time.monotonic()
         return Score(loss=chosen, more=more)
 
-    def _save(self, run: tracking.Run) -> None:
+    def _save(self, run: Run) -> None:
         now = time.monotonic()
         self.partial, self._mark = self.partial + now - self._mark, now
         state = {"run_id": run.run_id, "fitting": self.fitting.state(), "seconds": self.seconds}
@@ -148,7 +150,7 @@ class BenchmarkTraining:
             words += f", validation MSE {fitting.history[-1]['validation_mse_per_frame']:.4g} per frame"
         self._tell(f"training: {words}, {left:.0f} s left", fitting.step, self._steps)
 
-    def _on_epoch(self, run: tracking.Run, entry: Mapping[str, Any]) -> None:
+    def _on_epoch(self, run: Run, entry: Mapping[str, Any]) -> None:
         values = {name: float(value) for name, value in entry.items() if name != "epoch"}
         if entry["epoch"]:
             values |= {"epoch_seconds": self.seconds[-1], "minutes": sum(self.seconds) / 60}
@@ -156,7 +158,7 @@ class BenchmarkTraining:
         run.log_metrics(values, int(entry["epoch"]))
         _log.info("epoch %d: validation MSE %.5g per frame", entry["epoch"], entry["validation_mse_per_frame"])
 
-    def _log_start(self, run: tracking.Run) -> None:
+    def _log_start(self, run: Run) -> None:
         code = git_state()
         parts = {f"{part}_clips": clips.origin for part, clips in self.parts.items()}
         settings = {
@@ -175,7 +177,7 @@ class BenchmarkTraining:
         }
         run.log_settings(settings, tags)
 
-    def _rows(self, run: tracking.Run, network: SimVP) -> list[Row]:
+    def _rows(self, run: Run, network: SimVP) -> list[Row]:
         """Rows of the benchmark's own horizon, then of the longer ones, by rollout."""
         fitting = self.fitting
         lowest = min(fitting.history, key=lambda entry: entry["test_mse_per_frame"])
@@ -194,7 +196,7 @@ class BenchmarkTraining:
 
     def _row(
         self,
-        run: tracking.Run,
+        run: Run,
         batches: ClipBatches,
         selected: Selection,
         scores: Mapping[str, float],
@@ -220,7 +222,7 @@ class BenchmarkTraining:
             **common,
         )
 
-    def _draw(self, run: tracking.Run, network: SimVP, folder: Path) -> None:
+    def _draw(self, run: Run, network: SimVP, folder: Path) -> None:
         """Pictures of test clips, and the learning curve; kept and logged."""
         files = clip_files(network, self.test, self._method)
         history = self.fitting.history
@@ -232,7 +234,7 @@ class BenchmarkTraining:
         keep_files(run, files, folder)
         run.log_json(history, "history.json")
 
-    def _register(self, run: tracking.Run, network: SimVP, rows: Sequence[Row]) -> str:
+    def _register(self, run: Run, network: SimVP, rows: Sequence[Row]) -> str:
         """The model as one file under its contract, as a version in the registry."""
         spec, baselines = clip_contract(self.parts["train"])
         provenance = {
@@ -254,7 +256,7 @@ class BenchmarkTraining:
             "fingerprint": made.fingerprint,
             "test_mse_per_frame": f"{best:.5g} (epoch chosen on validation), on {rows[0].test}",
         }
-        version = registry.register(self.home, self._name, source=run.log_model(file), run_id=run.run_id, tags=tags)
+        version = register_version(self.home, self._name, source=run.log_model(file), run_id=run.run_id, tags=tags)
         return version.label
 
     def _tell(self, what: str, done: int, total: int) -> None:

@@ -25,7 +25,7 @@ from pipelines.evaluate import batch_size, chunks, scorable, slab
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.periods import name_time
-from pipelines.versions import CHAMPION, load, resolve
+from pipelines.versions import CHAMPION, load_version, resolve_version
 from pipelines.windows import MEANING
 from simvp.asked import steps_of
 from simvp.errors import ConfigError, ContractError, Refusal
@@ -333,7 +333,7 @@ def _model(home: Home, dataset: str, model: Any, device: str | None) -> "Forecas
     named = CHAMPION if model is None else model
     if isinstance(named, os.PathLike) or (isinstance(named, str) and Path(named).suffix == ".safetensors"):
         return Forecaster.load(named, device)
-    return load(home, resolve(home, dataset, named), device)
+    return load_version(home, resolve_version(home, dataset, named), device)
 
 
 def _same_variables(run: _Run, held: xr.Dataset, path: Path) -> None:

@@ -27,35 +27,17 @@ from pipelines.versions import (
     LONGEST_TAG,
     Version,
     alias_of,
-    find_version,
-    load,
+    list_versions,
+    load_version,
     model_name,
-    nominate,
     open_registry,
-    register,
-    resolve,
+    resolve_version,
     version_of,
-    versions,
 )
 from simvp.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
-
-__all__ = [
-    "Promotion",
-    "Rollback",
-    "Version",
-    "find_version",
-    "load",
-    "model_name",
-    "nominate",
-    "promote",
-    "register",
-    "resolve",
-    "rollback",
-    "versions",
-]
 
 _HISTORY = "champions"
 
@@ -152,15 +134,15 @@ def promote(
         Nothing of that name; a model without a held-out period; a champion that has seen some of that period, or
         that cannot forecast the archive as it is.
     """
-    candidate = resolve(home, dataset, CHALLENGER if version is None else version)
+    candidate = resolve_version(home, dataset, CHALLENGER if version is None else version)
     client = open_registry(home)
     holder = alias_of(client, candidate.name, CHAMPION)
     before = version_of(client, candidate.name, holder) if holder else None
     if before is not None and before.version == candidate.version:
         return Promotion(outcome="already", candidate=candidate, before=before, champion=before)
     judged = judge(
-        load(home, candidate, device),
-        load(home, before, device) if before else None,
+        load_version(home, candidate, device),
+        load_version(home, before, device) if before else None,
         Archive(home.archive(dataset)).dataset(),
         gate=gate,
         batch=batch,
@@ -192,7 +174,7 @@ def rollback(home: Home, dataset: str) -> Rollback:
         No model, or nothing to go back to.
     """
     client, name = open_registry(home), model_name(dataset)
-    known = {v.version: v for v in versions(home, dataset)}
+    known = {v.version: v for v in list_versions(home, dataset)}
     if not known:
         raise RegistryError(f"Model {name}", ["no version is registered"], "train one first")
     holder = alias_of(client, name, CHAMPION)

@@ -14,13 +14,14 @@ from filelock import FileLock
 from datasets import disk
 from datasets.archive import Archive
 from datasets.catalog import find_source
-from pipelines import registry, tracking
 from pipelines.device import choose_device, choose_precision, threads
 from pipelines.home import Home
 from pipelines.plan import Plan, derive_plan
 from pipelines.provenance import code_digest
+from pipelines.tracking import close_run
 from pipelines.train_config import OPERATIONAL, TrainConfig
 from pipelines.training import Progress, Training, TrainReport
+from pipelines.versions import find_version, set_challenger
 from pipelines.windows import surely_fits
 from simvp.errors import ConfigError
 
@@ -62,19 +63,19 @@ def train(home: Home, config: TrainConfig, *, progress: Progress | None = None) 
     folder = home.training(config.dataset) / key[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with disk.exclusive(FileLock(folder.with_suffix(".lock")), 24 * 3600.0):
-        found = registry.find_version(home, config.dataset, key)
+        found = find_version(home, config.dataset, key)
         if found is None:
             with threads(config.threads), torch.random.fork_rng():
                 report = Training(home, config, ds, plan, commit, key, folder, progress).run()
         else:
-            registry.nominate(home, found)
+            set_challenger(home, found)
             report = TrainReport(
                 dataset=config.dataset,
                 version=found.version,
                 fingerprint=found.fingerprint,
                 training_key=key,
                 run_id=found.run_id,
-                experiment_id=tracking.close_run(home, found.run_id),
+                experiment_id=close_run(home, found.run_id),
                 existing=True,
                 archive_commit=commit,
                 plan=plan,

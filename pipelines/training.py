@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipelines import checkpoint, registry, tracking
+from pipelines import checkpoint
 from pipelines.device import choose_device, choose_precision
 from pipelines.fitting import Fitting
 from pipelines.home import Home
@@ -18,8 +18,10 @@ from pipelines.network import build_network, fit_start
 from pipelines.pictures import learning_curve, sample_strip
 from pipelines.plan import MINIMUM, Plan, too_few_windows
 from pipelines.provenance import git_state, package_versions
+from pipelines.tracking import Run, open_run
 from pipelines.train_config import OPERATIONAL, TrainConfig
 from pipelines.validation import Validation
+from pipelines.versions import register_version
 from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
 from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
@@ -109,7 +111,7 @@ class Training:
             self.fitting.restore(state["fitting"])
         self.validation = Validation(windows["validation"], spec, baselines, self.ds)
         self._clock = (time.monotonic(), self.fitting.step)
-        with tracking.open_run(
+        with open_run(
             self.home, self.config.dataset, self.key, run_id=None if state is None else state["run_id"]
         ) as run:
             self._log_start(run)
@@ -129,7 +131,7 @@ class Training:
             forecaster.save(file)
             self._log_end(run, forecaster)
             # Inside the run: MLflow looks the logged model up at the address of the process.
-            version = registry.register(
+            version = register_version(
                 self.home,
                 self.config.dataset,
                 source=run.log_model(file),
@@ -206,7 +208,7 @@ class Training:
     def _summary(self) -> dict[str, dict[str, Any]]:
         return self.validation.summary(self.fitting.best_entry)
 
-    def _provenance(self, run: tracking.Run) -> dict[str, Any]:
+    def _provenance(self, run: Run) -> dict[str, Any]:
         return {
             "dataset": self.config.dataset,
             "archive_commit": self.commit,
@@ -221,7 +223,7 @@ class Training:
             "run_id": run.run_id,
         }
 
-    def _log_start(self, run: tracking.Run) -> None:
+    def _log_start(self, run: Run) -> None:
         code = git_state()
         settings = {
             **self.config.model_dump(mode="json"),
@@ -255,11 +257,11 @@ class Training:
         for entry in self.fitting.history:
             self._log_epoch(run, entry)
 
-    def _log_epoch(self, run: tracking.Run, entry: Mapping[str, Any], **more: float) -> None:
+    def _log_epoch(self, run: Run, entry: Mapping[str, Any], **more: float) -> None:
         values = {name: float(value) for name, value in entry.items() if name != "epoch"}
         run.log_metrics({**values, **more}, int(entry["epoch"]))
 
-    def _log_end(self, run: tracking.Run, forecaster: Forecaster) -> None:
+    def _log_end(self, run: Run, forecaster: Forecaster) -> None:
         history = self.fitting.history
         curves = {n: [entry.get(f"{n}_loss", float("nan")) for entry in history] for n in ("training", "validation")}
         best = self.fitting.best_epoch
@@ -296,7 +298,7 @@ class Training:
             words += f", validation {self._score_words(fitting.history[-1])}"
         self._tell(f"training: {words}, {left:.0f} s left", fitting.step, steps)
 
-    def _on_epoch(self, run: tracking.Run, entry: Mapping[str, Any]) -> None:
+    def _on_epoch(self, run: Run, entry: Mapping[str, Any]) -> None:
         seconds = time.monotonic() - self._epoch_clock
         updates = 0 if not entry["epoch"] else self.fitting.batches
         speed = {

@@ -22,7 +22,7 @@ from pipelines.home import Home
 from pipelines.periods import name_time
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.skill import in_words, markdown, skill_table, unpredictable, write_skill_csv
-from pipelines.versions import load, versions
+from pipelines.versions import list_versions, load_version
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 from simvp.steps import Step, encode_times
 
@@ -334,10 +334,10 @@ class _Run:
             given = self.model if isinstance(self.model, Forecaster) else Forecaster.load(self.model)
             if given.fingerprint == fingerprint:
                 return given
-        known = versions(self.home, self.dataset)
+        known = list_versions(self.home, self.dataset)
         for version in sorted(known, key=lambda v: v.label != label):
             if version.fingerprint == fingerprint:
-                return load(self.home, version)
+                return load_version(self.home, version)
         return None
 
 

@@ -73,7 +73,7 @@ def model_name(dataset: str) -> str:
     return f"simvp-{dataset}"
 
 
-def register(home: Home, dataset: str, *, source: str, run_id: str, tags: Mapping[str, str]) -> Version:
+def register_version(home: Home, dataset: str, *, source: str, run_id: str, tags: Mapping[str, str]) -> Version:
     """Make a version of a logged model and call it the challenger.
 
     Parameters
@@ -112,8 +112,8 @@ def register(home: Home, dataset: str, *, source: str, run_id: str, tags: Mappin
     return version_of(client, name, found)
 
 
-def nominate(home: Home, version: Version) -> Version:
-    """Call a version the challenger."""
+def set_challenger(home: Home, version: Version) -> Version:
+    """Give a version the alias `challenger`."""
     client = open_registry(home)
     client.set_registered_model_alias(version.name, CHALLENGER, version.version)
     return version_of(client, version.name, version.version)
@@ -128,7 +128,7 @@ def find_version(home: Home, dataset: str, training_key: str) -> Version | None:
     return None if found is None else version_of(client, name, found)
 
 
-def versions(home: Home, dataset: str) -> tuple[Version, ...]:
+def list_versions(home: Home, dataset: str) -> tuple[Version, ...]:
     """Every version, first to last; empty where there is none."""
     if not _there(home):
         return ()
@@ -137,7 +137,7 @@ def versions(home: Home, dataset: str) -> tuple[Version, ...]:
     return tuple(version_of(client, name, number) for number in numbers)
 
 
-def resolve(home: Home, dataset: str, which: str | int = CHAMPION) -> Version:
+def resolve_version(home: Home, dataset: str, which: str | int = CHAMPION) -> Version:
     """The version that an alias or a number names.
 
     Raises
@@ -146,7 +146,7 @@ def resolve(home: Home, dataset: str, which: str | int = CHAMPION) -> Version:
         No registry, no model, or nothing of that name; what there is is listed.
     """
     client, name, wanted = open_registry(home), model_name(dataset), str(which).removeprefix("@")
-    known = versions(home, dataset)
+    known = list_versions(home, dataset)
     if not known:
         raise RegistryError(f"Model {name}", ["no version is registered"], "train one: the flow train, or make demo")
     for version in known:
@@ -159,7 +159,7 @@ def resolve(home: Home, dataset: str, which: str | int = CHAMPION) -> Version:
     raise RegistryError(f"Model {name}", [f"expected a version or alias {wanted!r}, got versions {listed}"], remedy)
 
 
-def load(home: Home, version: Version, device: str | None = None) -> "Forecaster":
+def load_version(home: Home, version: Version, device: str | None = None) -> "Forecaster":
     """The model of a version."""
     from simvp.champions import Registry
     from simvp.forecaster import Forecaster

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 import xarray as xr
 
-from simvp import memory, model_file
+from simvp import model_file
 from simvp.asked import runs_of, said, steps_of
 from simvp.axes import find_axes, restore
 from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
 from simvp.errors import ContractError, Refusal, RegistryError
+from simvp.memory import refuse_beyond
 from simvp.model import SimVP
 from simvp.model_file import read_header
 from simvp.networks import build, evaluated, written
@@ -230,7 +231,7 @@ class Forecaster:
                 faults += refusal.reasons
         if canonical is not None and not faults:
             window = (1, self.spec.frames_in, self.spec.n_channels, *self.spec.shape)
-            memory.refuse_beyond(self.network, window, (len(runs), steps, self.spec.n_states, *self.spec.shape), target)
+            refuse_beyond(self.network, window, (len(runs), steps, self.spec.n_states, *self.spec.shape), target)
         if canonical is not None and len(runs):
             canonical, runs, found = self._vetted(canonical, runs, isinstance(init_time, str) and init_time == "all")
             faults += found

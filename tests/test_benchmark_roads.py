@@ -17,7 +17,11 @@ from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_config import plan_benchmark
 from pipelines.home import Home
 from simvp import metrics
-from tests import test_caltech, test_human36m, test_kth, test_taxibj
+from tests.test_caltech import make_original
+from tests.test_human36m import PREFIXES
+from tests.test_human36m import make as make_human36m
+from tests.test_kth import make as make_kth
+from tests.test_taxibj import ready, write_npz
 
 SMALL = {
     "hid_S": 4, "hid_T": 16, "N_S": 2, "N_T": 2, "groups": 4, "kernels": [3], "batch_size": 2, "epochs": 1,
@@ -34,18 +38,18 @@ def digits(root: Path, folder: str) -> None:
 
 
 def human(root: Path) -> None:
-    prefixes = test_human36m.PREFIXES
+    prefixes = PREFIXES
     training = [f"{prefix},{begin}" for prefix in prefixes for begin in (1, 6, 11)]
-    test_human36m.make(root, training, [f"{prefixes[0]},36", f"{prefixes[1]},36"])
+    make_human36m(root, training, [f"{prefixes[0]},36", f"{prefixes[1]},36"])
 
 
 FILES: dict[str, Callable[[Path], object]] = {
     "moving-mnist": lambda root: digits(root, "mnist"),
     "moving-fashion-mnist": lambda root: digits(root, "moving_fmnist"),
-    "taxibj": lambda root: test_taxibj.write_npz(root, test_taxibj.ready()),
+    "taxibj": lambda root: write_npz(root, ready()),
     "human36m": human,
-    "kitticaltech": test_caltech.make_original,
-    "kth": test_kth.make,
+    "kitticaltech": make_original,
+    "kth": make_kth,
 }
 HORIZONS = {"kitticaltech": [1], "kth": [20, 40], "taxibj": [4], "human36m": [4]}
 

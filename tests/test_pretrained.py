@@ -420,13 +420,13 @@ class Settings:
 @pytest.mark.parametrize("older", [False, True], ids=["zip", "older format"])
 def test_foreign_classes_are_named(state: State, tmp_path: Path, older: bool) -> None:
     content = {"state_dict": state, "hyper_parameters": {"settings": Settings(), "where": PurePath("x")}}
-    with pytest.raises(SourceError, match=r"cannot be read: .*tests\.test_pretrained\.Settings") as refused:
+    with pytest.raises(SourceError, match=r"cannot be read: .*\.test_pretrained\.Settings") as refused:
         from_pretrained(saved(content, tmp_path, _use_new_zipfile_serialization=not older))
     assert "torch.save(model.state_dict(), 'weights.pth')" in refused.value.remedy
 
 
 def test_a_whole_network_is_refused_by_its_classes(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"foreign classes or functions, which are not called here: .*simvp\.model\."):
+    with pytest.raises(SourceError, match=r"foreign classes or functions, which are not called here: .*simvp\.\w*"):
         from_pretrained(saved(randomised(SMALL), tmp_path))
 
 

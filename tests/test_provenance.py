@@ -71,7 +71,7 @@ def test_comments_docstrings_imports_and_spaces_are_no_code(copy: Path) -> None:
 def test_a_module_that_moves_with_its_imports_is_the_same_code(copy: Path) -> None:
     before = digest(copy)
     room = copy / "simvp" / "coords"
-    room.mkdir()
+    room.mkdir(exist_ok=True)
     (copy / "simvp" / "steps.py").rename(room / "times.py")
     replace_everywhere(copy, "from simvp.steps import", "from simvp.coords.times import")
     assert "simvp.coords.times" in behind(copy)
@@ -81,7 +81,7 @@ def test_a_module_that_moves_with_its_imports_is_the_same_code(copy: Path) -> No
 def test_a_name_that_a_package_hands_on_leads_to_its_module(copy: Path) -> None:
     before = digest(copy)
     room = copy / "simvp" / "words"
-    room.mkdir()
+    room.mkdir(exist_ok=True)
     (copy / "simvp" / "errors.py").rename(room / "texts.py")
     (room / "__init__.pyi").write_text("from .texts import ConfigError as ConfigError, Refusal as Refusal\n")
     replace_everywhere(copy, "from simvp.errors import", "from simvp.words import")

@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines import registry, tracking
 from pipelines.gate import Gate
 from pipelines.home import Home
+from pipelines.registry import Promotion, promote, rollback
+from pipelines.tracking import open_run
+from pipelines.versions import (
+    Version,
+    find_version,
+    list_versions,
+    load_version,
+    model_name,
+    register_version,
+    resolve_version,
+    set_challenger,
+)
 from simvp.errors import RegistryError
 from simvp.forecaster import Forecaster
 from tests.support.small_home import DATASET, small_home
@@ -37,7 +48,7 @@ def logged_model(home: Home) -> tuple[str, str]:
     file = home.path / "model.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"not read in these tests")
-    with tracking.open_run(home, "toys", "a training") as run:
+    with open_run(home, "toys", "a training") as run:
         return run.log_model(file), run.run_id
 
 
@@ -52,31 +63,31 @@ class Shelf:
         self.home, self.dataset, self.folder = home, dataset, folder
         self.models: dict[str, Forecaster] = {}
         wave_home(home, dataset)
-        patch.setattr(registry, "load", lambda home, version, device=None: self.models[version.version])
+        patch.setattr("pipelines.registry.load_version", lambda home, version, device=None: self.models[version.version])
 
-    def add(self, error: float, key: str = "", **settings: object) -> registry.Version:
+    def add(self, error: float, key: str = "", **settings: object) -> Version:
         key = key or f"key {len(self.models)} of {self.dataset}"
         source, run_id = logged_model(self.home)
         tags = {"training_key": key, "fingerprint": f"{len(self.models):016x}"}
-        made = registry.register(self.home, self.dataset, source=source, run_id=run_id, tags=tags)
+        made = register_version(self.home, self.dataset, source=source, run_id=run_id, tags=tags)
         self.models[made.version] = forecaster(error, version=made.label, **settings)  # type: ignore[arg-type]
         return made
 
-    def promote(self, version: str | int | None = None) -> registry.Promotion:
-        return registry.promote(self.home, self.dataset, version, gate=GATE, batch=128)
+    def promote(self, version: str | int | None = None) -> Promotion:
+        return promote(self.home, self.dataset, version, gate=GATE, batch=128)
 
     def champion(self) -> str:
-        return registry.resolve(self.home, self.dataset).version
+        return resolve_version(self.home, self.dataset).version
 
     def move_by_hand(self, version: str) -> None:
         client = self._client()
-        client.set_registered_model_alias(registry.model_name(self.dataset), "champion", version)
+        client.set_registered_model_alias(model_name(self.dataset), "champion", version)
 
     def history(self) -> list[str]:
-        found = self._client().get_registered_model(registry.model_name(self.dataset))
+        found = self._client().get_registered_model(model_name(self.dataset))
         return json.loads(found.tags["champions"])
 
-    def artifact(self, version: registry.Version, path: str) -> str:
+    def artifact(self, version: Version, path: str) -> str:
         client = self._client()
         return Path(client.download_artifacts(version.run_id, path, str(self.folder))).read_text()
 
@@ -96,9 +107,9 @@ def shelf(home: Home, request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 def test_asking_makes_no_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     empty = Home(tmp_path / "home")
-    assert registry.find_version(empty, "waves", "key") is None
-    assert registry.versions(empty, "waves") == ()
-    for ask in (registry.resolve, registry.promote, registry.rollback):
+    assert find_version(empty, "waves", "key") is None
+    assert list_versions(empty, "waves") == ()
+    for ask in (resolve_version, promote, rollback):
         with pytest.raises(
             RegistryError, match=r"expected MLflow's database at sqlite[^\n]*\nTo mend it: train a model first"
         ):
@@ -111,19 +122,19 @@ def test_a_training_is_registered_once_and_is_the_challenger(shelf: Shelf) -> No
     assert (first.name, first.version, first.aliases) == (f"simvp-{shelf.dataset}", "1", ("challenger",))
     assert (first.training_key, first.fingerprint) == ("first", "0" * 16)
     second = shelf.add(0.3, key="second")
-    assert registry.resolve(shelf.home, shelf.dataset, "challenger").version == "2"
+    assert resolve_version(shelf.home, shelf.dataset, "challenger").version == "2"
     # The same training again: its version, no third one, and it is the challenger.
     tags = {"training_key": "first", "fingerprint": "0" * 16}
-    again = registry.register(shelf.home, shelf.dataset, source=first.source, run_id=first.run_id, tags=tags)
+    again = register_version(shelf.home, shelf.dataset, source=first.source, run_id=first.run_id, tags=tags)
     assert (again.version, again.aliases) == ("1", ("challenger",))
-    assert [v.version for v in registry.versions(shelf.home, shelf.dataset)] == ["1", "2"]
-    found = registry.find_version(shelf.home, shelf.dataset, "second")
+    assert [v.version for v in list_versions(shelf.home, shelf.dataset)] == ["1", "2"]
+    found = find_version(shelf.home, shelf.dataset, "second")
     assert found is not None
     assert found == second.__class__(**{**vars(second), "aliases": ()})
-    assert registry.find_version(shelf.home, shelf.dataset, "third") is None
-    assert registry.nominate(shelf.home, found).aliases == ("challenger",)
+    assert find_version(shelf.home, shelf.dataset, "third") is None
+    assert set_challenger(shelf.home, found).aliases == ("challenger",)
     with pytest.raises(RegistryError, match="tags: fingerprint is missing"):
-        registry.register(shelf.home, shelf.dataset, source="", run_id="", tags={"training_key": "x"})
+        register_version(shelf.home, shelf.dataset, source="", run_id="", tags={"training_key": "x"})
 
 
 def test_an_unknown_version_is_refused_with_the_list(shelf: Shelf) -> None:
@@ -133,7 +144,7 @@ def test_an_unknown_version_is_refused_with_the_list(shelf: Shelf) -> None:
     with pytest.raises(RegistryError, match=r"expected a version or alias '7', got versions 1 \(challenger\)"):
         shelf.promote(7)
     with pytest.raises(RegistryError, match=r"alias 'champion'.*\n?.*promote one"):
-        registry.resolve(shelf.home, shelf.dataset)
+        resolve_version(shelf.home, shelf.dataset)
 
 
 def test_the_first_champion_has_to_beat_the_baselines_only(shelf: Shelf) -> None:
@@ -168,12 +179,12 @@ def test_the_first_champion_has_to_beat_the_baselines_only(shelf: Shelf) -> None
 def test_promoting_twice_changes_nothing(shelf: Shelf) -> None:
     shelf.add(0.2)
     shelf.promote()
-    tags = registry.resolve(shelf.home, shelf.dataset).tags
+    tags = resolve_version(shelf.home, shelf.dataset).tags
     again = shelf.promote()
     assert again.outcome == "already"
     assert again.table() == ""
     assert "is the champion already; nothing was judged, nothing moved" in again.summary
-    assert registry.resolve(shelf.home, shelf.dataset).tags == tags
+    assert resolve_version(shelf.home, shelf.dataset).tags == tags
     assert shelf.history() == ["1"]
 
 
@@ -241,20 +252,20 @@ def test_rollback_goes_back_through_the_champions(shelf: Shelf) -> None:
     for error in (0.4, 0.3, 0.2):
         shelf.add(error)
         assert shelf.promote().outcome == "promote"
-    back = registry.rollback(shelf.home, shelf.dataset)
+    back = rollback(shelf.home, shelf.dataset)
     assert (back.champion.version, shelf.champion()) == ("2", "2")
     assert back.summary == (
         f"The champion is now simvp-{shelf.dataset}/2 (it was simvp-{shelf.dataset}/3): it was the champion before."
     )
-    assert registry.rollback(shelf.home, shelf.dataset).champion.version == "1"
+    assert rollback(shelf.home, shelf.dataset).champion.version == "1"
     with pytest.raises(
         RegistryError, match=r"no other version was ever promoted; the champion is .*/1, versions are 1, 2, 3"
     ):
-        registry.rollback(shelf.home, shelf.dataset)
+        rollback(shelf.home, shelf.dataset)
     assert shelf.champion() == "1"
     # What was rolled back can be promoted again, and rolled back again.
     assert shelf.promote(3).outcome == "promote"
-    assert registry.rollback(shelf.home, shelf.dataset).champion.version == "1"
+    assert rollback(shelf.home, shelf.dataset).champion.version == "1"
 
 
 def test_a_hand_on_the_alias_counts_and_can_be_taken_back(shelf: Shelf) -> None:
@@ -267,10 +278,10 @@ def test_a_hand_on_the_alias_counts_and_can_be_taken_back(shelf: Shelf) -> None:
     assert shelf.history() == ["1", "2"]
     shelf.add(0.9)
     shelf.move_by_hand("3")
-    back = registry.rollback(shelf.home, shelf.dataset)
+    back = rollback(shelf.home, shelf.dataset)
     assert (back.champion.version, shelf.champion()) == ("2", "2")
     assert "moved by hand" in back.summary
-    assert registry.rollback(shelf.home, shelf.dataset).champion.version == "1"
+    assert rollback(shelf.home, shelf.dataset).champion.version == "1"
 
 
 def test_a_kill_between_alias_and_history_loses_no_champion(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,13 +300,13 @@ def test_a_kill_between_alias_and_history_loses_no_champion(shelf: Shelf, monkey
             shelf.promote()
     assert shelf.champion() == "2"
     assert shelf.promote().outcome == "already"
-    assert registry.rollback(shelf.home, shelf.dataset).champion.version == "1"
+    assert rollback(shelf.home, shelf.dataset).champion.version == "1"
 
 
 def test_a_trained_model_is_loaded_from_its_version() -> None:
     home, _ = small_home()
-    champion = registry.resolve(home, DATASET)
-    model = registry.load(home, champion)
+    champion = resolve_version(home, DATASET)
+    model = load_version(home, champion)
     assert model.fingerprint == champion.fingerprint
     assert model.version == champion.label == f"simvp-{DATASET}/1"
     assert champion.aliases == ("challenger", "champion")

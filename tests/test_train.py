@@ -15,12 +15,12 @@ import torch
 import xarray as xr
 
 from datasets.archive import Archive
-from pipelines import registry
 from pipelines.device import choose_device, choose_precision
 from pipelines.fitting import DivergedError
 from pipelines.home import Home
 from pipelines.provenance import CHECKOUT
 from pipelines.train import TrainConfig, TrainReport, train, training_key
+from pipelines.versions import list_versions
 from simvp.errors import ConfigError
 from simvp.forecaster import Forecaster
 from tests.support.worlds import formula_world
@@ -134,7 +134,7 @@ def test_every_setting_is_read(whole):
 
 def test_version_holds_the_forecaster_and_is_the_challenger(whole):
     home, report, _ = whole
-    (version,) = registry.versions(home, "world")
+    (version,) = list_versions(home, "world")
     assert version.aliases == ("challenger",)
     assert version.training_key == report.training_key
     assert version.fingerprint == report.fingerprint
@@ -167,7 +167,7 @@ def test_asked_again_returns_the_version_that_exists(whole):
     assert again.existing
     assert (again.version, again.fingerprint, again.run_id) == (report.version, report.fingerprint, report.run_id)
     assert again.experiment_id == report.experiment_id
-    assert len(registry.versions(home, "world")) == 1
+    assert len(list_versions(home, "world")) == 1
     assert list(home.training("world").iterdir()) == []
 
 
@@ -203,7 +203,7 @@ def test_killed_twice_and_started_again_is_the_same_training(whole, tmp_path):
         done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert list(home.training("world").glob("*/checkpoint.pt"))
-        assert registry.versions(home, "world") == ()
+        assert list_versions(home, "world") == ()
     seen: list[int] = []
     again = train(home, TrainConfig(**SETTINGS), progress=lambda what, done, total: seen.append(done))
     assert UPDATES not in seen[:1]
