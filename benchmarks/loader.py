@@ -19,7 +19,7 @@ from pipelines.network import build_network
 from pipelines.train_config import TrainConfig
 from pipelines.windows import Frames, Sequences
 from simvp.contract import FrameSpec
-from simvp.steps import Step
+from simvp.coords import Step
 
 T, LEADS, SIDE = 12, 12, 64
 BATCH = 16

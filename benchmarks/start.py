@@ -17,7 +17,7 @@ from datasets.simulated import SimulatedWeather
 from flows.services import Addresses, Services, free_port
 from pipelines.home import Home
 from pipelines.provenance import CHECKOUT
-from simvp.steps import Step
+from simvp.coords import Step
 
 DATASET = "start"
 DAYS = 20

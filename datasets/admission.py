@@ -8,9 +8,8 @@ import numpy as np
 import xarray as xr
 
 from datasets.shelf import NAMED, Shelf, duplicate_faults, scalars_of, shown
+from simvp.coords import Step, calendar_of, same_units
 from simvp.errors import Refusal
-from simvp.steps import Step, calendar_of
-from simvp.units import same_units
 
 _SAME_CALENDAR = {"365_day": "noleap", "366_day": "all_leap", "gregorian": "standard"}
 

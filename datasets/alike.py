@@ -18,7 +18,7 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 from xarray.core import indexing
 
 from datasets.formats import SourceFile
-from simvp.axes import Axes
+from simvp.coords import Axes
 
 TIMES = xr.coders.CFDatetimeCoder()  # datetime64[ns] where it fits, cftime for other calendars
 

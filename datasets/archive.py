@@ -30,8 +30,8 @@ from datasets.commits import Commit, CommitLog, commit_id
 from datasets.ledger import Ledger
 from datasets.shelf import Shelf, existing_shelf, new_shelf, shown
 from datasets.store import Store
+from simvp.coords import Step
 from simvp.errors import ArchiveError, Refusal
-from simvp.steps import Step
 
 KEEP_BYTES = 256 * 2**20  # a source up to this size is read once, checked and then written; a longer one is read twice
 

@@ -12,7 +12,7 @@ from datasets.admission import Judged
 from datasets.commits import Commit, CommitLog, Kind, chain_start, commit_id, fold
 from datasets.shelf import Shelf, frames_per_chunk, shown
 from datasets.store import Store
-from simvp.steps import encode_times
+from simvp.coords import encode_times
 
 _log = logging.getLogger(__name__)
 

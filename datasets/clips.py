@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import xarray as xr
 
+from simvp.coords import Step
 from simvp.errors import SourceError
-from simvp.steps import Step
 
 if TYPE_CHECKING:
     from torch import Tensor

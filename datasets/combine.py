@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simvp.coords import Grid, same_units
 from simvp.errors import Refusal
-from simvp.grid import Grid
-from simvp.units import same_units
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from datasets import disk
-from simvp.grid import Grid
-from simvp.steps import Step
+from simvp.coords import Grid, Step
 
 Kind = Literal["append", "absent", "fill", "replace"]
 

@@ -11,8 +11,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
 
-from simvp.grid import plain
-from simvp.steps import EPOCH, encode_times
+from simvp.coords import EPOCH, encode_times, plain
 
 # Coordinates along the appended axis are read whole when a store is opened, so they lie in few and small objects.
 COORDINATE_CHUNK = 2**14

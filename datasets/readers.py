@@ -14,9 +14,8 @@ from datasets.combine import Part, combine
 from datasets.dates import AS_NUMBER, decode_dates
 from datasets.formats import ZARR_ROOTS, Location, SourceFile, checksums, recognise, source_files
 from datasets.grib import KEYS, open_grib
-from simvp.axes import Axes, canonicalise
+from simvp.coords import Axes, axis_names, canonicalise, check_names, select_values
 from simvp.errors import Refusal, SourceError
-from simvp.selection import axis_names, check_names, select_values
 
 __all__ = ["checksums", "open_source", "source_files"]
 
@@ -63,7 +62,7 @@ def open_source(
     Returns
     -------
     xr.Dataset
-        As `simvp.axes.canonicalise` describes; time covers every time of every file. Where a variable has no frame at
+        As `simvp.coords.axes.canonicalise` describes; time covers every time of every file. Where a variable has no frame at
         a time at which another has one, it is NaN.
 
     Raises

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simvp.coords import Grid, Step, calendar_of, encode_times, fields_of, plain
 from simvp.errors import Refusal
-from simvp.grid import Grid, plain
-from simvp.steps import Step, calendar_of, encode_times, fields_of
 
 CHUNK_FRAMES, CHUNK_BYTES = 64, 2 * 2**20
 BLOCK_BYTES = 32 * 2**20

@@ -19,8 +19,8 @@ import numpy as np
 import xarray as xr
 
 from datasets.waves import Waves
+from simvp.coords import Step, parse_times
 from simvp.errors import ConfigError
-from simvp.steps import Step, parse_times
 
 CHUNK_DAYS = 5
 SOLSTICE = np.datetime64("2021-06-21")

@@ -31,9 +31,8 @@ from filelock import FileLock
 from datasets import disk
 from datasets.encoding import encode, fit, loose_coordinates, pack, same, unpack, write_arrays
 from datasets.root import ATTRIBUTE, Root, as_bytes
+from simvp.coords import decode_times, plain
 from simvp.errors import ArchiveError
-from simvp.grid import plain
-from simvp.steps import decode_times
 
 
 class Store:

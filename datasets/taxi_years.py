@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 
 from datasets.formats import recognise
+from simvp.coords import Step
 from simvp.errors import SourceError
-from simvp.steps import Step
 
 YEARS = tuple(f"BJ{year}_M32x32_T30_InOut.h5" for year in (13, 14, 15, 16))
 SLOTS = 48

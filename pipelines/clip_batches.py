@@ -16,9 +16,8 @@ from simvp.baselines import Baselines
 from simvp.channel import Channel
 from simvp.climatology import Climatology
 from simvp.contract import FrameSpec
-from simvp.grid import Grid
+from simvp.coords import Grid, calendar_of
 from simvp.statistics import what_was_seen
-from simvp.steps import calendar_of
 
 SAMPLE_CLIPS = 128  # that the baselines and the marks of plausibility are fitted on
 

@@ -11,9 +11,9 @@ import xarray as xr
 
 from pipelines.windows import Audit, Frames, find_windows
 from simvp.baselines import NAMES, Baselines
+from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
 from simvp.scores import errors
-from simvp.steps import Step, calendar_of, encode_times, parse_times
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec

@@ -28,8 +28,8 @@ from pipelines.periods import name_time
 from pipelines.versions import CHAMPION, load_version, resolve_version
 from pipelines.windows import MEANING
 from simvp.asked import steps_of
+from simvp.coords import Step
 from simvp.errors import ConfigError, ContractError, Refusal
-from simvp.steps import Step
 
 if TYPE_CHECKING:
     from simvp.forecaster import Forecaster

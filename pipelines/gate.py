@@ -38,8 +38,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.bootstrap import MOST_BLOCKS, cut_blocks, lower_bound
 from simvp.baselines import NAMES
+from simvp.coords import Step
 from simvp.errors import ConfigError
-from simvp.steps import Step
 
 __all__ = ["Comparison", "Gate", "Verdict", "decide", "needed_init_times"]
 

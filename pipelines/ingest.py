@@ -13,8 +13,8 @@ from datasets.readers import checksums
 from datasets.shelf import shown
 from pipelines.home import Home
 from pipelines.reading import Reading
+from simvp.coords import Step, parse_times
 from simvp.errors import ConfigError
-from simvp.steps import Step, parse_times
 
 Location = str | Path
 

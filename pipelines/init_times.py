@@ -9,8 +9,8 @@ import xarray as xr
 
 from pipelines.periods import name_time
 from pipelines.windows import Frames
+from simvp.coords import DAY, Step, encode_times, fields_of
 from simvp.errors import ConfigError
-from simvp.steps import DAY, Step, encode_times, fields_of
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec

@@ -9,8 +9,8 @@ import xarray as xr
 from pipelines.evaluate import evaluate, scorable
 from pipelines.gate import Gate, Verdict, decide
 from pipelines.skill import markdown, skill_table
+from simvp.coords import parse_times
 from simvp.errors import RegistryError
-from simvp.steps import parse_times
 
 if TYPE_CHECKING:
     from simvp.forecaster import Forecaster

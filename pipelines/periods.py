@@ -29,8 +29,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.windows import find_windows
+from simvp.coords import DAY, Step, encode_times, parse_times
 from simvp.errors import Refusal
-from simvp.steps import DAY, Step, encode_times, parse_times
 
 Mode = Literal["study", "operations"]
 Interval = tuple[str, str]
@@ -72,7 +72,7 @@ class Periods(BaseModel):
 
 
 def name_time(time: Any) -> str:
-    """A time in words that `simvp.steps.parse_times` reads back."""
+    """A time in words that `simvp.coords.steps.parse_times` reads back."""
     if isinstance(time, np.datetime64):
         return str(np.datetime_as_string(time, unit="s"))
     return str(time)

@@ -24,8 +24,8 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.periods import Choice, Layout, Mode, Periods, name_time
+from simvp.coords import Step, calendar_of, parse_times
 from simvp.errors import ConfigError
-from simvp.steps import Step, calendar_of, parse_times
 
 MINIMUM = {"train": 16, "validation": 4, "held_out": 4}
 

@@ -23,8 +23,8 @@ from pipelines.periods import name_time
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.skill import in_words, markdown, skill_table, unpredictable, write_skill_csv
 from pipelines.versions import list_versions, load_version
+from simvp.coords import Step, encode_times
 from simvp.errors import ArchiveError, ConfigError, RegistryError
-from simvp.steps import Step, encode_times
 
 if TYPE_CHECKING:
     from simvp.forecaster import Forecaster

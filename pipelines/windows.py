@@ -16,8 +16,8 @@ import xarray as xr
 
 from pipelines.batches import Batches
 from simvp.contract import FrameSpec
+from simvp.coords import Step, encode_times
 from simvp.errors import ConfigError
-from simvp.steps import Step, encode_times
 
 RUNS = 8  # runs of frames in memory at a time, where not all frames fit
 MOST_FORCINGS = 6  # sine and cosine of the time of day, of week and of year

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from simvp.coords import Step, calendar_of, encode_times, history, parse_times
 from simvp.errors import Refusal
-from simvp.steps import Step, calendar_of, encode_times, history, parse_times
 
 
 def steps_of(horizon: Any, step: Step, default: int) -> int:

@@ -20,11 +20,9 @@ import numpy as np
 import xarray as xr
 
 from simvp.climatology import Climatology, Period, choose, supported
+from simvp.coords import Grid, Step, calendar_of, coordinates, encode_times, label, parse_times
 from simvp.errors import ConfigError, Refusal
-from simvp.grid import Grid
-from simvp.layout import coordinates, label
 from simvp.statistics import blocks, cycles_in, sample
-from simvp.steps import Step, calendar_of, encode_times, parse_times
 
 NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")
 
@@ -124,7 +122,7 @@ class Baselines:
         )
 
     def predict(self, ds: xr.Dataset, init_times: np.ndarray, leads: int | None = None) -> dict[str, xr.Dataset]:
-        """The five forecasts, by name, each labelled as in `simvp.layout`.
+        """The five forecasts, by name, each labelled as in `simvp.coords.forecast_layout`.
 
         Nothing later than an init time is looked at. Where a frame that a baseline needs is not there, its
         forecast is NaN.

@@ -8,9 +8,8 @@ import numpy as np
 import xarray as xr
 
 from simvp.climatology import Climatology, choose
-from simvp.grid import plain
+from simvp.coords import Step, plain
 from simvp.statistics import blocks, log_scale, what_was_seen
-from simvp.steps import Step
 
 Role = Literal["state", "forcing", "static"]
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from simvp.coords import DAY, Step, encode_times, fields_of
 from simvp.errors import ConfigError
-from simvp.steps import DAY, Step, encode_times, fields_of
 
 Period = Literal["none", "day", "week", "year"]
 Blocks = Iterable[tuple[np.ndarray, np.ndarray]]

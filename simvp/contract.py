@@ -14,16 +14,22 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from simvp.axes import canonicalise
 from simvp.channel import Channel, fit_state, fit_static, forcing_names
 from simvp.climatology import supported
+from simvp.coords import (
+    Grid,
+    Step,
+    area_weights,
+    calendar_of,
+    canonicalise,
+    coordinates,
+    fields_of,
+    label,
+    parse_times,
+    same_units,
+)
 from simvp.errors import ConfigError, ContractError, Refusal
-from simvp.grid import Grid
-from simvp.layout import coordinates, label
 from simvp.statistics import cycles_in, implausible, sample, seasonal_cycle
-from simvp.steps import Step, calendar_of, fields_of, parse_times
-from simvp.units import same_units
-from simvp.weights import area_weights
 
 STANDARD_CALENDARS = ("proleptic_gregorian", "standard", "gregorian")
 PART_VALUES = 1 << 20  # of the frames that are scaled at a time
@@ -305,13 +311,13 @@ class FrameSpec:
     def coordinates(
         self, init_times: np.ndarray, leads: int, more: Mapping[str, xr.Variable] | None = None
     ) -> xr.Coordinates:
-        """Coordinates of a forecast from `init_times` (I,); lead 1 is one step later (`simvp.layout.coordinates`)."""
+        """Coordinates of a forecast from `init_times` (I,); lead 1 is one step later (`simvp.coords.forecast_layout.coordinates`)."""
         return coordinates(init_times, leads, step=self.step, grid=self.grid, more=more)
 
     def to_dataset(
         self, departures: np.ndarray, coords: xr.Coordinates, attrs: Mapping[str, Any] | None = None
     ) -> xr.Dataset:
-        """Labelled forecast in physical units (layout of `simvp.layout`).
+        """Labelled forecast in physical units (layout of `simvp.coords.forecast_layout`).
 
         Parameters
         ----------

@@ -16,16 +16,15 @@ import xarray as xr
 
 from simvp import model_file
 from simvp.asked import runs_of, said, steps_of
-from simvp.axes import find_axes, restore
 from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
+from simvp.coords import EPOCH, find_axes, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.memory import refuse_beyond
 from simvp.model import SimVP
 from simvp.model_file import read_header
 from simvp.networks import build, evaluated, written
 from simvp.residual import GriddedSimVP
-from simvp.steps import EPOCH
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -202,7 +201,7 @@ class Forecaster:
         Returns
         -------
         xr.Dataset
-            Layout of `simvp.layout` on the names and the order of `ds`, in the units of the contract, with
+            Layout of `simvp.coords.forecast_layout` on the names and the order of `ds`, in the units of the contract, with
             coordinates model_version, model_fingerprint, archive_commit (attribute of that name of `ds`) and
             created on init_time.
 
@@ -307,7 +306,7 @@ class Forecaster:
             for name, (value, text) in own.items()
         }
         coords["created"].encoding = {"units": EPOCH, "dtype": "int64", "calendar": "proleptic_gregorian"}
-        from simvp import __version__
+        from simvp.version import __version__
 
         names = ", ".join(self.spec.states)
         attrs = {

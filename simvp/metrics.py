@@ -19,8 +19,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from simvp.coords import horizontal_dims
 from simvp.errors import ConfigError, ContractError
-from simvp.layout import horizontal_dims
 from simvp.map_scores import (
     GAUSSIAN,
     KINDS,

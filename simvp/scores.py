@@ -10,12 +10,8 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
+from simvp.coords import Grid, area_weights, check, encode_times, horizontal_dims, same_units
 from simvp.errors import Refusal
-from simvp.grid import Grid
-from simvp.layout import check, horizontal_dims
-from simvp.steps import encode_times
-from simvp.units import same_units
-from simvp.weights import area_weights
 
 _BLOCK = 1 << 22  # values of one variable in memory at a time
 _MOMENTS = ("anomaly_covariance", "anomaly_variance_forecast", "anomaly_variance_truth")

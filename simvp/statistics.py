@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.climatology import CYCLES_NEEDED, Period
-from simvp.steps import DAY, Step, encode_times
+from simvp.coords import DAY, Step, encode_times
 
 BLOCK_BYTES = 64e6  # of float32 frames read at once
 SAMPLE_VALUES = 20_000_000  # frames x points kept in memory to choose by

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from datasets import archive as archive_module
 from datasets import shelf as shelf_module
 from datasets.archive import Archive
+from simvp.coords.steps import Step
 from simvp.errors import ArchiveError
-from simvp.steps import Step
 from tests.support.killing import kill_everywhere
 
 pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_waiting_for_the_disk")]

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from simvp.climatology import Climatology, choose, supported
+from simvp.coords.steps import Step
 from simvp.errors import ConfigError
 from simvp.statistics import cycles_in
-from simvp.steps import Step
 
 HOUR, DAY, MONTH = Step(seconds=3600), Step(seconds=86400), Step(months=1, anchor="day", day=1)
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from datasets.clips import PARTS, Benchmark, Clips, Part, consecutive_runs
-from simvp.axes import canonicalise
+from simvp.coords.axes import canonicalise
+from simvp.coords.steps import Step
 from simvp.errors import SourceError
-from simvp.steps import Step
 
 
 class AddressClips(Clips):

@@ -7,9 +7,9 @@ import pytest
 import xarray as xr
 
 from simvp.contract import FrameSpec
+from simvp.coords.steps import Step
 from simvp.errors import ConfigError, ContractError
 from simvp.statistics import implausible, log_scale, seasonal_cycle, what_was_seen
-from simvp.steps import Step
 from tests.support.worlds import address_world, formula_world
 
 WEEK = ("2020-01-01T00", "2020-01-07T23")

@@ -6,8 +6,8 @@ import xarray as xr
 
 from pipelines.evaluate import METHODS, chunks, evaluate, scorable, slab
 from simvp.contract import FrameSpec
+from simvp.coords.steps import Step
 from simvp.errors import ConfigError, ContractError
-from simvp.steps import Step
 from tests.support.wave_home import FRAMES_IN, FRAMES_OUT, HELD_OUT, forecaster, truth, world
 from tests.support.worlds import formula_world
 

@@ -13,9 +13,9 @@ from datasets.store import Store
 from pipelines.forecast import forecast, horizon_text
 from pipelines.home import Home
 from pipelines.init_times import due, on_hours
+from simvp.coords.forecast_layout import VOLATILE, faults
+from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, ContractError, RegistryError
-from simvp.layout import VOLATILE, faults
-from simvp.steps import Step
 from tests.support.wave_home import FRAMES_IN, forecaster, truth, wave_home, world
 
 HOUR = Step.parse("1h")

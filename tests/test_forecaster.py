@@ -18,10 +18,10 @@ from simvp import model_file, networks
 from simvp.asked import runs_of, steps_of
 from simvp.channel import Channel
 from simvp.contract import FrameSpec
+from simvp.coords.forecast_layout import faults
+from simvp.coords.steps import Step
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.forecaster import Forecaster, read_header
-from simvp.layout import faults
-from simvp.steps import Step
 from tests.support.models import small_forecaster, spec_of, with_network
 from tests.support.worlds import WAVE, Kind, formula_world
 

@@ -10,9 +10,10 @@ import xarray as xr
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
+from simvp.coords.forecast_layout import coordinates, label
+from simvp.coords.grid import Grid
+from simvp.coords.steps import Step
 from simvp.errors import ConfigError, ContractError, Refusal
-from simvp.grid import Grid
-from simvp.layout import coordinates, label
 from simvp.metrics import (
     VideoScores,
     mae,
@@ -26,7 +27,6 @@ from simvp.metrics import (
     video_scores,
 )
 from simvp.scores import errors, summarise
-from simvp.steps import Step
 from tests.support.worlds import formula_world
 
 SHAPES = [(3, 2, 1, 64, 64), (2, 3, 3, 16, 24), (1, 1, 2, 11, 13), (2, 1, 4, 40, 11)]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipelines.periods import Choice
 from pipelines.plan import MINIMUM, Plan, derive_plan
+from simvp.coords.steps import Step
 from simvp.errors import ConfigError
-from simvp.steps import Step
 
 
 def archive(frames: int, freq: str = "1h", *, start: str = "2019-03-01", calendar: str = "standard") -> xr.Dataset:

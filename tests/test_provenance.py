@@ -73,7 +73,7 @@ def test_a_module_that_moves_with_its_imports_is_the_same_code(copy: Path) -> No
     room = copy / "simvp" / "coords"
     room.mkdir(exist_ok=True)
     (copy / "simvp" / "steps.py").rename(room / "times.py")
-    replace_everywhere(copy, "from simvp.steps import", "from simvp.coords.times import")
+    replace_everywhere(copy, "from simvp.coords.steps import", "from simvp.coords.times import")
     assert "simvp.coords.times" in behind(copy)
     assert digest(copy) == before
 

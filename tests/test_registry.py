@@ -63,7 +63,9 @@ class Shelf:
         self.home, self.dataset, self.folder = home, dataset, folder
         self.models: dict[str, Forecaster] = {}
         wave_home(home, dataset)
-        patch.setattr("pipelines.registry.load_version", lambda home, version, device=None: self.models[version.version])
+        patch.setattr(
+            "pipelines.registry.load_version", lambda home, version, device=None: self.models[version.version]
+        )
 
     def add(self, error: float, key: str = "", **settings: object) -> Version:
         key = key or f"key {len(self.models)} of {self.dataset}"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from simvp.coords.forecast_layout import coordinates, label
+from simvp.coords.grid import Grid
+from simvp.coords.steps import Step
+from simvp.coords.weights import area_weights
 from simvp.errors import Refusal
-from simvp.grid import Grid
-from simvp.layout import coordinates, label
 from simvp.scores import errors, summarise
-from simvp.steps import Step
-from simvp.weights import area_weights
 from tests.support.worlds import address_world, formula_world
 
 HOUR = Step(seconds=3600)

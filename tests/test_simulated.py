@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 
 from datasets.simulated import SimulatedTraffic, SimulatedWeather, Simulation
+from simvp.coords.grid import Grid
 from simvp.errors import ConfigError
-from simvp.grid import Grid
 
 DAY = np.timedelta64(1, "D")
 SMALL = (12, 16)

@@ -15,7 +15,7 @@ import xarray as xr
 from datasets.clips import PARTS, Clips, Part
 from datasets.taxi_years import YEARS, open_years, year_files
 from datasets.taxibj import NPZ, TAXIBJ, ReadyClips, SeriesClips
-from simvp.axes import canonicalise
+from simvp.coords.axes import canonicalise
 from simvp.errors import SourceError
 
 Slot = tuple[date, int]  # day, 1 .. 48

@@ -17,11 +17,11 @@ from pipelines.home import Home
 from pipelines.skill import COLUMNS, lead_hours, markdown, skill_csv, skill_table, unpredictable
 from pipelines.verify import horizons, verify
 from pipelines.versions import Version
+from simvp.coords.forecast_layout import coordinates, label
+from simvp.coords.grid import Grid
+from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, RegistryError
-from simvp.grid import Grid
-from simvp.layout import coordinates, label
 from simvp.scores import errors
-from simvp.steps import Step
 from tests.support.wave_home import forecaster, wave_home, world
 
 INTERVAL = ("2020-01-12T00", "2020-01-13T23")

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipelines.windows import REASONS, RUNS, Frames, Sequences, audit_table, find_windows, surely_fits
 from simvp.contract import FrameSpec
+from simvp.coords.steps import Step
 from simvp.errors import ConfigError
-from simvp.steps import Step
 from tests.support.worlds import address_world, addresses
 
 HOUR = Step(seconds=3600)

@@ -17,8 +17,8 @@ from datasets.archive import Archive
 from pipelines.home import Home
 from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
+from simvp.coords.steps import Step
 from simvp.forecaster import Forecaster
-from simvp.steps import Step
 from tests.support.worlds import WAVE, formula_world
 
 SHAPE = (3, 4)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from simvp.coords.roles import bounds, candidates
 from simvp.errors import Refusal
-from simvp.roles import bounds, candidates
 
 SHOWN = 20  # datasets whose variables a message lists
 

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from cf_xarray.criteria import coordinate_criteria
 
+from simvp.coords.grid import Kind
 from simvp.errors import Refusal
-from simvp.grid import Kind
 
 Plane = tuple[str, str, str | None, str | None, Kind]  # y, x, latitude, longitude, kind
 Role = Literal["time", "latitude", "longitude", "y", "x", "z", "member", "lead"]
@@ -60,7 +60,7 @@ class Axes:
     latitude, longitude
         Variables, 1-D or 2-D, or None where the grid has no geography.
     kind
-        See `simvp.grid.Grid`.
+        See `simvp.coords.grid.Grid`.
     grid_mapping
         CF grid mapping variable, or None.
     """

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simvp.coords.grid import Grid
+from simvp.coords.steps import EPOCH, Step, calendar_of, lead_times
 from simvp.errors import Refusal
-from simvp.grid import Grid
-from simvp.steps import EPOCH, Step, calendar_of, lead_times
 
 CONVENTIONS = "CF-1.11"
 VOLATILE = ("created", "history")
@@ -173,7 +173,9 @@ def check(ds: xr.Dataset) -> None:
     """Refuse a Dataset that is not a labelled forecast, with every reason."""
     found = faults(ds)
     if found:
-        raise Refusal("Labelled forecast", found, "label it with simvp.layout.label, or rename with an adapter")
+        raise Refusal(
+            "Labelled forecast", found, "label it with simvp.coords.forecast_layout.label, or rename with an adapter"
+        )
 
 
 def to_earth2studio(forecast: xr.Dataset) -> xr.Dataset:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simvp.grid import Grid
+from simvp.coords.grid import Grid
 
 _POLE = 90.0
 

@@ -8,27 +8,38 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from simvp import layout
+from simvp.coords.forecast_layout import (
+    check,
+    coordinates,
+    faults,
+    from_cfgrib,
+    from_earth2studio,
+    from_weatherbench2,
+    label,
+    to_cfgrib,
+    to_earth2studio,
+    to_weatherbench2,
+)
+from simvp.coords.grid import Grid
+from simvp.coords.steps import Step
 from simvp.errors import Refusal
-from simvp.grid import Grid
-from simvp.steps import Step
 from tests.support.worlds import Kind, address, address_world
 
 HOUR = Step(seconds=3600)
 MONTH = Step(months=1, anchor="day", day=1)
 ADAPTERS = [
-    (layout.to_earth2studio, layout.from_earth2studio),
-    (layout.to_weatherbench2, layout.from_weatherbench2),
-    (layout.to_cfgrib, layout.from_cfgrib),
+    (to_earth2studio, from_earth2studio),
+    (to_weatherbench2, from_weatherbench2),
+    (to_cfgrib, from_cfgrib),
 ]
 
 
 def forecast(step: Step = HOUR, grid: Kind = "latlon", calendar: str = "standard", inits: int = 3) -> xr.Dataset:
     world = address_world(frames=12, grid=grid, step="MS" if step.months else "1h", calendar=calendar)
     fields = {str(n): address(v, np.arange(inits * 4), (6, 8)).reshape(inits, 4, 6, 8) for v, n in enumerate(world)}
-    return layout.label(
+    return label(
         fields,
-        layout.coordinates(world["time"].values[2 : 2 + inits], 4, step=step, grid=Grid.of(world)),
+        coordinates(world["time"].values[2 : 2 + inits], 4, step=step, grid=Grid.of(world)),
         grid=Grid.of(world),
         variable_attrs={str(name): world[name].attrs for name in world.data_vars},
         attrs={"title": "Forecast of t2m"},
@@ -52,7 +63,7 @@ def test_dims_times_and_attributes() -> None:
     assert ds["t2m"].attrs["standard_name"] == "air_temperature"
     assert ds.attrs["Conventions"].startswith("CF-")
     assert ds.attrs["title"] == "Forecast of t2m"
-    assert layout.faults(ds) == []
+    assert faults(ds) == []
 
 
 def test_cf_xarray_reads_the_roles() -> None:
@@ -88,7 +99,7 @@ def test_months_are_counted_and_labelled_by_valid_time() -> None:
     assert ds["lead_time"].attrs["units"] == "month"
     assert ds["init_time"].values[0] == np.datetime64("2020-03-01")
     assert ds["valid_time"].values[0, 3] == np.datetime64("2020-07-01")
-    assert layout.faults(ds) == []
+    assert faults(ds) == []
 
 
 @pytest.mark.parametrize("calendar", ["standard", "360_day"])
@@ -108,7 +119,7 @@ def test_files_keep_every_label(form: str, step: Step, calendar: str, tmp_path: 
         np.testing.assert_array_equal(back[name].values, ds[name].values, err_msg=str(name))
         assert back[name].dtype.kind == ds[name].dtype.kind
     assert back["lead_time"].attrs.get("units") == ds["lead_time"].attrs.get("units")
-    assert layout.faults(back) == []
+    assert faults(back) == []
 
 
 def test_a_later_half_hour_is_stored_as_itself(tmp_path: Path) -> None:
@@ -138,18 +149,18 @@ def test_there_and_back(
 
 def test_names_of_each_tool() -> None:
     ds = forecast().expand_dims(member=[0, 1])
-    assert set(layout.to_earth2studio(ds).coords) == {"time", "lead_time", "lat", "lon", "ensemble"}
-    assert set(layout.to_weatherbench2(ds).dims) == {
+    assert set(to_earth2studio(ds).coords) == {"time", "lead_time", "lat", "lon", "ensemble"}
+    assert set(to_weatherbench2(ds).dims) == {
         "time",
         "prediction_timedelta",
         "latitude",
         "longitude",
         "member",
     }
-    assert set(layout.to_cfgrib(ds).dims) == {"time", "step", "latitude", "longitude", "number"}
+    assert set(to_cfgrib(ds).dims) == {"time", "step", "latitude", "longitude", "number"}
 
 
-@pytest.mark.parametrize("there", [layout.to_earth2studio, layout.to_weatherbench2])
+@pytest.mark.parametrize("there", [to_earth2studio, to_weatherbench2])
 def test_leads_of_months_do_not_go_where_they_cannot_be_labelled(
     there: Callable[[xr.Dataset], xr.Dataset],
 ) -> None:
@@ -159,34 +170,34 @@ def test_leads_of_months_do_not_go_where_they_cannot_be_labelled(
 
 def test_months_go_to_cfgrib_and_back() -> None:
     ds = forecast(MONTH)
-    xr.testing.assert_identical(layout.from_cfgrib(layout.to_cfgrib(ds)), ds)
+    xr.testing.assert_identical(from_cfgrib(to_cfgrib(ds)), ds)
 
 
 class TestRefusals:
     def test_what_is_no_forecast(self) -> None:
         with pytest.raises(Refusal) as caught:
-            layout.check(address_world(frames=3))
+            check(address_world(frames=3))
         assert "dims: expected init_time, got time, latitude, longitude" in str(caught.value)
         assert "coordinates: expected valid_time" in str(caught.value)
 
     def test_valid_time_that_is_not_init_plus_lead(self) -> None:
         ds = forecast()
         wrong = ds.assign_coords(valid_time=ds["valid_time"] - np.timedelta64(1, "h"))
-        assert layout.faults(wrong) == ["valid_time: 12 values are not init_time + lead_time"]
+        assert faults(wrong) == ["valid_time: 12 values are not init_time + lead_time"]
 
     def test_integer_leads_without_a_unit(self) -> None:
         ds = forecast().assign_coords(lead_time=[1, 2, 3, 4])
-        assert "expected timedelta64, or int64 with units 'month', got int64" in layout.faults(ds)[0]
+        assert "expected timedelta64, or int64 with units 'month', got int64" in faults(ds)[0]
 
     def test_an_init_time_issued_twice(self) -> None:
         ds = forecast().isel(init_time=[0, 0, 1])
-        assert layout.faults(ds) == ["init_time: expected distinct times, got repeated ones"]
+        assert faults(ds) == ["init_time: expected distinct times, got repeated ones"]
 
     def test_a_variable_without_leads(self) -> None:
         ds = forecast()
         ds["t2m"] = ds["t2m"].isel(lead_time=0, drop=True)
-        assert "t2m: expected dims (init_time, lead_time, latitude, longitude)" in layout.faults(ds)[0]
+        assert "t2m: expected dims (init_time, lead_time, latitude, longitude)" in faults(ds)[0]
 
     def test_a_foreign_dataset_does_not_come_back(self) -> None:
         with pytest.raises(Refusal, match="coordinates: expected lead_time"):
-            layout.from_earth2studio(address_world(frames=3))
+            from_earth2studio(address_world(frames=3))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from simvp.grid import Grid
+from simvp.coords.grid import Grid
 from tests.support.worlds import address_world
 
 KINDS = ["latlon", "projected", "curvilinear", "index"]

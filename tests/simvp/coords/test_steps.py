@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simvp.coords.steps import Step, decode_times, encode_times, fields_of, history, lead_times, parse_times
 from simvp.errors import Refusal
-from simvp.steps import Step, decode_times, encode_times, fields_of, history, lead_times, parse_times
 
 HOURS = pd.date_range("2021-01-01", periods=48, freq="1h").to_numpy().astype("M8[ns]")
 MONTHS = pd.date_range("1999-11-01", periods=30, freq="MS").to_numpy().astype("M8[ns]")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simvp.coords.labels import axis_labels, match_labels, time_labels
+from simvp.coords.roles import Axes, bounds, find_axes
+from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
+from simvp.coords.units import same_units
 from simvp.errors import Refusal
-from simvp.labels import axis_labels, match_labels, time_labels
-from simvp.roles import Axes, bounds, find_axes
-from simvp.selection import axis_of, check_names, listing, select_values, values_of
-from simvp.units import same_units
 
 __all__ = ["Axes", "canonicalise", "find_axes", "restore"]
 

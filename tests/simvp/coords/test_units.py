@@ -2,7 +2,7 @@
 
 import pytest
 
-from simvp.units import known_units, same_units
+from simvp.coords.units import known_units, same_units
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from simvp.axes import canonicalise, find_axes, restore
+from simvp.coords.axes import canonicalise, restore
+from simvp.coords.roles import find_axes
 from simvp.errors import Refusal
 
 TIMES = np.datetime64("2020-01-01", "ns") + np.arange(4) * np.timedelta64(6, "h")
@@ -151,7 +152,7 @@ def test_other_variables_are_ignored_and_logged(caplog: pytest.LogCaptureFixture
     ds["index"] = ("time", np.zeros(4))
     ds["time_bnds"] = (("time", "bnds"), np.zeros((4, 2)))
     ds["time"].attrs["bounds"] = "time_bnds"
-    with caplog.at_level(logging.INFO, "simvp.axes"):
+    with caplog.at_level(logging.INFO, "simvp.coords.axes"):
         out, _ = canonicalise(ds)
     assert list(out.data_vars) == ["t2m"]
     assert "ignored, not on (time, y, x): index, orography" in caplog.text

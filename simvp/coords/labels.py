@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.roles import Axes
-from simvp.selection import few
+from simvp.coords.roles import Axes
+from simvp.coords.selection import few
 
 
 def time_labels(name: str, coord: xr.Variable) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
