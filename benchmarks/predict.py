@@ -22,15 +22,12 @@ from pipelines.network import SIZES
 from pipelines.train_config import Size
 from simvp import memory, model
 from simvp.baselines import Baselines
-from simvp.channel import Channel
-from simvp.climatology import Climatology
-from simvp.contract import FrameSpec
+from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
 from simvp.coords import Grid, Step, canonicalise
 from simvp.errors import Refusal
 from simvp.forecaster import Forecaster
 from simvp.model import SimVPConfig
 from simvp.residual import GriddedConfig, GriddedSimVP
-from simvp.statistics import what_was_seen
 
 HOUR = Step(seconds=3600)
 FORCINGS = ("time_of_day_sin", "time_of_day_cos", "time_of_year_sin", "time_of_year_cos")

@@ -13,11 +13,8 @@ from torch import Tensor
 from datasets.clips import FIRST, Clips
 from pipelines.batches import Batches
 from simvp.baselines import Baselines
-from simvp.channel import Channel
-from simvp.climatology import Climatology
-from simvp.contract import FrameSpec
+from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
 from simvp.coords import Grid, calendar_of
-from simvp.statistics import what_was_seen
 
 SAMPLE_CLIPS = 128  # that the baselines and the marks of plausibility are fitted on
 

@@ -1,4 +1,4 @@
-from .contract import FrameSpec as FrameSpec
+from .contract.frame_spec import FrameSpec as FrameSpec
 from .forecaster import Forecaster as Forecaster
 from .model import SimVP as SimVP
 from .model import SimVPConfig as SimVPConfig

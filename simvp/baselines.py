@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.climatology import Climatology, Period, choose, supported
+from simvp.contract import Climatology, Period, blocks, choose, cycles_in, sample, supported
 from simvp.coords import Grid, Step, calendar_of, coordinates, encode_times, label, parse_times
 from simvp.errors import ConfigError, Refusal
-from simvp.statistics import blocks, cycles_in, sample
 
 NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")
 

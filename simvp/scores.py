@@ -19,7 +19,7 @@ _MEANS = ("squared_error", "absolute_error", "error", *_MOMENTS)
 
 
 class ClimatologyLike(Protocol):
-    """Normal values by time; `simvp.climatology.Climatology` is one."""
+    """Normal values by time; `simvp.contract.climatology.Climatology` is one."""
 
     def at(self, times: np.ndarray) -> np.ndarray:
         """Maps (N, H, W) for the times (N,)."""

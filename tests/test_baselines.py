@@ -191,7 +191,7 @@ class TestDamping:
     def test_equals_the_double_loop_with_gaps_nan_and_two_intervals(
         self, noisy: xr.Dataset, block: float, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("simvp.statistics.BLOCK_BYTES", block)
+        monkeypatch.setattr("simvp.contract.statistics.BLOCK_BYTES", block)
         ds = noisy.drop_isel(time=[20, 21, 50]).copy(deep=True)
         ds["t2m"][30, 1, 1] = np.nan
         ds["t2m"][77] = np.nan

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from pipelines.evaluate import METHODS, chunks, evaluate, scorable, slab
-from simvp.contract import FrameSpec
+from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError, ContractError
 from tests.support.wave_home import FRAMES_IN, FRAMES_OUT, HELD_OUT, forecaster, truth, world

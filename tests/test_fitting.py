@@ -26,7 +26,7 @@ from pipelines.fitting import (
 from pipelines.network import build_network
 from pipelines.train_config import TrainConfig
 from pipelines.windows import Frames, Sequences
-from simvp.contract import FrameSpec
+from simvp.contract.frame_spec import FrameSpec
 from simvp.errors import ConfigError
 from tests.support.worlds import formula_world
 

@@ -16,8 +16,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from simvp import model_file, networks
 from simvp.asked import runs_of, steps_of
-from simvp.channel import Channel
-from simvp.contract import FrameSpec
+from simvp.contract.channel import Channel
+from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.forecast_layout import faults
 from simvp.coords.steps import Step
 from simvp.errors import ContractError, Refusal, RegistryError
@@ -221,7 +221,7 @@ class TestInitTimes:
         for name in ("normalise", "denormalise"):
             way = getattr(Channel, name)
             monkeypatch.setattr(Channel, name, lambda c, v, t, way=way: sizes.append(len(v)) or way(c, v, t))
-        monkeypatch.setattr("simvp.contract.PART_VALUES", 4 * 12)
+        monkeypatch.setattr("simvp.contract.frame_spec.PART_VALUES", 4 * 12)
         parts = waves.predict(past, init_time="all").drop_vars("created")
         xr.testing.assert_identical(parts.assign_attrs(whole.attrs), whole)
         assert max(sizes) == 4

@@ -12,7 +12,14 @@ from pipelines.train import BESIDE
 
 # What must never fall out of the key, whatever the imports look like: the precision and the validation once did.
 DECIDING = (
-    *("simvp.baselines", "simvp.climatology", "simvp.contract", "simvp.fourier", "simvp.model", "simvp.residual"),
+    *(
+        "simvp.baselines",
+        "simvp.contract.climatology",
+        "simvp.contract.frame_spec",
+        "simvp.fourier",
+        "simvp.model",
+        "simvp.residual",
+    ),
     *("pipelines.ahead", "pipelines.batches", "pipelines.device", "pipelines.fitting", "pipelines.network"),
     *("pipelines.periods", "pipelines.plan", "pipelines.train_config", "pipelines.training", "pipelines.validation"),
     *("pipelines.windows", "datasets.archive", "datasets.encoding"),

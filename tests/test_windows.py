@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.windows import REASONS, RUNS, Frames, Sequences, audit_table, find_windows, surely_fits
-from simvp.contract import FrameSpec
+from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
 from tests.support.worlds import address_world, addresses

@@ -6,7 +6,7 @@ import torch
 import xarray as xr
 
 from simvp.baselines import Baselines
-from simvp.contract import FrameSpec
+from simvp.contract.frame_spec import FrameSpec
 from simvp.forecaster import Forecaster
 from simvp.model import SimVPConfig
 from simvp.residual import GriddedConfig, GriddedSimVP

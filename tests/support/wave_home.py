@@ -16,7 +16,7 @@ import xarray as xr
 from datasets.archive import Archive
 from pipelines.home import Home
 from simvp.baselines import Baselines
-from simvp.contract import FrameSpec
+from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step
 from simvp.forecaster import Forecaster
 from tests.support.worlds import WAVE, formula_world

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from simvp.contract import FrameSpec
+from simvp.contract.frame_spec import FrameSpec
+from simvp.contract.statistics import implausible, log_scale, seasonal_cycle, what_was_seen
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError, ContractError
-from simvp.statistics import implausible, log_scale, seasonal_cycle, what_was_seen
 from tests.support.worlds import address_world, formula_world
 
 WEEK = ("2020-01-01T00", "2020-01-07T23")

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from simvp.climatology import Climatology, choose
+from simvp.contract.climatology import Climatology, choose
+from simvp.contract.statistics import blocks, log_scale, what_was_seen
 from simvp.coords import Step, plain
-from simvp.statistics import blocks, log_scale, what_was_seen
 
 Role = Literal["state", "forcing", "static"]
 

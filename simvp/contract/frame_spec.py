@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from simvp.channel import Channel, fit_state, fit_static, forcing_names
-from simvp.climatology import supported
+from simvp.contract.channel import Channel, fit_state, fit_static, forcing_names
+from simvp.contract.climatology import supported
+from simvp.contract.statistics import cycles_in, implausible, sample, seasonal_cycle
 from simvp.coords import (
     Grid,
     Step,
@@ -29,7 +30,6 @@ from simvp.coords import (
     same_units,
 )
 from simvp.errors import ConfigError, ContractError, Refusal
-from simvp.statistics import cycles_in, implausible, sample, seasonal_cycle
 
 STANDARD_CALENDARS = ("proleptic_gregorian", "standard", "gregorian")
 PART_VALUES = 1 << 20  # of the frames that are scaled at a time

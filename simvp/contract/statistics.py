@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.climatology import CYCLES_NEEDED, Period
+from simvp.contract.climatology import CYCLES_NEEDED, Period
 from simvp.coords import DAY, Step, encode_times
 
 BLOCK_BYTES = 64e6  # of float32 frames read at once

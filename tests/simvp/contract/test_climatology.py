@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simvp.climatology import Climatology, choose, supported
+from simvp.contract.climatology import Climatology, choose, supported
+from simvp.contract.statistics import cycles_in
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
-from simvp.statistics import cycles_in
 
 HOUR, DAY, MONTH = Step(seconds=3600), Step(seconds=86400), Step(months=1, anchor="day", day=1)
 
