@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from simvp.model import SimVP
-from simvp.normalise import LEAK
+from simvp.networks import LEAK, SimVP
 
 
 class PlainSimVP(nn.Module):

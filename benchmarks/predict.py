@@ -20,14 +20,12 @@ from benchmarks.section import Goal, Section, Table
 from benchmarks.timing import Process, alternate, in_process, ratios, said
 from pipelines.network import SIZES
 from pipelines.train_config import Size
-from simvp import memory, model
 from simvp.baselines import Baselines
 from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
 from simvp.coords import Grid, Step, canonicalise
 from simvp.errors import Refusal
 from simvp.forecaster import Forecaster
-from simvp.model import SimVPConfig
-from simvp.residual import GriddedConfig, GriddedSimVP
+from simvp.networks import GriddedConfig, GriddedSimVP, SimVPConfig, peak, refuse_beyond, simvp
 
 HOUR = Step(seconds=3600)
 FORCINGS = ("time_of_day_sin", "time_of_day_cos", "time_of_year_sin", "time_of_year_cos")
@@ -191,7 +189,7 @@ def domain(size: Size, side: int, way: str) -> dict[str, float]:
     ds = case.dataset(1)
     forecaster = case.forecaster(ds)
     window = (1, case.frames, forecaster.spec.n_channels, side, side)
-    expected = memory.peak(forecaster.network, window, torch.device("cpu")) + 2 * 4 * prod((case.frames, side, side))
+    expected = peak(forecaster.network, window, torch.device("cpu")) + 2 * 4 * prod((case.frames, side, side))
     before, start = psutil.Process().memory_info().rss, time.perf_counter()
     with _taking(way):
         forecaster.predict(ds)
@@ -202,7 +200,7 @@ def domain(size: Size, side: int, way: str) -> dict[str, float]:
 def _taking(way: str) -> Iterator[None]:
     """The network as it is, or with encoder and decoder taking all frames at once."""
     values = {"cpu": 1 << 60} if way == WHOLE else {}
-    with mock.patch.dict(model.AT_ONCE, values), mock.patch.object(model, "SHORTCUTS", values.get("cpu", 1 << 26)):
+    with mock.patch.dict(simvp.AT_ONCE, values), mock.patch.object(simvp, "SHORTCUTS", values.get("cpu", 1 << 26)):
         yield
 
 
@@ -231,7 +229,7 @@ def _large(short: bool) -> tuple[Table, Goal]:
     took = last.peak - last.value["before"]
     return Table(
         title="Memory of one forecast, 12 frames of 1 channel from 12 frames with 4 forcings, each in its own process",
-        columns=("network, domain", "seconds", "data and model, GiB", "more at its peak, GiB", "said beforehand, GiB"),
+        columns=("network, domain", "seconds", "data and simvp, GiB", "more at its peak, GiB", "said beforehand, GiB"),
         rows=tuple(rows),
     ), Goal(
         wanted="2,000 x 2,000 in bounded memory, without a seam: equal to the whole result to 1e-4",
@@ -250,7 +248,7 @@ def _refused(short: bool) -> str:
     case = Case("paper", 12, (8, 8), _sizes("tiny" if short else "paper"), FORCINGS)
     forecaster, side = case.forecaster(case.dataset(1)), 40_000
     try:
-        memory.refuse_beyond(forecaster.network, (1, 12, 5, side, side), (1, 12, 1, side, side), torch.device("cpu"))
+        refuse_beyond(forecaster.network, (1, 12, 5, side, side), (1, 12, 1, side, side), torch.device("cpu"))
     except Refusal as refusal:
         return f"*{'. '.join(line.strip() for line in str(refusal).splitlines())}*"
     raise AssertionError(f"{side} x {side} was not refused")

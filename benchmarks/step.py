@@ -20,7 +20,7 @@ from pipelines.costs import costs_of
 from pipelines.device import choose_precision
 from pipelines.fitting import Fitting
 from pipelines.train_config import LoopConfig
-from simvp.model import SimVP, SimVPConfig
+from simvp.networks import SimVP, SimVPConfig
 
 PUBLISHED: dict[str, Any] = {"hid_S": 64, "hid_T": 512, "N_S": 4, "N_T": 8}
 REDUCED: dict[str, Any] = {"hid_S": 4, "hid_T": 16, "N_S": 2, "N_T": 1}
@@ -251,7 +251,7 @@ def _limit(parts: dict[str, dict[str, float]]) -> str:
         f"at the speed at which this processor multiplies large matrices in {PRECISION}, they would take "
         f"{said(at_best)} s, and the update could be at most {plain['step'] / at_best:.1f} times as fast as plain "
         "float32 if there were nothing else. Large kernels in large batches are made by way of their spectra, with "
-        "fewer multiplications ([simvp/fourier.py](simvp/fourier.py)); their speed in the table counts those of "
+        "fewer multiplications ([simvp/networks/fourier.py](simvp/networks/fourier.py)); their speed in the table counts those of "
         "ordinary convolutions."
     )
 

@@ -11,7 +11,7 @@ from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.home import Home
 from pipelines.presets import PresetName
-from simvp.model import Variant
+from simvp.networks import Variant
 
 
 @task(name="train and score", cache_policy=NO_CACHE)

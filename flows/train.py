@@ -15,7 +15,7 @@ from pipelines.train import TrainReport
 from pipelines.train import train as stage
 from pipelines.train_config import Size, TrainConfig
 from simvp.errors import ConfigError
-from simvp.model_config import Variant
+from simvp.networks import Variant
 
 
 @task(name="train and register", cache_policy=NO_CACHE)

@@ -31,8 +31,7 @@ from pipelines.home import Home
 from pipelines.tracking import Run, open_run
 from simvp.errors import ConfigError
 from simvp.metrics import overall
-from simvp.model import SimVP
-from simvp.pretrained import from_pretrained
+from simvp.networks import SimVP, from_pretrained
 
 Progress = Callable[[str, int, int], None]
 TRAINED = "whatever its authors trained it on"

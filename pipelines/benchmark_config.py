@@ -10,7 +10,7 @@ from datasets.benchmarks import find_benchmark
 from pipelines.presets import PRESETS, PresetName
 from pipelines.train_config import LoopConfig
 from simvp.errors import ConfigError
-from simvp.model import SimVPConfig, Variant
+from simvp.networks import SimVPConfig, Variant
 
 EVALUATION_SEED = 0  # of validation and test clips that are generated: the same ones in every run
 

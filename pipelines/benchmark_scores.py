@@ -20,7 +20,7 @@ from pipelines.pictures import png
 from pipelines.provenance import git_state
 from pipelines.tracking import Run
 from simvp.metrics import VideoScores, overall
-from simvp.model import SimVP, Variant
+from simvp.networks import SimVP, Variant
 
 Precision = Callable[[], AbstractContextManager[Any]]
 NAMES: Mapping[Variant, str] = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gsta": "SimVP gSTA", "tau": "TAU"}

@@ -39,7 +39,7 @@ from pipelines.tracking import Run, open_run
 from pipelines.versions import register_version
 from simvp.forecaster import Forecaster
 from simvp.metrics import overall
-from simvp.model import SimVP
+from simvp.networks import SimVP
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ from torch import Tensor
 from pipelines.train_config import Size, TrainConfig
 from pipelines.windows import Sequences
 from simvp.contract import FrameSpec
-from simvp.model_config import UNREAD, SimVPConfig
-from simvp.residual import GriddedConfig, GriddedSimVP
+from simvp.networks import UNREAD, GriddedConfig, GriddedSimVP, SimVPConfig
 
 # hid_S, hid_T, N_S, N_T, kernels, groups
 SIZES: Mapping[Size, tuple[int, int, int, int, tuple[int, ...], int]] = {

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from simvp.model import Variant
+from simvp.networks import Variant
 
 PresetName = Literal["quick", "full"]
 Settings = Mapping[str, Any]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.periods import Choice, Mode
-from simvp.model_config import Variant
+from simvp.networks import Variant
 
 Size = Literal["tiny", "small", "base", "paper"]
 

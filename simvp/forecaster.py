@@ -20,11 +20,8 @@ from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
 from simvp.coords import EPOCH, find_axes, restore
 from simvp.errors import ContractError, Refusal, RegistryError
-from simvp.memory import refuse_beyond
-from simvp.model import SimVP
 from simvp.model_file import read_header
-from simvp.networks import build, evaluated, written
-from simvp.residual import GriddedSimVP
+from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

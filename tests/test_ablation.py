@@ -9,7 +9,7 @@ import torch
 from pipelines.ablation import SWITCHES, ablation_table, plan_ablation, run_ablation
 from pipelines.benchmark_rows import Row
 from pipelines.home import Home
-from simvp.model import SimVP
+from simvp.networks.simvp import SimVP
 from tests.test_benchmark import SMALL
 
 

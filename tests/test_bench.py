@@ -14,7 +14,8 @@ from benchmarks.plain import PlainSimVP
 from benchmarks.section import Goal, Section, Table, load
 from benchmarks.timing import Timing, alternate, in_process, ratios
 from pipelines.provenance import CHECKOUT, git_state
-from simvp.model import SimVP, SimVPConfig
+from simvp.networks.config import SimVPConfig
+from simvp.networks.simvp import SimVP
 
 
 def a_section() -> Section:

@@ -14,7 +14,7 @@ from pipelines.clip_batches import ClipBatches
 from pipelines.home import Home
 from simvp import metrics
 from simvp.errors import ConfigError, SourceError
-from simvp.pretrained import from_pretrained
+from simvp.networks.pretrained import from_pretrained
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from datasets.benchmarks import BENCHMARKS
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.presets import PRESETS, PresetName
 from simvp.errors import ConfigError, SourceError
-from simvp.model import SimVP, Variant
+from simvp.networks.config import Variant
+from simvp.networks.simvp import SimVP
 
 VARIANTS = get_args(Variant)
 

@@ -11,7 +11,8 @@ from datasets.moving_mnist import MOVING_MNIST
 from pipelines.clip_batches import ClipBatches, clip_contract
 from simvp.baselines import NAMES
 from simvp.forecaster import Forecaster
-from simvp.model import SimVP, SimVPConfig
+from simvp.networks.config import SimVPConfig
+from simvp.networks.simvp import SimVP
 
 SIZE = (6, 8)
 

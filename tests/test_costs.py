@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from pipelines.costs import costs_of
-from simvp.model import SimVP, SimVPConfig
+from simvp.networks.config import SimVPConfig
+from simvp.networks.simvp import SimVP
 
 
 def mean_square(y: torch.Tensor) -> torch.Tensor:

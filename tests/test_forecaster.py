@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 from torch._subclasses.fake_tensor import FakeTensor
 
-from simvp import model_file, networks
+from simvp import model_file
 from simvp.asked import runs_of, steps_of
 from simvp.contract.channel import Channel
 from simvp.contract.frame_spec import FrameSpec
@@ -22,6 +22,7 @@ from simvp.coords.forecast_layout import faults
 from simvp.coords.steps import Step
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.forecaster import Forecaster, read_header
+from simvp.networks.saved import build
 from tests.support.models import small_forecaster, spec_of, with_network
 from tests.support.worlds import WAVE, Kind, formula_world
 
@@ -402,8 +403,8 @@ class TestRefusals:
                 assert isinstance(x, FakeTensor)
                 return super().forward(x)
 
-        monkeypatch.setattr("simvp.memory.LARGE", 0)
-        monkeypatch.setattr("simvp.memory.available", lambda device: 1000)
+        monkeypatch.setattr("simvp.networks.footprint.LARGE", 0)
+        monkeypatch.setattr("simvp.networks.footprint.available", lambda device: 1000)
         with pytest.raises(
             Refusal,
             match=r"^Forecast of 1 init times and 3 steps on 3 x 4 points: memory: .* GiB are needed on cpu, "
@@ -505,7 +506,7 @@ class TestFile:
     def test_weights_that_nobody_watches_are_hashed_every_time(self, path: Path) -> None:
         model = Forecaster.load(path)
         with torch.inference_mode():
-            unwatched = replace(model, network=networks.build(read_header(path)["network"]))
+            unwatched = replace(model, network=build(read_header(path)["network"]))
             first = unwatched.fingerprint
             next(unwatched.network.parameters()).add_(1.0)
             assert unwatched.fingerprint != first

@@ -8,8 +8,8 @@ import xarray as xr
 from simvp.baselines import Baselines
 from simvp.contract.frame_spec import FrameSpec
 from simvp.forecaster import Forecaster
-from simvp.model import SimVPConfig
-from simvp.residual import GriddedConfig, GriddedSimVP
+from simvp.networks.config import SimVPConfig
+from simvp.networks.gridded import GriddedConfig, GriddedSimVP
 
 
 def spec_of(ds: xr.Dataset, frames_in: int, frames_out: int) -> FrameSpec:

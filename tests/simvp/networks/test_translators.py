@@ -1,4 +1,4 @@
-"""What the translators of SimVPv2 and TAU do, beside giving the public code's output (tests/test_pretrained.py)."""
+"""What the translators of SimVPv2 and TAU do, beside giving the public code's output (tests/simvp/networks/test_pretrained.py)."""
 
 import math
 from dataclasses import replace
@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from simvp.model import SimVP, SimVPConfig
-from simvp.translators import AttentionBlock, AttentionStack, ConvMLP, GatedAttention, TemporalAttention
+from simvp.networks.config import SimVPConfig
+from simvp.networks.simvp import SimVP
+from simvp.networks.translators import AttentionBlock, AttentionStack, ConvMLP, GatedAttention, TemporalAttention
 
 SIZES = SimVPConfig(variant="gsta", frames_in=3, frames_out=3, hid_S=4, hid_T=10, N_S=2, N_T=4, mlp_ratio=2.5)
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from simvp.model import SimVP, SimVPConfig
-from simvp.residual import GriddedConfig, GriddedSimVP
+from simvp.networks.config import SimVPConfig
+from simvp.networks.gridded import GriddedConfig, GriddedSimVP
+from simvp.networks.simvp import SimVP
 
 __all__ = ["build", "evaluated", "written"]
 

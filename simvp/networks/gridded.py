@@ -35,7 +35,8 @@ import torch
 from torch import Tensor, nn
 
 from simvp.errors import ConfigError, ContractError
-from simvp.model import SimVP, SimVPConfig, refuse_unknown_keys
+from simvp.networks.config import SimVPConfig, refuse_unknown_keys
+from simvp.networks.simvp import SimVP
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from simvp.errors import ConfigError, SourceError
-from simvp.model import SimVP, SimVPConfig
+from simvp.networks.config import SimVPConfig
+from simvp.networks.simvp import SimVP
 
 MANY = 6  # names in a message
 REMEDY = (

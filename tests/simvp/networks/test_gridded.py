@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from simvp.errors import ConfigError, ContractError
-from simvp.model import SimVPConfig
-from simvp.residual import GriddedConfig, GriddedSimVP
+from simvp.networks.config import SimVPConfig
+from simvp.networks.gridded import GriddedConfig, GriddedSimVP
 
 NETWORK = SimVPConfig(
     frames_in=4, frames_out=4, channels_in=3, channels_out=2, hid_S=4, hid_T=8, N_S=2, N_T=1, groups=2, kernels=(3,)

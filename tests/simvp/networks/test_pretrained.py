@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from simvp.errors import SourceError
-from simvp.model import SimVP, SimVPConfig
-from simvp.pretrained import MODULES, from_pretrained
+from simvp.networks.config import SimVPConfig
+from simvp.networks.pretrained import MODULES, from_pretrained
+from simvp.networks.simvp import SimVP
 
 A4BIO = ("a4bio-inception-t10c1h32w32", "a4bio-inception-t4c2h32w32")
 OPENSTL = ("openstl-incepu-t4c2h32w32", "openstl-gsta-t10c1h32w32", "openstl-tau-t4c2h32w32")

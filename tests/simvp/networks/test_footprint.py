@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from simvp import memory
 from simvp.errors import Refusal
-from simvp.memory import LARGE, MARGIN, available, peak, refuse_beyond
+from simvp.networks import footprint
+from simvp.networks.footprint import LARGE, MARGIN, available, peak, refuse_beyond
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,7 @@ class Chain(nn.Module):
 
 
 class Looking(nn.Module):
-    """Makes a tenth of x twice and a sum of the same size; a part of x is no new memory."""
+    """Makes a tenth of x twice and a sum of the same size; a part of x is no new footprint."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:100] * 2 + x[:100].reshape(10, 10).T.reshape(100)
@@ -52,7 +52,7 @@ def test_the_mode_of_the_network_is_left_as_it_was() -> None:
 
 
 def test_a_domain_that_fits_nowhere_is_refused_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available", lambda device: 3 << 29)
+    monkeypatch.setattr(footprint, "available", lambda device: 3 << 29)
     with pytest.raises(Refusal) as refusal:
         refuse_beyond(nn.Identity(), (1, 4, 8, 4096, 4096), (2, 12, 1, 4096, 4096), CPU)
     # The input of 2 GiB times 1.6, and twice the forecasts of 2 x 12 maps of 2 ** 24 values: 3.2 + 3 GiB.
@@ -65,12 +65,12 @@ def test_a_domain_that_fits_nowhere_is_refused_with_what_it_needs(monkeypatch: p
 
 @pytest.mark.parametrize("free", [3 << 30, None])
 def test_what_fits_or_cannot_be_known_is_let_through(monkeypatch: pytest.MonkeyPatch, free: int | None) -> None:
-    monkeypatch.setattr(memory, "available", lambda device: free)
+    monkeypatch.setattr(footprint, "available", lambda device: free)
     refuse_beyond(nn.Identity(), (1, 1, 1, 1 << 13, 1 << 13), (1, 1, 1, 1 << 13, 1 << 13), CPU)
 
 
 def test_a_small_window_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available", lambda device: 0)
+    monkeypatch.setattr(footprint, "available", lambda device: 0)
     refuse_beyond(nn.Identity(), (1, 1, 1, 8, LARGE // 16), (1, 1, 1, 8, LARGE // 128), CPU)
 
 
@@ -84,20 +84,20 @@ def test_a_container_has_what_its_limit_leaves(tmp_path: Path, monkeypatch: pyte
     files = {
         "/proc/meminfo": "MemTotal: 8 kB\nMemAvailable: 4096 kB\n",
         "/proc/self/cgroup": "1:cpu:/\n0::/pod/one\n",
-        "/sys/fs/cgroup/pod/one/memory.max": "3000000\n",
-        "/sys/fs/cgroup/pod/one/memory.stat": "anon 1000000\nfile 1900000\n",
+        "/sys/fs/cgroup/pod/one/footprint.max": "3000000\n",
+        "/sys/fs/cgroup/pod/one/footprint.stat": "anon 1000000\nfile 1900000\n",
     }
     monkeypatch.setattr(Path, "read_text", lambda path: files[str(path)])
     assert available(CPU) == 2_000_000
-    files["/sys/fs/cgroup/pod/one/memory.max"] = "max\n"
+    files["/sys/fs/cgroup/pod/one/footprint.max"] = "max\n"
     assert available(CPU) == 4096 * 1024
 
 
 MEASURED = """\
 import sys, torch
 from pathlib import Path
-from simvp.memory import peak
-from simvp.model import SimVP, SimVPConfig
+from simvp.networks.footprint import peak
+from simvp.networks.simvp import SimVP, SimVPConfig
 
 def status(name):
     return next(int(l.split()[1]) * 1024 for l in Path("/proc/self/status").read_text().splitlines() if name in l)

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from simvp.again import applied, first, joined
 from simvp.errors import ContractError
-from simvp.model_config import ENCODER_NORM_GROUPS, SimVPConfig, Variant, refuse_unknown_keys
-from simvp.normalise import LEAK, leaky_group_norm
-from simvp.translators import AttentionStack, GatedAttention, InceptionUNet, TemporalAttention
+from simvp.networks.config import ENCODER_NORM_GROUPS, SimVPConfig, Variant, refuse_unknown_keys
+from simvp.networks.normalisation import LEAK, leaky_group_norm
+from simvp.networks.recompute import applied, first, joined
+from simvp.networks.translators import AttentionStack, GatedAttention, InceptionUNet, TemporalAttention
 
 __all__ = ["SimVP", "SimVPConfig", "Variant", "refuse_unknown_keys"]
 

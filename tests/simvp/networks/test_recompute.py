@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.costs import costs_of
-from simvp.again import applied, first, joined
-from simvp.model import SimVP, SimVPConfig
-from simvp.normalise import leaky_group_norm
+from simvp.networks.config import SimVPConfig
+from simvp.networks.normalisation import leaky_group_norm
+from simvp.networks.recompute import applied, first, joined
+from simvp.networks.simvp import SimVP
 
 LAYERS = {
     "convolution": lambda c: nn.Conv2d(c, 5, 3, padding=1),

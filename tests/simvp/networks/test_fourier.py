@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from simvp import fourier
-from simvp.fourier import convolved, pays
+from simvp.networks import fourier
+from simvp.networks.fourier import convolved, pays
 
 PUBLISHED = {"groups": 8, "i": 32, "o": 64}
 

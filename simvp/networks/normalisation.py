@@ -2,7 +2,7 @@
 
 Done one after the other, autograd keeps what goes into the normalisation and what comes out of the activation. Making
 the second again costs little, so it is not kept: not by this step, nor by a convolution that follows
-(`simvp.again.applied`). Training takes half the memory.
+(`simvp.networks.recompute.applied`). Training takes half the memory.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from simvp.again import remember
+from simvp.networks.recompute import remember
 
 LEAK = 0.2
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from simvp.again import applied, joined
-from simvp.fourier import convolved
-from simvp.model_config import SimVPConfig
-from simvp.normalise import LEAK, leaky_group_norm
+from simvp.networks.config import SimVPConfig
+from simvp.networks.fourier import convolved
+from simvp.networks.normalisation import LEAK, leaky_group_norm
+from simvp.networks.recompute import applied, joined
 
 LAYER_SCALE = 1e-2  # of a new block's two residuals
 FIRST_DROP = 1e-2  # chance of the first block, where there is any

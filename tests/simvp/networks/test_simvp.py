@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from simvp import model
 from simvp.errors import ConfigError, ContractError
-from simvp.model import SimVP, SimVPConfig, Variant
+from simvp.networks import simvp
+from simvp.networks.config import SimVPConfig, Variant
+from simvp.networks.simvp import SimVP
 
 SMALL = SimVPConfig(
     frames_in=4, frames_out=4, channels_in=2, channels_out=2, hid_S=4, hid_T=16, N_S=4, N_T=2, groups=4, kernels=(3, 5)
@@ -109,10 +110,10 @@ def test_frames_coded_a_few_at_a_time_are_the_same(
         sizes: list[int] = []
         for part in (network.encoder, network.encoder.blocks[0], network.decoder):
             part.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
-        monkeypatch.setitem(model.AT_ONCE, "cpu", at_once * small.hid_S * 12 * 8)  # padded to 12 x 8
+        monkeypatch.setitem(simvp.AT_ONCE, "cpu", at_once * small.hid_S * 12 * 8)  # padded to 12 x 8
         torch.testing.assert_close(network(x), whole, rtol=1e-9, atol=1e-9)
         kept = len(sizes)
-        monkeypatch.setattr(model, "SHORTCUTS", 0)  # made again for the decoder
+        monkeypatch.setattr(simvp, "SHORTCUTS", 0)  # made again for the decoder
         torch.testing.assert_close(network(x), whole, rtol=1e-9, atol=1e-9)
     assert max(sizes) <= at_once
     assert len(sizes) - kept > kept

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.costs import costs_of
-from simvp.model import SimVP, SimVPConfig
-from simvp.normalise import LEAK, leaky_group_norm
+from simvp.networks.config import SimVPConfig
+from simvp.networks.normalisation import LEAK, leaky_group_norm
+from simvp.networks.simvp import SimVP
 
 
 def two_steps(x: Tensor, norm: nn.GroupNorm) -> Tensor:

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from simvp.errors import Refusal
-from simvp.networks import evaluated
+from simvp.networks.saved import evaluated
 
 __all__ = ["available", "peak", "refuse_beyond"]
 
