@@ -21,9 +21,9 @@ from pipelines.provenance import CHECKOUT
 from pipelines.train_config import TrainConfig
 from pipelines.verify import verify
 from pipelines.windows import Frames, Sequences, find_windows
-from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
 from simvp.forecaster import Forecaster
+from simvp.scoring import Baselines
 
 DATASET = "growth"
 SHAPE = (16, 16)

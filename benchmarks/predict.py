@@ -20,12 +20,12 @@ from benchmarks.section import Goal, Section, Table
 from benchmarks.timing import Process, alternate, in_process, ratios, said
 from pipelines.network import SIZES
 from pipelines.train_config import Size
-from simvp.baselines import Baselines
 from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
 from simvp.coords import Grid, Step, canonicalise
 from simvp.errors import Refusal
 from simvp.forecaster import Forecaster
 from simvp.networks import GriddedConfig, GriddedSimVP, SimVPConfig, peak, refuse_beyond, simvp
+from simvp.scoring import Baselines
 
 HOUR = Step(seconds=3600)
 FORCINGS = ("time_of_day_sin", "time_of_day_cos", "time_of_year_sin", "time_of_year_cos")

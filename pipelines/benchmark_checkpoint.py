@@ -30,8 +30,8 @@ from pipelines.device import choose_device
 from pipelines.home import Home
 from pipelines.tracking import Run, open_run
 from simvp.errors import ConfigError
-from simvp.metrics import overall
 from simvp.networks import SimVP, from_pretrained
+from simvp.scoring import overall
 
 Progress = Callable[[str, int, int], None]
 TRAINED = "whatever its authors trained it on"

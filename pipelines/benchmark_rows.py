@@ -1,7 +1,7 @@
 """Rows of the benchmark report: one schema for what was run here and for what was published.
 
 The published rows (`published.csv`) chose the best epoch by the test part: in the public codes the validation loader
-is the test loader. Their MSE and MAE are sums over a frame, their SSIM is `simvp.metrics.ssim_paper`. The MSE of 1.56
+is the test loader. Their MSE and MAE are sums over a frame, their SSIM is `simvp.scoring.metrics.ssim_paper`. The MSE of 1.56
 that the SimVP paper prints for Caltech Pedestrian is no such sum (OpenSTL's are a hundred times as large) and is left
 out.
 """
@@ -44,7 +44,7 @@ class Row(BaseModel):
     epochs, chosen_epoch
         Trained, and the one whose weights were scored.
     scores
-        By the names of `simvp.metrics`.
+        By the names of `simvp.scoring.metrics`.
     parameters, multiply_adds, memory
         As `pipelines.costs.Costs`; of published rows as they say.
     seconds_per_epoch, updates_per_epoch, device, preset, seed, when, commit

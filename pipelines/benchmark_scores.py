@@ -19,8 +19,8 @@ from pipelines.fitting import predictions
 from pipelines.pictures import png
 from pipelines.provenance import git_state
 from pipelines.tracking import Run
-from simvp.metrics import VideoScores, overall
 from simvp.networks import SimVP, Variant
+from simvp.scoring import VideoScores, overall
 
 Precision = Callable[[], AbstractContextManager[Any]]
 NAMES: Mapping[Variant, str] = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gsta": "SimVP gSTA", "tau": "TAU"}
@@ -28,7 +28,7 @@ BATCH_POINTS = 64 * 64 * 64  # rows x columns x clips scored at a time
 
 
 def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> xr.Dataset:
-    """Scores of a network (`simvp.metrics.VideoScores`) on all clips; memory does not grow with their number."""
+    """Scores of a network (`simvp.scoring.metrics.VideoScores`) on all clips; memory does not grow with their number."""
     scores = _empty(batches)
     for predicted, y in _predicted(network, batches, autocast):
         scores.update(predicted, y)

@@ -38,8 +38,8 @@ from pipelines.provenance import git_state, package_versions
 from pipelines.tracking import Run, open_run
 from pipelines.versions import register_version
 from simvp.forecaster import Forecaster
-from simvp.metrics import overall
 from simvp.networks import SimVP
+from simvp.scoring import overall
 
 _log = logging.getLogger(__name__)
 

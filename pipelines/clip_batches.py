@@ -12,9 +12,9 @@ from torch import Tensor
 
 from datasets.clips import FIRST, Clips
 from pipelines.batches import Batches
-from simvp.baselines import Baselines
 from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
 from simvp.coords import Grid, calendar_of
+from simvp.scoring import Baselines
 
 SAMPLE_CLIPS = 128  # that the baselines and the marks of plausibility are fitted on
 

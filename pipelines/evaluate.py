@@ -10,10 +10,9 @@ import numpy as np
 import xarray as xr
 
 from pipelines.windows import Audit, Frames, find_windows
-from simvp.baselines import NAMES, Baselines
 from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
-from simvp.scores import errors
+from simvp.scoring import NAMES, Baselines, errors
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
@@ -60,7 +59,7 @@ def evaluate(
     Returns
     -------
     xr.Dataset
-        As `simvp.scores.errors`, with a first dim `method`: "model" and the five baselines. NaN where there is no
+        As `simvp.scoring.scores.errors`, with a first dim `method`: "model" and the five baselines. NaN where there is no
         truth, and for a baseline where a frame that it needs is absent. Attribute `weighting`.
 
     Raises

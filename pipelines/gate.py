@@ -37,9 +37,9 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.bootstrap import MOST_BLOCKS, cut_blocks, lower_bound
-from simvp.baselines import NAMES
 from simvp.coords import Step
 from simvp.errors import ConfigError
+from simvp.scoring import NAMES
 
 __all__ = ["Comparison", "Gate", "Verdict", "decide", "needed_init_times"]
 

@@ -9,8 +9,7 @@ import numpy as np
 import xarray as xr
 
 from datasets import disk
-from simvp.baselines import NAMES
-from simvp.scores import summarise
+from simvp.scoring import NAMES, summarise
 
 __all__ = [
     "COLUMNS",

@@ -23,9 +23,9 @@ from pipelines.train_config import OPERATIONAL, TrainConfig
 from pipelines.validation import Validation
 from pipelines.versions import register_version
 from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
-from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
 from simvp.forecaster import Forecaster
+from simvp.scoring import Baselines
 
 _log = logging.getLogger(__name__)
 

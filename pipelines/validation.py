@@ -11,9 +11,8 @@ from torch import nn
 
 from pipelines.fitting import Score, masked_loss, predictions
 from pipelines.windows import Sequences
-from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
-from simvp.scores import errors
+from simvp.scoring import Baselines, errors
 
 
 class Validation:

@@ -16,12 +16,12 @@ import xarray as xr
 
 from simvp import model_file
 from simvp.asked import runs_of, said, steps_of
-from simvp.baselines import Baselines
 from simvp.contract import FrameSpec
 from simvp.coords import EPOCH, find_axes, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.model_file import read_header
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
+from simvp.scoring import Baselines
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

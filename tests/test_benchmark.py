@@ -28,8 +28,8 @@ from pipelines.benchmark_scores import persistence, score, squared_error
 from pipelines.clip_batches import ClipBatches
 from pipelines.home import Home
 from pipelines.provenance import CHECKOUT
-from simvp import metrics
 from simvp.errors import SourceError
+from simvp.scoring import metrics
 
 SMALL = {
     "hid_S": 4, "hid_T": 16, "N_S": 2, "N_T": 2, "groups": 4, "kernels": [3], "batch_size": 4, "epochs": 2,

@@ -12,9 +12,9 @@ from datasets.moving_mnist import MOVING_MNIST
 from pipelines.benchmark_checkpoint import score_checkpoint
 from pipelines.clip_batches import ClipBatches
 from pipelines.home import Home
-from simvp import metrics
 from simvp.errors import ConfigError, SourceError
 from simvp.networks.pretrained import from_pretrained
+from simvp.scoring import metrics
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from datasets.benchmarks import BENCHMARKS
 from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_config import plan_benchmark
 from pipelines.home import Home
-from simvp import metrics
+from simvp.scoring import metrics
 from tests.test_caltech import make_original
 from tests.test_human36m import PREFIXES
 from tests.test_human36m import make as make_human36m

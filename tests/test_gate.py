@@ -8,9 +8,9 @@ import xarray as xr
 
 from pipelines.bootstrap import cut_blocks, lower_bound
 from pipelines.gate import Gate, decide, needed_init_times
-from simvp.baselines import NAMES
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
+from simvp.scoring.baselines import NAMES
 
 HOUR = Step.parse("1h")
 LEADS = 3

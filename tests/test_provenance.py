@@ -13,7 +13,7 @@ from pipelines.train import BESIDE
 # What must never fall out of the key, whatever the imports look like: the precision and the validation once did.
 DECIDING = (
     *(
-        "simvp.baselines",
+        "simvp.scoring.baselines",
         "simvp.contract.climatology",
         "simvp.contract.frame_spec",
         "simvp.networks.fourier",
@@ -52,7 +52,13 @@ def test_every_module_that_decides_is_behind_a_training() -> None:
     assert not set(DECIDING) - set(behind())
     assert not {"pipelines.tracking", "pipelines.pictures", "datasets.catalog"} & set(behind())
     clips = modules_behind("pipelines.benchmark", beside=BESIDE_BENCHMARK)
-    expected = {"datasets.clips", "datasets.kth", "pipelines.clip_batches", "pipelines.fitting", "simvp.metrics"}
+    expected = {
+        "datasets.clips",
+        "datasets.kth",
+        "pipelines.clip_batches",
+        "pipelines.fitting",
+        "simvp.scoring.metrics",
+    }
     assert not expected - set(clips)
 
 

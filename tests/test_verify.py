@@ -21,7 +21,7 @@ from simvp.coords.forecast_layout import coordinates, label
 from simvp.coords.grid import Grid
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, RegistryError
-from simvp.scores import errors
+from simvp.scoring.scores import errors
 from tests.support.wave_home import forecaster, wave_home, world
 
 INTERVAL = ("2020-01-12T00", "2020-01-13T23")

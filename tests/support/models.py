@@ -5,11 +5,11 @@ from typing import Any, cast
 import torch
 import xarray as xr
 
-from simvp.baselines import Baselines
 from simvp.contract.frame_spec import FrameSpec
 from simvp.forecaster import Forecaster
 from simvp.networks.config import SimVPConfig
 from simvp.networks.gridded import GriddedConfig, GriddedSimVP
+from simvp.scoring.baselines import Baselines
 
 
 def spec_of(ds: xr.Dataset, frames_in: int, frames_out: int) -> FrameSpec:

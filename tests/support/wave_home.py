@@ -15,10 +15,10 @@ import xarray as xr
 
 from datasets.archive import Archive
 from pipelines.home import Home
-from simvp.baselines import Baselines
 from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step
 from simvp.forecaster import Forecaster
+from simvp.scoring.baselines import Baselines
 from tests.support.worlds import WAVE, formula_world
 
 SHAPE = (3, 4)

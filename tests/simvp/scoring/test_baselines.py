@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from simvp.baselines import NAMES, Baselines, extended, frames_at
 from simvp.coords.forecast_layout import faults
 from simvp.coords.grid import Grid
 from simvp.coords.steps import Step
 from simvp.coords.weights import area_weights
 from simvp.errors import ConfigError, Refusal
-from simvp.scores import errors, summarise
+from simvp.scoring.baselines import NAMES, Baselines, extended, frames_at
+from simvp.scoring.scores import errors, summarise
 from tests.support.worlds import address_world, formula_world
 
 HOUR = Step(seconds=3600)

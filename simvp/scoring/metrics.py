@@ -9,7 +9,7 @@ chengtan9907/OpenSTL); the truth is never clipped. All arithmetic is float64, on
 
 A data range is stated, never guessed: a number R for values in [0, R], or (low, high). NaN in a prediction makes every
 score that it touches NaN. Frames smaller than the window of a similarity have none: NaN. No area weights are applied
-here; `simvp.scores` does that.
+here; `simvp.scoring.scores` does that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from simvp.coords import horizontal_dims
 from simvp.errors import ConfigError, ContractError
-from simvp.map_scores import (
+from simvp.scoring.map_scores import (
     GAUSSIAN,
     KINDS,
     UNIFORM,
@@ -38,7 +38,7 @@ from simvp.map_scores import (
     similarity,
     squared,
 )
-from simvp.scores import align
+from simvp.scoring.scores import align
 
 _VALUES = 1 << 22  # of one variable in memory at a time
 _WINDOWS = {"ssim": GAUSSIAN, "ssim_paper": UNIFORM}
@@ -220,7 +220,7 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
     forecast
         Labelled forecast, dims (init_time, lead_time, row, column) in any order.
     truth
-        Canonical Dataset (time, row, column), found by valid time on the forecast's grid as in `simvp.scores.errors`.
+        Canonical Dataset (time, row, column), found by valid time on the forecast's grid as in `simvp.scoring.scores.errors`.
     data_range
         Of all variables, or of each by name: R for values in [0, R], or (low, high), in the variable's units.
 
@@ -234,7 +234,7 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
     Raises
     ------
     Refusal
-        As `simvp.scores.errors`; variables without a data range, or a truth far outside it.
+        As `simvp.scoring.scores.errors`; variables without a data range, or a truth far outside it.
     """
     names = [str(name) for name in forecast.data_vars]
     ranges = _ranges(names, data_range)
