@@ -22,7 +22,7 @@ from pipelines.train_config import TrainConfig
 from pipelines.verify import verify
 from pipelines.windows import Frames, Sequences, find_windows
 from simvp.contract import FrameSpec
-from simvp.forecaster import Forecaster
+from simvp.inference import Forecaster
 from simvp.scoring import Baselines
 
 DATASET = "growth"

@@ -23,7 +23,7 @@ from pipelines.train_config import Size
 from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
 from simvp.coords import Grid, Step, canonicalise
 from simvp.errors import Refusal
-from simvp.forecaster import Forecaster
+from simvp.inference import Forecaster
 from simvp.networks import GriddedConfig, GriddedSimVP, SimVPConfig, peak, refuse_beyond, simvp
 from simvp.scoring import Baselines
 

@@ -37,7 +37,7 @@ from pipelines.pictures import learning_curve, png
 from pipelines.provenance import git_state, package_versions
 from pipelines.tracking import Run, open_run
 from pipelines.versions import register_version
-from simvp.forecaster import Forecaster
+from simvp.inference import Forecaster
 from simvp.networks import SimVP
 from simvp.scoring import overall
 

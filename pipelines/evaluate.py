@@ -16,7 +16,7 @@ from simvp.scoring import NAMES, Baselines, errors
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
-    from simvp.forecaster import Forecaster
+    from simvp.inference import Forecaster
 
 __all__ = ["METHODS", "batch_size", "chunks", "evaluate", "scorable", "score", "slab"]
 

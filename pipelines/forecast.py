@@ -27,12 +27,12 @@ from pipelines.init_times import due, missing_history, on_hours
 from pipelines.periods import name_time
 from pipelines.versions import CHAMPION, load_version, resolve_version
 from pipelines.windows import MEANING
-from simvp.asked import steps_of
 from simvp.coords import Step
 from simvp.errors import ConfigError, ContractError, Refusal
+from simvp.inference import steps_of
 
 if TYPE_CHECKING:
-    from simvp.forecaster import Forecaster
+    from simvp.inference import Forecaster
 
 __all__ = ["ForecastReport", "forecast", "horizon_text", "replace_store"]
 
@@ -326,7 +326,7 @@ def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequ
 
 
 def _model(home: Home, dataset: str, model: Any, device: str | None) -> "Forecaster":
-    from simvp.forecaster import Forecaster
+    from simvp.inference import Forecaster
 
     if isinstance(model, Forecaster):
         return model

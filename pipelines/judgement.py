@@ -13,7 +13,7 @@ from simvp.coords import parse_times
 from simvp.errors import RegistryError
 
 if TYPE_CHECKING:
-    from simvp.forecaster import Forecaster
+    from simvp.inference import Forecaster
 
 __all__ = ["Judgement", "judge"]
 

@@ -24,7 +24,7 @@ from pipelines.validation import Validation
 from pipelines.versions import register_version
 from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
 from simvp.contract import FrameSpec
-from simvp.forecaster import Forecaster
+from simvp.inference import Forecaster
 from simvp.scoring import Baselines
 
 _log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from simvp.coords import Step, encode_times
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 
 if TYPE_CHECKING:
-    from simvp.forecaster import Forecaster
+    from simvp.inference import Forecaster
 
 __all__ = ["VerifyReport", "horizons", "verify"]
 
@@ -328,7 +328,7 @@ class _Run:
             )
 
     def _find(self, fingerprint: str, label: str) -> "Forecaster | None":
-        from simvp.forecaster import Forecaster
+        from simvp.inference import Forecaster
 
         if self.model is not None:
             given = self.model if isinstance(self.model, Forecaster) else Forecaster.load(self.model)

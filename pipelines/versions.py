@@ -16,7 +16,7 @@ from simvp.errors import RegistryError
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-    from simvp.forecaster import Forecaster
+    from simvp.inference import Forecaster
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 LONGEST_TAG = 4000  # MLflow's databases hold 5000 characters in older schemas
@@ -161,8 +161,7 @@ def resolve_version(home: Home, dataset: str, which: str | int = CHAMPION) -> Ve
 
 def load_version(home: Home, version: Version, device: str | None = None) -> "Forecaster":
     """The model of a version."""
-    from simvp.champions import Registry
-    from simvp.forecaster import Forecaster
+    from simvp.inference import Forecaster, Registry
 
     with Registry(uri=home.tracking_uri).file(version.name, version.version) as file:
         return Forecaster.load(file, device, version=version.label)

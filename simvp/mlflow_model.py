@@ -1,7 +1,6 @@
 """The loader that MLflow calls for a registered model (`loader_module="simvp.mlflow_model"`)."""
 
-from simvp.champions import model_file_in
-from simvp.forecaster import Forecaster
+from simvp.inference import Forecaster, model_file_in
 
 
 def _load_pyfunc(path: str) -> Forecaster:

@@ -9,7 +9,7 @@ from torch import Tensor
 from datasets.clips import Benchmark, Clips
 from datasets.moving_mnist import MOVING_MNIST
 from pipelines.clip_batches import ClipBatches, clip_contract
-from simvp.forecaster import Forecaster
+from simvp.inference.forecaster import Forecaster
 from simvp.networks.config import SimVPConfig
 from simvp.networks.simvp import SimVP
 from simvp.scoring.baselines import NAMES

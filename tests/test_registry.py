@@ -23,7 +23,7 @@ from pipelines.versions import (
     set_challenger,
 )
 from simvp.errors import RegistryError
-from simvp.forecaster import Forecaster
+from simvp.inference.forecaster import Forecaster
 from tests.support.small_home import DATASET, small_home
 from tests.support.wave_home import HELD_OUT, TRAIN, forecaster, wave_home
 

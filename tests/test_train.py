@@ -22,7 +22,7 @@ from pipelines.provenance import CHECKOUT
 from pipelines.train import TrainConfig, TrainReport, train, training_key
 from pipelines.versions import list_versions
 from simvp.errors import ConfigError
-from simvp.forecaster import Forecaster
+from simvp.inference.forecaster import Forecaster
 from tests.support.worlds import formula_world
 
 SETTINGS = {

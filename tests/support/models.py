@@ -6,7 +6,7 @@ import torch
 import xarray as xr
 
 from simvp.contract.frame_spec import FrameSpec
-from simvp.forecaster import Forecaster
+from simvp.inference.forecaster import Forecaster
 from simvp.networks.config import SimVPConfig
 from simvp.networks.gridded import GriddedConfig, GriddedSimVP
 from simvp.scoring.baselines import Baselines

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from simvp.forecaster import Forecaster
+from simvp.inference.forecaster import Forecaster
 
 
 def database(home: Path) -> str:

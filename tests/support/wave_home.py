@@ -17,7 +17,7 @@ from datasets.archive import Archive
 from pipelines.home import Home
 from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step
-from simvp.forecaster import Forecaster
+from simvp.inference.forecaster import Forecaster
 from simvp.scoring.baselines import Baselines
 from tests.support.worlds import WAVE, formula_world
 

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 import xarray as xr
 
-from simvp import model_file
-from simvp.asked import runs_of, said, steps_of
 from simvp.contract import FrameSpec
 from simvp.coords import EPOCH, find_axes, restore
 from simvp.errors import ContractError, Refusal, RegistryError
-from simvp.model_file import read_header
+from simvp.inference import model_file
+from simvp.inference.model_file import read_header
+from simvp.inference.request import runs_of, said, steps_of
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
 from simvp.scoring import Baselines
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from simvp.champions import ALIAS, PREFIX, Registry, model_file_in
 from simvp.contract import FrameSpec
 from simvp.errors import RegistryError
-from simvp.forecaster import Forecaster
-from simvp.model_file import read_arrays, read_header
+from simvp.inference.forecaster import Forecaster
+from simvp.inference.model_file import read_arrays, read_header
+from simvp.inference.registry import ALIAS, PREFIX, Registry, model_file_in
 
 if TYPE_CHECKING:
     import torch

@@ -11,9 +11,9 @@ import xarray as xr
 from mlflow import MlflowClient
 
 import simvp
-from simvp.champions import Registry
 from simvp.errors import ContractError, RegistryError
-from simvp.forecaster import Forecaster
+from simvp.inference.forecaster import Forecaster
+from simvp.inference.registry import Registry
 from tests.support.models import small_forecaster
 from tests.support.registries import database, register, registry_at
 from tests.support.worlds import formula_world

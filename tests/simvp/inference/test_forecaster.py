@@ -14,14 +14,15 @@ import torch
 import xarray as xr
 from torch._subclasses.fake_tensor import FakeTensor
 
-from simvp import model_file
-from simvp.asked import runs_of, steps_of
 from simvp.contract.channel import Channel
 from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.forecast_layout import faults
 from simvp.coords.steps import Step
 from simvp.errors import ContractError, Refusal, RegistryError
-from simvp.forecaster import Forecaster, read_header
+from simvp.inference import model_file
+from simvp.inference.forecaster import Forecaster
+from simvp.inference.model_file import read_header
+from simvp.inference.request import runs_of, steps_of
 from simvp.networks.saved import build
 from tests.support.models import small_forecaster, spec_of, with_network
 from tests.support.worlds import WAVE, Kind, formula_world
@@ -197,8 +198,8 @@ class TestInitTimes:
     def test_batches_do_not_show(self, world: xr.Dataset, waves: Forecaster, monkeypatch: pytest.MonkeyPatch) -> None:
         past = world.isel(time=slice(0, 60))
         whole = waves.predict(past, init_time="all")
-        monkeypatch.setattr("simvp.forecaster.BATCH_VALUES", 7 * 4 * 4 * 12)
-        monkeypatch.setattr("simvp.forecaster.LOAD_BYTES", 5 * 4 * 2 * 12)
+        monkeypatch.setattr("simvp.inference.forecaster.BATCH_VALUES", 7 * 4 * 4 * 12)
+        monkeypatch.setattr("simvp.inference.forecaster.LOAD_BYTES", 5 * 4 * 2 * 12)
         batched = waves.predict(past.chunk(time=25), init_time="all")
         xr.testing.assert_identical(
             batched.drop_vars("created"), whole.drop_vars("created").assign_attrs(batched.attrs)

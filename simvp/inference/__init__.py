@@ -1,0 +1,9 @@
+"""From a saved model and labelled data to a labelled forecast.
+
+`predict` is what a notebook calls, `forecaster` the model with its contract, `model_file` the file that it is kept in,
+`request` what a caller may ask for, `registry` the models that MLflow knows.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,4 @@
+from .forecaster import Forecaster as Forecaster
+from .registry import Registry as Registry
+from .registry import model_file_in as model_file_in
+from .request import steps_of as steps_of
