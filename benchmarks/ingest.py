@@ -14,9 +14,8 @@ import xarray as xr
 
 from benchmarks.section import Goal, Section, Table
 from benchmarks.timing import Process, Timing, in_process, ratios, said
-from datasets.archive import Archive
+from datasets.archive import Archive, stamps_of
 from datasets.catalog import FileSource
-from datasets.ledger import stamps_of
 from pipelines.home import Home
 from pipelines.ingest import ingest
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets.archive import Archive
+from datasets.archive import Archive, shown
 from datasets.catalog import FileSource, Source, find_source
 from datasets.readers import checksums
-from datasets.shelf import shown
 from pipelines.home import Home
 from pipelines.reading import Reading
 from simvp.coords import Step, parse_times

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import xarray as xr
 
-from datasets.archive import Archive
+from datasets.archive import Archive, Commit, Ledger, stamps_of
 from datasets.catalog import FileSource, Source
-from datasets.commits import Commit
-from datasets.ledger import Ledger, stamps_of
 
 
 @dataclass(frozen=True, kw_only=True)

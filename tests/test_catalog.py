@@ -7,7 +7,7 @@ import pooch
 import pytest
 import xarray as xr
 
-from datasets.archive import Archive
+from datasets.archive.archive import Archive
 from datasets.catalog import DEFAULT, SOURCES, FileSource, SimulatedSource, find_source
 from datasets.simulated import SimulatedWeather
 from datasets.taxi_years import YEARS

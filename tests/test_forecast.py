@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from datasets.archive import Archive
+from datasets.archive.archive import Archive
 from datasets.store import Store
 from pipelines.forecast import forecast, horizon_text
 from pipelines.home import Home

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from datasets import shelf as shelf_module
-from datasets.archive import Archive
+from datasets.archive import schema as shelf_module
+from datasets.archive.archive import Archive
 from pipelines.home import Home
 from pipelines.ingest import complete, ingest
 from simvp.errors import ConfigError, Refusal, SourceError
@@ -281,7 +281,7 @@ def test_variables_in_files_of_their_own_may_come_at_different_times(tmp_path: P
         ingest(home, "mine")
 
 
-@pytest.mark.parametrize("where", ["datasets.archive.Archive.append", "datasets.ledger.Ledger.add"])
+@pytest.mark.parametrize("where", ["datasets.archive.archive.Archive.append", "datasets.archive.manifest.Ledger.add"])
 def test_files_are_noted_when_they_have_been_taken_in_and_not_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

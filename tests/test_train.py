@@ -14,7 +14,7 @@ import pytest
 import torch
 import xarray as xr
 
-from datasets.archive import Archive
+from datasets.archive.archive import Archive
 from pipelines.device import choose_device, choose_precision
 from pipelines.fitting import DivergedError
 from pipelines.home import Home

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from datasets.archive import Archive
+from datasets.archive.archive import Archive
 from datasets.store import Store
 from pipelines import verify as stage
 from pipelines.evaluate import evaluate

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from datasets.archive import Archive
+from datasets.archive.archive import Archive
 from pipelines.home import Home
 from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step

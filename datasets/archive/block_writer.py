@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from datasets.admission import Judged
-from datasets.commits import Commit, CommitLog, Kind, chain_start, commit_id, fold
-from datasets.shelf import Shelf, frames_per_chunk, shown
+from datasets.archive.candidate import Judged
+from datasets.archive.commits import Commit, CommitLog, Kind, chain_start, commit_id, fold
+from datasets.archive.schema import Shelf, frames_per_chunk, shown
 from datasets.store import Store
 from simvp.coords import encode_times
 
@@ -27,7 +27,7 @@ class BlockWriter:
     store, log
         The archive's; the writer's lock is held. The store may not exist yet.
     shelf, template
-        What the archive is: see `datasets.shelf`.
+        What the archive is: see `datasets.archive.schema`.
     sources
         SHA-256 of the source files by name, for the log.
     last

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.commits import Commit, CommitLog
-from datasets.ledger import Ledger, stamps_of
+from datasets.archive.commits import Commit, CommitLog
+from datasets.archive.manifest import Ledger, stamps_of
 
 WAY = {"variables": ["t2m"], "units": {}, "select": {}}
 

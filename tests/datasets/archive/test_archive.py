@@ -13,9 +13,9 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import archive as archive_module
-from datasets import shelf as shelf_module
-from datasets.archive import Archive
+from datasets.archive import archive as archive_module
+from datasets.archive import schema as shelf_module
+from datasets.archive.archive import Archive
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError
 from tests.support.killing import kill_everywhere
@@ -478,7 +478,9 @@ def look(folder: Path) -> None:
 
 @pytest.mark.parametrize("stride", [13, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_anywhere_and_started_again_is_the_archive_of_an_unkilled_run(tmp_path: Path, stride: int) -> None:
-    folders = kill_everywhere("tests.test_archive:work", "tests.test_archive:look", tmp_path, stride=stride)
+    folders = kill_everywhere(
+        "tests.datasets.archive.test_archive:work", "tests.datasets.archive.test_archive:look", tmp_path, stride=stride
+    )
     assert len(folders) > 5
     expected, log = contents(folders[-1] / "a.zarr")
     assert [c["length"] for c in log] == [6, 9, 9, 9, 12, 18, 22]

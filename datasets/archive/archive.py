@@ -24,11 +24,11 @@ import numpy as np
 import xarray as xr
 
 from datasets import disk
-from datasets.admission import Judged, Offer, admit, judge, shortened
-from datasets.block_writer import FORMAT, BlockWriter
-from datasets.commits import Commit, CommitLog, commit_id
-from datasets.ledger import Ledger
-from datasets.shelf import Shelf, existing_shelf, new_shelf, shown
+from datasets.archive.block_writer import FORMAT, BlockWriter
+from datasets.archive.candidate import Judged, Offer, admit, judge, shortened
+from datasets.archive.commits import Commit, CommitLog, commit_id
+from datasets.archive.manifest import Ledger
+from datasets.archive.schema import Shelf, existing_shelf, new_shelf, shown
 from datasets.store import Store
 from simvp.coords import Step
 from simvp.errors import ArchiveError, Refusal
@@ -122,7 +122,7 @@ class Archive:
         return [entry for entry in entries if entry is not None]
 
     def ledger(self, way: Mapping[str, Any]) -> Ledger:
-        """Files that were taken in by that way of reading; see `datasets.ledger`."""
+        """Files that were taken in by that way of reading; see `datasets.archive.manifest`."""
         return Ledger(self._entries, way, self.unchanged.sequence if self.exists else 0)
 
     @contextmanager

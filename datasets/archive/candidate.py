@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from datasets.shelf import NAMED, Shelf, duplicate_faults, scalars_of, shown
+from datasets.archive.schema import NAMED, Shelf, duplicate_faults, scalars_of, shown
 from simvp.coords import Step, calendar_of, same_units
 from simvp.errors import Refusal
 

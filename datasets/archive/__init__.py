@@ -1,0 +1,9 @@
+"""The frames of one data set, committed: grown by what is new, refused what does not fit.
+
+`archive` is the whole of it; `schema` says what an archive holds, `candidate` compares what is offered with it,
+`block_writer` writes, `commits` and `manifest` keep what was taken in, and from which files.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
