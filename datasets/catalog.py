@@ -12,9 +12,8 @@ import numpy as np
 import xarray as xr
 
 from datasets.clips import DATA_VARIABLE
-from datasets.readers import checksums, open_source, source_files
+from datasets.readers import checksums, open_source, open_years, source_files, year_files
 from datasets.simulated import SimulatedTraffic, SimulatedWeather, Simulation
-from datasets.taxi_years import open_years, year_files
 from datasets.taxibj import NPZ, TAXIBJ
 from simvp.errors import SourceError
 
@@ -130,7 +129,7 @@ class SimulatedSource(NamedSource):
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource(Source):
-    """A user's own files; `source`, `variables`, `units` and `select` as in `datasets.readers.open_source`."""
+    """A user's own files; `source`, `variables`, `units` and `select` as in `datasets.readers.source.open_source`."""
 
     source: str | Path | Sequence[str | Path]
     variables: Sequence[str] | None = None
@@ -146,7 +145,7 @@ class FileSource(Source):
         return open_source(files, variables=self.variables, units=self.units, select=self.select, beside=beside)
 
     def files(self, known: Container[str] = ()) -> list[str]:
-        """The files, as they are now; `known` as in `datasets.readers.source_files`."""
+        """The files, as they are now; `known` as in `datasets.readers.source.source_files`."""
         return source_files(self.source, known)
 
     @property

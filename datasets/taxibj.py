@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.lib.npyio import NpzFile
 
 from datasets.clips import Benchmark, Clips, Part, consecutive_runs
-from datasets.taxi_years import HALF_HOUR, SIZE, SLOTS, SOURCE, VARIABLES, YEARS, open_years, year_files
+from datasets.readers import HALF_HOUR, SIZE, SLOTS, SOURCE, VARIABLES, YEARS, open_years, year_files
 from simvp.errors import SourceError
 
 if TYPE_CHECKING:

@@ -59,7 +59,7 @@ class Reading:
         Raises
         ------
         SourceError
-            As `datasets.readers.open_source`.
+            As `datasets.readers.source.open_source`.
         """
         if not isinstance(self.source, FileSource) or not self.skipped:
             return self.source.open(self.archive.last if self.archive.exists else None)

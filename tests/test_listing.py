@@ -13,7 +13,7 @@ from datasets.benchmarks import BENCHMARKS
 from datasets.catalog import SOURCES
 from datasets.clips import PARTS
 from datasets.listing import Entry, entries, find_entry, found
-from datasets.taxi_years import YEARS
+from datasets.readers.taxibj_years import YEARS
 from flows.catalog import main
 from simvp.errors import SourceError
 from tests.conftest import CHECKOUT

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from datasets.clips import PARTS, Clips, Part
-from datasets.taxi_years import YEARS, open_years, year_files
+from datasets.readers.taxibj_years import YEARS, open_years, year_files
 from datasets.taxibj import NPZ, TAXIBJ, ReadyClips, SeriesClips
 from simvp.coords.axes import canonicalise
 from simvp.errors import SourceError

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from datasets.formats import recognise
+from datasets.readers.formats import recognise
 from simvp.coords import Step
 from simvp.errors import SourceError
 

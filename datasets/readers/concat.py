@@ -17,7 +17,7 @@ from xarray.backends import BackendArray
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 from xarray.core import indexing
 
-from datasets.formats import SourceFile
+from datasets.readers.formats import SourceFile
 from simvp.coords import Axes
 
 TIMES = xr.coders.CFDatetimeCoder()  # datetime64[ns] where it fits, cftime for other calendars

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from datasets.alike import TIMES, Family, Kind, alone, families, in_single, joined
-from datasets.combine import Part, combine
-from datasets.dates import AS_NUMBER, decode_dates
-from datasets.formats import ZARR_ROOTS, Location, SourceFile, checksums, recognise, source_files
-from datasets.grib import KEYS, open_grib
+from datasets.readers.combine import Part, combine
+from datasets.readers.concat import TIMES, Family, Kind, alone, families, in_single, joined
+from datasets.readers.dates import AS_NUMBER, decode_dates
+from datasets.readers.formats import ZARR_ROOTS, Location, SourceFile, checksums, recognise, source_files
+from datasets.readers.grib import KEYS, open_grib
 from simvp.coords import Axes, axis_names, canonicalise, check_names, select_values
 from simvp.errors import Refusal, SourceError
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from datasets import alike, readers
-from datasets.readers import open_source
+from datasets.readers import source
+from datasets.readers.concat import alone
+from datasets.readers.source import open_source
 from simvp.errors import SourceError
 
 LAT = np.array([52.0, 51.0, 50.0], "f4")
@@ -136,19 +137,19 @@ def write(folder: Path, world: World) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are opened in full."""
     names: list[str] = []
-    plain = readers._open
+    plain = source._open
 
     def recorded(file: Any, *rest: Any) -> Any:
         names.append(Path(file.name).name)
         return plain(file, *rest)
 
-    monkeypatch.setattr(readers, "_open", recorded)
+    monkeypatch.setattr(source, "_open", recorded)
     return names
 
 
 def one_by_one(source: Any, **options: Any) -> xr.Dataset:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "families", lambda files, _: alike.alone(files))
+        patch.setattr(source, "families", lambda files, _: alone(files))
         return open_source(source, **options)
 
 

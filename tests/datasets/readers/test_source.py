@@ -15,8 +15,9 @@ import pytest
 import xarray as xr
 from xarray.backends.netCDF4_ import NetCDF4ArrayWrapper
 
-from datasets.alike import Joined
-from datasets.readers import checksums, open_source, source_files
+from datasets.readers.concat import Joined
+from datasets.readers.formats import checksums, source_files
+from datasets.readers.source import open_source
 from simvp.errors import SourceError
 
 LAT = np.array([52.0, 51.0, 50.0])

@@ -1,0 +1,11 @@
+from .formats import checksums as checksums
+from .formats import source_files as source_files
+from .source import open_source as open_source
+from .taxibj_years import HALF_HOUR as HALF_HOUR
+from .taxibj_years import SIZE as SIZE
+from .taxibj_years import SLOTS as SLOTS
+from .taxibj_years import SOURCE as SOURCE
+from .taxibj_years import VARIABLES as VARIABLES
+from .taxibj_years import YEARS as YEARS
+from .taxibj_years import open_years as open_years
+from .taxibj_years import year_files as year_files
