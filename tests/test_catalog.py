@@ -10,7 +10,7 @@ import xarray as xr
 from datasets.archive.archive import Archive
 from datasets.catalog import DEFAULT, SOURCES, FileSource, SimulatedSource, find_source
 from datasets.readers.taxibj_years import YEARS
-from datasets.simulated import SimulatedWeather
+from datasets.simulated.worlds import SimulatedWeather
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from simvp.errors import SourceError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from datasets.simulated import SimulatedWeather
+from datasets.simulated.worlds import SimulatedWeather
 from pipelines.home import Home
 
 DATASET = "small"

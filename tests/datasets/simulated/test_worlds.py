@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from datasets.simulated import SimulatedTraffic, SimulatedWeather, Simulation
+from datasets.simulated.worlds import SimulatedTraffic, SimulatedWeather, Simulation
 from simvp.coords.grid import Grid
 from simvp.errors import ConfigError
 
@@ -110,7 +110,7 @@ def test_chunks_and_schedulers_change_no_bit(kind: type[Simulation], monkeypatch
     with dask.config.set(scheduler="synchronous"):
         once = values(source.dataset(frames=frames))
         parts = [values(source.dataset(frames=frames).isel(time=slice(i, i + 7))) for i in range(0, frames, 7)]
-        monkeypatch.setattr("datasets.simulated.CHUNK_DAYS", 1)
+        monkeypatch.setattr("datasets.simulated.worlds.CHUNK_DAYS", 1)
         daily = source.dataset(frames=frames)
         assert len(daily.chunks["time"]) == 5
         assert np.array_equal(once, values(daily))

@@ -18,7 +18,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from datasets.waves import Waves
+from datasets.simulated.waves import Waves
 from simvp.coords import Step, parse_times
 from simvp.errors import ConfigError
 
