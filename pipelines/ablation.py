@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import disk
+from datasets.store import disk
 from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.benchmark_rows import Row

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from datasets import disk
 from datasets.benchmarks import find_benchmark
 from datasets.clips import PARTS, Clips, Part
+from datasets.store import disk
 from pipelines.benchmark_config import EVALUATION_SEED, BenchmarkConfig
 from pipelines.benchmark_rows import Row, frame, published, report
 from pipelines.benchmark_training import BenchmarkTraining

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets import disk
 from datasets.benchmarks import find_benchmark
+from datasets.store import disk
 from pipelines.benchmark import BenchmarkReport, write_report
 from pipelines.benchmark_config import EVALUATION_SEED
 from pipelines.benchmark_rows import Row

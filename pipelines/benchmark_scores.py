@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from datasets import disk
+from datasets.store import disk
 from pipelines.clip_batches import ClipBatches
 from pipelines.clip_pictures import clip_animation, clip_strip
 from pipelines.fitting import predictions

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from datasets import disk
+from datasets.store import disk
 
 FORMAT = 1
 NAME = "checkpoint.pt"

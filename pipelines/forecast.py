@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from datasets import disk
 from datasets.archive import Archive
-from datasets.store import Store
+from datasets.store import Store, disk
 from pipelines.evaluate import batch_size, chunks, scorable, slab
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours

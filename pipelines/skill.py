@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from datasets import disk
+from datasets.store import disk
 from simvp.scoring import NAMES, summarise
 
 __all__ = [

@@ -11,9 +11,9 @@ import torch
 import xarray as xr
 from filelock import FileLock
 
-from datasets import disk
 from datasets.archive import Archive
 from datasets.catalog import find_source
+from datasets.store import disk
 from pipelines.device import choose_device, choose_precision, threads
 from pipelines.home import Home
 from pipelines.plan import Plan, derive_plan

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from datasets import disk
 from datasets.archive import Archive
-from datasets.store import Store
+from datasets.store import Store, disk
 from pipelines.evaluate import chunks, score, slab
 from pipelines.forecast import replace_store
 from pipelines.home import Home

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from datasets.archive.archive import Archive
-from datasets.store import Store
+from datasets.store.store import Store
 from pipelines.forecast import forecast, horizon_text
 from pipelines.home import Home
 from pipelines.init_times import due, on_hours

@@ -22,7 +22,7 @@ DECIDING = (
     ),
     *("pipelines.ahead", "pipelines.batches", "pipelines.device", "pipelines.fitting", "pipelines.network"),
     *("pipelines.periods", "pipelines.plan", "pipelines.train_config", "pipelines.training", "pipelines.validation"),
-    *("pipelines.windows", "datasets.archive.archive", "datasets.encoding"),
+    *("pipelines.windows", "datasets.archive.archive", "datasets.store.encoding"),
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from datasets.archive.archive import Archive
-from datasets.store import Store
+from datasets.store.store import Store
 from pipelines import verify as stage
 from pipelines.evaluate import evaluate
 from pipelines.forecast import forecast

@@ -1,6 +1,6 @@
 """The archive: frames of one data set on a regular time axis, committed, and equal however they arrived.
 
-An ordinary Zarr store (see `datasets.store`) with a slot for every step from the first frame to the last. The
+An ordinary Zarr store (see `datasets.store.store`) with a slot for every step from the first frame to the last. The
 coordinate ``present(time)`` tells which slots hold a frame; an absent one reads as NaN until a late frame fills it. A
 frame that is there already and equal changes nothing; one that differs is refused, or replaced on request. Missing
 values inside a frame are data.
@@ -23,13 +23,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from datasets import disk
 from datasets.archive.block_writer import FORMAT, BlockWriter
 from datasets.archive.candidate import Judged, Offer, admit, judge, shortened
 from datasets.archive.commits import Commit, CommitLog, commit_id
 from datasets.archive.manifest import Ledger
 from datasets.archive.schema import Shelf, existing_shelf, new_shelf, shown
-from datasets.store import Store
+from datasets.store import Store, disk
 from simvp.coords import Step
 from simvp.errors import ArchiveError, Refusal
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datasets import disk
+from datasets.store import disk
 from simvp.coords import Grid, Step
 
 Kind = Literal["append", "absent", "fill", "replace"]

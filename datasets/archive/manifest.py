@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from datasets import disk
 from datasets.archive.commits import Commit, CommitLog
+from datasets.store import disk
 
 # A file that changed a moment before it was looked at may change again without a later time of change: some file
 # systems count in steps of two seconds.

@@ -14,7 +14,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.store import Store
+from datasets.store.store import Store
 from simvp.errors import ArchiveError
 from tests.support.killing import CHECKOUT, kill_everywhere
 
@@ -160,7 +160,7 @@ def test_readers_see_whole_commits_only(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import sys; from datasets.store import Store; from tests.test_store import forecasts\n"
+            "import sys; from datasets.store.store import Store; from tests.datasets.store.test_store import forecasts\n"
             "store = Store(sys.argv[1])\n"
             "for n in range(3, 33, 3): store.append(forecasts(n, n + 3), {'n': n + 3})",
             str(store.path),
@@ -232,7 +232,9 @@ def look(folder: Path) -> None:
 
 @pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_anywhere_and_started_again(tmp_path: Path, stride: int) -> None:
-    folders = kill_everywhere("tests.test_store:work", "tests.test_store:look", tmp_path, stride=stride)
+    folders = kill_everywhere(
+        "tests.datasets.store.test_store:work", "tests.datasets.store.test_store:look", tmp_path, stride=stride
+    )
     assert len(folders) > 5
     expected = small(0, 11)
     expected["t2m"][1:7] += 1e5

@@ -28,9 +28,9 @@ import xarray as xr
 import zarr
 from filelock import FileLock
 
-from datasets import disk
-from datasets.encoding import encode, fit, loose_coordinates, pack, same, unpack, write_arrays
-from datasets.root import ATTRIBUTE, Root, as_bytes
+from datasets.store import disk
+from datasets.store.encoding import encode, fit, loose_coordinates, pack, same, unpack, write_arrays
+from datasets.store.root import ATTRIBUTE, Root, as_bytes
 from simvp.coords import decode_times, plain
 from simvp.errors import ArchiveError
 

@@ -1,0 +1,9 @@
+"""Labelled variables in a Zarr store that is whole or not there, after any kill.
+
+`store` appends and commits, `root` moves the one file that decides what counts, `encoding` says how values are kept,
+`disk` is what it takes for bytes to be on it.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

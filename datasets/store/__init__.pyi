@@ -1,0 +1,2 @@
+from . import disk as disk
+from .store import Store as Store
