@@ -2,13 +2,8 @@
 
 from collections.abc import Mapping
 
-from datasets.caltech import KITTI_CALTECH
 from datasets.catalog import look_up
-from datasets.clips import Benchmark
-from datasets.human36m import HUMAN
-from datasets.kth import KTH
-from datasets.moving_mnist import MOVING_FASHION_MNIST, MOVING_MNIST
-from datasets.taxibj import TAXIBJ
+from datasets.video import HUMAN, KITTI_CALTECH, KTH, MOVING_FASHION_MNIST, MOVING_MNIST, TAXIBJ, Benchmark
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     benchmark.name: benchmark for benchmark in (MOVING_MNIST, MOVING_FASHION_MNIST, TAXIBJ, HUMAN, KITTI_CALTECH, KTH)

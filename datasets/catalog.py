@@ -11,10 +11,9 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import xarray as xr
 
-from datasets.clips import DATA_VARIABLE
 from datasets.readers import checksums, open_source, open_years, source_files, year_files
 from datasets.simulated import SimulatedTraffic, SimulatedWeather, Simulation
-from datasets.taxibj import NPZ, TAXIBJ
+from datasets.video import DATA_VARIABLE, NPZ, TAXIBJ
 from simvp.errors import SourceError
 
 DEFAULT = "simulated-weather"

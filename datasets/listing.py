@@ -6,7 +6,7 @@ from typing import Literal
 
 from datasets.benchmarks import BENCHMARKS, find_benchmark
 from datasets.catalog import SOURCES, NamedSource, SimulatedSource, look_up
-from datasets.clips import PARTS, Benchmark, Part
+from datasets.video import PARTS, Benchmark, Part
 
 Kind = Literal["gridded", "video"]
 Presence = Literal["yes", "simulated", "no"]

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from datasets.clips import DATA_VARIABLE
 from datasets.listing import Entry, entries, find_entry, found
+from datasets.video import DATA_VARIABLE
 from simvp.errors import Refusal
 
 NOTES = """\

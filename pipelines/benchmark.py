@@ -19,8 +19,8 @@ import torch
 from filelock import FileLock
 
 from datasets.benchmarks import find_benchmark
-from datasets.clips import PARTS, Clips, Part
 from datasets.store import disk
+from datasets.video import PARTS, Clips, Part
 from pipelines.benchmark_config import EVALUATION_SEED, BenchmarkConfig
 from pipelines.benchmark_rows import Row, frame, published, report
 from pipelines.benchmark_training import BenchmarkTraining

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from datasets.clips import Clips, Part
+from datasets.video import Clips, Part
 from pipelines import checkpoint
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.benchmark_rows import SCORES, Row, Selection

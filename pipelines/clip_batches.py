@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from datasets.clips import FIRST, Clips
+from datasets.video import FIRST, Clips
 from pipelines.batches import Batches
 from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
 from simvp.coords import Grid, calendar_of

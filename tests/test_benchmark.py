@@ -20,8 +20,8 @@ import xarray as xr
 
 import simvp
 from datasets.benchmarks import BENCHMARKS
-from datasets.clips import PARTS
-from datasets.moving_mnist import MOVING_MNIST
+from datasets.video.clips import PARTS
+from datasets.video.moving_mnist import MOVING_MNIST
 from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.benchmark_scores import persistence, score, squared_error

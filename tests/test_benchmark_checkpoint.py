@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.moving_mnist import MOVING_MNIST
+from datasets.video.moving_mnist import MOVING_MNIST
 from pipelines.benchmark_checkpoint import score_checkpoint
 from pipelines.clip_batches import ClipBatches
 from pipelines.home import Home

@@ -17,11 +17,11 @@ from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_config import plan_benchmark
 from pipelines.home import Home
 from simvp.scoring import metrics
-from tests.test_caltech import make_original
-from tests.test_human36m import PREFIXES
-from tests.test_human36m import make as make_human36m
-from tests.test_kth import make as make_kth
-from tests.test_taxibj import ready, write_npz
+from tests.datasets.video.test_caltech import make_original
+from tests.datasets.video.test_human36m import PREFIXES
+from tests.datasets.video.test_human36m import make as make_human36m
+from tests.datasets.video.test_kth import make as make_kth
+from tests.datasets.video.test_taxibj import ready, write_npz
 
 SMALL = {
     "hid_S": 4, "hid_T": 16, "N_S": 2, "N_T": 2, "groups": 4, "kernels": [3], "batch_size": 2, "epochs": 1,

@@ -4,7 +4,7 @@ import pytest
 
 from datasets.benchmarks import BENCHMARKS, find_benchmark
 from datasets.catalog import find_source
-from datasets.clips import PARTS
+from datasets.video.clips import PARTS
 from simvp.errors import SourceError
 
 # The paper's table: (C, H, W), T, T', further T', train, test. Fashion is of OpenSTL, with the numbers of Moving MNIST.

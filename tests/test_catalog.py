@@ -14,7 +14,7 @@ from datasets.simulated.worlds import SimulatedWeather
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from simvp.errors import SourceError
-from tests.test_taxibj import counts_of, slots_of, time_of, write_year
+from tests.datasets.video.test_taxibj import counts_of, slots_of, time_of, write_year
 
 HOUR = np.timedelta64(1, "h")
 NAME = "era5-2mt-2019-03-uk.grib"

@@ -6,8 +6,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from datasets.clips import Benchmark, Clips
-from datasets.moving_mnist import MOVING_MNIST
+from datasets.video.clips import Benchmark, Clips
+from datasets.video.moving_mnist import MOVING_MNIST
 from pipelines.clip_batches import ClipBatches, clip_contract
 from simvp.inference.forecaster import Forecaster
 from simvp.networks.config import SimVPConfig

@@ -11,14 +11,14 @@ import pytest
 
 from datasets.benchmarks import BENCHMARKS
 from datasets.catalog import SOURCES
-from datasets.clips import PARTS
 from datasets.listing import Entry, entries, find_entry, found
 from datasets.readers.taxibj_years import YEARS
+from datasets.video.clips import PARTS
 from flows.catalog import main
 from simvp.errors import SourceError
 from tests.conftest import CHECKOUT
-from tests.test_digits import pictures, write_idx
-from tests.test_taxibj import counts_of, slots_of, write_year
+from tests.datasets.video.test_digits import pictures, write_idx
+from tests.datasets.video.test_taxibj import counts_of, slots_of, write_year
 
 NAMES = [*SOURCES, *(name for name in BENCHMARKS if name not in SOURCES)]
 

@@ -53,8 +53,8 @@ def test_every_module_that_decides_is_behind_a_training() -> None:
     assert not {"pipelines.tracking", "pipelines.pictures", "datasets.catalog"} & set(behind())
     clips = modules_behind("pipelines.benchmark", beside=BESIDE_BENCHMARK)
     expected = {
-        "datasets.clips",
-        "datasets.kth",
+        "datasets.video.clips",
+        "datasets.video.kth",
         "pipelines.clip_batches",
         "pipelines.fitting",
         "simvp.scoring.metrics",

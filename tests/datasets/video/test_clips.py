@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from datasets.clips import PARTS, Benchmark, Clips, Part, consecutive_runs
+from datasets.video.clips import PARTS, Benchmark, Clips, Part, consecutive_runs
 from simvp.coords.axes import canonicalise
 from simvp.coords.steps import Step
 from simvp.errors import SourceError

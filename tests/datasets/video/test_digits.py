@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.clips import PARTS, Part
-from datasets.digits import TEST_FILES, TRAIN_FILES, idx_file, read_digits, read_idx, substitute_digits
+from datasets.video.clips import PARTS, Part
+from datasets.video.digits import TEST_FILES, TRAIN_FILES, idx_file, read_digits, read_idx, substitute_digits
 from simvp.errors import SourceError
 
 

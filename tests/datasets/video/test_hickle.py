@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from datasets.hickled import HickledFrames, hickled_strings
+from datasets.video.hickle import HickledFrames, hickled_strings
 from simvp.errors import SourceError
 from tests.support.footage import write_hickle
 

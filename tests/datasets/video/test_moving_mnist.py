@@ -11,10 +11,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import moving_mnist
-from datasets.clips import PARTS
-from datasets.digits import TEST_FILES, TRAIN_FILES, Digits
-from datasets.moving_mnist import (
+from datasets.video import moving_mnist
+from datasets.video.clips import PARTS
+from datasets.video.digits import TEST_FILES, TRAIN_FILES, Digits
+from datasets.video.moving_mnist import (
     CLIPS_PER_EPOCH,
     MOVING_FASHION_MNIST,
     MOVING_MNIST,
@@ -23,7 +23,7 @@ from datasets.moving_mnist import (
     trajectories,
 )
 from simvp.errors import SourceError
-from tests.test_digits import hashes, pictures, write_idx
+from tests.datasets.video.test_digits import hashes, pictures, write_idx
 
 EMPTY = Path("/nowhere")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.seq import SeqFile
+from datasets.video.seq import SeqFile
 from simvp.errors import SourceError
 from tests.support.footage import flat, jpeg, write_seq
 

@@ -1,7 +1,7 @@
 """Clips out of recordings: which frames make a clip, how frames are read, and that each is decoded once.
 
 Letters: N frames of a recording, K of them asked for, h and w rows and columns as they are kept, c channels last;
-B, L, C, H, W as in `datasets.clips`.
+B, L, C, H, W as in `datasets.video.clips`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.clips import Benchmark, Clips, Part, consecutive_runs
+from datasets.video.clips import Benchmark, Clips, Part, consecutive_runs
 from simvp.errors import SourceError
 
 MEMORY = 4 << 30

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.kth import KTH
-from datasets.video import ImageFiles, Recording, VideoClips, held_out, resized, windows
+from datasets.video.kth import KTH
+from datasets.video.recordings import ImageFiles, Recording, VideoClips, held_out, resized, windows
 from simvp.errors import SourceError
 from tests.support.footage import jpeg, quarters
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.clips import PARTS
-from datasets.human36m import HUMAN
+from datasets.video.clips import PARTS
+from datasets.video.human36m import HUMAN
 from simvp.errors import SourceError
 from tests.support.footage import TOLERANCE, flat, jpeg, opened_images
 

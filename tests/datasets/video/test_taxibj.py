@@ -12,9 +12,9 @@ import pytest
 import torch
 import xarray as xr
 
-from datasets.clips import PARTS, Clips, Part
 from datasets.readers.taxibj_years import YEARS, open_years, year_files
-from datasets.taxibj import NPZ, TAXIBJ, ReadyClips, SeriesClips
+from datasets.video.clips import PARTS, Clips, Part
+from datasets.video.taxibj import NPZ, TAXIBJ, ReadyClips, SeriesClips
 from simvp.coords.axes import canonicalise
 from simvp.errors import SourceError
 

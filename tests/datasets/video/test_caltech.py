@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.caltech import KITTI_CALTECH, SETS
-from datasets.clips import PARTS
-from datasets.seq import SeqFile
+from datasets.video.caltech import KITTI_CALTECH, SETS
+from datasets.video.clips import PARTS
+from datasets.video.seq import SeqFile
 from simvp.errors import SourceError
 from tests.support.footage import TOLERANCE, flat, jpeg, write_hickle, write_seq
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.clips import PARTS
-from datasets.kth import EVERY, KTH
+from datasets.video.clips import PARTS
+from datasets.video.kth import EVERY, KTH
 from simvp.errors import SourceError
 from tests.support.footage import address, jpeg, opened_images, quarters
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.clips import Benchmark, Part
-from datasets.video import ImageFiles, Recording, VideoClips, windows
+from datasets.video.clips import Benchmark, Part
+from datasets.video.recordings import ImageFiles, Recording, VideoClips, windows
 from simvp.errors import SourceError
 
 # Frames from one window to the next; None: T + T', so that no frame is in two.

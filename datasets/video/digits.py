@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.clips import PARTS, Part
+from datasets.video.clips import PARTS, Part
 from simvp.errors import SourceError
 
 SIZE = 28

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.clips import Benchmark, Part
-from datasets.video import ImageFiles, Recording, VideoClips, held_out
+from datasets.video.clips import Benchmark, Part
+from datasets.video.recordings import ImageFiles, Recording, VideoClips, held_out
 from simvp.errors import SourceError
 
 SHOWN = 5

@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.clips import Benchmark, Part
-from datasets.hickled import HickledFrames, hickled_strings
-from datasets.seq import SeqFile
-from datasets.video import Recording, VideoClips, held_out, windows
+from datasets.video.clips import Benchmark, Part
+from datasets.video.hickle import HickledFrames, hickled_strings
+from datasets.video.recordings import Recording, VideoClips, held_out, windows
+from datasets.video.seq import SeqFile
 from simvp.errors import SourceError
 
 SETS = ("set06", "set07", "set08", "set09", "set10")

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 from numpy.lib.npyio import NpzFile
 
-from datasets.clips import Benchmark, Clips, Part, consecutive_runs
 from datasets.readers import HALF_HOUR, SIZE, SLOTS, SOURCE, VARIABLES, YEARS, open_years, year_files
+from datasets.video.clips import Benchmark, Clips, Part, consecutive_runs
 from simvp.errors import SourceError
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.clips import PARTS, Benchmark, Clips, Part
-from datasets.digits import SIZE, TEST_FILES, TRAIN_FILES, Digits, idx_file, read_digits, substitute_digits
+from datasets.video.clips import PARTS, Benchmark, Clips, Part
+from datasets.video.digits import SIZE, TEST_FILES, TRAIN_FILES, Digits, idx_file, read_digits, substitute_digits
 from simvp.errors import SourceError
 
 FIELD = 64
