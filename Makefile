@@ -21,20 +21,20 @@ BENCHMARK = $(call given,DATA,data) $(call given,PRESET,preset) $(call given,EPO
 .PHONY: demo up catalog benchmark ablation bench test test-all lint wheel lock clean
 
 demo: $(READY)
-	@$(BIN)/python -m flows.demo $(DEMO)
+	@$(BIN)/python -m flows.commands.demo $(DEMO)
 
 up: $(READY)
 	@exec $(BIN)/python -m flows.up
 
 catalog: $(READY)
-	@$(BIN)/python -m flows.catalog $(call given,NAME,name)
+	@$(BIN)/python -m flows.commands.catalog $(call given,NAME,name)
 
 benchmark: $(READY)
-	@$(BIN)/python -m flows.vision $(BENCHMARK) $(call given,VARIANT,variant) \
+	@$(BIN)/python -m flows.commands.vision $(BENCHMARK) $(call given,VARIANT,variant) \
 		$(call given,CHECKPOINT,checkpoint)
 
 ablation: $(READY)
-	@$(BIN)/python -m flows.vision --ablation $(BENCHMARK)
+	@$(BIN)/python -m flows.commands.vision --ablation $(BENCHMARK)
 
 # Speed and memory, side by side with what one would use instead; ONLY=step,ingest measures these sections alone.
 bench: $(READY)

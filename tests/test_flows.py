@@ -20,7 +20,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from flows.demo import parse
+from flows.commands.demo import parse
 from flows.screen import chosen_leads
 from flows.services import Addresses, free_port, offline_environment, running
 from pipelines.home import Home
@@ -156,7 +156,7 @@ def test_demo_settings_that_contradict_are_refused_at_once() -> None:
 
 def test_demo_refuses_without_a_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.demo", "--data", "era5-uk", "--source", "x.nc"],
+        [sys.executable, "-m", "flows.commands.demo", "--data", "era5-uk", "--source", "x.nc"],
         cwd=CHECKOUT,
         env={**os.environ, "SIMVP_HOME": str(tmp_path / "home")},
         capture_output=True,
@@ -379,7 +379,7 @@ def test_one_writer_holds_the_place_only_in_runs_of_a_deployment(server: None, m
 @pytest.mark.slow
 def test_demo_on_files_ends_with_the_path_of_the_table(tmp_path: Path) -> None:
     source = str(write_source(tmp_path / "source"))
-    command = [sys.executable, "-m", "flows.demo", "--source", source, "--name", "mine"]
+    command = [sys.executable, "-m", "flows.commands.demo", "--source", source, "--name", "mine"]
     command += ["--frames-in", "6", "--frames-out", "3", "--epochs", "1"]
     environment = {**os.environ, "SIMVP_HOME": str(tmp_path / "home")}
     tables = []

@@ -122,7 +122,7 @@ def make(*arguments: str, **environment: str) -> str:
 def demo_arguments(*arguments: str, **environment: str) -> list[str]:
     line = make("demo", *arguments, **environment).splitlines()[-1]
     words = shlex.split(line)
-    assert words[1:3] == ["-m", "flows.demo"]
+    assert words[1:3] == ["-m", "flows.commands.demo"]
     return words[3:]
 
 

@@ -1,4 +1,4 @@
-"""The catalogue as records and as `python -m flows.catalog` prints it."""
+"""The catalogue as records and as `python -m flows.commands.catalog` prints it."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from datasets.catalog import SOURCES
 from datasets.listing import Entry, entries, find_entry, found
 from datasets.readers.taxibj_years import YEARS
 from datasets.video.clips import PARTS
-from flows.catalog import main
+from flows.commands.catalog import main
 from simvp.errors import SourceError
 from tests.conftest import CHECKOUT
 from tests.datasets.video.test_digits import pictures, write_idx
@@ -195,6 +195,6 @@ def test_refusals_go_to_the_error_output(
 
 
 def test_the_command_starts_without_prefect() -> None:
-    code = "import flows.catalog, sys; print(*{'prefect', 'mlflow'} & set(sys.modules))"
+    code = "import flows.commands.catalog, sys; print(*{'prefect', 'mlflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

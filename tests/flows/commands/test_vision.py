@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.vision import main, parse
+from flows.commands.vision import main, parse
 from simvp.errors import ConfigError
 from tests.conftest import CHECKOUT
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_done_is_one_text_and_exit_2(
 
 def test_the_command_trains_scores_and_says_where_everything_is(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("SIMVP_DATA", "MLFLOW_TRACKING_URI")}
-    words = [sys.executable, "-m", "flows.vision", "--epochs", "1", "--set", TINY]
+    words = [sys.executable, "-m", "flows.commands.vision", "--epochs", "1", "--set", TINY]
     outside = {**environment, "SIMVP_HOME": str(tmp_path), "COLUMNS": "100"}
     first, second = (
         subprocess.run(words, cwd=CHECKOUT, env=outside, capture_output=True, text=True, check=True).stdout
