@@ -24,7 +24,7 @@ demo: $(READY)
 	@$(BIN)/python -m flows.commands.demo $(DEMO)
 
 up: $(READY)
-	@exec $(BIN)/python -m flows.up
+	@exec $(BIN)/python -m flows.local.up
 
 catalog: $(READY)
 	@$(BIN)/python -m flows.commands.catalog $(call given,NAME,name)

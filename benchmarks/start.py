@@ -14,7 +14,7 @@ from benchmarks.section import Goal, Section, Table
 from benchmarks.timing import Timing, alternate, in_process, said
 from datasets.archive import Archive
 from datasets.simulated import SimulatedWeather
-from flows.services import Addresses, Services, free_port
+from flows.local import Addresses, Services, free_port
 from pipelines.home import Home
 from pipelines.provenance import CHECKOUT
 from simvp.coords import Step

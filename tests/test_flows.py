@@ -21,8 +21,8 @@ import xarray as xr
 import yaml
 
 from flows.commands.demo import parse
-from flows.screen import chosen_leads
-from flows.services import Addresses, free_port, offline_environment, running
+from flows.local.console import chosen_leads
+from flows.local.services import Addresses, free_port, offline_environment, running
 from pipelines.home import Home
 from simvp.errors import ConfigError, SourceError
 from tests.conftest import CHECKOUT
@@ -404,7 +404,9 @@ def test_up_serves_a_second_terminal_and_leaves_no_process(tmp_path: Path) -> No
     environment = {**os.environ, **ports, "SIMVP_HOME": str(home.path)}
     source = str(write_source(tmp_path / "source", days=2))
     with (tmp_path / "up.log").open("w") as log:
-        up = subprocess.Popen([sys.executable, "-m", "flows.up"], cwd=CHECKOUT, env=environment, stdout=log, stderr=log)
+        up = subprocess.Popen(
+            [sys.executable, "-m", "flows.local.up"], cwd=CHECKOUT, env=environment, stdout=log, stderr=log
+        )
     family: list[psutil.Process] = []
     try:
         end = time.monotonic() + 240

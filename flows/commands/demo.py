@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from flows.screen import Screen
-from flows.services import Addresses, Services, free_port, offline_environment, running
+from flows.local import Addresses, Screen, Services, free_port, offline_environment, running
 from pipelines.home import Home, slug
 from pipelines.provenance import CHECKOUT
 from simvp.errors import ConfigError, Refusal

@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from flows.screen import Screen
+from flows.local import Screen
 from pipelines.ablation import plan_ablation, run_ablation
 from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_checkpoint import score_checkpoint

@@ -12,7 +12,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from flows.services import Addresses, Services
+from flows.local.services import Addresses, Services
 from pipelines.home import Home
 from pipelines.provenance import CHECKOUT
 from simvp.errors import Refusal
