@@ -5,8 +5,7 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts
-from flows.progress import reporter
+from flows.prefect_tools import artifacts, reporter
 from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.home import Home

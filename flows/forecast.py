@@ -3,9 +3,7 @@
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts
-from flows.limits import one_writer
-from flows.progress import reporter
+from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.forecast import ForecastReport
 from pipelines.forecast import forecast as stage
 from pipelines.home import Home

@@ -6,9 +6,7 @@ from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from flows import artifacts
-from flows.limits import one_writer
-from flows.progress import reporter
+from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.home import Home
 from pipelines.ingest import IngestReport
 from pipelines.ingest import ingest as stage

@@ -6,9 +6,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from pydantic import ValidationError
 
-from flows import artifacts
-from flows.limits import one_writer
-from flows.progress import reporter
+from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.home import Home
 from pipelines.plan import Choice, Mode
 from pipelines.train import TrainReport

@@ -5,9 +5,7 @@ from typing import Literal
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts
-from flows.limits import one_writer
-from flows.progress import reporter
+from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.home import Home
 from pipelines.verify import VerifyReport, horizons
 from pipelines.verify import verify as stage

@@ -223,7 +223,7 @@ def train_small() -> Any:
 def walk(server: None, home: Home, tmp_path_factory: pytest.TempPathFactory) -> Walk:
     from flows.forecast import forecast
     from flows.ingest import ingest
-    from flows.progress import listen
+    from flows.prefect_tools.progress import listen
     from flows.promote import promote
     from flows.verify import verify
 
@@ -359,7 +359,7 @@ def test_one_writer_holds_the_place_only_in_runs_of_a_deployment(server: None, m
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
-    from flows.limits import one_writer
+    from flows.prefect_tools.limits import one_writer
 
     name = f"set{uuid4().hex[:8]}"
     with get_client(sync_client=True) as client:

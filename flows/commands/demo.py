@@ -126,7 +126,7 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
 
     from flows.forecast import forecast
     from flows.ingest import ingest
-    from flows.progress import listen
+    from flows.prefect_tools import listen
     from flows.promote import promote
     from flows.train import train
     from flows.verify import verify

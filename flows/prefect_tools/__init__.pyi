@@ -1,0 +1,4 @@
+from . import artifacts as artifacts
+from .limits import one_writer as one_writer
+from .progress import listen as listen
+from .progress import reporter as reporter
