@@ -4,7 +4,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.prefect_tools import artifacts, one_writer, reporter
-from pipelines.gate import Gate
+from pipelines.evaluation import Gate
 from pipelines.home import Home
 from pipelines.registry import Promotion, Rollback
 from pipelines.registry import promote as judge

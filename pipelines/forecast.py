@@ -20,7 +20,7 @@ import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store, disk
-from pipelines.evaluate import batch_size, chunks, scorable, slab
+from pipelines.evaluation import batch_size, chunks, scorable, slab
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.periods import name_time

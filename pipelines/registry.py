@@ -17,10 +17,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from datasets.archive import Archive
-from pipelines.gate import Gate, Outcome, Verdict
+from pipelines.evaluation import Gate, Judgement, Outcome, Verdict, judge, skill_csv
 from pipelines.home import Home
-from pipelines.judgement import Judgement, judge
-from pipelines.skill import skill_csv
 from pipelines.versions import (
     CHALLENGER,
     CHAMPION,

@@ -15,12 +15,11 @@ import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store, disk
-from pipelines.evaluate import chunks, score, slab
+from pipelines.evaluation import chunks, in_words, markdown, score, skill_table, slab, unpredictable, write_skill_csv
 from pipelines.forecast import replace_store
 from pipelines.home import Home
 from pipelines.periods import name_time
 from pipelines.pictures import png, sample_strip, skill_curve
-from pipelines.skill import in_words, markdown, skill_table, unpredictable, write_skill_csv
 from pipelines.versions import list_versions, load_version
 from simvp.coords import Step, encode_times
 from simvp.errors import ArchiveError, ConfigError, RegistryError
@@ -49,7 +48,7 @@ class VerifyReport:
     models
         Versions that made them.
     skill
-        `pipelines.skill.skill_table`; None while nothing is scored.
+        `pipelines.evaluation.skill.skill_table`; None while nothing is scored.
     unpredictable
         By variable, the share of the model's mean square error over all leads that no forecast can avoid, where the
         data set states it.

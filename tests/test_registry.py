@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines.gate import Gate
+from pipelines.evaluation.gate import Gate
 from pipelines.home import Home
 from pipelines.registry import Promotion, promote, rollback
 from pipelines.tracking import open_run

@@ -11,10 +11,10 @@ import xarray as xr
 from datasets.archive.archive import Archive
 from datasets.store.store import Store
 from pipelines import verify as stage
-from pipelines.evaluate import evaluate
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.evaluation.skill import COLUMNS, lead_hours, markdown, skill_csv, skill_table, unpredictable
 from pipelines.forecast import forecast
 from pipelines.home import Home
-from pipelines.skill import COLUMNS, lead_hours, markdown, skill_csv, skill_table, unpredictable
 from pipelines.verify import horizons, verify
 from pipelines.versions import Version
 from simvp.coords.forecast_layout import coordinates, label

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipelines.evaluate import METHODS, chunks, evaluate, scorable, slab
+from pipelines.evaluation.evaluate import METHODS, chunks, evaluate, scorable, slab
 from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError, ContractError

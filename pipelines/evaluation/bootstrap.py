@@ -1,6 +1,6 @@
 """Blocks of an autocorrelated series, and a bound of its mean that few blocks cannot fool.
 
-The rates at which it errs are measured in `pipelines.gate`.
+The rates at which it errs are measured in `pipelines.evaluation.gate`.
 """
 
 from typing import Any

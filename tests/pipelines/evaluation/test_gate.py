@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipelines.bootstrap import cut_blocks, lower_bound
-from pipelines.gate import Gate, decide, needed_init_times
+from pipelines.evaluation.bootstrap import cut_blocks, lower_bound
+from pipelines.evaluation.gate import Gate, decide, needed_init_times
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
 from simvp.scoring.baselines import NAMES

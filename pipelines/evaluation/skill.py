@@ -31,7 +31,7 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     errors
-        From `pipelines.evaluate`: dims (method, variable, init_time, lead_time).
+        From `pipelines.evaluation.evaluate`: dims (method, variable, init_time, lead_time).
 
     Returns
     -------

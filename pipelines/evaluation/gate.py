@@ -36,7 +36,7 @@ import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.bootstrap import MOST_BLOCKS, cut_blocks, lower_bound
+from pipelines.evaluation.bootstrap import MOST_BLOCKS, cut_blocks, lower_bound
 from simvp.coords import Step
 from simvp.errors import ConfigError
 from simvp.scoring import NAMES
@@ -178,7 +178,7 @@ def decide(
     Parameters
     ----------
     challenger
-        From `pipelines.evaluate.evaluate`: `squared_error` with dims (method, variable, init_time, lead_time),
+        From `pipelines.evaluation.evaluate.evaluate`: `squared_error` with dims (method, variable, init_time, lead_time),
         the methods being "model" and the five baselines.
     champion
         The same of the champion, for the same init times and leads; None where there is no champion yet. A

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from pipelines.evaluate import evaluate, scorable
-from pipelines.gate import Gate, Verdict, decide
-from pipelines.skill import markdown, skill_table
+from pipelines.evaluation.evaluate import evaluate, scorable
+from pipelines.evaluation.gate import Gate, Verdict, decide
+from pipelines.evaluation.skill import markdown, skill_table
 from simvp.coords import parse_times
 from simvp.errors import RegistryError
 
@@ -27,7 +27,7 @@ class Judgement:
     verdict
         Of the gate.
     skill
-        `pipelines.skill.skill_table` of the candidate.
+        `pipelines.evaluation.skill.skill_table` of the candidate.
     held_out
         First and last time of the targets.
     """
