@@ -35,8 +35,8 @@ Progress = Callable[[str, int, int], None]
 BESIDE = (
     "pipelines.registry",
     "pipelines.tracking",
-    "pipelines.pictures",
-    "pipelines.clip_pictures",
+    "pipelines.pictures.fields",
+    "pipelines.pictures.clips",
     "pipelines.provenance",
 )
 

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from datasets.store import disk
 from pipelines.clip_batches import ClipBatches
-from pipelines.clip_pictures import clip_animation, clip_strip
 from pipelines.fitting import predictions
-from pipelines.pictures import png
+from pipelines.pictures import clip_animation, clip_strip, png
 from pipelines.provenance import git_state
 from pipelines.tracking import Run
 from simvp.networks import SimVP, Variant

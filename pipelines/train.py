@@ -29,7 +29,13 @@ __all__ = ["TrainConfig", "TrainReport", "train", "training_key"]
 
 # What a training imports and what does not decide what it makes: how it is tracked and drawn, and the sources, of which
 # nothing but the study is taken, which is in the plan.
-BESIDE = ("pipelines.registry", "pipelines.tracking", "pipelines.pictures", "pipelines.provenance", "datasets.catalog")
+BESIDE = (
+    "pipelines.registry",
+    "pipelines.tracking",
+    "pipelines.pictures.fields",
+    "pipelines.provenance",
+    "datasets.catalog",
+)
 
 
 def train(home: Home, config: TrainConfig, *, progress: Progress | None = None) -> TrainReport:

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
-from pipelines.clip_pictures import clip_animation, clip_strip
-from pipelines.pictures import png
+from pipelines.pictures.clips import clip_animation, clip_strip
+from pipelines.pictures.fields import png
 from simvp.errors import ConfigError, ContractError
 
 HALF_A_SHADE = 255 / 62 + 0.51  # of 32, and the rounding to 8 bits

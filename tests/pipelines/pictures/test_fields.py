@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipelines.pictures import learning_curve, png, sample_strip, skill_curve
+from pipelines.pictures.fields import learning_curve, png, sample_strip, skill_curve
 from simvp.errors import ConfigError
 
 HOURS = np.arange(1, 7) * np.timedelta64(3_600_000_000_000, "ns")
