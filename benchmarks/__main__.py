@@ -12,7 +12,7 @@ from pathlib import Path
 
 import flows  # noqa: F401  threads wait as they do in every flow
 from benchmarks.report import where, write
-from pipelines.provenance import CHECKOUT, git_state
+from pipelines.tracking import CHECKOUT, git_state
 
 SECTIONS = ("step", "loader", "ingest", "predict", "start", "growth")
 KEPT = CHECKOUT / "benchmarks" / "measured"  # kept with the code, so that one section can be measured again alone

@@ -17,7 +17,7 @@ from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from pipelines.network import build_network, fit_start
-from pipelines.provenance import CHECKOUT
+from pipelines.tracking import CHECKOUT
 from pipelines.train_config import TrainConfig
 from pipelines.verify import verify
 from pipelines.windows import Frames, Sequences, find_windows

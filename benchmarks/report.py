@@ -27,7 +27,7 @@ compared are checked to give the same result. These are figures of one machine: 
 
 
 def where(code: Mapping[str, Any]) -> dict[str, Any]:
-    """Machine, versions, commit and time, of code in the state `pipelines.provenance.git_state`."""
+    """Machine, versions, commit and time, of code in the state `pipelines.tracking.provenance.git_state`."""
     return {
         "machine": _machine(),
         "versions": ", ".join([f"Python {platform.python_version()}", *(f"{n} {version(n)}" for n in PACKAGES)]),

@@ -16,7 +16,7 @@ from datasets.archive import Archive
 from datasets.simulated import SimulatedWeather
 from flows.local import Addresses, Services, free_port
 from pipelines.home import Home
-from pipelines.provenance import CHECKOUT
+from pipelines.tracking import CHECKOUT
 from simvp.coords import Step
 
 DATASET = "start"
@@ -111,7 +111,7 @@ def network_seconds(path: str) -> float:
     """Seconds of the network alone for four init times."""
     import torch
 
-    from pipelines.versions import load_version, resolve_version
+    from pipelines.tracking import load_version, resolve_version
 
     home = Home(path)
     forecaster = load_version(home, resolve_version(home, DATASET, "champion"), None)

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipelines.provenance import CHECKOUT
+from pipelines.tracking import CHECKOUT
 
 
 @dataclass(frozen=True)

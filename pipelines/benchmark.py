@@ -26,7 +26,7 @@ from pipelines.benchmark_rows import Row, frame, published, report
 from pipelines.benchmark_training import BenchmarkTraining
 from pipelines.device import choose_device, choose_precision, threads
 from pipelines.home import Home
-from pipelines.provenance import code_digest
+from pipelines.tracking import code_digest
 from pipelines.train_config import OPERATIONAL
 
 Progress = Callable[[str, int, int], None]
@@ -34,10 +34,10 @@ Progress = Callable[[str, int, int], None]
 # What a run imports and what does not decide what it finds.
 BESIDE = (
     "pipelines.registry",
-    "pipelines.tracking",
+    "pipelines.tracking.runs",
     "pipelines.pictures.fields",
     "pipelines.pictures.clips",
-    "pipelines.provenance",
+    "pipelines.tracking.provenance",
 )
 
 

@@ -16,8 +16,7 @@ from datasets.store import disk
 from pipelines.clip_batches import ClipBatches
 from pipelines.fitting import predictions
 from pipelines.pictures import clip_animation, clip_strip, png
-from pipelines.provenance import git_state
-from pipelines.tracking import Run
+from pipelines.tracking import Run, git_state
 from simvp.networks import SimVP, Variant
 from simvp.scoring import VideoScores, overall
 

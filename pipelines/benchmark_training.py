@@ -34,9 +34,7 @@ from pipelines.device import choose_precision
 from pipelines.fitting import Fitting, Score
 from pipelines.home import Home
 from pipelines.pictures import learning_curve, png
-from pipelines.provenance import git_state, package_versions
-from pipelines.tracking import Run, open_run
-from pipelines.versions import register_version
+from pipelines.tracking import Run, git_state, open_run, package_versions, register_version
 from simvp.inference import Forecaster
 from simvp.networks import SimVP
 from simvp.scoring import overall

@@ -24,7 +24,7 @@ from pipelines.evaluation import batch_size, chunks, scorable, slab
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.periods import name_time
-from pipelines.versions import CHAMPION, load_version, resolve_version
+from pipelines.tracking import CHAMPION, load_version, resolve_version
 from pipelines.windows import MEANING
 from simvp.coords import Step
 from simvp.errors import ConfigError, ContractError, Refusal

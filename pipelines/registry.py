@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from datasets.archive import Archive
 from pipelines.evaluation import Gate, Judgement, Outcome, Verdict, judge, skill_csv
 from pipelines.home import Home
-from pipelines.versions import (
+from pipelines.tracking import (
     CHALLENGER,
     CHAMPION,
     LONGEST_TAG,

@@ -17,11 +17,9 @@ from datasets.store import disk
 from pipelines.device import choose_device, choose_precision, threads
 from pipelines.home import Home
 from pipelines.plan import Plan, derive_plan
-from pipelines.provenance import code_digest
-from pipelines.tracking import close_run
+from pipelines.tracking import close_run, code_digest, find_version, set_challenger
 from pipelines.train_config import OPERATIONAL, TrainConfig
 from pipelines.training import Progress, Training, TrainReport
-from pipelines.versions import find_version, set_challenger
 from pipelines.windows import surely_fits
 from simvp.errors import ConfigError
 
@@ -31,9 +29,9 @@ __all__ = ["TrainConfig", "TrainReport", "train", "training_key"]
 # nothing but the study is taken, which is in the plan.
 BESIDE = (
     "pipelines.registry",
-    "pipelines.tracking",
+    "pipelines.tracking.runs",
     "pipelines.pictures.fields",
-    "pipelines.provenance",
+    "pipelines.tracking.provenance",
     "datasets.catalog",
 )
 

@@ -17,11 +17,9 @@ from pipelines.home import Home
 from pipelines.network import build_network, fit_start
 from pipelines.pictures import learning_curve, sample_strip
 from pipelines.plan import MINIMUM, Plan, too_few_windows
-from pipelines.provenance import git_state, package_versions
-from pipelines.tracking import Run, open_run
+from pipelines.tracking import Run, git_state, open_run, package_versions, register_version
 from pipelines.train_config import OPERATIONAL, TrainConfig
 from pipelines.validation import Validation
-from pipelines.versions import register_version
 from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
 from simvp.contract import FrameSpec
 from simvp.inference import Forecaster

@@ -20,7 +20,7 @@ from pipelines.forecast import replace_store
 from pipelines.home import Home
 from pipelines.periods import name_time
 from pipelines.pictures import png, sample_strip, skill_curve
-from pipelines.versions import list_versions, load_version
+from pipelines.tracking import list_versions, load_version
 from simvp.coords import Step, encode_times
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import flows  # noqa: F401  first of all, for the waiting of torch's threads
-from pipelines.provenance import CHECKOUT
+from pipelines.tracking.provenance import CHECKOUT
 
 __all__ = ["CHECKOUT"]
 

@@ -13,7 +13,7 @@ from benchmarks import report
 from benchmarks.plain import PlainSimVP
 from benchmarks.section import Goal, Section, Table, load
 from benchmarks.timing import Timing, alternate, in_process, ratios
-from pipelines.provenance import CHECKOUT, git_state
+from pipelines.tracking.provenance import CHECKOUT, git_state
 from simvp.networks.config import SimVPConfig
 from simvp.networks.simvp import SimVP
 

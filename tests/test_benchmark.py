@@ -27,7 +27,7 @@ from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.benchmark_scores import persistence, score, squared_error
 from pipelines.clip_batches import ClipBatches
 from pipelines.home import Home
-from pipelines.provenance import CHECKOUT
+from pipelines.tracking.provenance import CHECKOUT
 from simvp.errors import SourceError
 from simvp.scoring import metrics
 

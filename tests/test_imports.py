@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.provenance import CHECKOUT
+from pipelines.tracking.provenance import CHECKOUT
 
 ROOMS = ("simvp", "datasets", "pipelines", "flows", "benchmarks")  # each may import itself and those before it
 # What the wheel depends on; pandas and cftime are what xarray's own time axes are made of.

@@ -11,8 +11,8 @@ import pytest
 from pipelines.evaluation.gate import Gate
 from pipelines.home import Home
 from pipelines.registry import Promotion, promote, rollback
-from pipelines.tracking import open_run
-from pipelines.versions import (
+from pipelines.tracking.runs import open_run
+from pipelines.tracking.versions import (
     Version,
     find_version,
     list_versions,

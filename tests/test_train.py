@@ -18,9 +18,9 @@ from datasets.archive.archive import Archive
 from pipelines.device import choose_device, choose_precision
 from pipelines.fitting import DivergedError
 from pipelines.home import Home
-from pipelines.provenance import CHECKOUT
+from pipelines.tracking.provenance import CHECKOUT
+from pipelines.tracking.versions import list_versions
 from pipelines.train import TrainConfig, TrainReport, train, training_key
-from pipelines.versions import list_versions
 from simvp.errors import ConfigError
 from simvp.inference.forecaster import Forecaster
 from tests.support.worlds import formula_world

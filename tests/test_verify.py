@@ -15,8 +15,8 @@ from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.skill import COLUMNS, lead_hours, markdown, skill_csv, skill_table, unpredictable
 from pipelines.forecast import forecast
 from pipelines.home import Home
+from pipelines.tracking.versions import Version
 from pipelines.verify import horizons, verify
-from pipelines.versions import Version
 from simvp.coords.forecast_layout import coordinates, label
 from simvp.coords.grid import Grid
 from simvp.coords.steps import Step

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from flows.local import Addresses, Screen, Services, free_port, offline_environment, running
 from pipelines.home import Home, slug
-from pipelines.provenance import CHECKOUT
+from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal
 
 if TYPE_CHECKING:

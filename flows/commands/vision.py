@@ -21,7 +21,7 @@ from pipelines.benchmark import BenchmarkReport, run_benchmark
 from pipelines.benchmark_checkpoint import score_checkpoint
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.home import Home
-from pipelines.provenance import CHECKOUT
+from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal
 
 DEFAULT = "moving-mnist"

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from flows.local.services import Addresses, Services
 from pipelines.home import Home
-from pipelines.provenance import CHECKOUT
+from pipelines.tracking import CHECKOUT
 from simvp.errors import Refusal
 
 POOL = "local"

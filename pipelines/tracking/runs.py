@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.home import Home
-from pipelines.provenance import requirements
+from pipelines.tracking.provenance import requirements
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipelines import tracking
 from pipelines.home import Home
+from pipelines.tracking.runs import Run, close_run, open_run
 
 KEY = "0123abcd" * 8
 
@@ -26,7 +26,7 @@ def client(home: Home) -> mlflow.MlflowClient:
 
 def test_run_is_gone_on_with_and_no_point_is_told_twice(home):
     def cut_off() -> None:
-        with tracking.open_run(home, "a", KEY) as run:
+        with open_run(home, "a", KEY) as run:
             runs.append(run)
             settings = {"epochs": 3, "periods": {"mode": "study", "held_out": ["x", "y"]}}
             run.log_settings(settings, {"archive_commit": "c1"})
@@ -34,17 +34,17 @@ def test_run_is_gone_on_with_and_no_point_is_told_twice(home):
             run.log_metrics({"loss": 2.0}, 1)
             raise KeyError
 
-    runs: list[tracking.Run] = []
+    runs: list[Run] = []
     with pytest.raises(KeyError):
         cut_off()
     (run,) = runs
     assert client(home).get_run(run.run_id).info.status == "FAILED"
-    with tracking.open_run(home, "a", KEY) as again:  # no checkpoint: found by its key
+    with open_run(home, "a", KEY) as again:  # no checkpoint: found by its key
         assert again.run_id == run.run_id
         again.log_settings({"epochs": 4, "threads": 2}, {})
         again.log_metrics({"loss": 2.5, "score": 8.0}, 1)
         again.log_metrics({"loss": 1.0}, 2)
-    with tracking.open_run(home, "a", KEY, run_id=run.run_id) as third:
+    with open_run(home, "a", KEY, run_id=run.run_id) as third:
         assert third.run_id == run.run_id
     found = client(home).get_run(run.run_id)
     assert found.info.status == "FINISHED"
@@ -57,17 +57,17 @@ def test_run_is_gone_on_with_and_no_point_is_told_twice(home):
 
 
 def test_another_key_or_a_lost_run_is_a_new_run(home):
-    with tracking.open_run(home, "b", KEY) as first:
+    with open_run(home, "b", KEY) as first:
         pass
-    with tracking.open_run(home, "b", "f" * 64) as other:
+    with open_run(home, "b", "f" * 64) as other:
         assert other.run_id != first.run_id
-    with tracking.open_run(home, "b", "e" * 64, run_id="0" * 32) as third:
+    with open_run(home, "b", "e" * 64, run_id="0" * 32) as third:
         assert third.run_id not in (first.run_id, other.run_id, "0" * 32)
 
 
 def test_address_of_the_process_comes_back(home):
     def cut_off() -> None:
-        with tracking.open_run(home, "c", KEY):
+        with open_run(home, "c", KEY):
             assert mlflow.get_tracking_uri() == home.tracking_uri
             raise KeyError
 
@@ -80,7 +80,7 @@ def test_address_of_the_process_comes_back(home):
 
 
 def test_a_later_change_of_the_environment_is_heard(home, monkeypatch):
-    with tracking.open_run(home, "c", KEY):
+    with open_run(home, "c", KEY):
         pass
     assert not mlflow.is_tracking_uri_set()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
@@ -91,7 +91,7 @@ def test_an_address_that_the_process_has_set_stays(home, tmp_path):
     own = f"sqlite:///{tmp_path}/own.db"
     mlflow.set_tracking_uri(own)
     try:
-        with tracking.open_run(home, "c", KEY, run_id=None):
+        with open_run(home, "c", KEY, run_id=None):
             pass
         assert mlflow.get_tracking_uri() == own
     finally:
@@ -101,7 +101,7 @@ def test_an_address_that_the_process_has_set_stays(home, tmp_path):
 def test_artifacts_lie_in_the_home_and_the_archive_is_named_by_its_commit(home, tmp_path):
     figure = Figure()
     figure.subplots().plot(np.arange(3))
-    with tracking.open_run(home, "d", KEY) as run:
+    with open_run(home, "d", KEY) as run:
         run.log_text("| a |", "windows.md")
         run.log_json({"a": 1}, "windows.json")
         run.log_figure(figure, "curve.png")
@@ -116,6 +116,6 @@ def test_artifacts_lie_in_the_home_and_the_archive_is_named_by_its_commit(home, 
 
 def test_run_killed_after_its_version_is_closed(home):
     made = client(home).create_run(client(home).create_experiment("e"))
-    assert tracking.close_run(home, made.info.run_id) == made.info.experiment_id
+    assert close_run(home, made.info.run_id) == made.info.experiment_id
     assert client(home).get_run(made.info.run_id).info.status == "FINISHED"
-    assert tracking.close_run(home, "0" * 32) == ""
+    assert close_run(home, "0" * 32) == ""
