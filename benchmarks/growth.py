@@ -12,13 +12,11 @@ from benchmarks.section import Goal, Section, Table
 from benchmarks.timing import Process, Timing, in_process, said
 from datasets.archive import Archive
 from datasets.simulated import SimulatedWeather
-from pipelines.fitting import Fitting, Score
 from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.ingest import ingest
-from pipelines.network import build_network, fit_start
 from pipelines.tracking import CHECKOUT
-from pipelines.train_config import TrainConfig
+from pipelines.training import Fitting, Score, TrainConfig, build_network, fit_start
 from pipelines.verify import verify
 from pipelines.windows import Frames, Sequences, find_windows
 from simvp.contract import FrameSpec

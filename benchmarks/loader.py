@@ -14,9 +14,7 @@ import xarray as xr
 from benchmarks.section import Goal, Section, Table
 from benchmarks.timing import Process, Timing, alternate, in_process, ratios, said
 from datasets.archive import Archive
-from pipelines.fitting import Fitting, Score
-from pipelines.network import build_network
-from pipelines.train_config import TrainConfig
+from pipelines.training import Fitting, Score, TrainConfig, build_network
 from pipelines.windows import Frames, Sequences
 from simvp.contract import FrameSpec
 from simvp.coords import Step

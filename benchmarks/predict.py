@@ -18,8 +18,7 @@ from torch import Tensor
 
 from benchmarks.section import Goal, Section, Table
 from benchmarks.timing import Process, alternate, in_process, ratios, said
-from pipelines.network import SIZES
-from pipelines.train_config import Size
+from pipelines.training import SIZES, Size
 from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
 from simvp.coords import Grid, Step, canonicalise
 from simvp.errors import Refusal

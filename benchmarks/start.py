@@ -97,7 +97,7 @@ def prepare(path: str) -> None:
     from mlflow import MlflowClient
 
     from pipelines.train import train
-    from pipelines.train_config import TrainConfig
+    from pipelines.training import TrainConfig
 
     home = Home(path)
     Archive(home.archive(DATASET)).append(_world(0, DAYS), step=Step.parse("1h"))

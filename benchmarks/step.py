@@ -17,9 +17,7 @@ from benchmarks.timing import Process, Timing, in_process, ratios, said
 from datasets.benchmarks import find_benchmark
 from pipelines.clip_batches import ClipBatches
 from pipelines.costs import costs_of
-from pipelines.device import choose_precision
-from pipelines.fitting import Fitting
-from pipelines.train_config import LoopConfig
+from pipelines.training import Fitting, LoopConfig, choose_precision
 from simvp.networks import SimVP, SimVPConfig
 
 PUBLISHED: dict[str, Any] = {"hid_S": 64, "hid_T": 512, "N_S": 4, "N_T": 8}
@@ -66,7 +64,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
             f"loss, backward, AdamW. *{PLAIN}*: the same layers and weights, nothing else done "
             f"([benchmarks/plain.py](benchmarks/plain.py)), PyTorch's default AdamW. *{TUNED}*: the same with "
             f"{'bfloat16 autocast and ' if LOW else ''}channels_last weights{'' if LOW else EMULATED}. *{OURS}*: "
-            "`pipelines.fitting.Fitting` as every training runs it, precision "
+            "`pipelines.training.loop.Fitting` as every training runs it, precision "
             f"{PRECISION}, with gradient clipping and the running average of the weights on top, and threads that wait "
             f"as in every flow. Each way in processes of its own, in turn, {WARM_UP} updates before those that count; "
             "the clips are made beforehand. Before the timing: outputs and gradients of plain network and ours agree "

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.home import Home
-from pipelines.plan import Choice, Mode
+from pipelines.periods import Choice, Mode
 from pipelines.train import TrainReport
 from pipelines.train import train as stage
-from pipelines.train_config import Size, TrainConfig
+from pipelines.training import Size, TrainConfig
 from simvp.errors import ConfigError
 from simvp.networks import Variant
 
@@ -64,7 +64,7 @@ def train(
         epochs: How often every training window is seen, at most; it stops early when validation does not improve.
         seed: Seed of the weights and of the order of the windows.
         device: Where to train; auto takes CUDA where there is one.
-        settings: Any further setting of pipelines.train_config.TrainConfig by name, as {"batch_size": 32}.
+        settings: Any further setting of pipelines.training.config.TrainConfig by name, as {"batch_size": 32}.
     """
     named = {
         "variables": variables,

@@ -24,10 +24,9 @@ from datasets.video import PARTS, Clips, Part
 from pipelines.benchmark_config import EVALUATION_SEED, BenchmarkConfig
 from pipelines.benchmark_rows import Row, frame, published, report
 from pipelines.benchmark_training import BenchmarkTraining
-from pipelines.device import choose_device, choose_precision, threads
 from pipelines.home import Home
 from pipelines.tracking import code_digest
-from pipelines.train_config import OPERATIONAL
+from pipelines.training import OPERATIONAL, choose_device, choose_precision, threads
 
 Progress = Callable[[str, int, int], None]
 

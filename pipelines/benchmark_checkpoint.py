@@ -26,9 +26,9 @@ from pipelines.benchmark_scores import (
 )
 from pipelines.clip_batches import ClipBatches
 from pipelines.costs import costs_of
-from pipelines.device import choose_device
 from pipelines.home import Home
 from pipelines.tracking import Run, open_run
+from pipelines.training import choose_device
 from simvp.errors import ConfigError
 from simvp.networks import SimVP, from_pretrained
 from simvp.scoring import overall

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from datasets.benchmarks import find_benchmark
 from pipelines.presets import PRESETS, PresetName
-from pipelines.train_config import LoopConfig
+from pipelines.training import LoopConfig
 from simvp.errors import ConfigError
 from simvp.networks import SimVPConfig, Variant
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from datasets.store import disk
 from pipelines.clip_batches import ClipBatches
-from pipelines.fitting import predictions
 from pipelines.pictures import clip_animation, clip_strip, png
 from pipelines.tracking import Run, git_state
+from pipelines.training import predictions
 from simvp.networks import SimVP, Variant
 from simvp.scoring import VideoScores, overall
 

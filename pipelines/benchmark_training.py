@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from datasets.video import Clips, Part
-from pipelines import checkpoint
 from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
 from pipelines.benchmark_rows import SCORES, Row, Selection
 from pipelines.benchmark_scores import (
@@ -30,11 +29,10 @@ from pipelines.benchmark_scores import (
 )
 from pipelines.clip_batches import ClipBatches, clip_contract
 from pipelines.costs import costs_of
-from pipelines.device import choose_precision
-from pipelines.fitting import Fitting, Score
 from pipelines.home import Home
 from pipelines.pictures import learning_curve, png
 from pipelines.tracking import Run, git_state, open_run, package_versions, register_version
+from pipelines.training import Fitting, Score, checkpoint, choose_precision
 from simvp.inference import Forecaster
 from simvp.networks import SimVP
 from simvp.scoring import overall

@@ -14,12 +14,20 @@ from filelock import FileLock
 from datasets.archive import Archive
 from datasets.catalog import find_source
 from datasets.store import disk
-from pipelines.device import choose_device, choose_precision, threads
 from pipelines.home import Home
-from pipelines.plan import Plan, derive_plan
 from pipelines.tracking import close_run, code_digest, find_version, set_challenger
-from pipelines.train_config import OPERATIONAL, TrainConfig
-from pipelines.training import Progress, Training, TrainReport
+from pipelines.training import (
+    OPERATIONAL,
+    Plan,
+    Progress,
+    TrainConfig,
+    Training,
+    TrainReport,
+    choose_device,
+    choose_precision,
+    derive_plan,
+    threads,
+)
 from pipelines.windows import surely_fits
 from simvp.errors import ConfigError
 

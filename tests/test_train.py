@@ -15,12 +15,12 @@ import torch
 import xarray as xr
 
 from datasets.archive.archive import Archive
-from pipelines.device import choose_device, choose_precision
-from pipelines.fitting import DivergedError
 from pipelines.home import Home
 from pipelines.tracking.provenance import CHECKOUT
 from pipelines.tracking.versions import list_versions
 from pipelines.train import TrainConfig, TrainReport, train, training_key
+from pipelines.training.device import choose_device, choose_precision
+from pipelines.training.loop import DivergedError
 from simvp.errors import ConfigError
 from simvp.inference.forecaster import Forecaster
 from tests.support.worlds import formula_world
@@ -250,7 +250,7 @@ def test_missing_values_that_eat_a_part_up_are_refused_with_the_counts(tmp_path)
 
 
 def test_loss_that_is_no_number_stops_in_words_and_fails_its_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.fitting.masked_loss", lambda predicted, *rest: predicted.mean() * float("nan"))
+    monkeypatch.setattr("pipelines.training.loop.masked_loss", lambda predicted, *rest: predicted.mean() * float("nan"))
     home = new_home(tmp_path)
     with pytest.raises(DivergedError, match=r"the loss of batch 1 in epoch 1 is nan[\s\S]*lower learning_rate"):
         train(home, TrainConfig(**SETTINGS))

@@ -24,7 +24,7 @@ from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal
 
 if TYPE_CHECKING:
-    from pipelines.plan import Plan
+    from pipelines.training import Plan
 
 DEFAULT = "simulated-weather"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -30,7 +30,7 @@ def small_home() -> tuple[Home, tempfile.TemporaryDirectory[str]]:
     """
     from pipelines.ingest import ingest
     from pipelines.train import train
-    from pipelines.train_config import TrainConfig
+    from pipelines.training.config import TrainConfig
 
     folder = tempfile.TemporaryDirectory(prefix="simvp-tests-")
     root = Path(folder.name)

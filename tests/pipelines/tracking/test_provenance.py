@@ -20,8 +20,20 @@ DECIDING = (
         "simvp.networks.simvp",
         "simvp.networks.gridded",
     ),
-    *("pipelines.ahead", "pipelines.batches", "pipelines.device", "pipelines.fitting", "pipelines.network"),
-    *("pipelines.periods", "pipelines.plan", "pipelines.train_config", "pipelines.training", "pipelines.validation"),
+    *(
+        "pipelines.ahead",
+        "pipelines.batches",
+        "pipelines.training.device",
+        "pipelines.training.loop",
+        "pipelines.training.network",
+    ),
+    *(
+        "pipelines.periods",
+        "pipelines.training.plan",
+        "pipelines.training.config",
+        "pipelines.training.run",
+        "pipelines.training.validation",
+    ),
     *("pipelines.windows", "datasets.archive.archive", "datasets.store.encoding"),
 )
 
@@ -56,7 +68,7 @@ def test_every_module_that_decides_is_behind_a_training() -> None:
         "datasets.video.clips",
         "datasets.video.kth",
         "pipelines.clip_batches",
-        "pipelines.fitting",
+        "pipelines.training.loop",
         "simvp.scoring.metrics",
     }
     assert not expected - set(clips)

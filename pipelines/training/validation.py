@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from torch import nn
 
-from pipelines.fitting import Score, masked_loss, predictions
+from pipelines.training.loop import Score, masked_loss, predictions
 from pipelines.windows import Sequences
 from simvp.contract import FrameSpec
 from simvp.scoring import Baselines, errors

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.train_config import Size, TrainConfig
+from pipelines.training.config import Size, TrainConfig
 from pipelines.windows import Sequences
 from simvp.contract import FrameSpec
 from simvp.networks import UNREAD, GriddedConfig, GriddedSimVP, SimVPConfig

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from pipelines.ahead import ahead
 from pipelines.batches import Array, Batches
-from pipelines.device import keep_freed_memory
-from pipelines.train_config import LoopConfig
+from pipelines.training.config import LoopConfig
+from pipelines.training.device import keep_freed_memory
 from simvp.errors import Refusal
 
 STOP_AFTER = 0.7  # share of the cycle

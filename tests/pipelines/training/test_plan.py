@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.periods import Choice
-from pipelines.plan import MINIMUM, Plan, derive_plan
+from pipelines.training.plan import MINIMUM, Plan, derive_plan
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
 

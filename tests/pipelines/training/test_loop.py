@@ -13,8 +13,9 @@ import torch
 from scipy import special, stats
 from torch import Tensor, nn
 
-from pipelines import checkpoint
-from pipelines.fitting import (
+from pipelines.training import checkpoint
+from pipelines.training.config import TrainConfig
+from pipelines.training.loop import (
     DivergedError,
     Fitting,
     Score,
@@ -23,8 +24,7 @@ from pipelines.fitting import (
     one_cycle,
     predictions,
 )
-from pipelines.network import build_network
-from pipelines.train_config import TrainConfig
+from pipelines.training.network import build_network
 from pipelines.windows import Frames, Sequences
 from simvp.contract.frame_spec import FrameSpec
 from simvp.errors import ConfigError
@@ -270,7 +270,7 @@ def test_freed_memory_stays_with_the_process():
     # In a process of its own: the setting lasts as long as the process.
     code = """
 import numpy as np, resource
-from pipelines.device import keep_freed_memory
+from pipelines.training.device import keep_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(4):

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipelines import checkpoint
-from pipelines.device import choose_device, choose_precision
-from pipelines.fitting import Fitting
 from pipelines.home import Home
-from pipelines.network import build_network, fit_start
 from pipelines.pictures import learning_curve, sample_strip
-from pipelines.plan import MINIMUM, Plan, too_few_windows
 from pipelines.tracking import Run, git_state, open_run, package_versions, register_version
-from pipelines.train_config import OPERATIONAL, TrainConfig
-from pipelines.validation import Validation
+from pipelines.training import checkpoint
+from pipelines.training.config import OPERATIONAL, TrainConfig
+from pipelines.training.device import choose_device, choose_precision
+from pipelines.training.loop import Fitting
+from pipelines.training.network import build_network, fit_start
+from pipelines.training.plan import MINIMUM, Plan, too_few_windows
+from pipelines.training.validation import Validation
 from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
 from simvp.contract import FrameSpec
 from simvp.inference import Forecaster
