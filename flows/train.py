@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.home import Home
-from pipelines.periods import Choice, Mode
 from pipelines.train import TrainReport
 from pipelines.train import train as stage
 from pipelines.training import Size, TrainConfig
+from pipelines.windows import Choice, Mode
 from simvp.errors import ConfigError
 from simvp.networks import Variant
 

@@ -11,7 +11,7 @@ import xarray as xr
 from torch import Tensor
 
 from datasets.video import FIRST, Clips
-from pipelines.batches import Batches
+from pipelines.windows import Batches
 from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
 from simvp.coords import Grid, calendar_of
 from simvp.scoring import Baselines

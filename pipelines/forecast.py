@@ -22,10 +22,8 @@ from datasets.archive import Archive
 from datasets.store import Store, disk
 from pipelines.evaluation import batch_size, chunks, scorable, slab
 from pipelines.home import Home
-from pipelines.init_times import due, missing_history, on_hours
-from pipelines.periods import name_time
 from pipelines.tracking import CHAMPION, load_version, resolve_version
-from pipelines.windows import MEANING
+from pipelines.windows import MEANING, due, missing_history, name_time, on_hours
 from simvp.coords import Step
 from simvp.errors import ConfigError, ContractError, Refusal
 from simvp.inference import steps_of

@@ -18,9 +18,9 @@ from datasets.store import Store, disk
 from pipelines.evaluation import chunks, in_words, markdown, score, skill_table, slab, unpredictable, write_skill_csv
 from pipelines.forecast import replace_store
 from pipelines.home import Home
-from pipelines.periods import name_time
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.tracking import list_versions, load_version
+from pipelines.windows import name_time
 from simvp.coords import Step, encode_times
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 

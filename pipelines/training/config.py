@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.periods import Choice, Mode
+from pipelines.windows import Choice, Mode
 from simvp.networks import Variant
 
 Size = Literal["tiny", "small", "base", "paper"]

@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.ahead import ahead
-from pipelines.batches import Array, Batches
 from pipelines.training.config import LoopConfig
 from pipelines.training.device import keep_freed_memory
+from pipelines.windows import Array, Batches, ahead
 from simvp.errors import Refusal
 
 STOP_AFTER = 0.7  # share of the cycle

@@ -9,7 +9,7 @@ T
 T'
     T // 2. Where only T' is given, T is not smaller than that.
 Periods
-    As `pipelines.periods` says.
+    As `pipelines.windows.periods` says.
 Minimum
     `MINIMUM` windows per part. 16 training windows are one batch; 4 are the fewest validation and held-out windows
     that can be told from chance at T' = 1, where they are independent. Where they are not there, T and T' are
@@ -23,7 +23,7 @@ import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.periods import Choice, Layout, Mode, Periods, name_time
+from pipelines.windows import Choice, Layout, Mode, Periods, name_time
 from simvp.coords import Step, calendar_of, parse_times
 from simvp.errors import ConfigError
 

@@ -21,20 +21,20 @@ DECIDING = (
         "simvp.networks.gridded",
     ),
     *(
-        "pipelines.ahead",
-        "pipelines.batches",
+        "pipelines.windows.prefetch",
+        "pipelines.windows.batches",
         "pipelines.training.device",
         "pipelines.training.loop",
         "pipelines.training.network",
     ),
     *(
-        "pipelines.periods",
+        "pipelines.windows.periods",
         "pipelines.training.plan",
         "pipelines.training.config",
         "pipelines.training.run",
         "pipelines.training.validation",
     ),
-    *("pipelines.windows", "datasets.archive.archive", "datasets.store.encoding"),
+    *("pipelines.windows.windows", "datasets.archive.archive", "datasets.store.encoding"),
 )
 
 

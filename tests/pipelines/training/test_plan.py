@@ -6,8 +6,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.periods import Choice
 from pipelines.training.plan import MINIMUM, Plan, derive_plan
+from pipelines.windows.periods import Choice
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
 

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.windows import REASONS, RUNS, Frames, Sequences, audit_table, find_windows, surely_fits
+from pipelines.windows.windows import REASONS, RUNS, Frames, Sequences, audit_table, find_windows, surely_fits
 from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from pipelines.ahead import ahead
+from pipelines.windows.prefetch import ahead
 
 
 def threads() -> list[str]:

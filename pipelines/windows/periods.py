@@ -28,7 +28,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.windows import find_windows
+from pipelines.windows.windows import find_windows
 from simvp.coords import DAY, Step, encode_times, parse_times
 from simvp.errors import Refusal
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipelines.batches import Batches
+from pipelines.windows.batches import Batches
 from simvp.contract import FrameSpec
 from simvp.coords import Step, encode_times
 from simvp.errors import ConfigError

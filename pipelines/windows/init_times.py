@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pipelines.periods import name_time
-from pipelines.windows import Frames
+from pipelines.windows.periods import name_time
+from pipelines.windows.windows import Frames
 from simvp.coords import DAY, Step, encode_times, fields_of
 from simvp.errors import ConfigError
 
