@@ -15,8 +15,7 @@ from benchmarks.plain import PlainSimVP
 from benchmarks.section import Goal, Section, Table
 from benchmarks.timing import Process, Timing, in_process, ratios, said
 from datasets.benchmarks import find_benchmark
-from pipelines.clip_batches import ClipBatches
-from pipelines.costs import costs_of
+from pipelines.benchmark import ClipBatches, costs_of
 from pipelines.training import Fitting, LoopConfig, choose_precision
 from simvp.networks import SimVP, SimVPConfig
 

@@ -6,10 +6,8 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.prefect_tools import artifacts, reporter
-from pipelines.benchmark import BenchmarkReport, run_benchmark
-from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
+from pipelines.benchmark import BenchmarkConfig, BenchmarkReport, PresetName, plan_benchmark, run_benchmark
 from pipelines.home import Home
-from pipelines.presets import PresetName
 from simvp.networks import Variant
 
 

@@ -16,10 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.local import Screen
-from pipelines.ablation import plan_ablation, run_ablation
-from pipelines.benchmark import BenchmarkReport, run_benchmark
-from pipelines.benchmark_checkpoint import score_checkpoint
-from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
+from pipelines.benchmark import (
+    BenchmarkConfig,
+    BenchmarkReport,
+    plan_ablation,
+    plan_benchmark,
+    run_ablation,
+    run_benchmark,
+    score_checkpoint,
+)
 from pipelines.home import Home
 from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal

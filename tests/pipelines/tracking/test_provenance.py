@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.benchmark import BESIDE as BESIDE_BENCHMARK
+from pipelines.benchmark.run import BESIDE as BESIDE_BENCHMARK
 from pipelines.tracking import provenance
 from pipelines.tracking.provenance import CHECKOUT, code_digest, modules_behind
 from pipelines.train import BESIDE
@@ -63,11 +63,11 @@ def replace_everywhere(root: Path, old: str, new: str) -> None:
 def test_every_module_that_decides_is_behind_a_training() -> None:
     assert not set(DECIDING) - set(behind())
     assert not {"pipelines.tracking.runs", "pipelines.pictures.fields", "datasets.catalog"} & set(behind())
-    clips = modules_behind("pipelines.benchmark", beside=BESIDE_BENCHMARK)
+    clips = modules_behind("pipelines.benchmark.run", beside=BESIDE_BENCHMARK)
     expected = {
         "datasets.video.clips",
         "datasets.video.kth",
-        "pipelines.clip_batches",
+        "pipelines.benchmark.clip_batches",
         "pipelines.training.loop",
         "simvp.scoring.metrics",
     }

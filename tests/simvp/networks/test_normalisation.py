@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.costs import costs_of
+from pipelines.benchmark.costs import costs_of
 from simvp.networks.config import SimVPConfig
 from simvp.networks.normalisation import LEAK, leaky_group_norm
 from simvp.networks.simvp import SimVP

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipelines.costs import costs_of
+from pipelines.benchmark.costs import costs_of
 from simvp.networks.config import SimVPConfig
 from simvp.networks.normalisation import leaky_group_norm
 from simvp.networks.recompute import applied, first, joined

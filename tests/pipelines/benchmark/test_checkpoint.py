@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from datasets.video.moving_mnist import MOVING_MNIST
-from pipelines.benchmark_checkpoint import score_checkpoint
-from pipelines.clip_batches import ClipBatches
+from pipelines.benchmark.checkpoint import score_checkpoint
+from pipelines.benchmark.clip_batches import ClipBatches
 from pipelines.home import Home
 from simvp.errors import ConfigError, SourceError
 from simvp.networks.pretrained import from_pretrained

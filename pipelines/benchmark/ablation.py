@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from datasets.store import disk
-from pipelines.benchmark import BenchmarkReport, run_benchmark
-from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
-from pipelines.benchmark_rows import Row
+from pipelines.benchmark.config import BenchmarkConfig, plan_benchmark
+from pipelines.benchmark.presets import PresetName
+from pipelines.benchmark.rows import Row
+from pipelines.benchmark.run import BenchmarkReport, run_benchmark
 from pipelines.home import Home
-from pipelines.presets import PresetName
 
 Progress = Callable[[str, int, int], None]
 

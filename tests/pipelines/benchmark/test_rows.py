@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from datasets.benchmarks import BENCHMARKS
-from pipelines.benchmark_rows import SCORES, Row, frame, published, report
+from pipelines.benchmark.rows import SCORES, Row, frame, published, report
 
 
 def row(**changes: object) -> Row:

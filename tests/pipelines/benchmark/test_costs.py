@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pipelines.costs import costs_of
+from pipelines.benchmark.costs import costs_of
 from simvp.networks.config import SimVPConfig
 from simvp.networks.simvp import SimVP
 

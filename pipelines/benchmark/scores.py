@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from datasets.store import disk
-from pipelines.clip_batches import ClipBatches
+from pipelines.benchmark.clip_batches import ClipBatches
 from pipelines.pictures import clip_animation, clip_strip, png
 from pipelines.tracking import Run, git_state
 from pipelines.training import predictions

@@ -27,7 +27,7 @@ class Preset:
     network
         Fields of `simvp.SimVPConfig`, but for frames and channels, which the benchmark has.
     loop
-        Fields of `pipelines.benchmark_config.BenchmarkConfig`.
+        Fields of `pipelines.benchmark.config.BenchmarkConfig`.
     variants
         Further fields of either, for one variant.
     """

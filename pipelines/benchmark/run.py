@@ -21,9 +21,9 @@ from filelock import FileLock
 from datasets.benchmarks import find_benchmark
 from datasets.store import disk
 from datasets.video import PARTS, Clips, Part
-from pipelines.benchmark_config import EVALUATION_SEED, BenchmarkConfig
-from pipelines.benchmark_rows import Row, frame, published, report
-from pipelines.benchmark_training import BenchmarkTraining
+from pipelines.benchmark.config import EVALUATION_SEED, BenchmarkConfig
+from pipelines.benchmark.rows import Row, frame, published, report
+from pipelines.benchmark.training import BenchmarkTraining
 from pipelines.home import Home
 from pipelines.tracking import code_digest
 from pipelines.training import OPERATIONAL, choose_device, choose_precision, threads
@@ -93,7 +93,7 @@ def run_benchmark(
     home
         Where checkpoints, rows, pictures and MLflow are.
     config
-        Settings, from `pipelines.benchmark_config.plan_benchmark`.
+        Settings, from `pipelines.benchmark.config.plan_benchmark`.
     register
         Whether the model becomes a version in the registry, with the alias `challenger`.
     progress
@@ -178,5 +178,5 @@ def _key(config: BenchmarkConfig, parts: Sequence[Clips]) -> str:
     for clips in parts:
         digest.update(f"{clips.part} {clips.frames_out} {len(clips)} {clips.origin}".encode())
         digest.update(clips.frames(np.array([0, len(clips) - 1])).cpu().numpy().tobytes())
-    digest.update(code_digest("pipelines.benchmark", beside=BESIDE).encode())
+    digest.update(code_digest("pipelines.benchmark.run", beside=BESIDE).encode())
     return digest.hexdigest()

@@ -46,7 +46,7 @@ class Row(BaseModel):
     scores
         By the names of `simvp.scoring.metrics`.
     parameters, multiply_adds, memory
-        As `pipelines.costs.Costs`; of published rows as they say.
+        As `pipelines.benchmark.costs.Costs`; of published rows as they say.
     seconds_per_epoch, updates_per_epoch, device, preset, seed, when, commit
         Of the run: median time of an epoch's training without scoring, updates in it, processor, preset, seed, end,
         commit of the code.

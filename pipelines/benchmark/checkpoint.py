@@ -10,10 +10,12 @@ import numpy as np
 
 from datasets.benchmarks import find_benchmark
 from datasets.store import disk
-from pipelines.benchmark import BenchmarkReport, write_report
-from pipelines.benchmark_config import EVALUATION_SEED
-from pipelines.benchmark_rows import Row
-from pipelines.benchmark_scores import (
+from pipelines.benchmark.clip_batches import ClipBatches
+from pipelines.benchmark.config import EVALUATION_SEED
+from pipelines.benchmark.costs import costs_of
+from pipelines.benchmark.rows import Row
+from pipelines.benchmark.run import BenchmarkReport, write_report
+from pipelines.benchmark.scores import (
     NAMES,
     clip_files,
     keep_files,
@@ -24,8 +26,6 @@ from pipelines.benchmark_scores import (
     row_fields,
     score,
 )
-from pipelines.clip_batches import ClipBatches
-from pipelines.costs import costs_of
 from pipelines.home import Home
 from pipelines.tracking import Run, open_run
 from pipelines.training import choose_device
@@ -55,7 +55,7 @@ def score_checkpoint(
     test_clips
         Clips to score, at most; they lie evenly. By default all.
     device, progress
-        As in `pipelines.benchmark.run_benchmark`.
+        As in `pipelines.benchmark.run.run_benchmark`.
 
     Raises
     ------

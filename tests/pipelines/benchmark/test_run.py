@@ -22,10 +22,10 @@ import simvp
 from datasets.benchmarks import BENCHMARKS
 from datasets.video.clips import PARTS
 from datasets.video.moving_mnist import MOVING_MNIST
-from pipelines.benchmark import BenchmarkReport, run_benchmark
-from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
-from pipelines.benchmark_scores import persistence, score, squared_error
-from pipelines.clip_batches import ClipBatches
+from pipelines.benchmark.clip_batches import ClipBatches
+from pipelines.benchmark.config import BenchmarkConfig, plan_benchmark
+from pipelines.benchmark.run import BenchmarkReport, run_benchmark
+from pipelines.benchmark.scores import persistence, score, squared_error
 from pipelines.home import Home
 from pipelines.tracking.provenance import CHECKOUT
 from simvp.errors import SourceError
@@ -39,8 +39,8 @@ SMALL = {
 UPDATES = 10
 CHILD = """
 import os, signal, sys
-from pipelines.benchmark import run_benchmark
-from pipelines.benchmark_config import BenchmarkConfig
+from pipelines.benchmark.run import run_benchmark
+from pipelines.benchmark.config import BenchmarkConfig
 from pipelines.home import Home
 
 def kill(what, done, total):
@@ -249,7 +249,7 @@ def test_missing_files_are_refused_before_anything_is_written(tmp_path) -> None:
 def test_scores_do_not_depend_on_the_batch(whole, monkeypatch) -> None:
     from contextlib import nullcontext
 
-    from pipelines import benchmark_scores
+    from pipelines.benchmark import scores
 
     network = simvp.SimVP(config().sizes)
     batches = ClipBatches(MOVING_MNIST.open("validation"), 6)
@@ -259,7 +259,7 @@ def test_scores_do_not_depend_on_the_batch(whole, monkeypatch) -> None:
         expected = metrics.overall(_scores(network(x), y))
     still = metrics.overall(_scores(x[:, -1:].expand_as(y), y))
     for size in (64, 4):
-        monkeypatch.setattr(benchmark_scores, "BATCH_POINTS", size * 64 * 64)
+        monkeypatch.setattr(scores, "BATCH_POINTS", size * 64 * 64)
         assert metrics.overall(score(network, batches, nullcontext)) == pytest.approx(expected, rel=1e-6)
         assert metrics.overall(persistence(batches, torch.device("cpu"))) == pytest.approx(still)
         assert squared_error(network, batches, nullcontext) == pytest.approx(expected["mse"], rel=1e-6)

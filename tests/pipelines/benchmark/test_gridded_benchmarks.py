@@ -13,8 +13,8 @@ import torch
 
 import simvp
 from datasets.benchmarks import BENCHMARKS
-from pipelines.benchmark import BenchmarkReport, run_benchmark
-from pipelines.benchmark_config import plan_benchmark
+from pipelines.benchmark.config import plan_benchmark
+from pipelines.benchmark.run import BenchmarkReport, run_benchmark
 from pipelines.home import Home
 from simvp.scoring import metrics
 from tests.datasets.video.test_caltech import make_original

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from datasets.benchmarks import find_benchmark
-from pipelines.presets import PRESETS, PresetName
+from pipelines.benchmark.presets import PRESETS, PresetName
 from pipelines.training import LoopConfig
 from simvp.errors import ConfigError
 from simvp.networks import SimVPConfig, Variant

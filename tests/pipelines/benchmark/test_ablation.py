@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.ablation import SWITCHES, ablation_table, plan_ablation, run_ablation
-from pipelines.benchmark_rows import Row
+from pipelines.benchmark.ablation import SWITCHES, ablation_table, plan_ablation, run_ablation
+from pipelines.benchmark.rows import Row
 from pipelines.home import Home
 from simvp.networks.simvp import SimVP
-from tests.test_benchmark import SMALL
+from tests.pipelines.benchmark.test_run import SMALL
 
 
 def test_every_run_changes_one_field_of_the_network_and_nothing_else() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from datasets.benchmarks import BENCHMARKS
-from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
-from pipelines.presets import PRESETS, PresetName
+from pipelines.benchmark.config import BenchmarkConfig, plan_benchmark
+from pipelines.benchmark.presets import PRESETS, PresetName
 from simvp.errors import ConfigError, SourceError
 from simvp.networks.config import Variant
 from simvp.networks.simvp import SimVP

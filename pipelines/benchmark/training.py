@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 from datasets.video import Clips, Part
-from pipelines.benchmark_config import BenchmarkConfig, plan_benchmark
-from pipelines.benchmark_rows import SCORES, Row, Selection
-from pipelines.benchmark_scores import (
+from pipelines.benchmark.clip_batches import ClipBatches, clip_contract
+from pipelines.benchmark.config import BenchmarkConfig, plan_benchmark
+from pipelines.benchmark.costs import costs_of
+from pipelines.benchmark.rows import SCORES, Row, Selection
+from pipelines.benchmark.scores import (
     NAMES,
     clip_files,
     keep_files,
@@ -27,8 +29,6 @@ from pipelines.benchmark_scores import (
     score,
     squared_error,
 )
-from pipelines.clip_batches import ClipBatches, clip_contract
-from pipelines.costs import costs_of
 from pipelines.home import Home
 from pipelines.pictures import learning_curve, png
 from pipelines.tracking import Run, git_state, open_run, package_versions, register_version

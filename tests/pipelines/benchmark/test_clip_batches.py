@@ -8,7 +8,7 @@ from torch import Tensor
 
 from datasets.video.clips import Benchmark, Clips
 from datasets.video.moving_mnist import MOVING_MNIST
-from pipelines.clip_batches import ClipBatches, clip_contract
+from pipelines.benchmark.clip_batches import ClipBatches, clip_contract
 from simvp.inference.forecaster import Forecaster
 from simvp.networks.config import SimVPConfig
 from simvp.networks.simvp import SimVP
