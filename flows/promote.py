@@ -6,9 +6,9 @@ from prefect.cache_policies import NO_CACHE
 from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.evaluation import Gate
 from pipelines.home import Home
-from pipelines.registry import Promotion, Rollback
-from pipelines.registry import promote as judge
-from pipelines.registry import rollback as give_back
+from pipelines.promote import Promotion, Rollback
+from pipelines.promote import promote as judge
+from pipelines.promote import rollback as give_back
 from simvp.errors import ConfigError
 
 

@@ -36,7 +36,7 @@ __all__ = ["TrainConfig", "TrainReport", "train", "training_key"]
 # What a training imports and what does not decide what it makes: how it is tracked and drawn, and the sources, of which
 # nothing but the study is taken, which is in the plan.
 BESIDE = (
-    "pipelines.registry",
+    "pipelines.promote",
     "pipelines.tracking.runs",
     "pipelines.pictures.fields",
     "pipelines.tracking.provenance",

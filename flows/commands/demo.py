@@ -131,7 +131,7 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
     from flows.train import train
     from flows.verify import verify
     from pipelines.ingest import complete
-    from pipelines.registry import Promotion
+    from pipelines.promote import Promotion
 
     dataset = given.dataset
     with ExitStack() as stack:

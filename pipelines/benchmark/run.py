@@ -32,7 +32,7 @@ Progress = Callable[[str, int, int], None]
 
 # What a run imports and what does not decide what it finds.
 BESIDE = (
-    "pipelines.registry",
+    "pipelines.promote",
     "pipelines.tracking.runs",
     "pipelines.pictures.fields",
     "pipelines.pictures.clips",

@@ -1,7 +1,7 @@
 """The versions of a data set's model in MLflow's registry: made, found, named by an alias, loaded.
 
 One registered model per data set, `simvp-<dataset>`, with a version for every training. Tags of a version:
-`training_key`, `fingerprint` and others from the training, and those that `pipelines.registry` writes.
+`training_key`, `fingerprint` and others from the training, and those that `pipelines.promote` writes.
 """
 
 import os

@@ -342,7 +342,9 @@ def look(folder: Path) -> None:
 @pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_and_started_again(tmp_path: Path, stride: int) -> None:
     write_files(tmp_path / "files", range(0, 12))
-    folders = kill_everywhere("tests.test_ingest:work", "tests.test_ingest:look", tmp_path, stride=stride)
+    folders = kill_everywhere(
+        "tests.pipelines.test_ingest:work", "tests.pipelines.test_ingest:look", tmp_path, stride=stride
+    )
     assert len(folders) > 3
     stores = [folder / "home" / "mine" / "archive.zarr" for folder in folders]
     logs = [[{**asdict(c), "created": ""} for c in Archive(store).log()] for store in stores]

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.evaluation.gate import Gate
 from pipelines.home import Home
-from pipelines.registry import Promotion, promote, rollback
+from pipelines.promote import Promotion, promote, rollback
 from pipelines.tracking.runs import open_run
 from pipelines.tracking.versions import (
     Version,
@@ -63,9 +63,7 @@ class Shelf:
         self.home, self.dataset, self.folder = home, dataset, folder
         self.models: dict[str, Forecaster] = {}
         wave_home(home, dataset)
-        patch.setattr(
-            "pipelines.registry.load_version", lambda home, version, device=None: self.models[version.version]
-        )
+        patch.setattr("pipelines.promote.load_version", lambda home, version, device=None: self.models[version.version])
 
     def add(self, error: float, key: str = "", **settings: object) -> Version:
         key = key or f"key {len(self.models)} of {self.dataset}"
