@@ -38,7 +38,7 @@ ablation: $(READY)
 
 # Speed and memory, side by side with what one would use instead; ONLY=step,ingest measures these sections alone.
 bench: $(READY)
-	@$(BIN)/python -m benchmarks $(call given,ONLY,only)
+	@$(BIN)/python -m performance $(call given,ONLY,only)
 
 # Two files of tests at a time: most of them keep one core busy.
 test: $(READY)

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.tracking.provenance import CHECKOUT
 
-ROOMS = ("simvp", "datasets", "pipelines", "flows", "benchmarks")  # each may import itself and those before it
+ROOMS = ("simvp", "datasets", "pipelines", "flows", "performance")  # each may import itself and those before it
 # What the wheel depends on; pandas and cftime are what xarray's own time axes are made of.
 LIBRARY = {
     *("simvp", "lazy_loader", "numpy", "pandas", "xarray", "cf_xarray", "cftime", "pint", "torch", "safetensors"),

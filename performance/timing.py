@@ -88,7 +88,7 @@ def in_process(
     """
     task = json.dumps([call.__module__, call.__name__, arguments])
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.timing", task],
+        [sys.executable, "-m", "performance.timing", task],
         cwd=CHECKOUT,
         env={name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None},
         capture_output=True,

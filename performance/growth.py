@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.section import Goal, Section, Table
-from benchmarks.timing import Process, Timing, in_process, said
 from datasets.archive import Archive
 from datasets.simulated import SimulatedWeather
+from performance.section import Goal, Section, Table
+from performance.timing import Process, Timing, in_process, said
 from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.ingest import ingest

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from benchmarks.section import Goal, Section, Table
-from benchmarks.timing import Process, Timing, alternate, in_process, ratios, said
 from datasets.archive import Archive
+from performance.section import Goal, Section, Table
+from performance.timing import Process, Timing, alternate, in_process, ratios, said
 from pipelines.training import Fitting, Score, TrainConfig, build_network
 from pipelines.windows import Frames, Sequences
 from simvp.contract import FrameSpec

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.plain import PlainSimVP
-from benchmarks.section import Goal, Section, Table
-from benchmarks.timing import Process, Timing, in_process, ratios, said
 from datasets.benchmarks import find_benchmark
+from performance.plain import PlainSimVP
+from performance.section import Goal, Section, Table
+from performance.timing import Process, Timing, in_process, ratios, said
 from pipelines.benchmark import ClipBatches, costs_of
 from pipelines.training import Fitting, LoopConfig, choose_precision
 from simvp.networks import SimVP, SimVPConfig
@@ -61,7 +61,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
         text=(
             f"One update of the published network, {_words(sizes)}, on Moving MNIST clips (B, 10, 1, 64, 64): forward, "
             f"loss, backward, AdamW. *{PLAIN}*: the same layers and weights, nothing else done "
-            f"([benchmarks/plain.py](benchmarks/plain.py)), PyTorch's default AdamW. *{TUNED}*: the same with "
+            f"([performance/plain.py](performance/plain.py)), PyTorch's default AdamW. *{TUNED}*: the same with "
             f"{'bfloat16 autocast and ' if LOW else ''}channels_last weights{'' if LOW else EMULATED}. *{OURS}*: "
             "`pipelines.training.loop.Fitting` as every training runs it, precision "
             f"{PRECISION}, with gradient clipping and the running average of the weights on top, and threads that wait "

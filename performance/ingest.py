@@ -12,10 +12,10 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
-from benchmarks.section import Goal, Section, Table
-from benchmarks.timing import Process, Timing, in_process, ratios, said
 from datasets.archive import Archive, stamps_of
 from datasets.catalog import FileSource
+from performance.section import Goal, Section, Table
+from performance.timing import Process, Timing, in_process, ratios, said
 from pipelines.home import Home
 from pipelines.ingest import ingest
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import __main__ as bench
-from benchmarks import report
-from benchmarks.plain import PlainSimVP
-from benchmarks.section import Goal, Section, Table, load
-from benchmarks.timing import Timing, alternate, in_process, ratios
+from performance import __main__ as bench
+from performance import report
+from performance.plain import PlainSimVP
+from performance.section import Goal, Section, Table, load
+from performance.timing import Timing, alternate, in_process, ratios
 from pipelines.tracking.provenance import CHECKOUT, git_state
 from simvp.networks.config import SimVPConfig
 from simvp.networks.simvp import SimVP

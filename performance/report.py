@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-from benchmarks.section import load
+from performance.section import load
 
 PACKAGES = ("torch", "xarray", "zarr", "dask", "netCDF4", "prefect", "mlflow", "xbatcher")
 # What decides how fast a CPU multiplies; the rest of its flags does not matter here.

@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.section import Goal, Section, Table
-from benchmarks.timing import Timing, alternate, in_process, said
 from datasets.archive import Archive
 from datasets.simulated import SimulatedWeather
 from flows.local import Addresses, Services, free_port
+from performance.section import Goal, Section, Table
+from performance.timing import Timing, alternate, in_process, said
 from pipelines.home import Home
 from pipelines.tracking import CHECKOUT
 from simvp.coords import Step

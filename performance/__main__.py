@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only step,ingest] [--short]`: measure, and write BENCHMARKS.md."""
+"""`python -m performance [--only step,ingest] [--short]`: measure, and write BENCHMARKS.md."""
 
 import argparse
 import logging
@@ -11,11 +11,11 @@ from importlib import import_module
 from pathlib import Path
 
 import flows  # noqa: F401  threads wait as they do in every flow
-from benchmarks.report import where, write
+from performance.report import where, write
 from pipelines.tracking import CHECKOUT, git_state
 
 SECTIONS = ("step", "loader", "ingest", "predict", "start", "growth")
-KEPT = CHECKOUT / "benchmarks" / "measured"  # kept with the code, so that one section can be measured again alone
+KEPT = CHECKOUT / "performance" / "measured"  # kept with the code, so that one section can be measured again alone
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         start = time.monotonic()
         folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
         try:
-            section = import_module(f"benchmarks.{name}").measure(folder, short=asked.short)
+            section = import_module(f"performance.{name}").measure(folder, short=asked.short)
         finally:
             shutil.rmtree(folder)
         print(section.markdown(), f"\n({name}: {time.monotonic() - start:.0f} s)\n", flush=True)

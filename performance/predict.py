@@ -16,8 +16,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from benchmarks.section import Goal, Section, Table
-from benchmarks.timing import Process, alternate, in_process, ratios, said
+from performance.section import Goal, Section, Table
+from performance.timing import Process, alternate, in_process, ratios, said
 from pipelines.training import SIZES, Size
 from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
 from simvp.coords import Grid, Step, canonicalise
