@@ -4,8 +4,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.prefect_tools import artifacts, one_writer, reporter
-from pipelines.forecast import ForecastReport
-from pipelines.forecast import forecast as stage
+from pipelines.forecast import ForecastReport, forecast as stage
 from pipelines.home import Home
 from simvp.errors import ConfigError
 

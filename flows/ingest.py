@@ -8,8 +8,7 @@ from prefect.client.schemas.objects import State, TaskRun
 
 from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.home import Home
-from pipelines.ingest import IngestReport
-from pipelines.ingest import ingest as stage
+from pipelines.ingest import IngestReport, ingest as stage
 from simvp.errors import Refusal
 
 

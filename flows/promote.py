@@ -6,9 +6,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.evaluation import Gate
 from pipelines.home import Home
-from pipelines.promote import Promotion, Rollback
-from pipelines.promote import promote as judge
-from pipelines.promote import rollback as give_back
+from pipelines.promote import Promotion, Rollback, promote as judge, rollback as give_back
 from simvp.errors import ConfigError
 
 

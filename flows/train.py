@@ -8,8 +8,7 @@ from pydantic import ValidationError
 
 from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.home import Home
-from pipelines.train import TrainReport
-from pipelines.train import train as stage
+from pipelines.train import TrainReport, train as stage
 from pipelines.training import Size, TrainConfig
 from pipelines.windows import Choice, Mode
 from simvp.errors import ConfigError

@@ -7,8 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.prefect_tools import artifacts, one_writer, reporter
 from pipelines.home import Home
-from pipelines.verify import VerifyReport, horizons
-from pipelines.verify import verify as stage
+from pipelines.verify import VerifyReport, horizons, verify as stage
 
 
 @task(name="score", cache_policy=NO_CACHE)

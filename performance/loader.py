@@ -65,7 +65,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
         title="Windows",
         text=(
             f"Windows of ({T + LEADS}, 1, {SIDE}, {SIDE}) float32 in random order, {BATCH} at a time, from {frames:,} "
-            f"frames. *simvp*: `pipelines.windows.windows.Sequences` on the archive, normalised, with the two channels of the "
+            f"frames. *simvp*: `pipelines.windows.Sequences` on the archive, normalised, with the two channels of the "
             "time of day that the contract adds; in memory after the first pass over the frames, and as one whole pass "
             f"with {memory >> 20} MiB for frames. The others read a plain Zarr store in chunks of {CHUNK} frames "
             "without dask, or the array in memory, and do not normalise. xbatcher as its documentation shows it: a "

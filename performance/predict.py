@@ -228,7 +228,7 @@ def _large(short: bool) -> tuple[Table, Goal]:
     took = last.peak - last.value["before"]
     return Table(
         title="Memory of one forecast, 12 frames of 1 channel from 12 frames with 4 forcings, each in its own process",
-        columns=("network, domain", "seconds", "data and simvp, GiB", "more at its peak, GiB", "said beforehand, GiB"),
+        columns=("network, domain", "seconds", "data and model, GiB", "more at its peak, GiB", "said beforehand, GiB"),
         rows=tuple(rows),
     ), Goal(
         wanted="2,000 x 2,000 in bounded memory, without a seam: equal to the whole result to 1e-4",

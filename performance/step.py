@@ -248,8 +248,8 @@ def _limit(parts: dict[str, dict[str, float]]) -> str:
         f"at the speed at which this processor multiplies large matrices in {PRECISION}, they would take "
         f"{said(at_best)} s, and the update could be at most {plain['step'] / at_best:.1f} times as fast as plain "
         "float32 if there were nothing else. Large kernels in large batches are made by way of their spectra, with "
-        "fewer multiplications ([simvp/networks/fourier.py](simvp/networks/fourier.py)); their speed in the table counts those of "
-        "ordinary convolutions."
+        "fewer multiplications ([simvp/networks/fourier.py](simvp/networks/fourier.py)); their speed in the table "
+        "counts those of ordinary convolutions."
     )
 
 

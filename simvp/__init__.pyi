@@ -1,8 +1,6 @@
 from .contract.frame_spec import FrameSpec as FrameSpec
 from .inference.forecaster import Forecaster as Forecaster
-from .inference.predict import load as load
-from .inference.predict import predict as predict
+from .inference.predict import load as load, predict as predict
 from .networks.pretrained import from_pretrained as from_pretrained
-from .networks.simvp import SimVP as SimVP
-from .networks.simvp import SimVPConfig as SimVPConfig
+from .networks.simvp import SimVP as SimVP, SimVPConfig as SimVPConfig
 from .version import __version__ as __version__

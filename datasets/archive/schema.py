@@ -1,8 +1,7 @@
 """What an archive is: its grid, variables and regular time axis; and how the first Dataset decides them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import replace as changed
+from dataclasses import dataclass, replace as changed
 from typing import Any
 
 import numpy as np

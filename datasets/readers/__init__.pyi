@@ -1,11 +1,12 @@
-from .formats import checksums as checksums
-from .formats import source_files as source_files
+from .formats import checksums as checksums, source_files as source_files
 from .source import open_source as open_source
-from .taxibj_years import HALF_HOUR as HALF_HOUR
-from .taxibj_years import SIZE as SIZE
-from .taxibj_years import SLOTS as SLOTS
-from .taxibj_years import SOURCE as SOURCE
-from .taxibj_years import VARIABLES as VARIABLES
-from .taxibj_years import YEARS as YEARS
-from .taxibj_years import open_years as open_years
-from .taxibj_years import year_files as year_files
+from .taxibj_years import (
+    HALF_HOUR as HALF_HOUR,
+    SIZE as SIZE,
+    SLOTS as SLOTS,
+    SOURCE as SOURCE,
+    VARIABLES as VARIABLES,
+    YEARS as YEARS,
+    open_years as open_years,
+    year_files as year_files,
+)

@@ -62,7 +62,7 @@ def open_source(
     Returns
     -------
     xr.Dataset
-        As `simvp.coords.axes.canonicalise` describes; time covers every time of every file. Where a variable has no frame at
+        As `simvp.coords.canonicalise` describes; time covers every time of every file. Where a variable has no frame at
         a time at which another has one, it is NaN.
 
     Raises

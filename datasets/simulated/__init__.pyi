@@ -1,3 +1,1 @@
-from .worlds import SimulatedTraffic as SimulatedTraffic
-from .worlds import SimulatedWeather as SimulatedWeather
-from .worlds import Simulation as Simulation
+from .worlds import SimulatedTraffic as SimulatedTraffic, SimulatedWeather as SimulatedWeather, Simulation as Simulation

@@ -1,13 +1,13 @@
 from .caltech import KITTI_CALTECH as KITTI_CALTECH
-from .clips import DATA_VARIABLE as DATA_VARIABLE
-from .clips import FIRST as FIRST
-from .clips import PARTS as PARTS
-from .clips import Benchmark as Benchmark
-from .clips import Clips as Clips
-from .clips import Part as Part
+from .clips import (
+    DATA_VARIABLE as DATA_VARIABLE,
+    FIRST as FIRST,
+    PARTS as PARTS,
+    Benchmark as Benchmark,
+    Clips as Clips,
+    Part as Part,
+)
 from .human36m import HUMAN as HUMAN
 from .kth import KTH as KTH
-from .moving_mnist import MOVING_FASHION_MNIST as MOVING_FASHION_MNIST
-from .moving_mnist import MOVING_MNIST as MOVING_MNIST
-from .taxibj import NPZ as NPZ
-from .taxibj import TAXIBJ as TAXIBJ
+from .moving_mnist import MOVING_FASHION_MNIST as MOVING_FASHION_MNIST, MOVING_MNIST as MOVING_MNIST
+from .taxibj import NPZ as NPZ, TAXIBJ as TAXIBJ

@@ -1,6 +1,8 @@
 from .console import Screen as Screen
-from .services import Addresses as Addresses
-from .services import Services as Services
-from .services import free_port as free_port
-from .services import offline_environment as offline_environment
-from .services import running as running
+from .services import (
+    Addresses as Addresses,
+    Services as Services,
+    free_port as free_port,
+    offline_environment as offline_environment,
+    running as running,
+)

@@ -1,4 +1,3 @@
 from . import artifacts as artifacts
 from .limits import one_writer as one_writer
-from .progress import listen as listen
-from .progress import reporter as reporter
+from .progress import listen as listen, reporter as reporter

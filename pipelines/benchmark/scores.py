@@ -26,7 +26,7 @@ BATCH_POINTS = 64 * 64 * 64  # rows x columns x clips scored at a time
 
 
 def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> xr.Dataset:
-    """Scores of a network (`simvp.scoring.metrics.VideoScores`) on all clips; memory does not grow with their number."""
+    """Scores of a network (`simvp.scoring.VideoScores`) on all clips; memory does not grow with their number."""
     scores = _empty(batches)
     for predicted, y in _predicted(network, batches, autocast):
         scores.update(predicted, y)

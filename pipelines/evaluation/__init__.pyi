@@ -1,16 +1,11 @@
-from .evaluate import batch_size as batch_size
-from .evaluate import chunks as chunks
-from .evaluate import scorable as scorable
-from .evaluate import score as score
-from .evaluate import slab as slab
-from .gate import Gate as Gate
-from .gate import Outcome as Outcome
-from .gate import Verdict as Verdict
-from .judgement import Judgement as Judgement
-from .judgement import judge as judge
-from .skill import in_words as in_words
-from .skill import markdown as markdown
-from .skill import skill_csv as skill_csv
-from .skill import skill_table as skill_table
-from .skill import unpredictable as unpredictable
-from .skill import write_skill_csv as write_skill_csv
+from .evaluate import batch_size as batch_size, chunks as chunks, scorable as scorable, score as score, slab as slab
+from .gate import Gate as Gate, Outcome as Outcome, Verdict as Verdict
+from .judgement import Judgement as Judgement, judge as judge
+from .skill import (
+    in_words as in_words,
+    markdown as markdown,
+    skill_csv as skill_csv,
+    skill_table as skill_table,
+    unpredictable as unpredictable,
+    write_skill_csv as write_skill_csv,
+)

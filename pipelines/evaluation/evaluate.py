@@ -59,7 +59,7 @@ def evaluate(
     Returns
     -------
     xr.Dataset
-        As `simvp.scoring.scores.errors`, with a first dim `method`: "model" and the five baselines. NaN where there is no
+        As `simvp.scoring.errors`, with a first dim `method`: "model" and the five baselines. NaN where there is no
         truth, and for a baseline where a frame that it needs is absent. Attribute `weighting`.
 
     Raises

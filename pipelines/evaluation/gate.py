@@ -178,7 +178,7 @@ def decide(
     Parameters
     ----------
     challenger
-        From `pipelines.evaluation.evaluate.evaluate`: `squared_error` with dims (method, variable, init_time, lead_time),
+        From `pipelines.evaluation.evaluate`: `squared_error` with dims (method, variable, init_time, lead_time),
         the methods being "model" and the five baselines.
     champion
         The same of the champion, for the same init times and leads; None where there is no champion yet. A

@@ -1,21 +1,23 @@
-from .provenance import CHECKOUT as CHECKOUT
-from .provenance import code_digest as code_digest
-from .provenance import git_state as git_state
-from .provenance import package_versions as package_versions
-from .runs import Run as Run
-from .runs import close_run as close_run
-from .runs import open_run as open_run
-from .versions import CHALLENGER as CHALLENGER
-from .versions import CHAMPION as CHAMPION
-from .versions import LONGEST_TAG as LONGEST_TAG
-from .versions import Version as Version
-from .versions import alias_of as alias_of
-from .versions import find_version as find_version
-from .versions import list_versions as list_versions
-from .versions import load_version as load_version
-from .versions import model_name as model_name
-from .versions import open_registry as open_registry
-from .versions import register_version as register_version
-from .versions import resolve_version as resolve_version
-from .versions import set_challenger as set_challenger
-from .versions import version_of as version_of
+from .provenance import (
+    CHECKOUT as CHECKOUT,
+    code_digest as code_digest,
+    git_state as git_state,
+    package_versions as package_versions,
+)
+from .runs import Run as Run, close_run as close_run, open_run as open_run
+from .versions import (
+    CHALLENGER as CHALLENGER,
+    CHAMPION as CHAMPION,
+    LONGEST_TAG as LONGEST_TAG,
+    Version as Version,
+    alias_of as alias_of,
+    find_version as find_version,
+    list_versions as list_versions,
+    load_version as load_version,
+    model_name as model_name,
+    open_registry as open_registry,
+    register_version as register_version,
+    resolve_version as resolve_version,
+    set_challenger as set_challenger,
+    version_of as version_of,
+)

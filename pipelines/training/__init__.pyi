@@ -1,19 +1,7 @@
 from . import checkpoint as checkpoint
-from .config import OPERATIONAL as OPERATIONAL
-from .config import LoopConfig as LoopConfig
-from .config import Size as Size
-from .config import TrainConfig as TrainConfig
-from .device import choose_device as choose_device
-from .device import choose_precision as choose_precision
-from .device import threads as threads
-from .loop import Fitting as Fitting
-from .loop import Score as Score
-from .loop import predictions as predictions
-from .network import SIZES as SIZES
-from .network import build_network as build_network
-from .network import fit_start as fit_start
-from .plan import Plan as Plan
-from .plan import derive_plan as derive_plan
-from .run import Progress as Progress
-from .run import Training as Training
-from .run import TrainReport as TrainReport
+from .config import OPERATIONAL as OPERATIONAL, LoopConfig as LoopConfig, Size as Size, TrainConfig as TrainConfig
+from .device import choose_device as choose_device, choose_precision as choose_precision, threads as threads
+from .loop import Fitting as Fitting, Score as Score, predictions as predictions
+from .network import SIZES as SIZES, build_network as build_network, fit_start as fit_start
+from .plan import Plan as Plan, derive_plan as derive_plan
+from .run import Progress as Progress, Training as Training, TrainReport as TrainReport

@@ -1,18 +1,13 @@
-from .batches import Array as Array
-from .batches import Batches as Batches
-from .init_times import due as due
-from .init_times import missing_history as missing_history
-from .init_times import on_hours as on_hours
-from .periods import Choice as Choice
-from .periods import Layout as Layout
-from .periods import Mode as Mode
-from .periods import Periods as Periods
-from .periods import name_time as name_time
+from .batches import Array as Array, Batches as Batches
+from .init_times import due as due, missing_history as missing_history, on_hours as on_hours
+from .periods import Choice as Choice, Layout as Layout, Mode as Mode, Periods as Periods, name_time as name_time
 from .prefetch import ahead as ahead
-from .windows import MEANING as MEANING
-from .windows import Audit as Audit
-from .windows import Frames as Frames
-from .windows import Sequences as Sequences
-from .windows import audit_table as audit_table
-from .windows import find_windows as find_windows
-from .windows import surely_fits as surely_fits
+from .windows import (
+    MEANING as MEANING,
+    Audit as Audit,
+    Frames as Frames,
+    Sequences as Sequences,
+    audit_table as audit_table,
+    find_windows as find_windows,
+    surely_fits as surely_fits,
+)

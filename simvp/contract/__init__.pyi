@@ -1,10 +1,4 @@
 from .channel import Channel as Channel
-from .climatology import Climatology as Climatology
-from .climatology import Period as Period
-from .climatology import choose as choose
-from .climatology import supported as supported
+from .climatology import Climatology as Climatology, Period as Period, choose as choose, supported as supported
 from .frame_spec import FrameSpec as FrameSpec
-from .statistics import blocks as blocks
-from .statistics import cycles_in as cycles_in
-from .statistics import sample as sample
-from .statistics import what_was_seen as what_was_seen
+from .statistics import blocks as blocks, cycles_in as cycles_in, sample as sample, what_was_seen as what_was_seen

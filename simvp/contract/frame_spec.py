@@ -311,7 +311,7 @@ class FrameSpec:
     def coordinates(
         self, init_times: np.ndarray, leads: int, more: Mapping[str, xr.Variable] | None = None
     ) -> xr.Coordinates:
-        """Coordinates of a forecast from `init_times` (I,); lead 1 is one step later (`simvp.coords.forecast_layout.coordinates`)."""
+        """Coordinates of a forecast from `init_times` (I,); lead 1 is one step later (`simvp.coords.coordinates`)."""
         return coordinates(init_times, leads, step=self.step, grid=self.grid, more=more)
 
     def to_dataset(

@@ -1,24 +1,23 @@
-from .axes import canonicalise as canonicalise
-from .axes import restore as restore
-from .forecast_layout import check as check
-from .forecast_layout import coordinates as coordinates
-from .forecast_layout import horizontal_dims as horizontal_dims
-from .forecast_layout import label as label
-from .grid import Grid as Grid
-from .grid import plain as plain
-from .roles import Axes as Axes
-from .roles import find_axes as find_axes
-from .selection import axis_names as axis_names
-from .selection import check_names as check_names
-from .selection import select_values as select_values
-from .steps import DAY as DAY
-from .steps import EPOCH as EPOCH
-from .steps import Step as Step
-from .steps import calendar_of as calendar_of
-from .steps import decode_times as decode_times
-from .steps import encode_times as encode_times
-from .steps import fields_of as fields_of
-from .steps import history as history
-from .steps import parse_times as parse_times
+from .axes import canonicalise as canonicalise, restore as restore
+from .forecast_layout import (
+    check as check,
+    coordinates as coordinates,
+    horizontal_dims as horizontal_dims,
+    label as label,
+)
+from .grid import Grid as Grid, plain as plain
+from .roles import Axes as Axes, find_axes as find_axes
+from .selection import axis_names as axis_names, check_names as check_names, select_values as select_values
+from .steps import (
+    DAY as DAY,
+    EPOCH as EPOCH,
+    Step as Step,
+    calendar_of as calendar_of,
+    decode_times as decode_times,
+    encode_times as encode_times,
+    fields_of as fields_of,
+    history as history,
+    parse_times as parse_times,
+)
 from .units import same_units as same_units
 from .weights import area_weights as area_weights

@@ -198,8 +198,8 @@ class Forecaster:
         Returns
         -------
         xr.Dataset
-            Layout of `simvp.coords.forecast_layout` on the names and the order of `ds`, in the units of the contract, with
-            coordinates model_version, model_fingerprint, archive_commit (attribute of that name of `ds`) and
+            Layout of `simvp.coords.forecast_layout` on the names and the order of `ds`, in the units of the contract,
+            with coordinates model_version, model_fingerprint, archive_commit (attribute of that name of `ds`) and
             created on init_time.
 
         Raises

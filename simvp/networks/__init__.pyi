@@ -1,14 +1,8 @@
 from . import simvp as simvp
-from .config import UNREAD as UNREAD
-from .config import SimVPConfig as SimVPConfig
-from .config import Variant as Variant
-from .footprint import peak as peak
-from .footprint import refuse_beyond as refuse_beyond
-from .gridded import GriddedConfig as GriddedConfig
-from .gridded import GriddedSimVP as GriddedSimVP
+from .config import UNREAD as UNREAD, SimVPConfig as SimVPConfig, Variant as Variant
+from .footprint import peak as peak, refuse_beyond as refuse_beyond
+from .gridded import GriddedConfig as GriddedConfig, GriddedSimVP as GriddedSimVP
 from .normalisation import LEAK as LEAK
 from .pretrained import from_pretrained as from_pretrained
-from .saved import build as build
-from .saved import evaluated as evaluated
-from .saved import written as written
+from .saved import build as build, evaluated as evaluated, written as written
 from .simvp import SimVP as SimVP

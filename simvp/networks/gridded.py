@@ -1,7 +1,7 @@
 """What the gridded pipeline trains: the best linear guess, and SimVP for what the guess does not know.
 
-Frames are departures from a climatology over one standard deviation (`simvp.contract.frame_spec`). For each state and lead
-the forecast is
+Frames are departures from a climatology over one standard deviation (`simvp.contract.frame_spec`). For each state and
+lead the forecast is
 
     a * last frame + b * the frame one cycle before the valid time + spread * SimVP(all frames)
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from performance import __main__ as bench
-from performance import report
+from performance import __main__ as bench, report
 from performance.plain import PlainSimVP
 from performance.section import Goal, Section, Table, load
 from performance.timing import Timing, alternate, in_process, ratios

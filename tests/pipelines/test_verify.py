@@ -202,8 +202,9 @@ def test_each_forecast_is_set_beside_the_baselines_of_its_own_model(
         for v, m in models.items()
     )
     loaded: list[str] = []
-    monkeypatch.setattr(stage, "versions", lambda home, dataset: known)
-    monkeypatch.setattr(stage, "load", lambda home, version: loaded.append(version.label) or models[version.label])
+    monkeypatch.setattr(stage, "list_versions", lambda home, dataset: known)
+    load = lambda home, version: loaded.append(version.label) or models[version.label]  # noqa: E731
+    monkeypatch.setattr(stage, "load_version", load)
     report = verify(home, "waves")
     assert (report.scored, report.models) == (8, ("simvp-waves/1", "simvp-waves/2"))
     assert sorted(loaded) == ["simvp-waves/1", "simvp-waves/2"]

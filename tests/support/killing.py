@@ -20,7 +20,8 @@ from pathlib import Path
 
 import xarray as xr
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from pipelines.tracking.provenance import CHECKOUT
+
 CALLS = ("replace", "rename")
 
 

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from datasets.archive import archive as archive_module
-from datasets.archive import schema as shelf_module
+from datasets.archive import archive as archive_module, schema as shelf_module
 from datasets.archive.archive import Archive
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError

@@ -149,7 +149,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def one_by_one(source: Any, **options: Any) -> xr.Dataset:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "families", lambda files, _: alone(files))
+        patch.setattr("datasets.readers.source.families", lambda files, _: alone(files))
         return open_source(source, **options)
 
 

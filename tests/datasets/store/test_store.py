@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from datasets.store.store import Store
 from simvp.errors import ArchiveError
@@ -160,7 +159,8 @@ def test_readers_see_whole_commits_only(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import sys; from datasets.store.store import Store; from tests.datasets.store.test_store import forecasts\n"
+            "import sys; from datasets.store.store import Store\n"
+            "from tests.datasets.store.test_store import forecasts\n"
             "store = Store(sys.argv[1])\n"
             "for n in range(3, 33, 3): store.append(forecasts(n, n + 3), {'n': n + 3})",
             str(store.path),

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from datasets.video import moving_mnist
 from datasets.video.clips import PARTS

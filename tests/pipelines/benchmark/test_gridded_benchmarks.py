@@ -18,8 +18,7 @@ from pipelines.benchmark.run import BenchmarkReport, run_benchmark
 from pipelines.home import Home
 from simvp.scoring import metrics
 from tests.datasets.video.test_caltech import make_original
-from tests.datasets.video.test_human36m import PREFIXES
-from tests.datasets.video.test_human36m import make as make_human36m
+from tests.datasets.video.test_human36m import PREFIXES, make as make_human36m
 from tests.datasets.video.test_kth import make as make_kth
 from tests.datasets.video.test_taxibj import ready, write_npz
 

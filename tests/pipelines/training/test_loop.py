@@ -117,7 +117,8 @@ def test_learns_and_keeps_the_best_average(windows):
     assert run.best_epoch == int(np.argmin([entry["validation_loss"] for entry in seen]))
     fresh = Linear(4, 2, 2)
     fresh.load_state_dict(run.best)
-    assert validate_on(windows)(fresh).loss == min(entry["validation_loss"] for entry in seen)
+    # Where weights lie in memory decides the last bits of a product.
+    assert validate_on(windows)(fresh).loss == pytest.approx(min(entry["validation_loss"] for entry in seen), rel=1e-6)
 
 
 class Cut(Exception):

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pipelines.training.plan import MINIMUM, Plan, derive_plan
 from pipelines.windows.periods import Choice

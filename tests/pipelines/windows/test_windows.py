@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pipelines.windows.windows import REASONS, RUNS, Frames, Sequences, audit_table, find_windows, surely_fits
 from simvp.contract.frame_spec import FrameSpec

@@ -6,8 +6,7 @@ import cftime
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from simvp.coords.steps import Step, decode_times, encode_times, fields_of, history, lead_times, parse_times
 from simvp.errors import Refusal

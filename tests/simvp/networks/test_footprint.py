@@ -33,7 +33,7 @@ class Chain(nn.Module):
 
 
 class Looking(nn.Module):
-    """Makes a tenth of x twice and a sum of the same size; a part of x is no new footprint."""
+    """Makes a tenth of x twice and a sum of the same size; a part of x is no new memory."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:100] * 2 + x[:100].reshape(10, 10).T.reshape(100)
@@ -84,12 +84,12 @@ def test_a_container_has_what_its_limit_leaves(tmp_path: Path, monkeypatch: pyte
     files = {
         "/proc/meminfo": "MemTotal: 8 kB\nMemAvailable: 4096 kB\n",
         "/proc/self/cgroup": "1:cpu:/\n0::/pod/one\n",
-        "/sys/fs/cgroup/pod/one/footprint.max": "3000000\n",
-        "/sys/fs/cgroup/pod/one/footprint.stat": "anon 1000000\nfile 1900000\n",
+        "/sys/fs/cgroup/pod/one/memory.max": "3000000\n",
+        "/sys/fs/cgroup/pod/one/memory.stat": "anon 1000000\nfile 1900000\n",
     }
     monkeypatch.setattr(Path, "read_text", lambda path: files[str(path)])
     assert available(CPU) == 2_000_000
-    files["/sys/fs/cgroup/pod/one/footprint.max"] = "max\n"
+    files["/sys/fs/cgroup/pod/one/memory.max"] = "max\n"
     assert available(CPU) == 4096 * 1024
 
 

@@ -1,4 +1,4 @@
-"""What the translators of SimVPv2 and TAU do, beside giving the public code's output (tests/simvp/networks/test_pretrained.py)."""
+"""What the translators of SimVPv2 and TAU do, beside giving the public code's output (test_pretrained.py)."""
 
 import math
 from dataclasses import replace
