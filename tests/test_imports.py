@@ -13,7 +13,19 @@ from pipelines.tracking.provenance import CHECKOUT
 ROOMS = ("simvp", "datasets", "pipelines", "flows", "performance")  # each may import itself and those before it
 # What the wheel depends on; pandas and cftime are what xarray's own time axes are made of.
 LIBRARY = {
-    *("simvp", "lazy_loader", "numpy", "pandas", "xarray", "cf_xarray", "cftime", "pint", "torch", "safetensors"),
+    *(
+        "simvp",
+        "lazy_loader",
+        "numpy",
+        "pandas",
+        "xarray",
+        "cf_xarray",
+        "cftime",
+        "pint",
+        "pydantic",
+        "torch",
+        "safetensors",
+    ),
     "pytorch_msssim",
 }
 LATE = {"mlflow"}  # only inside functions: when a registered name is resolved

@@ -2,8 +2,8 @@
 
 The published rows (`published.csv`) chose the best epoch by the test part: in the public codes the validation loader
 is the test loader. Their MSE and MAE are sums over a frame, their SSIM is `simvp.scoring.metrics.ssim_paper`. The MSE
-of 1.56 that the SimVP paper prints for Caltech Pedestrian is no such sum (OpenSTL's are a hundred times as large) and is
-left out.
+of 1.56 that the SimVP paper prints for Caltech Pedestrian is no such sum (OpenSTL's are a hundred times as large) and
+is left out.
 """
 
 from collections.abc import Iterable, Mapping
