@@ -87,6 +87,100 @@ def test_arrows_run_one_way(room: str) -> None:
     assert wrong == []
 
 
+# What each room of simvp may import of the others; the modules beside them (errors, settings, ...) are for all.
+INSIDE_SIMVP = {
+    "coords": set(),
+    "contract": {"coords"},
+    "networks": set(),
+    "scoring": {"contract", "coords"},
+    "inference": {"scoring", "contract", "coords", "networks"},
+}
+
+
+def packages() -> list[Path]:
+    """Folders of modules below the rooms at the top: their rooms."""
+    return [stub.parent for room in ROOMS for stub in sorted((CHECKOUT / room).glob("*/__init__.pyi"))]
+
+
+def home_of(module: str) -> str:
+    """The room that a module belongs to; itself where it lies beside the rooms."""
+    folder = CHECKOUT.joinpath(*module.split("."))
+    return module if folder.is_dir() or module.count(".") < 2 else module.rpartition(".")[0]
+
+
+def own_imports(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Module, name and line of every import from the checkout's own packages."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in ROOMS:
+            yield from ((str(node.module), alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            assert not [a.name for a in node.names if a.name.partition(".")[0] in ROOMS and "." in a.name], path
+
+
+def handed_on(package: Path) -> set[str]:
+    """Names that the stub of a room lists."""
+    nodes = [
+        node for node in ast.parse((package / "__init__.pyi").read_text()).body if isinstance(node, ast.ImportFrom)
+    ]
+    return {alias.name for node in nodes for alias in node.names}
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
+
+
+def test_other_rooms_use_only_what_a_room_hands_on() -> None:
+    rooms = {".".join(package.relative_to(CHECKOUT).parts): handed_on(package) for package in packages()}
+    assert len(rooms) > 15
+    wrong = []
+    for path in (path for room in ROOMS for path in sources(room)):
+        own = home_of(module_of(path))
+        for module, name, line in own_imports(path):
+            other = home_of(module)
+            if other in rooms and other != own and (module != other or name not in rooms[other]):
+                wrong.append(f"{path.relative_to(CHECKOUT)}:{line} imports {name} from {module}")
+    assert wrong == []
+
+
+def test_a_room_hands_on_nothing_that_nobody_uses() -> None:
+    used = {(m, n) for room in ROOMS for p in sources(room) for m, n, _ in own_imports(p) if home_of(module_of(p)) != m}
+    for package in packages():
+        room = ".".join(package.relative_to(CHECKOUT).parts)
+        assert {name for name in handed_on(package) if (room, name) not in used} == set(), room
+
+
+def test_a_room_begins_with_what_is_in_it_and_holds_no_code() -> None:
+    for package in [*packages(), CHECKOUT / "simvp"]:
+        docstring, *rest = ast.parse((package / "__init__.py").read_text()).body
+        assert ast.unparse(docstring).count(chr(10)) <= 10
+        assert [type(node) for node in rest if not isinstance(node, ast.Import)] == [ast.Assign], package
+        assert "lazy_loader.attach_stub(__name__, __file__)" in ast.unparse(rest[-1])
+
+
+def test_arrows_between_rooms_run_one_way() -> None:
+    arrows: dict[str, set[str]] = {}
+    for path in (path for room in ROOMS for path in sources(room) if path.name != "__init__.py"):
+        own = home_of(module_of(path))
+        for module, name, _ in own_imports(path):
+            whole = module if "." in module else f"{module}.{name}"
+            arrows.setdefault(own, set()).add(home_of(whole))
+    for room, allowed in INSIDE_SIMVP.items():
+        reached = {name.removeprefix("simvp.") for name in arrows[f"simvp.{room}"]} & set(INSIDE_SIMVP) - {room}
+        assert reached <= allowed, room
+    # Rooms that nothing imports any more are taken away until none is left: what cannot be taken away is a circle.
+    left = {room: {other for other in others if other != room and other in arrows} for room, others in arrows.items()}
+    while left:
+        free = [room for room, others in left.items() if not others & set(left)]
+        assert free, f"circle among {sorted(left)}"
+        left = {room: others for room, others in left.items() if room not in free}
+
+
+def test_no_folder_is_crowded() -> None:
+    folders = [f for room in (*ROOMS, "tests") for f in (CHECKOUT / room, *(CHECKOUT / room).rglob("*")) if f.is_dir()]
+    crowded = {str(f.relative_to(CHECKOUT)): len(list(f.glob("*.py"))) for f in folders}
+    assert {name: count for name, count in crowded.items() if count > 12} == {}
+
+
 def test_pipelines_know_no_prefect() -> None:
     names = {n for room in ("datasets", "pipelines") for p in sources(room) for n, _, _ in imports(p.read_text())}
     assert "prefect" not in names
