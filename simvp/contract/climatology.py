@@ -7,11 +7,11 @@ interpolated between the middles of the months, since a jump at midnight of the 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from simvp.coords import DAY, Step, encode_times, fields_of
+from simvp.coords import DAY, Record, Step, encode_times, fields_of
 from simvp.errors import ConfigError
 
 Period = Literal["none", "day", "week", "year"]
@@ -25,7 +25,7 @@ CYCLES_NEEDED: dict[Period, int] = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Climatology:
+class Climatology(Record):
     """Maps by position in a period.
 
     Parameters
@@ -39,6 +39,7 @@ class Climatology:
         position that was never seen has the mean of the others, a point that was never seen NaN.
     """
 
+    unnamed: ClassVar[str] = "values"
     period: Period
     step: Step
     values: np.ndarray
@@ -97,15 +98,6 @@ class Climatology:
         other = (month + np.where(middle < 0, -1, 1)) % 12
         weight = np.abs(middle)[:, None, None].astype("f4")
         return (1 - weight) * self.values[month, slot] + weight * self.values[other, slot]
-
-    def to_header(self) -> dict[str, Any]:
-        """Everything but the maps, as JSON."""
-        return {"period": self.period, "step": self.step.to_json()}
-
-    @classmethod
-    def from_header(cls, header: Mapping[str, Any], values: np.ndarray) -> "Climatology":
-        """Inverse of `to_header`."""
-        return cls(period=header["period"], step=Step.from_json(header["step"]), values=values)
 
 
 def supported(step: Step, cycles: Mapping[Period, float]) -> list[Period]:

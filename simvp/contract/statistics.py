@@ -110,6 +110,12 @@ def log_scale(points: np.ndarray) -> float | None:
     return float(values[values > 0].mean()) if skewness > 2 else None
 
 
+def logarithm(values: np.ndarray, scale: float | None) -> np.ndarray:
+    """log(1 + x / s) as float32; the values themselves where there is no scale."""
+    values = np.asarray(values, np.float32)
+    return values if scale is None else np.log1p(values.clip(0) / np.float32(scale))
+
+
 def what_was_seen(points: np.ndarray) -> dict[str, Any]:
     """Quantiles and spread of a sample in physical units, for `implausible`."""
     values = points[np.isfinite(points)]

@@ -20,14 +20,14 @@ import numpy as np
 import xarray as xr
 
 from simvp.contract import Climatology, Period, blocks, choose, cycles_in, sample, supported
-from simvp.coords import Grid, Step, calendar_of, coordinates, encode_times, label, parse_times
+from simvp.coords import Grid, Record, Step, calendar_of, coordinates, encode_times, label, parse_times
 from simvp.errors import ConfigError, Refusal
 
 NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Baselines:
+class Baselines(Record):
     """What the five baselines need to know of the past.
 
     Parameters
@@ -170,37 +170,23 @@ class Baselines:
             for baseline, made in fields.items()
         }
 
-    def to_header(self) -> dict[str, Any]:
-        """Everything but the arrays, as JSON."""
-        return {
-            "variables": list(self.variables),
-            "step": self.step.to_json(),
-            "cycle": self.cycle,
-            "climatology": {name: usual.to_header() for name, usual in self.climatology.items()},
-            "period": self.period,
-        }
-
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, to be saved beside the header."""
-        maps = {f"climatology.{v}": self.climatology[name].values for v, name in enumerate(self.variables)}
-        return {"damping": self.damping, **maps}
+        arrays = super().arrays()
+        for number, name in enumerate(self.variables):
+            arrays |= self.climatology[name].arrays_under(f"climatology.{number}")
+        return arrays
 
     @classmethod
-    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Baselines":
+    def from_header(
+        cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None, under: str = ""
+    ) -> "Baselines":
         """Inverse of `to_header` and `arrays`."""
-        names = tuple(header["variables"])
         climatology = {
-            name: Climatology.from_header(header["climatology"][name], arrays[f"climatology.{v}"])
-            for v, name in enumerate(names)
+            name: Climatology.from_header(header["climatology"][name], arrays, f"climatology.{number}")
+            for number, name in enumerate(header["variables"])
         }
-        return cls(
-            variables=names,
-            step=Step.from_json(header["step"]),
-            cycle=header["cycle"],
-            climatology=climatology,
-            damping=arrays["damping"],
-            period=header["period"],
-        )
+        return super().from_header({**header, "climatology": climatology}, arrays, under)
 
 
 def extended(damping: np.ndarray, leads: int) -> np.ndarray:
