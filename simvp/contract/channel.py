@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+import xarray as xr
 
-from simvp.contract.climatology import Climatology, choose
-from simvp.contract.statistics import blocks, log_scale, logarithm, what_was_seen
+from simvp.contract.climatology import Climatology
+from simvp.contract.statistics import Summary, logarithm, what_was_seen
 from simvp.coords import Record, Step, plain
 
 
@@ -66,6 +67,26 @@ class State(Channel):
     scale: float = 1.0
     log_scale: float | None = None
     bounds: tuple[float | None, float | None] = (None, None)
+
+    @classmethod
+    def fit(
+        cls, field: xr.DataArray, summary: Summary, bounds: tuple[float | None, float | None] | None = None
+    ) -> "State":
+        """State of a variable from what the training period says of it; without bounds, amounts stay above zero."""
+        points = summary.points
+        if bounds is None:
+            bounds = (0.0, None) if np.nanmin(points) == 0 else (None, None)
+        return cls(
+            name=str(field.name),
+            units=str(field.attrs["units"]),
+            climatology=summary.climatology,
+            valid=summary.valid,
+            seen=what_was_seen(points),
+            attrs=plain({k: v for k, v in field.attrs.items() if k not in ("units", "grid_mapping")}),
+            scale=summary.deviation or 1.0,
+            log_scale=summary.log_scale,
+            bounds=bounds,
+        )
 
     def normalise(self, values: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Physical (N, H, W) to departures (N, H, W) float32; masked points are 0, other NaN stays."""
@@ -164,25 +185,3 @@ def forcing_names(step: Step, cycle: int | None, years: float, periods: set[Any]
     if years >= 1 and step.per_year() is not None:
         names.append("time_of_year")
     return [f"{name}_{wave}" for name in names for wave in ("sin", "cos")]
-
-
-def fit_state(ds, name, positions, points, valid, step, periods, log1p, bounds):
-    amounts = points[np.isfinite(points) & (points > 0)]
-    scale = log_scale(points) if log1p == "auto" else float(amounts.mean()) if name in log1p else None
-    attrs = plain({k: v for k, v in ds[name].attrs.items() if k not in ("units", "grid_mapping")})
-    period = choose(ds["time"].values[positions], logarithm(points, scale), step, periods)
-    frames = ((times, logarithm(values, scale)) for times, values in blocks(ds, name, positions))
-    climatology, deviation = Climatology.fit(frames, step, period)
-    if bounds is None:
-        bounds = (0.0, None) if np.nanmin(points) == 0 else (None, None)
-    return State(
-        name=name,
-        units=str(ds[name].attrs["units"]),
-        attrs=attrs,
-        climatology=climatology,
-        scale=deviation or 1.0,
-        log_scale=scale,
-        bounds=bounds,
-        valid=valid,
-        seen=what_was_seen(points),
-    )

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from simvp.contract.channel import Forcing, State, Static, fit_state, forcing_names
-from simvp.contract.climatology import supported
-from simvp.contract.statistics import cycles_in, implausible, sample, seasonal_cycle
+from simvp.budget import fitting
+from simvp.contract.channel import Forcing, State, Static, forcing_names
+from simvp.contract.statistics import Past, cycles_in, implausible, positions_in, seasonal_cycle
 from simvp.coords import (
     Grid,
     Record,
@@ -27,14 +27,12 @@ from simvp.coords import (
     coordinates,
     fields_of,
     label,
-    parse_times,
     same_units,
 )
 from simvp.errors import ConfigError, ContractError, Refusal
 
 STANDARD_CALENDARS = ("proleptic_gregorian", "standard", "gregorian")
 ROLES = {kind.role: kind for kind in (State, Forcing, Static)}
-PART_VALUES = 1 << 20  # of the frames that are scaled at a time
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,6 +82,7 @@ class FrameSpec(Record):
         log1p: Sequence[str] | Literal["auto"] = "auto",
         bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
         archive_commit: str = "",
+        past: Past | None = None,
     ) -> "FrameSpec":
         """Fit the contract on the training period of a canonical Dataset, read in bounded blocks.
 
@@ -107,6 +106,8 @@ class FrameSpec(Record):
             Physical bounds by state. A state that reaches down to exactly zero has zero as its lower bound.
         archive_commit
             Commit of the archive that `ds` was read from.
+        past
+            Of the same `train`, `step` and `log1p`, where baselines are fitted on the same reading of the frames.
 
         Raises
         ------
@@ -121,29 +122,20 @@ class FrameSpec(Record):
         ]
         times = ds["time"].values
         calendar = calendar_of(times)
-        inside = np.zeros(len(times), bool)
-        for first, last in train:
-            start, end = parse_times([first, last], calendar)
-            inside |= (times >= start) & (times <= end)
-        if "present" in ds.coords:
-            inside &= ds["present"].values
-        positions = np.flatnonzero(inside)
-        if not len(positions):
+        if not len(positions := positions_in(ds, train)):
             faults.append(f"no frame in the training period, {len(times)} frames {times[0]} .. {times[-1]}")
         if faults:
             raise ConfigError("Contract", faults)
         step = step or Step.infer(times)
-        spans = cycles_in(times[positions])
-        periods = supported(step, spans)
-        samples, channels = [], []
+        past = past or Past(ds, step, train=train, log1p=log1p)
+        channels, samples = [], []
         for name in names:
-            points, valid = sample(ds, name, positions)
-            if not valid.any():
+            summary = past.of_train(name)
+            if summary is None:
                 raise ConfigError("Contract", [f"{name}: only NaN in the training period"])
-            samples.append(points)
-            channels.append(
-                fit_state(ds, name, positions, points, valid, step, periods, log1p, (bounds or {}).get(name))
-            )
+            channels.append(State.fit(ds[name], summary, (bounds or {}).get(name)))
+            samples.append(summary.points)
+        spans = cycles_in(times[positions])
         if cycle == "auto":
             cycle = seasonal_cycle(times[positions], samples, step, calendar)
         lag = next((n for n in (step.per_day, cycle) if n and 1 < n <= frames_in), None)
@@ -364,7 +356,7 @@ class FrameSpec(Record):
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Frames to work on at a time, so that what is made on the way stays small."""
-        size = max(1, PART_VALUES // (self.shape[0] * self.shape[1]))
+        size = fitting(4 * self.shape[0] * self.shape[1], 256)
         return (slice(start, start + size) for start in range(0, count, size))
 
     def _longitude(self) -> np.ndarray:

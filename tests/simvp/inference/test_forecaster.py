@@ -223,7 +223,7 @@ class TestInitTimes:
         for name in ("normalise", "denormalise"):
             way = getattr(State, name)
             monkeypatch.setattr(State, name, lambda c, v, t, way=way: sizes.append(len(v)) or way(c, v, t))
-        monkeypatch.setattr("simvp.contract.frame_spec.PART_VALUES", 4 * 12)
+        monkeypatch.setattr("simvp.contract.frame_spec.fitting", lambda item, share: 4)
         parts = waves.predict(past, init_time="all").drop_vars("created")
         xr.testing.assert_identical(parts.assign_attrs(whole.attrs), whole)
         assert max(sizes) == 4
