@@ -19,7 +19,7 @@ from torch import Tensor
 from performance.section import Goal, Section, Table
 from performance.timing import Process, alternate, in_process, ratios, said
 from pipelines.training import SIZES, Size
-from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
+from simvp.contract import Climatology, Forcing, FrameSpec, State, what_was_seen
 from simvp.coords import Grid, Step, canonicalise
 from simvp.errors import Refusal
 from simvp.inference import Forecaster
@@ -111,17 +111,17 @@ class Case:
     def forecaster(self, ds: xr.Dataset) -> Forecaster:
         """Contract with a climatology by hour, network and baselines."""
         maps = np.full((1, 24, *self.shape), 280, np.float32)
-        usual = Climatology(period="day", step=HOUR, values=maps)
-        state = Channel(
+        climatology = Climatology(period="day", step=HOUR, values=maps)
+        state = State(
             name="t2m",
-            role="state",
             units="K",
-            climatology=usual,
+            climatology=climatology,
             valid=np.ones(self.shape, bool),
             seen=what_was_seen(ds["t2m"].values[0]),
         )
         spec = FrameSpec(
-            channels=(state, *(Channel(name=name, role="forcing") for name in self.forcings)),
+            state_channels=(state,),
+            forcing_channels=tuple(Forcing(name=name) for name in self.forcings),
             grid=Grid.of(canonicalise(ds)[0]),
             step=HOUR,
             calendar="proleptic_gregorian",
@@ -139,7 +139,7 @@ class Case:
             variables=("t2m",),
             step=HOUR,
             cycle=24,
-            climatology={"t2m": usual},
+            climatology={"t2m": climatology},
             damping=np.ones((1, self.frames)),
             period="none",
         )

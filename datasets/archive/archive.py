@@ -92,7 +92,7 @@ class Archive:
     @property
     def step(self) -> Step:
         """Time from slot to slot."""
-        return Step.from_json(self._store.state["step"])
+        return Step.from_header(self._store.state["step"])
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -265,7 +265,7 @@ class Archive:
                 f"Archive {self.path}",
                 [f"expected an archive of format {FORMAT}, got {state.get('format', 'another store')}"],
             )
-        return existing_shelf(ds, Step.from_json(state["step"]), self._store.ends()[0], state["block"]), ds
+        return existing_shelf(ds, Step.from_header(state["step"]), self._store.ends()[0], state["block"]), ds
 
 
 class _Examined(NamedTuple):

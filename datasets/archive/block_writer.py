@@ -144,7 +144,7 @@ class BlockWriter:
             "format": FORMAT,
             "sequence": self._sequence,
             "chain": self._chain,
-            "step": self._shelf.step.to_json(),
+            "step": self._shelf.step.to_header(),
             "block": self._shelf.block,
         }
 

@@ -77,7 +77,7 @@ def chain_start(grid: Grid, variables: Mapping[str, tuple[str, str]], step: Step
     record = {
         "variables": {name: list(of) for name, of in variables.items()},
         "grid": [grid.kind, list(grid.dims), arrays],
-        "step": step.to_json(),
+        "step": step.to_header(),
         "calendar": calendar,
         "origin": origin,
     }

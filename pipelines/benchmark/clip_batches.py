@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datasets.video import FIRST, Clips
 from pipelines.windows import Batches
-from simvp.contract import Channel, Climatology, FrameSpec, what_was_seen
+from simvp.contract import Climatology, FrameSpec, State, what_was_seen
 from simvp.coords import Grid, calendar_of
 from simvp.scoring import Baselines
 
@@ -64,10 +64,9 @@ def clip_contract(clips: Clips) -> tuple[FrameSpec, Baselines]:
     grid = Grid.of(sample)
     times = sample["time"].values
     normal = np.full((1, 1, *grid.shape), clips.offset, np.float32)
-    channels = tuple(
-        Channel(
+    states = tuple(
+        State(
             name=name,
-            role="state",
             units=made.units,
             attrs={"long_name": long_name},
             climatology=Climatology(period="none", step=clips.step, values=normal),
@@ -79,7 +78,7 @@ def clip_contract(clips: Clips) -> tuple[FrameSpec, Baselines]:
         for name, long_name in made.variables.items()
     )
     spec = FrameSpec(
-        channels=channels,
+        state_channels=states,
         grid=grid,
         step=clips.step,
         calendar=calendar_of(times),

@@ -21,7 +21,7 @@ from pipelines.training.network import build_network, fit_start
 from pipelines.training.plan import MINIMUM, Plan, too_few_windows
 from pipelines.training.validation import Validation
 from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
-from simvp.contract import FrameSpec
+from simvp.contract import FrameSpec, Past
 from simvp.inference import Forecaster
 from simvp.scoring import Baselines
 
@@ -156,17 +156,20 @@ class Training:
         """Contract, baselines and windows; the audit on the way."""
         plan, config = self.plan, self.config
         names = [str(name) for name in self.ds.data_vars]
+        train, reference = plan.intervals("train"), plan.intervals("reference")
+        past = Past(self.ds, plan.step, train=train, reference=reference, log1p=config.log1p)
         spec = FrameSpec.fit(
             self.ds,
             frames_in=plan.frames_in,
             frames_out=plan.frames_out,
-            train=plan.intervals("train"),
+            train=train,
             states=names,
             step=plan.step,
             cycle=plan.cycle,
             log1p=config.log1p,
             bounds=config.bounds,
             archive_commit=self.commit,
+            past=past,
         )
         baselines = Baselines.fit(
             self.ds,
@@ -174,8 +177,9 @@ class Training:
             step=plan.step,
             cycle=spec.cycle,
             leads=plan.frames_out,
-            period=plan.intervals("reference"),
+            period=reference,
             weights=spec.weights,
+            past=past,
         )
         frames = Frames(self.ds, spec, memory=config.memory_mib << 20)
         # Of the held-out frames only the time axis is known here.

@@ -47,7 +47,7 @@ class Validation:
             leads = np.arange(1, spec.frames_out + 1)
             valid = spec.step.shift(self._inits[indices][:, None], leads).reshape(-1)
             pair = [part.cpu().numpy().reshape(len(valid), *part.shape[2:]) for part in (predicted, target)]
-            for number, channel in enumerate(spec.channels[: spec.n_states]):
+            for number, channel in enumerate(spec.state_channels):
                 forecast, truth = (channel.denormalise(part[:, number], valid) for part in pair)
                 area = spec.weights * spec.mask[number]
                 difference = np.where(spec.mask[number], forecast - truth, 0.0).astype("f8")
@@ -63,7 +63,7 @@ class Validation:
     def summary(self, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Model and best baseline side by side, by state, for one epoch of the history."""
         made = {}
-        for channel in self.spec.channels[: self.spec.n_states]:
+        for channel in self.spec.state_channels:
             name, value = self.best_baseline(channel.name)
             rmse = entry[f"validation_rmse_{channel.name}"]
             made[channel.name] = {"rmse": rmse, "best_baseline": name, "baseline_rmse": value, "units": channel.units}

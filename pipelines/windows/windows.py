@@ -234,9 +234,9 @@ class Sequences(Batches):
         self.inits = inits
         self._frames, self._spec = frames, spec
         self._mask = spec.mask.astype(np.float32)
-        normals = [channel.climatology for channel in spec.channels[: len(spec.states)]]
-        self._rhythmic = any(normal is not None and normal.period != "none" for normal in normals)
-        self._means = [normal.values.mean(axis=(0, 1)) for normal in normals if normal is not None]
+        climatologies = [state.climatology for state in spec.state_channels]
+        self._rhythmic = any(climatology.period != "none" for climatology in climatologies)
+        self._means = [climatology.values.mean(axis=(0, 1)) for climatology in climatologies]
         # A few windows from all over the archive are read one by one: their runs hold more than they do.
         runs = 0 if frames.run is None else len(np.unique(inits // frames.run)) * frames.run
         self._sparse = len(inits) * (spec.frames_in + spec.frames_out) < runs
@@ -272,11 +272,9 @@ class Sequences(Batches):
             return None
         run = self.inits[indices][:, None] + np.arange(1 - self._spec.frames_in, self._spec.frames_out + 1)
         made = np.empty((*run.shape, len(self._spec.states), *self._spec.shape), np.float32)
-        for number, channel in enumerate(self._spec.channels[: len(self._spec.states)]):
-            normal = channel.climatology
-            assert normal is not None
-            maps = normal.at(self._frames.times[run.reshape(-1)]) - self._means[number]
-            made[:, :, number] = (maps / channel.scale).reshape(*run.shape, *self._spec.shape)
+        for number, state in enumerate(self._spec.state_channels):
+            maps = state.climatology.at(self._frames.times[run.reshape(-1)]) - self._means[number]
+            made[:, :, number] = (maps / state.scale).reshape(*run.shape, *self._spec.shape)
         return np.nan_to_num(made, copy=False)
 
 

@@ -1,4 +1,4 @@
-from .channel import Channel as Channel
-from .climatology import Climatology as Climatology, Period as Period, choose as choose, supported as supported
+from .channel import Forcing as Forcing, State as State
+from .climatology import Climatology as Climatology
 from .frame_spec import FrameSpec as FrameSpec
-from .statistics import blocks as blocks, cycles_in as cycles_in, sample as sample, what_was_seen as what_was_seen
+from .statistics import Past as Past, pairs as pairs, what_was_seen as what_was_seen

@@ -1,73 +1,102 @@
-"""One channel of a frame: a state to predict, a forcing known in advance, or a static map."""
+"""The channels of a frame: a state is predicted, a forcing is known in advance, a static is one map."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
 
-from simvp.contract.climatology import Climatology, choose
-from simvp.contract.statistics import blocks, log_scale, what_was_seen
-from simvp.coords import Step, plain
+from simvp.contract.climatology import Climatology
+from simvp.contract.statistics import Summary, logarithm, what_was_seen
+from simvp.coords import Record, Step, plain
 
-Role = Literal["state", "forcing", "static"]
+
+class Channel(Record):
+    """One channel of a frame; its header names the role, and every field that a channel of any role has."""
+
+    role: ClassVar[str]
+    # Fingerprints cover the header, and saved models have all of these for forcings and statics too.
+    absent: ClassVar[Mapping[str, Any]] = {
+        "units": "",
+        "attrs": {},
+        "climatology": None,
+        "scale": 1.0,
+        "log_scale": None,
+        "bounds": [None, None],
+        "seen": {},
+    }
+
+    def to_header(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON."""
+        return {**self.absent, "role": self.role, **super().to_header()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Channel:
-    """One channel of a frame.
+class State(Channel):
+    """A variable that is predicted, given to the network as its departure from a climatology.
 
     Parameters
     ----------
     name, units
-        As in the data; units "" for forcings.
-    role
-        "state": predicted. "forcing": known in advance, computed from the time and the place. "static": one map.
+        As in the data.
+    climatology
+        After the logarithm, if there is one.
+    valid
+        (H, W) bool: False where training saw NaN only. There the network gets zero, the loss does not look, and the
+        forecast is NaN again.
+    seen
+        Quantiles and spread of training, in physical units.
     attrs
         Attributes of the variable (standard_name, long_name, cell_methods ...), handed on to the forecast.
-    climatology
-        Of a state, after the logarithm if there is one.
     scale
         Standard deviation of the departures from the climatology.
     log_scale
         s of log(1 + x / s); None where the values are taken as they are.
     bounds
         Lowest and highest physical value of a forecast, None where open.
-    valid
-        (H, W) bool of a state: False where training saw NaN only. There the network gets zero, the loss does not
-        look, and the forecast is NaN again.
-    seen
-        Quantiles and spread of training, in physical units.
-    values
-        (H, W) of a static channel, standardised.
     """
 
+    role: ClassVar[str] = "state"
     name: str
-    role: Role
-    units: str = ""
+    units: str
+    climatology: Climatology
+    valid: np.ndarray
+    seen: Mapping[str, Any]
     attrs: Mapping[str, Any] = field(default_factory=dict)
-    climatology: Climatology | None = None
     scale: float = 1.0
     log_scale: float | None = None
     bounds: tuple[float | None, float | None] = (None, None)
-    valid: np.ndarray | None = None
-    seen: Mapping[str, Any] = field(default_factory=dict)
-    values: np.ndarray | None = None
+
+    @classmethod
+    def fit(
+        cls, field: xr.DataArray, summary: Summary, bounds: tuple[float | None, float | None] | None = None
+    ) -> "State":
+        """State of a variable from what the training period says of it; without bounds, amounts stay above zero."""
+        points = summary.points
+        if bounds is None:
+            bounds = (0.0, None) if np.nanmin(points) == 0 else (None, None)
+        return cls(
+            name=str(field.name),
+            units=str(field.attrs["units"]),
+            climatology=summary.climatology,
+            valid=summary.valid,
+            seen=what_was_seen(points),
+            attrs=plain({k: v for k, v in field.attrs.items() if k not in ("units", "grid_mapping")}),
+            scale=summary.deviation or 1.0,
+            log_scale=summary.log_scale,
+            bounds=bounds,
+        )
 
     def normalise(self, values: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Physical (N, H, W) to departures (N, H, W) float32; masked points are 0, other NaN stays."""
-        assert self.climatology is not None
-        assert self.valid is not None
-        departure = self.transform(values) - self.climatology.at(times)
+        departure = logarithm(values, self.log_scale) - self.climatology.at(times)
         departure /= np.float32(self.scale)
         np.copyto(departure, 0.0, where=~self.valid)
         return departure
 
     def denormalise(self, departure: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Inverse of `normalise`: physical, inside the bounds, NaN where masked."""
-        assert self.climatology is not None
-        assert self.valid is not None
         values = departure * np.float32(self.scale)
         values += self.climatology.at(times)
         if self.log_scale is not None:
@@ -80,91 +109,78 @@ class Channel:
 
     def points(self, values: np.ndarray) -> np.ndarray:
         """Physical (N, H, W) at the points where training saw values, (N, P)."""
-        assert self.valid is not None
         return values.reshape(len(values), -1) if self.valid.all() else values[:, self.valid]
 
-    def transform(self, values: np.ndarray) -> np.ndarray:
-        """Values as float32, after the logarithm if there is one."""
-        values = np.asarray(values, np.float32)
-        return values if self.log_scale is None else np.log1p(values.clip(0) / np.float32(self.log_scale))
 
-    def to_header(self) -> dict[str, Any]:
-        """Everything but the arrays, as JSON."""
-        header = {n: getattr(self, n) for n in ("name", "role", "units", "scale", "log_scale")}
-        climatology = None if self.climatology is None else self.climatology.to_header()
-        return {
-            **header,
-            "bounds": list(self.bounds),
-            "attrs": dict(self.attrs),
-            "seen": dict(self.seen),
-            "climatology": climatology,
-        }
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Forcing(Channel):
+    """Sine or cosine of the place in the day, the week or the year, known for any time.
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Arrays to save, by name."""
-        found = {"valid": self.valid, "values": self.values}
-        if self.climatology is not None:
-            found["climatology"] = self.climatology.values
-        return {name: values for name, values in found.items() if values is not None}
+    Parameters
+    ----------
+    name
+        One of `forcing_names`.
+    """
+
+    role: ClassVar[str] = "forcing"
+    name: str
+
+    def at(self, calendar: Mapping[str, np.ndarray], longitude: np.ndarray) -> np.ndarray:
+        """Maps (N, H, W), or what broadcasts to them.
+
+        Time of day is local solar time (15 degrees an hour), so that it means the same everywhere on a wide grid;
+        time of week and of year are those of the calendar.
+
+        Parameters
+        ----------
+        calendar
+            Fields of the N times (`simvp.coords.fields_of`).
+        longitude
+            Degrees east, broadcasting to (H, W); 0 where the grid has none.
+        """
+        day = calendar["second"] / 86400
+        cycle, wave = self.name.rsplit("_", 1)
+        if cycle == "time_of_day":
+            turn = day[:, None, None] + longitude / 360
+        elif cycle == "time_of_week":
+            turn = ((calendar["weekday"] + day) / 7)[:, None, None]
+        else:
+            month = (calendar["day"] - 1 + day) / calendar["days"]
+            turn = ((calendar["month"] - 1 + month) / 12)[:, None, None]
+        return (np.sin if wave == "sin" else np.cos)(2 * np.pi * turn)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Static(Channel):
+    """One map, given to the network with every frame.
+
+    Parameters
+    ----------
+    name, units
+        As in the data.
+    values
+        (H, W), standardised.
+    """
+
+    role: ClassVar[str] = "static"
+    name: str
+    units: str
+    values: np.ndarray
 
     @classmethod
-    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Channel":
-        """Inverse of `to_header` and `arrays`."""
-        maps = dict(arrays)
-        usual = maps.pop("climatology", None)
-        climatology = None if usual is None else Climatology.from_header(header["climatology"], usual)
-        bounds = (header["bounds"][0], header["bounds"][1])
-        return cls(**{**header, "climatology": climatology, "bounds": bounds, **maps})
+    def fit(cls, name: str, field: np.ndarray, units: str) -> "Static":
+        """Static channel of a physical map (H, W), in which missing values become the mean."""
+        values = np.asarray(field, np.float64)
+        standard = (values - np.nanmean(values)) / (np.nanstd(values) or 1.0)
+        return cls(name=name, units=units, values=np.nan_to_num(standard).astype(np.float32))
 
 
-def fit_state(
-    ds: xr.Dataset,
-    name: str,
-    positions: np.ndarray,
-    points: np.ndarray,
-    valid: np.ndarray,
-    step: Step,
-    periods: Sequence[Any],
-    log1p: Sequence[str] | Literal["auto"],
-    bounds: tuple[float | None, float | None] | None,
-) -> Channel:
-    """Transform of one state: logarithm, climatology, scale, mask and what was seen."""
-    amounts = points[np.isfinite(points) & (points > 0)]
-    scale = log_scale(points) if log1p == "auto" else float(amounts.mean()) if name in log1p else None
-    attrs = plain({k: v for k, v in ds[name].attrs.items() if k not in ("units", "grid_mapping")})
-    draft = Channel(name=name, role="state", log_scale=scale)
-    period = choose(ds["time"].values[positions], draft.transform(points), step, periods)
-    frames = ((times, draft.transform(values)) for times, values in blocks(ds, name, positions))
-    climatology, deviation = Climatology.fit(frames, step, period)
-    if bounds is None:
-        bounds = (0.0, None) if np.nanmin(points) == 0 else (None, None)
-    return Channel(
-        name=name,
-        role="state",
-        units=str(ds[name].attrs["units"]),
-        attrs=attrs,
-        climatology=climatology,
-        scale=deviation or 1.0,
-        log_scale=scale,
-        bounds=bounds,
-        valid=valid,
-        seen=what_was_seen(points),
-    )
-
-
-def fit_static(ds: xr.Dataset, name: str) -> Channel:
-    values = np.asarray(ds[name].values, np.float64)
-    standard = (values - np.nanmean(values)) / (np.nanstd(values) or 1.0)
-    filled = np.nan_to_num(standard).astype(np.float32)
-    return Channel(name=name, role="static", units=str(ds[name].attrs.get("units", "")), values=filled)
-
-
-def forcing_names(step: Step, cycle: int | None, years: float, rhythms: set[Any]) -> list[str]:
-    """Names of the forcings: only rhythms that the step resolves and the training period has been through."""
+def forcing_names(step: Step, cycle: int | None, years: float, periods: set[Any]) -> list[str]:
+    """Names of the forcings: only cycles that the step resolves and the training period has been through."""
     names = []
     if (step.per_day or 0) > 1:
         names.append("time_of_day")
-    if step.per_day and ("week" in rhythms or cycle == 7 * step.per_day):
+    if step.per_day and ("week" in periods or cycle == 7 * step.per_day):
         names.append("time_of_week")
     if years >= 1 and step.per_year() is not None:
         names.append("time_of_year")

@@ -1,31 +1,30 @@
-"""What is usual at a place and a time: maps by position in the day, the week or the year.
+"""Climatology: maps of the mean by position in the day, the week or the year.
 
 Four periods. "none": one map, the mean. "day": a map for each step of the day. "week": for each step of the
 week. "year": for each month (and, below a day, for each step of the day too); steps shorter than 20 days are
 interpolated between the middles of the months, since a jump at midnight of the first is nobody's climate.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from math import prod
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from simvp.coords import DAY, Step, encode_times, fields_of
+from simvp.coords import DAY, Record, Step, encode_times, fields_of
 from simvp.errors import ConfigError
 
 Period = Literal["none", "day", "week", "year"]
-Blocks = Iterable[tuple[np.ndarray, np.ndarray]]
 
-CYCLES_NEEDED: dict[Period, int] = {
-    "day": 4,
-    "week": 4,
-    "year": 3,
-}  # fewer leave a mean of one or two days a map
+# Fewer leave a mean of one or two days a map, which is their weather and no climate.
+CYCLES_NEEDED: dict[Period, int] = {"day": 4, "week": 4, "year": 3}
+# Periods whose maps are means of the maps of a longer one.
+PARTS: dict[Period, set[Period]] = {"none": set(), "day": {"none"}, "week": {"none", "day"}, "year": {"none", "day"}}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Climatology:
+class Climatology(Record):
     """Maps by position in a period.
 
     Parameters
@@ -39,73 +38,107 @@ class Climatology:
         position that was never seen has the mean of the others, a point that was never seen NaN.
     """
 
+    unnamed: ClassVar[str] = "values"
     period: Period
     step: Step
     values: np.ndarray
-
-    @classmethod
-    def fit(cls, blocks: Blocks, step: Step, period: Period) -> tuple["Climatology", float]:
-        """Means by position, in one pass.
-
-        Parameters
-        ----------
-        blocks
-            Yields (times (n,), frames (n, H, W)); NaN is left out, point by point. Sums are in float64.
-        step, period
-            As in the record.
-
-        Returns
-        -------
-        tuple
-            The climatology, and the standard deviation of the departures from the position means over all
-            frames and points (one number, population form; 0 where nothing varies).
-        """
-        months, slots = _positions(step, period)
-        total = squares = count = np.zeros(0)
-        origin = 0.0
-        for times, frames in blocks:
-            month, slot = _bins(times, step, period)
-            if not count.size:
-                total, squares, count = (np.zeros((months * slots, *frames.shape[1:])) for _ in range(3))
-                first = frames[np.isfinite(frames)]
-                origin = float(first.mean(dtype="f8")) if first.size else 0.0  # keeps the squares small
-            seen = np.isfinite(frames)
-            values = np.where(seen, frames.astype("f8") - origin, 0.0)
-            where = month * slots + slot
-            for position in np.unique(where):
-                rows = where == position
-                total[position] += values[rows].sum(0)
-                squares[position] += (values[rows] ** 2).sum(0)
-                count[position] += seen[rows].sum(0)
-        if not count.any():
-            raise ConfigError("Climatology", ["no frame with a value in the training period"])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = total / count
-            left = np.nansum(squares - count * mean**2)
-            mean = np.where(count > 0, mean, total.sum(0) / count.sum(0))
-        deviation = float(np.sqrt(max(left, 0.0) / count.sum()))
-        values = (mean + origin).astype("f4").reshape(months, slots, *mean.shape[1:])
-        return cls(period=period, step=step, values=values), deviation
 
     def at(self, times: np.ndarray) -> np.ndarray:
         """Maps for `times`, (N, H, W) float32."""
         month, slot = _bins(times, self.step, self.period)
         if self.period != "year" or not _interpolated(self.step):
             return self.values[month, slot]
-        found = fields_of(times)
-        middle = (found["day"] - 1 + found["second"] / DAY) / found["days"] - 0.5
+        calendar = fields_of(times)
+        middle = (calendar["day"] - 1 + calendar["second"] / DAY) / calendar["days"] - 0.5
         other = (month + np.where(middle < 0, -1, 1)) % 12
         weight = np.abs(middle)[:, None, None].astype("f4")
         return (1 - weight) * self.values[month, slot] + weight * self.values[other, slot]
 
-    def to_header(self) -> dict[str, Any]:
-        """Everything but the maps, as JSON."""
-        return {"period": self.period, "step": self.step.to_json()}
+    def at_points(self, times: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Values for `times` at flat positions in the map (P,): (N, P) float32."""
+        points = self.values.reshape(*self.values.shape[:2], 1, -1)[..., places]
+        return Climatology(period=self.period, step=self.step, values=points).at(times)[:, 0]
 
-    @classmethod
-    def from_header(cls, header: Mapping[str, Any], values: np.ndarray) -> "Climatology":
-        """Inverse of `to_header`."""
-        return cls(period=header["period"], step=Step.from_json(header["step"]), values=values)
+
+class Sums:
+    """Sums of frames by position, of which the climatology of any of some periods can be made.
+
+    Parameters
+    ----------
+    step
+        Of the series.
+    periods
+        That may be asked for. The longest alone are summed up: hours of the day are sums over the hours of the week.
+    """
+
+    def __init__(self, step: Step, periods: Sequence[Period]) -> None:
+        self._step = step
+        self._periods = longest(periods)
+        self._total: dict[Period, np.ndarray] = {}
+        self._count: dict[Period, np.ndarray] = {}
+        self._square = 0.0
+
+    def add(self, times: np.ndarray, frames: np.ndarray) -> None:
+        """Add frames (n, H, W) of `times` (n,); NaN is left out, point by point. Sums are in float64."""
+        known = np.isfinite(frames)
+        if not self._total:
+            seen = known.any((1, 2))
+            if not seen.any():
+                return
+            # Departures from a first map keep the squares small, and are exactly zero where nothing varies.
+            first = frames[seen.argmax()].astype("f8")
+            self._origin = np.where(np.isfinite(first), first, first[np.isfinite(first)].mean())
+            for period in self._periods:
+                size = prod(_positions(self._step, period))
+                self._total[period] = np.zeros((size, *first.shape))
+                self._count[period] = np.zeros((size, *first.shape), np.int32)
+        departures = np.where(known, frames - self._origin, 0.0)
+        self._square += float(np.vdot(departures, departures))
+        for period in self._periods:
+            where = _places(times, self._step, period)
+            for position in np.unique(where):
+                rows = where == position
+                self._total[period][position] += departures[rows].sum(0)
+                self._count[period][position] += known[rows].sum(0, dtype=np.int32)
+
+    @property
+    def valid(self) -> np.ndarray | None:
+        """(H, W) bool: where any frame had a value; None where none had one anywhere."""
+        return np.any(next(iter(self._count.values())), 0) if self._count else None
+
+    def covers(self, period: Period) -> bool:
+        """Whether the climatology of a period can be made."""
+        return any(period == kept or period in PARTS[kept] for kept in self._periods)
+
+    def climatology(self, period: Period) -> tuple[Climatology, float]:
+        """The climatology of one of the periods, and the standard deviation of the departures from its positions.
+
+        The deviation is over all frames and points (one number, population form; 0 where nothing varies).
+        """
+        if not self._total:
+            raise ConfigError("Climatology", ["no frame with a value in the training period"])
+        source = next(p for p in self._periods if p == period or period in PARTS[p])
+        wanted = _positions(self._step, period)
+        shape = (*_positions(self._step, source), *self._origin.shape)
+        over = tuple(axis for axis in range(3) if wanted[axis] == 1)
+        total, count = (a[source].reshape(shape).sum(over, keepdims=True) for a in (self._total, self._count))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = total / count
+            left = self._square - np.nansum(count * mean**2)
+            mean = np.where(count > 0, mean, total.sum((0, 1, 2)) / count.sum((0, 1, 2)))
+        deviation = float(np.sqrt(max(left, 0.0) / count.sum()))
+        values = (mean + self._origin).astype("f4").reshape(wanted[0], -1, *self._origin.shape)
+        return Climatology(period=period, step=self._step, values=values), deviation
+
+
+def longest(periods: Sequence[Period]) -> list[Period]:
+    """The periods that are no parts of others."""
+    return [period for period in periods if not any(period in PARTS[other] for other in periods)]
+
+
+def size_of(step: Step, periods: Sequence[Period], points: int) -> int:
+    """Bytes of `Sums`: a float64 and an int32 for each position of the longest periods."""
+    return 12 * points * sum(prod(_positions(step, period)) for period in longest(periods))
 
 
 def supported(step: Step, cycles: Mapping[Period, float]) -> list[Period]:
@@ -136,20 +169,22 @@ def choose(times: np.ndarray, points: np.ndarray, step: Step, periods: Iterable[
         (N, P), a sample of points of the frames.
     """
     periods = list(periods)
-    found = fields_of(times)
+    if len(periods) == 1:
+        return periods[0]
+    calendar = fields_of(times)
     day = encode_times(times)[0] // DAY
-    half = found["year"] % 2 if "year" in periods else (day // 7 if "week" in periods else day) % 2
+    half = calendar["year"] % 2 if "year" in periods else (day // 7 if "week" in periods else day) % 2
     best: Period = "none"
     smallest = np.inf
     for period in periods:
-        month, slot = _bins(times, step, period)
-        where = month * _positions(step, period)[1] + slot
+        where = _places(times, step, period)
         error, count = 0.0, 0
         for fitted in (0, 1):
             means = _means(points[half == fitted], where[half == fitted], int(where.max()) + 1)
             departure = points[half != fitted] - means[where[half != fitted]]
             error += float(np.nansum(departure**2))
             count += int(np.isfinite(departure).sum())
+        # The margin is for rounding: a week that is seven equal days differs from one day in the last digits.
         if count and error / count < smallest * (1 - 1e-6):
             best, smallest = period, error / count
     return best
@@ -168,10 +203,16 @@ def _interpolated(step: Step) -> bool:
     return 0 < step.seconds < 20 * DAY
 
 
-def _positions(step: Step, period: Period) -> tuple[int, int]:
-    """Numbers of months and of positions in the day or week."""
-    per_day = step.per_day or 1
-    return (12 if period == "year" else 1), {"none": 1, "day": per_day, "week": 7 * per_day, "year": per_day}[period]
+def _positions(step: Step, period: Period) -> tuple[int, int, int]:
+    """Numbers of months, of weekdays and of positions in the day."""
+    per_day = 1 if period == "none" else step.per_day or 1
+    return 12 if period == "year" else 1, 7 if period == "week" else 1, per_day
+
+
+def _places(times: np.ndarray, step: Step, period: Period) -> np.ndarray:
+    """Position of each time among all of a period."""
+    month, slot = _bins(times, step, period)
+    return month * prod(_positions(step, period)[1:]) + slot
 
 
 def _bins(times: np.ndarray, step: Step, period: Period) -> tuple[np.ndarray, np.ndarray]:
@@ -179,8 +220,8 @@ def _bins(times: np.ndarray, step: Step, period: Period) -> tuple[np.ndarray, np
     zero = np.zeros(len(times), np.int64)
     if period == "none":
         return zero, zero
-    found = fields_of(times)
-    slot = found["second"] // step.seconds if step.per_day else zero
+    calendar = fields_of(times)
+    slot = calendar["second"] // step.seconds if step.per_day else zero
     if period == "week":
-        slot = slot + found["weekday"] * (step.per_day or 1)
-    return (found["month"] - 1 if period == "year" else zero), slot
+        slot = slot + calendar["weekday"] * (step.per_day or 1)
+    return (calendar["month"] - 1 if period == "year" else zero), slot

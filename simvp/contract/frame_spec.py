@@ -14,11 +14,12 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from simvp.contract.channel import Channel, fit_state, fit_static, forcing_names
-from simvp.contract.climatology import supported
-from simvp.contract.statistics import cycles_in, implausible, sample, seasonal_cycle
+from simvp.budget import fitting
+from simvp.contract.channel import Forcing, State, Static, forcing_names
+from simvp.contract.statistics import Past, cycles_in, implausible, positions_in, seasonal_cycle
 from simvp.coords import (
     Grid,
+    Record,
     Step,
     area_weights,
     calendar_of,
@@ -26,23 +27,22 @@ from simvp.coords import (
     coordinates,
     fields_of,
     label,
-    parse_times,
     same_units,
 )
 from simvp.errors import ConfigError, ContractError, Refusal
 
 STANDARD_CALENDARS = ("proleptic_gregorian", "standard", "gregorian")
-PART_VALUES = 1 << 20  # of the frames that are scaled at a time
+ROLES = {kind.role: kind for kind in (State, Forcing, Static)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FrameSpec:
+class FrameSpec(Record):
     """What a frame is made of, fitted on the training period only.
 
     Parameters
     ----------
-    channels
-        States first, then forcings, then statics.
+    state_channels, forcing_channels, static_channels
+        What is predicted, what is known in advance and what never changes; a frame has them in this order.
     grid, step, calendar
         Of the data.
     frames_in, frames_out
@@ -55,7 +55,9 @@ class FrameSpec:
         The training period, the number of its frames and the archive commit.
     """
 
-    channels: tuple[Channel, ...]
+    state_channels: tuple[State, ...]
+    forcing_channels: tuple[Forcing, ...] = ()
+    static_channels: tuple[Static, ...] = ()
     grid: Grid
     step: Step
     calendar: str
@@ -80,6 +82,7 @@ class FrameSpec:
         log1p: Sequence[str] | Literal["auto"] = "auto",
         bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
         archive_commit: str = "",
+        past: Past | None = None,
     ) -> "FrameSpec":
         """Fit the contract on the training period of a canonical Dataset, read in bounded blocks.
 
@@ -103,6 +106,8 @@ class FrameSpec:
             Physical bounds by state. A state that reaches down to exactly zero has zero as its lower bound.
         archive_commit
             Commit of the archive that `ds` was read from.
+        past
+            Of the same `train`, `step` and `log1p`, where baselines are fitted on the same reading of the frames.
 
         Raises
         ------
@@ -117,37 +122,31 @@ class FrameSpec:
         ]
         times = ds["time"].values
         calendar = calendar_of(times)
-        inside = np.zeros(len(times), bool)
-        for first, last in train:
-            start, end = parse_times([first, last], calendar)
-            inside |= (times >= start) & (times <= end)
-        if "present" in ds.coords:
-            inside &= ds["present"].values
-        positions = np.flatnonzero(inside)
-        if not len(positions):
+        if not len(positions := positions_in(ds, train)):
             faults.append(f"no frame in the training period, {len(times)} frames {times[0]} .. {times[-1]}")
         if faults:
             raise ConfigError("Contract", faults)
         step = step or Step.infer(times)
-        spans = cycles_in(times[positions])
-        periods = supported(step, spans)
-        samples, channels = [], []
+        past = past or Past(ds, step, train=train, log1p=log1p)
+        channels, samples = [], []
         for name in names:
-            points, valid = sample(ds, name, positions)
-            if not valid.any():
+            summary = past.of_train(name)
+            if summary is None:
                 raise ConfigError("Contract", [f"{name}: only NaN in the training period"])
-            samples.append(points)
-            channels.append(
-                fit_state(ds, name, positions, points, valid, step, periods, log1p, (bounds or {}).get(name))
-            )
+            channels.append(State.fit(ds[name], summary, (bounds or {}).get(name)))
+            samples.append(summary.points)
+        spans = cycles_in(times[positions])
         if cycle == "auto":
             cycle = seasonal_cycle(times[positions], samples, step, calendar)
         lag = next((n for n in (step.per_day, cycle) if n and 1 < n <= frames_in), None)
-        rhythms = {c.climatology.period for c in channels if c.climatology}
-        channels += [Channel(name=n, role="forcing") for n in forcing_names(step, cycle, spans["year"], rhythms)]
-        channels += [fit_static(ds, name) for name in statics]
+        chosen = {state.climatology.period for state in channels}
+        forcings = forcing_names(step, cycle, spans["year"], chosen)
         return cls(
-            channels=tuple(channels),
+            state_channels=tuple(channels),
+            forcing_channels=tuple(Forcing(name=name) for name in forcings),
+            static_channels=tuple(
+                Static.fit(name, ds[name].values, str(ds[name].attrs.get("units", ""))) for name in statics
+            ),
             grid=Grid.of(ds[names]),
             step=step,
             calendar=calendar,
@@ -163,14 +162,19 @@ class FrameSpec:
         )
 
     @property
+    def channels(self) -> tuple[State | Forcing | Static, ...]:
+        """All channels in the order of a frame."""
+        return (*self.state_channels, *self.forcing_channels, *self.static_channels)
+
+    @property
     def states(self) -> tuple[str, ...]:
         """Names of the predicted variables."""
-        return tuple(c.name for c in self.channels if c.role == "state")
+        return tuple(state.name for state in self.state_channels)
 
     @property
     def n_states(self) -> int:
         """S."""
-        return len(self.states)
+        return len(self.state_channels)
 
     @property
     def n_channels(self) -> int:
@@ -185,7 +189,7 @@ class FrameSpec:
     @property
     def mask(self) -> np.ndarray:
         """(S, H, W) bool, True where a value is expected."""
-        return np.stack([np.asarray(c.valid) for c in self.channels[: self.n_states]])
+        return np.stack([state.valid for state in self.state_channels])
 
     @property
     def weights(self) -> np.ndarray:
@@ -235,7 +239,7 @@ class FrameSpec:
             canonical, _ = canonicalise(ds, present, units={n: u for n, u in (units or {}).items() if n in present})
         except Refusal as refusal:
             return None, faults + (list(refusal.reasons) or [refusal.subject])
-        for channel in self.channels:
+        for channel in self.state_channels:
             if channel.name not in present:
                 continue
             found = canonical[channel.name].attrs.get("units")
@@ -255,7 +259,7 @@ class FrameSpec:
     def value_faults(self, ds: xr.Dataset) -> list[str]:
         """Reasons to refuse loaded frames by their values: NaN outside the mask, and what cannot be plausible."""
         faults = []
-        for channel in self.channels[: self.n_states]:
+        for channel in self.state_channels:
             values = channel.points(ds[channel.name].values)
             absent = ~np.isfinite(values)
             if absent.any():
@@ -273,7 +277,7 @@ class FrameSpec:
         """Frames of a canonical Dataset that `check` has passed, (N, C, H, W) float32; absent values stay NaN."""
         times = ds["time"].values
         frames = np.empty((len(times), self.n_channels, *self.shape), np.float32)
-        for number, channel in enumerate(self.channels[: self.n_states]):
+        for number, channel in enumerate(self.state_channels):
             values = ds[channel.name].values
             for part in self._parts(len(times)):
                 frames[part, number] = channel.normalise(values[part], times[part])
@@ -281,32 +285,18 @@ class FrameSpec:
         return frames
 
     def forcings(self, times: np.ndarray) -> np.ndarray:
-        """Forcing and static channels for any times, past or future, (N, F, H, W) float32.
-
-        Time of day is local solar time where the grid has longitudes (15 degrees an hour), so that a forcing
-        means the same everywhere on a wide grid; time of week and of year are those of the calendar.
-        """
+        """Forcing and static channels for any times, past or future, (N, F, H, W) float32."""
         frames = np.empty((len(times), self.n_channels - self.n_states, *self.shape), np.float32)
         self._know(times, frames)
         return frames
 
     def _know(self, times: np.ndarray, frames: np.ndarray) -> None:
         """Write forcing and static channels for `times` into `frames` (N, F, H, W)."""
-        if not frames.shape[1]:
-            return
-        found = fields_of(times)
-        day = found["second"] / 86400
-        turn = {
-            "time_of_day": day[:, None, None] + self._longitude() / 360,
-            "time_of_week": ((found["weekday"] + day) / 7)[:, None, None],
-            "time_of_year": ((found["month"] - 1 + (found["day"] - 1 + day) / found["days"]) / 12)[:, None, None],
-        }
-        for number, channel in enumerate(self.channels[self.n_states :]):
-            if channel.role == "static":
-                frames[:, number] = channel.values
-            else:
-                name, wave = channel.name.rsplit("_", 1)
-                frames[:, number] = (np.sin if wave == "sin" else np.cos)(2 * np.pi * turn[name])
+        calendar, longitude, split = fields_of(times), self._longitude(), len(self.forcing_channels)
+        for number, forcing in enumerate(self.forcing_channels):
+            frames[:, number] = forcing.at(calendar, longitude)
+        for number, static in enumerate(self.static_channels, split):
+            frames[:, number] = static.values
 
     def coordinates(
         self, init_times: np.ndarray, leads: int, more: Mapping[str, xr.Variable] | None = None
@@ -331,48 +321,42 @@ class FrameSpec:
         n_init, n_lead = departures.shape[:2]
         valid = coords.variables["valid_time"].values.reshape(-1)
         fields = {}
-        for number, channel in enumerate(self.channels[: self.n_states]):
+        for number, channel in enumerate(self.state_channels):
             flat = departures[:, :, number].reshape(n_init * n_lead, *self.shape)
             made = np.empty_like(flat)
             for part in self._parts(len(flat)):
                 made[part] = channel.denormalise(flat[part], valid[part])
             fields[channel.name] = made.reshape(n_init, n_lead, *self.shape)
-        states = {c.name: {**c.attrs, "units": c.units} for c in self.channels[: self.n_states]}
+        states = {c.name: {**c.attrs, "units": c.units} for c in self.state_channels}
         return label(fields, coords, grid=self.grid, variable_attrs=states, attrs=attrs)
 
     def to_header(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON."""
-        return {
-            "channels": [c.to_header() for c in self.channels],
-            "grid": self.grid.to_header(),
-            "step": self.step.to_json(),
-            **{n: getattr(self, n) for n in ("calendar", "frames_in", "frames_out", "cycle", "lag")},
-            "fitted_on": dict(self.fitted_on),
-        }
+        header = super().to_header()
+        channels = [record for role in ROLES for record in header.pop(f"{role}_channels")]
+        return {**header, "channels": channels}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, to be saved beside the header."""
-        found = {f"grid.{name}": values for name, values in self.grid.arrays().items()}
+        arrays = super().arrays()
         for number, channel in enumerate(self.channels):
-            found |= {f"channel.{number}.{name}": values for name, values in channel.arrays().items()}
-        return found
+            arrays |= channel.arrays_under(f"channel.{number}")
+        return arrays
 
     @classmethod
-    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "FrameSpec":
+    def from_header(
+        cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None, under: str = ""
+    ) -> "FrameSpec":
         """Inverse of `to_header` and `arrays`."""
-        channels = []
+        channels: dict[str, Any] = {f"{role}_channels": () for role in ROLES}
         for number, record in enumerate(header["channels"]):
-            mine = {n.rsplit(".", 1)[1]: a for n, a in arrays.items() if n.startswith(f"channel.{number}.")}
-            channels.append(Channel.from_header(record, mine))
-        grid = Grid.from_header(
-            header["grid"], {n.removeprefix("grid."): a for n, a in arrays.items() if n.startswith("grid.")}
-        )
-        rest = {n: header[n] for n in ("calendar", "frames_in", "frames_out", "cycle", "lag", "fitted_on")}
-        return cls(channels=tuple(channels), grid=grid, step=Step.from_json(header["step"]), **rest)
+            channel = ROLES[record["role"]].from_header(record, arrays, f"channel.{number}")
+            channels[f"{channel.role}_channels"] += (channel,)
+        return super().from_header({**header, **channels}, arrays, under)
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Frames to work on at a time, so that what is made on the way stays small."""
-        size = max(1, PART_VALUES // (self.shape[0] * self.shape[1]))
+        size = fitting(4 * self.shape[0] * self.shape[1], 256)
         return (slice(start, start + size) for start in range(0, count, size))
 
     def _longitude(self) -> np.ndarray:

@@ -1,18 +1,185 @@
-"""What the contract learns from the training period: a sample to choose by, and what values are plausible."""
+"""What is learned from the frames of the past: climatologies, a sample to choose by, and what values are plausible."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from simvp.contract.climatology import CYCLES_NEEDED, Period
-from simvp.coords import DAY, Step, encode_times
+from simvp.budget import fitting
+from simvp.contract.climatology import CYCLES_NEEDED, Climatology, Period, Sums, choose, size_of, supported
+from simvp.coords import DAY, Step, calendar_of, encode_times, parse_times
 
-BLOCK_BYTES = 64e6  # of float32 frames read at once
-SAMPLE_VALUES = 20_000_000  # frames x points kept in memory to choose by
 SAMPLE_POINTS = 2048
 LEVELS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+Intervals = Sequence[tuple[Any, Any]]
+Log1p = Sequence[str] | Literal["auto"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Summary:
+    """What the frames of some intervals say of one variable.
+
+    Parameters
+    ----------
+    sample, rows
+        Values (M, P) of all frames that were read, and which of them (M,) are frames of the intervals.
+    places
+        (P,) flat positions of the sampled points, spread evenly over the grid.
+    valid
+        (H, W) bool: False where every frame is NaN.
+    log_scale
+        s of log(1 + x / s), which comes before the climatology; None where there is none.
+    climatology, deviation
+        The one whose period predicts best what it was not fitted on, and the standard deviation of the departures.
+    mean
+        The climatology without a period and without the logarithm.
+    """
+
+    sample: np.ndarray
+    rows: np.ndarray
+    places: np.ndarray
+    valid: np.ndarray
+    log_scale: float | None
+    climatology: Climatology
+    deviation: float
+    mean: Climatology
+
+    @property
+    def points(self) -> np.ndarray:
+        """(N, P) values at `places` of the frames of the intervals."""
+        return self.sample if self.rows.all() else self.sample[self.rows]
+
+
+class Past:
+    """Summaries of variables over a training period and a reference, whose frames are read together.
+
+    Each frame is read once. It is read again where that is not enough: for the climatology of logarithms, whose scale
+    depends on all values; where the sums for all periods together take too much memory; and where so few points have
+    values that an even sample misses them.
+
+    Parameters
+    ----------
+    ds
+        Canonical; lazy or not.
+    step
+        Of the series.
+    train, reference
+        Closed intervals (first time, last time) that the contract and the baselines are fitted on.
+    log1p
+        Variables of which the contract takes the logarithm; "auto": those that look like amounts.
+
+    Attributes
+    ----------
+    train, reference : np.ndarray
+        Positions of their frames along time.
+    """
+
+    def __init__(
+        self, ds: xr.Dataset, step: Step, *, train: Intervals = (), reference: Intervals = (), log1p: Log1p = ()
+    ) -> None:
+        self._ds, self._step, self._log1p = ds, step, log1p
+        self.train, self.reference = positions_in(ds, train), positions_in(ds, reference)
+        self._summaries: dict[str, list[Summary | None]] = {}
+
+    def of_train(self, name: str) -> Summary | None:
+        """Summary of a variable over the training period; None where it is NaN throughout."""
+        return self._both(name)[0]
+
+    def of_reference(self, name: str) -> Summary | None:
+        """Summary of a variable over the reference; None where it is NaN throughout."""
+        return self._both(name)[1]
+
+    def _both(self, name: str) -> list[Summary | None]:
+        if name not in self._summaries:
+            self._summaries[name] = self._summarise(name)
+        return self._summaries[name]
+
+    def _summarise(self, name: str) -> list[Summary | None]:
+        every = np.union1d(self.train, self.reference)
+        times, size = self._ds["time"].values[every], self._ds[name][0].size
+        drafts = [_Draft(np.isin(every, own), times, self._step) for own in (self.train, self.reference)]
+        # Grids of up to 150 x 150 with years of hours stay below this share, those of days up to 750 x 750.
+        if sum(size_of(self._step, draft.periods, size) for draft in drafts) > fitting(1, 4):
+            for draft in drafts:
+                draft.sums = Sums(self._step, ["none"])
+        number = min(SAMPLE_POINTS, fitting(self._ds[name].dtype.itemsize * len(every), 16), size)
+        places = _spread(np.arange(size), number)
+        sample = self._read(name, every, drafts, places)
+        seen = [draft.sums.valid for draft in drafts if draft.sums.valid is not None]
+        known = np.flatnonzero(seen[0]) if seen else places
+        if np.isin(places, known).sum() < min(number // 4, len(known)):
+            places = _spread(known, number)
+            sample = self._read(name, every, [], places)
+        for draft in drafts:
+            if draft.sums.valid is not None:
+                draft.decide(sample[draft.rows], name, self._log1p if draft is drafts[0] else ())
+        again = [draft for draft in drafts if draft.valid is not None and draft.sums.valid is None]
+        if again:
+            self._read(name, every, again, places[:0])
+        return [None if draft.valid is None else draft.summary(sample, places) for draft in drafts]
+
+    def _read(self, name: str, every: np.ndarray, drafts: Sequence["_Draft"], places: np.ndarray) -> np.ndarray:
+        """Add the frames at `every` to the sums of those drafts whose they are; values (M, P) at `places`."""
+        sample, start = [], 0
+        for times, frames in blocks(self._ds, name, every):
+            sample.append(frames.reshape(len(frames), -1)[:, places])
+            for draft in drafts:
+                rows = draft.rows[start : start + len(frames)]
+                mine = frames if rows.all() else frames[rows]
+                draft.sums.add(times[rows], mine if draft.log_scale is None else logarithm(mine, draft.log_scale))
+            start += len(frames)
+        return np.concatenate(sample)
+
+
+class _Draft:
+    """A summary in the making, of the frames `rows` among those that are read."""
+
+    def __init__(self, rows: np.ndarray, times: np.ndarray, step: Step) -> None:
+        self.rows, self.times, self.step = rows, times[rows], step
+        self.periods: list[Period] = supported(step, cycles_in(self.times)) if rows.any() else ["none"]
+        self.sums = Sums(step, self.periods)
+        self.valid: np.ndarray | None = None
+        self.log_scale: float | None = None
+
+    def decide(self, points: np.ndarray, name: str, log1p: Log1p) -> None:
+        """Logarithm and period by a sample; where the sums say nothing about these, empty ones to be added to."""
+        self.valid, (self.mean, _) = self.sums.valid, self.sums.climatology("none")
+        if log1p == "auto":
+            self.log_scale = log_scale(points)
+        elif name in log1p:
+            self.log_scale = float(points[points > 0].mean())
+        self.period = choose(self.times, logarithm(points, self.log_scale), self.step, self.periods)
+        if self.log_scale is not None or not self.sums.covers(self.period):
+            self.sums = Sums(self.step, [self.period])
+
+    def summary(self, sample: np.ndarray, places: np.ndarray) -> Summary:
+        assert self.valid is not None
+        climatology, deviation = self.sums.climatology(self.period)
+        return Summary(
+            sample=sample,
+            rows=self.rows,
+            places=places,
+            valid=self.valid,
+            log_scale=self.log_scale,
+            climatology=climatology,
+            deviation=deviation,
+            mean=self.mean,
+        )
+
+
+def positions_in(ds: xr.Dataset, intervals: Intervals) -> np.ndarray:
+    """Positions along time of the frames in closed intervals, without slots that are marked as absent."""
+    times = ds["time"].values
+    inside = np.zeros(len(times), bool)
+    for first, last in intervals if len(times) else ():
+        start, end = parse_times([first, last], calendar_of(times))
+        inside |= (times >= start) & (times <= end)
+    if "present" in ds.coords:
+        inside &= ds["present"].values
+    return np.flatnonzero(inside)
 
 
 def blocks(ds: xr.Dataset, name: str, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -23,8 +190,7 @@ def blocks(ds: xr.Dataset, name: str, positions: np.ndarray) -> Iterator[tuple[n
     tuple
         times (n,) and frames (n, H, W) at `positions` along time, in order.
     """
-    height, width = ds[name].shape[1:]
-    size = max(1, int(BLOCK_BYTES // (4 * height * width)))
+    size = fitting(ds[name][0].nbytes, 16)
     times = ds["time"].values
     for start in range(0, len(positions), size):
         chosen = positions[start : start + size]
@@ -33,25 +199,9 @@ def blocks(ds: xr.Dataset, name: str, positions: np.ndarray) -> Iterator[tuple[n
         yield times[chosen], frames
 
 
-def sample(ds: xr.Dataset, name: str, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Evenly spread points of every frame, and where the variable is ever seen.
-
-    Returns
-    -------
-    points
-        (N, P) float32.
-    valid
-        (H, W) bool: False where every frame is NaN.
-    """
-    height, width = ds[name].shape[1:]
-    valid = np.zeros((height, width), bool)
-    for _, frames in blocks(ds, name, positions):
-        valid |= np.isfinite(frames).any(0)
-    seen = np.flatnonzero(valid)
-    number = max(1, min(SAMPLE_POINTS, SAMPLE_VALUES // max(1, len(positions)), len(seen)))
-    chosen = seen[np.linspace(0, len(seen) - 1, number).astype(int)] if len(seen) else seen
-    rows = [frames.reshape(len(frames), -1)[:, chosen] for _, frames in blocks(ds, name, positions)]
-    return np.concatenate(rows).astype("f4"), valid
+def _spread(places: np.ndarray, number: int) -> np.ndarray:
+    """At most `number` of some places, evenly spread."""
+    return places[np.linspace(0, len(places) - 1, min(number, len(places))).astype(int)]
 
 
 def cycles_in(times: np.ndarray) -> Mapping[Period, float]:
@@ -88,12 +238,18 @@ def seasonal_cycle(times: np.ndarray, samples: Sequence[np.ndarray], step: Step,
     for period, lag in lengths.items():
         if lag is None or spans[period] < CYCLES_NEEDED[period]:
             continue
-        earlier = np.searchsorted(index, index - lag).clip(0, len(index) - 1)
-        rows = np.flatnonzero(index[earlier] == index - lag)
-        error = sum(float(np.nanmean((s[rows] - s[earlier[rows]]) ** 2) / max(np.nanvar(s), 1e-30)) for s in samples)
+        earlier, rows = pairs(index, lag)
+        error = sum(float(np.nanmean((s[rows] - s[earlier]) ** 2) / max(np.nanvar(s), 1e-30)) for s in samples)
         if len(rows) and error < smallest * (1 - 1e-6):
             best, smallest = lag, error
     return best
+
+
+def pairs(index: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the rising `index` (N,) that are `lag` apart: the earlier and the later ones."""
+    earlier = np.searchsorted(index, index - lag)
+    later = np.flatnonzero(index[earlier] == index - lag)
+    return earlier[later], later
 
 
 def log_scale(points: np.ndarray) -> float | None:
@@ -108,6 +264,12 @@ def log_scale(points: np.ndarray) -> float | None:
         return None
     skewness = float((((values - values.mean()) / deviation) ** 3).mean())
     return float(values[values > 0].mean()) if skewness > 2 else None
+
+
+def logarithm(values: np.ndarray, scale: float | None) -> np.ndarray:
+    """log(1 + x / s) as float32; the values themselves where there is no scale."""
+    values = np.asarray(values, np.float32)
+    return values if scale is None else np.log1p(values.clip(0) / np.float32(scale))
 
 
 def what_was_seen(points: np.ndarray) -> dict[str, Any]:

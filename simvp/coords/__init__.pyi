@@ -5,7 +5,8 @@ from .forecast_layout import (
     horizontal_dims as horizontal_dims,
     label as label,
 )
-from .grid import Grid as Grid, plain as plain
+from .grid import Grid as Grid
+from .record import Record as Record, plain as plain
 from .roles import Axes as Axes, find_axes as find_axes
 from .selection import axis_names as axis_names, check_names as check_names, select_values as select_values
 from .steps import (

@@ -7,13 +7,15 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from simvp.coords.record import Record
+
 Kind = Literal["latlon", "projected", "curvilinear", "index"]
 
 TOLERANCE = 1e-3  # of the spacing: float32 coordinates pass, a grid shifted by half a cell does not
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Grid:
+class Grid(Record):
     """A horizontal grid: the dims, the coordinates and what is known of the projection.
 
     Parameters
@@ -125,39 +127,8 @@ class Grid:
             made[self.mapping[0]] = xr.Variable((), 0, dict(self.mapping[1]))
         return made
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Arrays to save, by name."""
-        found = {n: getattr(self, n) for n in ("rows", "columns", "latitude", "longitude")}
-        return {name: values for name, values in found.items() if values is not None}
-
-    def to_header(self) -> dict[str, Any]:
-        """What is not an array, as JSON."""
-        return {
-            "kind": self.kind,
-            "dims": list(self.dims),
-            "attrs": {name: plain(attrs) for name, attrs in self.attrs.items()},
-            "mapping": None if self.mapping is None else [self.mapping[0], plain(self.mapping[1])],
-        }
-
-    @classmethod
-    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Grid":
-        """Inverse of `to_header` and `arrays`."""
-        mapping = header["mapping"]
-        return cls(
-            kind=header["kind"],
-            dims=(header["dims"][0], header["dims"][1]),
-            attrs=header["attrs"],
-            mapping=None if mapping is None else (mapping[0], mapping[1]),
-            **arrays,
-        )
-
     def _axes(self) -> tuple[np.ndarray, np.ndarray]:
         return self.rows, self.columns
-
-
-def plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as JSON types: numpy scalars and arrays become numbers and lists."""
-    return {str(k): v.tolist() if isinstance(v, np.generic | np.ndarray) else v for k, v in attrs.items()}
 
 
 def _modulo(name: str, difference: np.ndarray) -> np.ndarray:

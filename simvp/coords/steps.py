@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from simvp.coords.record import Record
 from simvp.errors import Refusal
 
 Anchor = Literal["", "day", "end", "middle", "middle day"]
@@ -25,7 +26,7 @@ _YEAR = {"360_day": 360, "noleap": 365, "365_day": 365, "all_leap": 366, "366_da
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(Record):
     """The time from one frame to the next.
 
     Parameters
@@ -161,14 +162,9 @@ class Step:
             )
         return number.astype(np.int64)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_header(self) -> dict[str, Any]:
         """Fields that are set."""
         return {name: value for name, value in vars(self).items() if value}
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> "Step":
-        """Inverse of `to_json`."""
-        return cls(**record)
 
 
 def lead_times(step: Step, n: int) -> np.ndarray:

@@ -253,7 +253,7 @@ class Forecaster:
         faults: list[str] = []
         for start in range(0, count, size):
             block = ds if size >= count else ds.isel(time=slice(start, start + size)).load()
-            for channel in self.spec.channels[: self.spec.n_states]:
+            for channel in self.spec.state_channels:
                 complete[start : start + size] &= np.isfinite(channel.points(block[channel.name].values)).all(1)
             if every and not complete[start : start + size].all():
                 block = block.isel(time=complete[start : start + size])

@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.contract import Climatology, Period, blocks, choose, cycles_in, sample, supported
-from simvp.coords import Grid, Step, calendar_of, coordinates, encode_times, label, parse_times
+from simvp.contract import Climatology, Past, pairs
+from simvp.coords import Grid, Record, Step, coordinates, encode_times, label
 from simvp.errors import ConfigError, Refusal
 
 NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Baselines:
+class Baselines(Record):
     """What the five baselines need to know of the past.
 
     Parameters
@@ -62,11 +62,13 @@ class Baselines:
         leads: int,
         period: Sequence[tuple[Any, Any]],
         weights: np.ndarray,
+        past: Past | None = None,
     ) -> "Baselines":
-        """Climatology and damping from the frames of a period, read in bounded blocks.
+        """Climatology and damping from the frames of a period, read once, in bounded blocks.
 
         The climatology goes by the day, the week or the year, whichever predicts best what it was not fitted
-        on, among those that the step resolves and the period repeats often enough.
+        on, among those that the step resolves and the period repeats often enough. The damping, one number a lead,
+        is fitted on an even sample of the points.
 
         Parameters
         ----------
@@ -82,35 +84,34 @@ class Baselines:
             Closed intervals (first time, last time).
         weights
             (H, W) area weights.
+        past
+            Of the same `period` as its reference, where a contract is fitted on the same reading of the frames.
 
         Raises
         ------
         ConfigError
             No frame of the period in the data, variables that it does not have, or fewer than one lead.
         """
-        times = ds["time"].values
-        inside = np.zeros(len(times), bool)
-        for first, last in period:
-            start, end = parse_times([first, last], calendar_of(times)) if len(times) else (None, None)
-            inside |= (times >= start) & (times <= end)
-        positions = np.flatnonzero(inside)
         reasons = [f"{n}: expected one of {', '.join(map(str, ds.data_vars))}" for n in variables if n not in ds]
         words = ", ".join(f"{first} .. {last}" for first, last in period)
-        if not len(positions):
-            reasons.append(f"period: expected frames in {words or 'some interval'}, got none of {len(times)}")
+        past = past or Past(ds, step, reference=period)
+        times = ds["time"].values[past.reference]
+        if not len(times):
+            frames = ds.sizes["time"]
+            reasons.append(f"period: expected frames in {words or 'some interval'}, got none of {frames}")
         if leads < 1:
             reasons.append(f"leads: expected one at least, got {leads}")
         if reasons:
             raise ConfigError("Baselines", reasons)
-        candidates: list[Period] = ["none"] if cycle is None else supported(step, cycles_in(times[positions]))
         climatology, damping = {}, []
         for name in variables:
-            points, valid = sample(ds, name, positions)
-            if not valid.any():
+            summary = past.of_reference(name)
+            if summary is None:
                 raise ConfigError("Baselines", [f"{name}: only NaN in {words}"])
-            chosen = choose(times[positions], points, step, candidates) if len(candidates) > 1 else "none"
-            climatology[name], _ = Climatology.fit(blocks(ds, name, positions), step, chosen)
-            damping.append(_damping(ds, name, positions, climatology[name], leads, weights))
+            climatology[name] = summary.mean if cycle is None else summary.climatology
+            normal = climatology[name].at_points(times, summary.places)
+            at_places = np.asarray(weights, np.float64).reshape(-1)[summary.places]
+            damping.append(_damping(step.index(times, times[0]), summary.points - normal, leads, at_places))
         return cls(
             variables=tuple(variables),
             step=step,
@@ -170,37 +171,23 @@ class Baselines:
             for baseline, made in fields.items()
         }
 
-    def to_header(self) -> dict[str, Any]:
-        """Everything but the arrays, as JSON."""
-        return {
-            "variables": list(self.variables),
-            "step": self.step.to_json(),
-            "cycle": self.cycle,
-            "climatology": {name: usual.to_header() for name, usual in self.climatology.items()},
-            "period": self.period,
-        }
-
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, to be saved beside the header."""
-        maps = {f"climatology.{v}": self.climatology[name].values for v, name in enumerate(self.variables)}
-        return {"damping": self.damping, **maps}
+        arrays = super().arrays()
+        for number, name in enumerate(self.variables):
+            arrays |= self.climatology[name].arrays_under(f"climatology.{number}")
+        return arrays
 
     @classmethod
-    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Baselines":
+    def from_header(
+        cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None, under: str = ""
+    ) -> "Baselines":
         """Inverse of `to_header` and `arrays`."""
-        names = tuple(header["variables"])
         climatology = {
-            name: Climatology.from_header(header["climatology"][name], arrays[f"climatology.{v}"])
-            for v, name in enumerate(names)
+            name: Climatology.from_header(header["climatology"][name], arrays, f"climatology.{number}")
+            for number, name in enumerate(header["variables"])
         }
-        return cls(
-            variables=names,
-            step=Step.from_json(header["step"]),
-            cycle=header["cycle"],
-            climatology=climatology,
-            damping=arrays["damping"],
-            period=header["period"],
-        )
+        return super().from_header({**header, "climatology": climatology}, arrays, under)
 
 
 def extended(damping: np.ndarray, leads: int) -> np.ndarray:
@@ -225,31 +212,13 @@ def frames_at(ds: xr.Dataset, name: str, times: np.ndarray) -> np.ndarray:
     return frames[inverse.reshape(asked.shape)]
 
 
-def _damping(
-    ds: xr.Dataset, name: str, positions: np.ndarray, usual: Climatology, leads: int, weights: np.ndarray
-) -> np.ndarray:
-    """a_l, l = 1 .. `leads`, in one pass that keeps the last `leads` frames of what it has read; 0 without pairs."""
-    root = np.sqrt(np.asarray(weights, np.float64)).reshape(-1)
-    times = ds["time"].values
-    index = np.empty(len(times), np.int64)
-    index[positions] = usual.step.index(times[positions], times[positions[0]])
+def _damping(index: np.ndarray, departures: np.ndarray, leads: int, weights: np.ndarray) -> np.ndarray:
+    """a_l, l = 1 .. `leads`, from departures (N, P) at the steps `index` (N,); 0 without pairs."""
+    known = np.isfinite(departures)
+    scaled = np.where(known, departures, 0.0) * np.sqrt(weights)
     product, square = np.zeros(leads), np.zeros(leads)
-    kept, kept_index = np.empty((0, root.size)), np.empty(0, np.int64)
-    start = 0
-    for block_times, frames in blocks(ds, name, positions):
-        departure = (frames - usual.at(block_times)).reshape(len(frames), -1) * root
-        where = index[positions[start : start + len(frames)]]
-        start += len(frames)
-        both, both_index = np.concatenate([kept, departure]), np.concatenate([kept_index, where])
-        for lead in range(1, leads + 1):
-            earlier = np.searchsorted(both_index, where - lead).clip(max=len(both_index) - 1)
-            pair = both_index[earlier] == where - lead
-            first, second = both[earlier[pair]], departure[pair]
-            known = np.isfinite(first) & np.isfinite(second)
-            if not known.all():
-                first, second = np.where(known, first, 0.0), np.where(known, second, 0.0)
-            product[lead - 1] += np.vdot(first, second)
-            square[lead - 1] += np.vdot(first, first)
-        recent = both_index > both_index[-1] - leads
-        kept, kept_index = both[recent], both_index[recent]
+    for lead in range(1, leads + 1):
+        earlier, later = pairs(index, lead)
+        product[lead - 1] = np.vdot(scaled[earlier], scaled[later])
+        square[lead - 1] = np.vdot(scaled[earlier] ** 2, known[later])
     return np.divide(product, square, out=np.zeros(leads), where=square > 0)

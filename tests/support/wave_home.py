@@ -89,7 +89,7 @@ def forecaster(
     baselines = Baselines.fit(
         ds, variables=["t2m"], step=spec.step, cycle=None, leads=frames_out, period=train, weights=spec.weights
     )
-    scale = spec.channels[0].scale
+    scale = spec.state_channels[0].scale
     periods: dict[str, Any] = {"train": [list(piece) for piece in train], "validation": []}
     if held_out is not None:
         periods["held_out"] = list(held_out)

@@ -159,6 +159,27 @@ def test_the_contract_survives_its_file(world, spec):
     )
 
 
+def test_the_file_names_what_models_that_are_saved_name(world):
+    # Fingerprints cover all of it; models that are out there have these names for channels of every role.
+    height = xr.DataArray(np.arange(48.0).reshape(6, 8), dims=("latitude", "longitude"), attrs={"units": "m"})
+    spec = fit(world.assign(height=height), states=["t2m"], statics=["height"])
+    header = spec.to_header()
+    assert set(header) == {
+        "channels", "grid", "step", "calendar", "frames_in", "frames_out", "cycle", "lag", "fitted_on"
+    }  # fmt: skip
+    state, forcing, _, static = header["channels"]
+    nothing = {"attrs": {}, "bounds": [None, None], "climatology": None, "log_scale": None, "scale": 1.0, "seen": {}}
+    assert forcing == {"name": "time_of_day_sin", "role": "forcing", "units": "", **nothing}
+    assert static == {"name": "height", "role": "static", "units": "m", **nothing}
+    assert set(state) == set(static)
+    assert state["role"] == "state"
+    assert state["climatology"] == {"period": "none", "step": {"seconds": 3600}}
+    assert set(header["grid"]) == {"kind", "dims", "attrs", "mapping"}
+    assert sorted(spec.arrays()) == [
+        "channel.0.climatology", "channel.0.valid", "channel.3.values", "grid.columns", "grid.rows"
+    ]  # fmt: skip
+
+
 def test_the_cycle_is_the_one_after_which_fields_come_back():
     times = np.datetime64("2021-01-04", "ns") + np.arange(48 * 35) * np.timedelta64(30, "m")
     index = np.arange(len(times))

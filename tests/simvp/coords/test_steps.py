@@ -106,7 +106,7 @@ def test_refusals(times, words):
 )
 def test_words(text, step):
     assert Step.parse(text) == step
-    assert Step.from_json(step.to_json()) == step
+    assert Step.from_header(step.to_header()) == step
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1h", "0h", "1.5s"])

@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 from torch._subclasses.fake_tensor import FakeTensor
 
-from simvp.contract.channel import Channel
+from simvp.contract.channel import State
 from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.forecast_layout import faults
 from simvp.coords.steps import Step
@@ -209,8 +209,8 @@ class TestInitTimes:
         self, world: xr.Dataset, waves: Forecaster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[np.datetime64] = []
-        scale = Channel.normalise
-        monkeypatch.setattr(Channel, "normalise", lambda c, v, times: seen.extend(times) or scale(c, v, times))
+        scale = State.normalise
+        monkeypatch.setattr(State, "normalise", lambda c, v, times: seen.extend(times) or scale(c, v, times))
         waves.predict(world.isel(time=slice(0, 30)), init_time="all")
         assert sorted(seen) == sorted([*world["time"].values[:30]] * 2)  # two states
 
@@ -221,9 +221,9 @@ class TestInitTimes:
         whole = waves.predict(past, init_time="all").drop_vars("created")
         sizes: list[int] = []
         for name in ("normalise", "denormalise"):
-            way = getattr(Channel, name)
-            monkeypatch.setattr(Channel, name, lambda c, v, t, way=way: sizes.append(len(v)) or way(c, v, t))
-        monkeypatch.setattr("simvp.contract.frame_spec.PART_VALUES", 4 * 12)
+            way = getattr(State, name)
+            monkeypatch.setattr(State, name, lambda c, v, t, way=way: sizes.append(len(v)) or way(c, v, t))
+        monkeypatch.setattr("simvp.contract.frame_spec.fitting", lambda item, share: 4)
         parts = waves.predict(past, init_time="all").drop_vars("created")
         xr.testing.assert_identical(parts.assign_attrs(whole.attrs), whole)
         assert max(sizes) == 4

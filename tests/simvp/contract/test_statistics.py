@@ -1,0 +1,158 @@
+"""Reading the past: how often each frame is read, and that reading together changes nothing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from simvp.contract import statistics
+from simvp.contract.frame_spec import FrameSpec
+from simvp.contract.statistics import Past
+from simvp.coords.steps import Step
+from simvp.scoring.baselines import Baselines
+from tests.support.worlds import formula_world
+
+HOUR = Step(seconds=3600)
+FRAMES = 14 * 24
+TRAIN = [("2020-01-01T00", "2020-01-05T23"), ("2020-01-08T00", "2020-01-12T23")]
+REFERENCE = [("2020-01-01T00", "2020-01-12T23")]
+
+
+class Counted(BackendArray):
+    """An array that counts how often each of its frames is read."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
+        self.reads = np.zeros(len(values), int)
+
+    def __getitem__(self, key: Any) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._get)
+
+    def _get(self, key: Any) -> np.ndarray:
+        self.reads[key[0]] += 1
+        return self.values[key]
+
+
+def counted(ds: xr.Dataset) -> tuple[xr.Dataset, dict[str, Counted]]:
+    arrays = {str(name): Counted(field.values) for name, field in ds.data_vars.items()}
+    lazy = {n: (ds[n].dims, indexing.LazilyIndexedArray(a), ds[n].attrs) for n, a in arrays.items()}
+    return ds.assign(lazy), arrays
+
+
+@pytest.fixture(scope="module")
+def world() -> xr.Dataset:
+    """A temperature with a daily cycle and NaN at one point, and rain."""
+    ds = formula_world(("t2m", "rain"), frames=FRAMES)
+    rng = np.random.default_rng(0)
+    hours = np.arange(FRAMES)[:, None, None]
+    warm = ds.t2m.values + 6 * np.sin(2 * np.pi * hours / 24) + rng.normal(size=ds.t2m.shape)
+    warm[:, 2, 3] = np.nan
+    wet = rng.gamma(0.5, 2.0, ds.rain.shape) * (rng.random(ds.rain.shape) < 0.3)
+    dims = ds.t2m.dims
+    return ds.assign(t2m=(dims, warm.astype("f4"), {"units": "K"}), rain=(dims, wet.astype("f4"), {"units": "mm"}))
+
+
+def both(ds: xr.Dataset, past: Past | None) -> tuple[FrameSpec, Baselines]:
+    spec = FrameSpec.fit(ds, frames_in=24, frames_out=12, train=TRAIN, step=HOUR, past=past)
+    baselines = Baselines.fit(
+        ds,
+        variables=spec.states,
+        step=HOUR,
+        cycle=spec.cycle,
+        leads=12,
+        period=REFERENCE,
+        weights=spec.weights,
+        past=past,
+    )
+    return spec, baselines
+
+
+def together(ds: xr.Dataset) -> Past:
+    return Past(ds, HOUR, train=TRAIN, reference=REFERENCE, log1p="auto")
+
+
+def expected_reads(train: int, reference: int) -> np.ndarray:
+    reads = np.full(FRAMES, reference)
+    reads[: 5 * 24] = reads[7 * 24 :] = train
+    reads[12 * 24 :] = 0
+    return reads
+
+
+def test_contract_and_baselines_read_each_frame_once_and_logarithms_twice(world):
+    lazy, arrays = counted(world)
+    spec, _ = both(lazy, together(lazy))
+    t2m, rain = spec.state_channels
+    assert (t2m.climatology.period, t2m.log_scale) == ("day", None)
+    assert rain.log_scale is not None
+    np.testing.assert_array_equal(arrays["t2m"].reads, expected_reads(train=1, reference=1))
+    # One slice per block is read, from the first frame of training to the last: with those in the gap between.
+    np.testing.assert_array_equal(arrays["rain"].reads, expected_reads(train=2, reference=2))
+
+
+def test_in_small_blocks_too(world, monkeypatch):
+    frame = world.t2m[0].nbytes
+    monkeypatch.setattr(statistics, "fitting", lambda item, share: 7 if item == frame else 10**9)
+    lazy, arrays = counted(world)
+    both(lazy, together(lazy))
+    np.testing.assert_array_equal(arrays["t2m"].reads, expected_reads(train=1, reference=1))
+    assert arrays["rain"].reads.max() == 2
+
+
+def test_read_together_or_one_after_the_other_is_the_same(world):
+    for one, other in zip(both(world, together(world)), both(world, None), strict=True):
+        assert one.to_header() == other.to_header()
+        for name, values in other.arrays().items():
+            np.testing.assert_array_equal(one.arrays()[name], values, err_msg=name)
+
+
+def test_sums_that_do_not_fit_are_made_in_a_second_reading(world, monkeypatch):
+    whole = both(world, together(world))
+    monkeypatch.setattr(statistics, "fitting", lambda item, share: 0 if item == 1 else 10**9)
+    lazy, arrays = counted(world)
+    for one, other in zip(both(lazy, together(lazy)), whole, strict=True):
+        assert one.to_header() == other.to_header()
+        for name, values in other.arrays().items():
+            np.testing.assert_allclose(one.arrays()[name], values, rtol=1e-6, err_msg=name)
+    assert arrays["t2m"].reads.max() == arrays["rain"].reads.max() == 2
+
+
+def test_a_few_points_with_values_are_found_on_a_wide_grid():
+    ds = formula_world(("t2m",), frames=10 * 24, shape=(60, 70))
+    values = np.full(ds.t2m.shape, np.nan, "f4")
+    places = [(3, 5), (20, 41), (59, 69)]
+    for row, column in places:
+        values[:, row, column] = ds.t2m.values[:, row, column]
+    lazy, arrays = counted(ds.assign(t2m=(ds.t2m.dims, values, ds.t2m.attrs)))
+    summary = Past(lazy, HOUR, train=[("2020-01-01", "2020-01-10T23")]).of_train("t2m")
+    assert summary is not None
+    assert summary.points.shape == (240, 3)
+    assert np.isfinite(summary.points).all()
+    assert np.argwhere(summary.valid).tolist() == [list(place) for place in places]
+    assert arrays["t2m"].reads.max() == 2
+
+
+def test_a_wide_grid_is_sampled_evenly(monkeypatch):
+    # Noise with a memory, of its own at each point: the damping out of 2,048 points beside that out of all 4,200.
+    rng = np.random.default_rng(1)
+    ds = formula_world(("t2m",), frames=12 * 24, shape=(60, 70))
+    red = np.zeros(ds.t2m.shape)
+    for t in range(1, len(red)):
+        red[t] = 0.8 * red[t - 1] + rng.normal(size=red.shape[1:])
+    ds = ds.assign(t2m=(ds.t2m.dims, 280 + red, {"units": "K"}))
+    spec, sampled = both(ds, None)
+    monkeypatch.setattr(statistics, "SAMPLE_POINTS", 10**6)
+    exact, whole = both(ds, None)
+    np.testing.assert_allclose(sampled.damping, whole.damping, atol=0.005)
+    assert not np.array_equal(sampled.damping, whole.damping)
+    assert spec.state_channels[0].scale == exact.state_channels[0].scale
+    np.testing.assert_array_equal(spec.arrays()["channel.0.climatology"], exact.arrays()["channel.0.climatology"])
+
+
+def test_where_nothing_was_seen_there_is_no_summary(world):
+    past = together(world.assign(t2m=world.t2m * np.nan))
+    assert past.of_train("t2m") is None
+    assert past.of_reference("t2m") is None
+    assert past.of_train("rain") is not None
