@@ -19,7 +19,7 @@ from pipelines.evaluation import chunks, in_words, markdown, score, skill_table,
 from pipelines.forecast import replace_store
 from pipelines.home import Home
 from pipelines.pictures import png, sample_strip, skill_curve
-from pipelines.tracking import list_versions, load_version
+from pipelines.tracking import list_versions, open_registry
 from pipelines.windows import name_time
 from simvp.coords import Step, encode_times
 from simvp.errors import ArchiveError, ConfigError, RegistryError
@@ -329,13 +329,13 @@ class _Run:
         from simvp.inference import Forecaster
 
         if self.model is not None:
-            given = self.model if isinstance(self.model, Forecaster) else Forecaster.load(self.model)
-            if given.fingerprint == fingerprint:
-                return given
-        known = list_versions(self.home, self.dataset)
-        for version in sorted(known, key=lambda v: v.label != label):
+            model = self.model if isinstance(self.model, Forecaster) else Forecaster.load(self.model)
+            if model.fingerprint == fingerprint:
+                return model
+        versions = list_versions(self.home, self.dataset)
+        for version in sorted(versions, key=lambda v: v.label != label):
             if version.fingerprint == fingerprint:
-                return load_version(self.home, version)
+                return open_registry(self.home).load(version)
         return None
 
 

@@ -15,12 +15,12 @@ from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.skill import COLUMNS, lead_hours, markdown, skill_csv, skill_table, unpredictable
 from pipelines.forecast import forecast
 from pipelines.home import Home
-from pipelines.tracking.versions import Version
 from pipelines.verify import horizons, verify
 from simvp.coords.forecast_layout import coordinates, label
 from simvp.coords.grid import Grid
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, RegistryError
+from simvp.inference.registry import Registry, Version
 from simvp.scoring.scores import errors
 from tests.support.wave_home import forecaster, wave_home, world
 
@@ -195,16 +195,14 @@ def test_each_forecast_is_set_beside_the_baselines_of_its_own_model(
     Archive(home.archive("waves")).append(world(1, first=14 * 24))
     forecast(home, "waves", model=late)
     models = {model.version: model for model in (early, late)}
-    known = tuple(
-        Version(
-            name="simvp-waves", version=v[-1], run_id="", source="", aliases=(), tags={"fingerprint": m.fingerprint}
-        )
-        for v, m in models.items()
+    versions = tuple(
+        Version(name="simvp-waves", version=v[-1], tags={"fingerprint": m.fingerprint}) for v, m in models.items()
     )
     loaded: list[str] = []
-    monkeypatch.setattr(stage, "list_versions", lambda home, dataset: known)
-    load = lambda home, version: loaded.append(version.label) or models[version.label]  # noqa: E731
-    monkeypatch.setattr(stage, "load_version", load)
+    monkeypatch.setattr(stage, "list_versions", lambda home, dataset: versions)
+    monkeypatch.setattr(stage, "open_registry", lambda home: Registry(uri="not asked"))
+    load = lambda registry, version: loaded.append(version.label) or models[version.label]  # noqa: E731
+    monkeypatch.setattr(Registry, "load", load)
     report = verify(home, "waves")
     assert (report.scored, report.models) == (8, ("simvp-waves/1", "simvp-waves/2"))
     assert sorted(loaded) == ["simvp-waves/1", "simvp-waves/2"]
