@@ -111,10 +111,10 @@ def network_seconds(path: str) -> float:
     """Seconds of the network alone for four init times."""
     import torch
 
-    from pipelines.tracking import load_version, resolve_version
+    from pipelines.tracking import open_registry, resolve_version
 
     home = Home(path)
-    forecaster = load_version(home, resolve_version(home, DATASET, "champion"), None)
+    forecaster = open_registry(home).load(resolve_version(home, DATASET, "champion"))
     spec = forecaster.spec
     x = torch.randn(4, spec.frames_in, spec.n_channels, *spec.shape)
     with torch.inference_mode():

@@ -22,7 +22,7 @@ from datasets.archive import Archive
 from datasets.store import Store, disk
 from pipelines.evaluation import batch_size, chunks, scorable, slab
 from pipelines.home import Home
-from pipelines.tracking import CHAMPION, load_version, resolve_version
+from pipelines.tracking import CHAMPION, open_registry, resolve_version
 from pipelines.windows import MEANING, due, missing_history, name_time, on_hours
 from simvp.coords import Step
 from simvp.errors import ConfigError, ContractError, Refusal
@@ -327,10 +327,9 @@ def _model(home: Home, dataset: str, model: Any, device: str | None) -> "Forecas
 
     if isinstance(model, Forecaster):
         return model
-    named = CHAMPION if model is None else model
-    if isinstance(named, os.PathLike) or (isinstance(named, str) and Path(named).suffix == ".safetensors"):
-        return Forecaster.load(named, device)
-    return load_version(home, resolve_version(home, dataset, named), device)
+    if isinstance(model, os.PathLike) or (isinstance(model, str) and Path(model).suffix == ".safetensors"):
+        return Forecaster.load(model, device)
+    return open_registry(home).load(resolve_version(home, dataset, CHAMPION if model is None else model), device)
 
 
 def _same_variables(run: _Run, held: xr.Dataset, path: Path) -> None:

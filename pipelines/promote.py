@@ -11,7 +11,6 @@ registered model: `champions`, the versions that `promote` has made champion and
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -19,20 +18,10 @@ from typing import TYPE_CHECKING, Literal
 from datasets.archive import Archive
 from pipelines.evaluation import Gate, Judgement, Outcome, Verdict, judge, skill_csv
 from pipelines.home import Home
-from pipelines.tracking import (
-    CHALLENGER,
-    CHAMPION,
-    LONGEST_TAG,
-    Version,
-    alias_of,
-    list_versions,
-    load_version,
-    model_name,
-    open_registry,
-    resolve_version,
-    version_of,
-)
+from pipelines.progress import Progress
+from pipelines.tracking import CHALLENGER, CHAMPION, LONGEST_TAG, model_name, open_registry, resolve_version
 from simvp.errors import RegistryError
+from simvp.inference import Registry, Version
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -111,7 +100,7 @@ def promote(
     gate: Gate | None = None,
     batch: int = 32,
     device: str | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Promotion:
     """Judge a version on its held-out period, and make it champion if it is better than everything it has to beat.
 
@@ -132,30 +121,29 @@ def promote(
         Nothing of that name; a model without a held-out period; a champion that has seen some of that period, or
         that cannot forecast the archive as it is.
     """
+    registry = open_registry(home)
     candidate = resolve_version(home, dataset, CHALLENGER if version is None else version)
-    client = open_registry(home)
-    holder = alias_of(client, candidate.name, CHAMPION)
-    before = version_of(client, candidate.name, holder) if holder else None
+    before = _champion(registry, candidate.name)
     if before is not None and before.version == candidate.version:
         return Promotion(outcome="already", candidate=candidate, before=before, champion=before)
     judged = judge(
-        load_version(home, candidate, device),
-        load_version(home, before, device) if before else None,
+        registry.load(candidate, device),
+        registry.load(before, device) if before else None,
         Archive(home.archive(dataset)).dataset(),
         gate=gate,
         batch=batch,
         device=device,
         progress=progress,
     )
-    _record(client, candidate, before, judged)
-    if judged.verdict.outcome == "promote":
-        _crown(client, candidate, before)
-    now = alias_of(client, candidate.name, CHAMPION)
+    with registry.client() as client:
+        _record(client, candidate, before, judged)
+        if judged.verdict.outcome == "promote":
+            _crown(client, candidate, before)
     return Promotion(
         outcome=judged.verdict.outcome,
-        candidate=version_of(client, candidate.name, candidate.version),
+        candidate=registry.resolve(candidate.label),
         before=before,
-        champion=version_of(client, candidate.name, now) if now else None,
+        champion=_champion(registry, candidate.name),
         judged=judged,
     )
 
@@ -171,12 +159,14 @@ def rollback(home: Home, dataset: str) -> Rollback:
     RegistryError
         No model, or nothing to go back to.
     """
-    client, name = open_registry(home), model_name(dataset)
-    known = {v.version: v for v in list_versions(home, dataset)}
-    if not known:
+    registry, name = open_registry(home), model_name(dataset)
+    versions = {version.version: version for version in registry.versions(name)}
+    if not versions:
         raise RegistryError(f"Model {name}", ["no version is registered"], "train one first")
-    holder = alias_of(client, name, CHAMPION)
-    history = [number for number in _history(client, name) if number in known]
+    before = next((version for version in versions.values() if CHAMPION in version.aliases), None)
+    holder = before.version if before else None
+    with registry.client() as client:
+        history = [number for number in _history(client, name) if number in versions]
     if holder is not None and holder in history[-1:]:
         kept = [number for number in history if number != holder]
         reason = "it was the champion before"
@@ -187,12 +177,17 @@ def rollback(home: Home, dataset: str) -> Rollback:
         shown = f"the champion is {name}/{holder}" if holder else "there is no champion"
         raise RegistryError(
             f"Rollback of {name}",
-            [f"no other version was ever promoted; {shown}, versions are {', '.join(known)}"],
+            [f"no other version was ever promoted; {shown}, versions are {', '.join(versions)}"],
             "set the alias champion in MLflow's page to the version that you want",
         )
-    client.set_registered_model_alias(name, CHAMPION, kept[-1])
-    client.set_registered_model_tag(name, _HISTORY, json.dumps(kept))
-    return Rollback(before=known.get(holder or ""), champion=version_of(client, name, kept[-1]), reason=reason)
+    with registry.client() as client:
+        client.set_registered_model_alias(name, CHAMPION, kept[-1])
+        client.set_registered_model_tag(name, _HISTORY, json.dumps(kept))
+    return Rollback(before=before, champion=registry.resolve(f"{name}/{kept[-1]}"), reason=reason)
+
+
+def _champion(registry: Registry, name: str) -> Version | None:
+    return next((version for version in registry.versions(name) if CHAMPION in version.aliases), None)
 
 
 def _crown(client: "MlflowClient", candidate: Version, before: Version | None) -> None:

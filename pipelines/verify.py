@@ -5,7 +5,8 @@ since are scored later. The baselines are those inside the file of the very mode
 fingerprint, so that model and baselines knew the same past.
 """
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +20,8 @@ from pipelines.evaluation import chunks, in_words, markdown, score, skill_table,
 from pipelines.forecast import replace_store
 from pipelines.home import Home
 from pipelines.pictures import png, sample_strip, skill_curve
-from pipelines.tracking import list_versions, load_version
+from pipelines.progress import Progress
+from pipelines.tracking import list_versions, open_registry
 from pipelines.windows import name_time
 from simvp.coords import Step, encode_times
 from simvp.errors import ArchiveError, ConfigError, RegistryError
@@ -27,7 +29,7 @@ from simvp.errors import ArchiveError, ConfigError, RegistryError
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
 
-__all__ = ["VerifyReport", "horizons", "verify"]
+_log = logging.getLogger(__name__)
 
 Kind = Literal["forecasts", "hindcasts"]
 _MOST_STRIPS = 4
@@ -105,7 +107,7 @@ def verify(
     horizon: str | None = None,
     model: "Forecaster | Path | str | None" = None,
     batch: int = 64,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerifyReport:
     """Score what can be scored, and write the skill table and the pictures.
 
@@ -142,7 +144,11 @@ def verify(
     state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": made.get("key")}
     ready = run.ready()
     with store.lock():
-        if store.exists and store.state.get("of") != state["of"]:
+        # `system` was called `method` once. Scores can be made anew, so nothing converts them.
+        outdated = store.exists and "system" not in store.dataset().dims
+        if outdated:
+            _log.warning("scores of another layout in %s: every forecast is scored again", path)
+        if store.exists and (outdated or store.state.get("of") != state["of"]):
             # Another hindcast: its scores are made beside the old ones, which stay until those are whole.
             building = Store(path.with_name(f"{path.stem}.building.zarr"))
             disk.discard(building.path)
@@ -203,7 +209,7 @@ class _Run:
     step: Step
     model: "Forecaster | Path | str | None"
     batch: int
-    progress: Callable[[str, int, int], None] | None
+    progress: Progress | None
     found: dict[str, "Forecaster"] = field(default_factory=dict)
 
     @property
@@ -243,7 +249,7 @@ class _Run:
         if store.state.get("archive_commit") == state["archive_commit"]:
             return 0
         old = store.dataset().load()
-        short = (old["points"] == 0).any(["method", "variable", "lead_time"]).values
+        short = (old["points"] == 0).any(["system", "variable", "lead_time"]).values
         where = {int(s): n for n, s in enumerate(encode_times(self.inits)[0])}
         changed = 0
         for number, seconds in enumerate(encode_times(old["init_time"].values)[0]):
@@ -260,7 +266,7 @@ class _Run:
     def draw(self, folder: Path, stem: str, table: xr.Dataset, scores: xr.Dataset) -> tuple[Path, ...]:
         """The skill curve, and a map strip of the last init time that is scored at every lead."""
         figures = {f"{stem}-skill": skill_curve(table, title=f"{self.dataset}, {stem.replace('-', ' of ')}")}
-        whole = (scores["points"] > 0).all(["method", "variable", "lead_time"]).values
+        whole = (scores["points"] > 0).all(["system", "variable", "lead_time"]).values
         last = encode_times(scores["init_time"].values)[0][np.flatnonzero(whole)[-1:]]
         row = np.flatnonzero(np.isin(encode_times(self.inits)[0], last))
         if len(row):
@@ -295,7 +301,7 @@ class _Run:
         baselines = self.found[str(made["model_fingerprint"].values[0])].baselines
         leads = made.sizes["lead_time"]
         near = slab(self.ds, self.inits[rows], self.step, before=baselines.cycle or 0, after=leads)
-        scores = score(made, near, baselines).transpose("init_time", "method", "variable", "lead_time")
+        scores = score(made, near, baselines).transpose("init_time", "system", "variable", "lead_time")
         return scores.assign_coords({name: made[name] for name in ("model_version", "model_fingerprint")})
 
     def _find_models(self, positions: np.ndarray) -> None:
@@ -329,13 +335,13 @@ class _Run:
         from simvp.inference import Forecaster
 
         if self.model is not None:
-            given = self.model if isinstance(self.model, Forecaster) else Forecaster.load(self.model)
-            if given.fingerprint == fingerprint:
-                return given
-        known = list_versions(self.home, self.dataset)
-        for version in sorted(known, key=lambda v: v.label != label):
+            model = self.model if isinstance(self.model, Forecaster) else Forecaster.load(self.model)
+            if model.fingerprint == fingerprint:
+                return model
+        versions = list_versions(self.home, self.dataset)
+        for version in sorted(versions, key=lambda v: v.label != label):
             if version.fingerprint == fingerprint:
-                return load_version(self.home, version)
+                return open_registry(self.home).load(version)
         return None
 
 

@@ -98,22 +98,22 @@ class Screen:
                 self.console.print(text, markup=False, soft_wrap=True)
 
     def _skill_table(self, scores: "xr.Dataset", name: str) -> None:
-        methods = [str(method) for method in scores["method"].values]
+        systems = [str(system) for system in scores["system"].values]
         unit = str(scores["units"].item())
         title = f"RMSE of {name}" + (f" ({unit})" if unit else "")
         # Narrow enough for 80 columns.
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
         table.add_column("lead", justify="right")
-        for method in methods:
-            table.add_column(method.replace("_", " "), justify="right", style="bold" if method == "model" else "")
+        for system in systems:
+            table.add_column(system.replace("_", " "), justify="right", style="bold" if system == "model" else "")
         table.add_column("n", justify="right")
         for lead in chosen_leads(scores.sizes["lead_time"]):
             row = scores.isel(lead_time=lead)
-            values = [_digits(float(row["rmse"].sel({"method": method}))) for method in methods]
-            table.add_row(_lead(float(row["lead_hours"])), *values, str(int(row["n"].sel({"method": "model"}))))
+            values = [_digits(float(row["rmse"].sel(system=system))) for system in systems]
+            table.add_row(_lead(float(row["lead_hours"])), *values, str(int(row["n"].sel(system="model"))))
         table.add_section()
-        overall = [_digits(float(scores["rmse_all"].sel({"method": method}))) for method in methods]
-        table.add_row("all", *overall, str(int(scores["n_all"].sel({"method": "model"}))))
+        overall = [_digits(float(scores["rmse_all"].sel(system=system))) for system in systems]
+        table.add_row("all", *overall, str(int(scores["n_all"].sel(system="model"))))
         self.console.print(table)
 
     def note(self, name: str, text: str) -> None:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from simvp.contract import FrameSpec
     from simvp.inference import Forecaster
 
-__all__ = ["METHODS", "batch_size", "chunks", "evaluate", "scorable", "score", "slab"]
+__all__ = ["SYSTEMS", "batch_size", "chunks", "evaluate", "scorable", "score", "slab"]
 
-METHODS = ("model", *NAMES)
+SYSTEMS = ("model", *NAMES)
 
 # Init times that lie far apart are not read as one piece of the series that spans them all.
 _SPREAD = 8
@@ -59,7 +59,7 @@ def evaluate(
     Returns
     -------
     xr.Dataset
-        As `simvp.scoring.errors`, with a first dim `method`: "model" and the five baselines. NaN where there is no
+        As `simvp.scoring.errors`, with a first dim `system`: "model" and the five baselines. NaN where there is no
         truth, and for a baseline where a frame that it needs is absent. Attribute `weighting`.
 
     Raises
@@ -101,8 +101,8 @@ def score(forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines) -> xr.D
     made = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
     rows = [errors(forecast[variables], truth, climatology=baselines.climatology)]
     rows += [errors(made[name], truth, climatology=baselines.climatology) for name in NAMES]
-    stacked = xr.concat(rows, xr.Variable("method", list(METHODS)), coords="minimal", compat="override", join="exact")
-    return stacked.transpose("method", "variable", "init_time", "lead_time")
+    stacked = xr.concat(rows, xr.Variable("system", list(SYSTEMS)), coords="minimal", compat="override", join="exact")
+    return stacked.transpose("system", "variable", "init_time", "lead_time")
 
 
 def scorable(

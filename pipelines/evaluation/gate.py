@@ -178,8 +178,8 @@ def decide(
     Parameters
     ----------
     challenger
-        From `pipelines.evaluation.evaluate`: `squared_error` with dims (method, variable, init_time, lead_time),
-        the methods being "model" and the five baselines.
+        From `pipelines.evaluation.evaluate`: `squared_error` with dims (system, variable, init_time, lead_time),
+        the systems being "model" and the five baselines.
     champion
         The same of the champion, for the same init times and leads; None where there is no champion yet. A
         variable that the champion does not forecast is compared with the baselines alone.
@@ -203,11 +203,11 @@ def decide(
     index = step.index(challenger["init_time"].values, challenger["init_time"].values[0])
     comparisons = []
     for variable in challenger["variable"].values:
-        errors = challenger["squared_error"].sel(variable=variable).transpose("method", "init_time", "lead_time")
-        model = errors.sel({"method": "model"}).values
-        references = {name: errors.sel({"method": name}).values for name in NAMES}
+        errors = challenger["squared_error"].sel(variable=variable).transpose("system", "init_time", "lead_time")
+        model = errors.sel(system="model").values
+        references = {name: errors.sel(system=name).values for name in NAMES}
         if champion is not None and variable in champion["variable"].values:
-            rival = champion["squared_error"].sel({"method": "model", "variable": variable})
+            rival = champion["squared_error"].sel(system="model", variable=variable)
             references["champion"] = rival.transpose("init_time", "lead_time").values
         comparisons += [
             _compare(str(variable), name, model, reference, index, length, gate)
@@ -318,9 +318,9 @@ def _faults(challenger: xr.Dataset, champion: xr.Dataset | None) -> list[str]:
     reasons = []
     if not challenger.sizes["init_time"]:
         reasons.append("no init time was scored")
-    missing = [name for name in ("model", *NAMES) if name not in challenger["method"].values]
+    missing = [name for name in ("model", *NAMES) if name not in challenger["system"].values]
     if missing:
-        reasons.append(f"challenger: expected the methods model and {', '.join(NAMES)}, missing: {', '.join(missing)}")
+        reasons.append(f"challenger: expected the systems model and {', '.join(NAMES)}, missing: {', '.join(missing)}")
     if champion is None:
         return reasons
     lost = sorted(set(champion["variable"].values.tolist()) - set(challenger["variable"].values.tolist()))

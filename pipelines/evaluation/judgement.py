@@ -45,11 +45,11 @@ class Judgement:
         return self.verdict.table(), markdown(self.skill)
 
     def rmse(self) -> dict[str, dict[str, float]]:
-        """Over all leads, by variable and method, to six digits."""
-        table = self.skill["rmse_all"].transpose("variable", "method")
-        methods = [str(method) for method in table["method"].values]
+        """Over all leads, by variable and system, to six digits."""
+        table = self.skill["rmse_all"].transpose("variable", "system")
+        systems = [str(system) for system in table["system"].values]
         return {
-            str(name): {m: float(f"{float(v):.6g}") for m, v in zip(methods, row, strict=True)}
+            str(name): {system: float(f"{float(v):.6g}") for system, v in zip(systems, row, strict=True)}
             for name, row in zip(table["variable"].values, table.values, strict=True)
         }
 

@@ -26,22 +26,22 @@ COLUMNS = ("variable", "lead_hours", "n", "weighting", "model", *NAMES)
 
 
 def skill_table(errors: xr.Dataset) -> xr.Dataset:
-    """Scores by variable and lead, and over all leads, of every method on the same maps.
+    """Scores by variable and lead, and over all leads, of every system on the same maps.
 
     Parameters
     ----------
     errors
-        From `pipelines.evaluation.evaluate`: dims (method, variable, init_time, lead_time).
+        From `pipelines.evaluation.evaluate`: dims (system, variable, init_time, lead_time).
 
     Returns
     -------
     xr.Dataset
-        `rmse`, `mae`, `bias`, `acc` and `n` (method, variable, lead_time); the same over all leads (square root
-        of the mean square) as `rmse_all`, ... (method, variable). A map counts only where every method has it.
+        `rmse`, `mae`, `bias`, `acc` and `n` (system, variable, lead_time); the same over all leads (square root
+        of the mean square) as `rmse_all`, ... (system, variable). A map counts only where every system has it.
         Coordinates `units` (variable) and `lead_hours` (lead_time), attribute `weighting`.
     """
-    by_lead = summarise(errors, "init_time", paired="method")
-    overall = summarise(errors, ["init_time", "lead_time"], paired="method")
+    by_lead = summarise(errors, "init_time", paired="system")
+    overall = summarise(errors, ["init_time", "lead_time"], paired="system")
     table = by_lead.assign({f"{name}_all": overall[name].variable for name in overall.data_vars})
     return table.assign_coords(lead_hours=("lead_time", lead_hours(errors))).drop_vars("valid_time", errors="ignore")
 
@@ -71,8 +71,8 @@ def skill_csv(table: xr.Dataset) -> str:
     for name in table["variable"].values:
         for lead, hours in enumerate(table["lead_hours"].values):
             row = table.isel(lead_time=lead).sel(variable=name)
-            scores = [float(row["rmse"].sel({"method": method})) for method in COLUMNS[4:]]
-            count = int(row["n"].sel({"method": "model"}))
+            scores = [float(row["rmse"].sel(system=system)) for system in COLUMNS[4:]]
+            count = int(row["n"].sel(system="model"))
             writer.writerow([name, f"{hours:g}", count, table.attrs["weighting"], *(f"{s:.6g}" for s in scores)])
     return text.getvalue()
 
@@ -111,7 +111,7 @@ def unpredictable(table: xr.Dataset, noise: Mapping[str, float]) -> dict[str, fl
     """
     shares = {}
     for name, deviation in noise.items():
-        rmse = float(table["rmse_all"].sel({"method": "model", "variable": name}))
+        rmse = float(table["rmse_all"].sel(system="model", variable=name))
         if rmse > 0:
             shares[name] = (deviation / rmse) ** 2
     return shares
@@ -120,14 +120,14 @@ def unpredictable(table: xr.Dataset, noise: Mapping[str, float]) -> dict[str, fl
 def in_words(table: xr.Dataset, name: str) -> str:
     """The model beside the best baseline, over all leads."""
     scores = table["rmse_all"].sel(variable=name)
-    rmse = {str(method): float(scores.sel({"method": method})) for method in table["method"].values}
+    rmse = {str(system): float(scores.sel(system=system)) for system in table["system"].values}
     model = rmse.pop("model")
     units = str(table["units"].sel(variable=name).item())
-    known = {method: value for method, value in rmse.items() if np.isfinite(value)}
+    known = {system: value for system, value in rmse.items() if np.isfinite(value)}
     if not known or not np.isfinite(model):
         return f"{name}: no init time yet that the model and all baselines have a score for."
-    best = min(known, key=lambda method: known[method])
-    n = int(table["n_all"].sel({"variable": name, "method": "model"}))
+    best = min(known, key=lambda system: known[system])
+    n = int(table["n_all"].sel(variable=name, system="model"))
     word = "below" if model < known[best] else "not below"
     return (
         f"{name}: RMSE over all leads {model:.4g} {units}, {word} the best baseline's {known[best]:.4g} "
@@ -136,7 +136,7 @@ def in_words(table: xr.Dataset, name: str) -> str:
 
 
 def _line(label: str, lead: str, n: xr.DataArray, rmse: xr.DataArray) -> str:
-    scores = {method: float(rmse.sel({"method": method})) for method in COLUMNS[4:]}
+    scores = {system: float(rmse.sel(system=system)) for system in COLUMNS[4:]}
     best = min((s for s in scores.values() if np.isfinite(s)), default=np.nan)
     shown = (f"**{s:.4g}**" if s == best else f"{s:.4g}" for s in scores.values())
-    return f"| {label} | {lead} | {int(n.sel({'method': 'model'}))} | " + " | ".join(shown) + " |"
+    return f"| {label} | {lead} | {int(n.sel(system='model'))} | " + " | ".join(shown) + " |"

@@ -78,27 +78,27 @@ def skill_curve(summary: xr.Dataset, *, title: str = "") -> Figure:
     Parameters
     ----------
     summary
-        `rmse` and `n` with dims (method, variable, lead_time), "model" among the methods; where `rmse_all` (method,
+        `rmse` and `n` with dims (system, variable, lead_time), "model" among the systems; where `rmse_all` (system,
         variable) is there, the legend states the RMSE over all leads. A coordinate `units` on `variable` names
         the units.
     """
     names = [str(name) for name in summary["variable"].values]
     figure, panels = _figure(len(names), 6.4, 4.4, title if len(names) > 1 else "")
     leads, unit = _lead_axis(summary["lead_time"])
-    methods = [str(m) for m in summary["method"].values]
-    styles = dict(zip([m for m in methods if m != "model"], _LINES * 3, strict=False)) | {"model": _MODEL}
+    systems = [str(name) for name in summary["system"].values]
+    styles = dict(zip([name for name in systems if name != "model"], _LINES * 3, strict=False)) | {"model": _MODEL}
     for axes, name in zip(panels, names, strict=True):
-        for method in sorted(methods, key=lambda m: m == "model"):
-            colour, marker, dash = styles[method]
-            values = summary["rmse"].sel({"method": method, "variable": name})
-            label = method.replace("_", " ")
+        for system in sorted(systems, key=lambda name: name == "model"):
+            colour, marker, dash = styles[system]
+            values = summary["rmse"].sel(system=system, variable=name)
+            label = system.replace("_", " ")
             if "rmse_all" in summary:
-                label += f"  {float(summary['rmse_all'].sel({'method': method, 'variable': name})):.3g}"
-            width = 2.4 if method == "model" else 1.2
+                label += f"  {float(summary['rmse_all'].sel(system=system, variable=name)):.3g}"
+            width = 2.4 if system == "model" else 1.2
             few = marker if len(leads) <= 36 else None
             axes.plot(leads, values, color=colour, marker=few, ms=4.5, ls=dash, lw=width, label=label)
         units = _shown_units(summary["units"].sel(variable=name).item() if "units" in summary.coords else "")
-        counts = summary["n"].sel({"method": "model", "variable": name}).values if "n" in summary else np.empty(0)
+        counts = summary["n"].sel(system="model", variable=name).values if "n" in summary else np.empty(0)
         said = f", n = {_range(counts)}" if counts.size else ""
         above = f"{title}\n" if title and len(names) == 1 else ""
         axes.set_title(f"{above}{name}{said}", fontsize=10)

@@ -1,6 +1,5 @@
-"""The notebook's door: labelled data in, labelled forecast out, by whichever model fits."""
+"""What a notebook calls: labelled data in, labelled forecast out, by whichever model fits."""
 
-import logging
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -13,12 +12,10 @@ from simvp.contract import FrameSpec
 from simvp.errors import RegistryError
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.model_file import read_arrays, read_header
-from simvp.inference.registry import ALIAS, PREFIX, Registry, model_file_in
+from simvp.inference.registry import ALIAS, PREFIX, Registry, Version, model_file_in
 
 if TYPE_CHECKING:
     import torch
-
-logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -79,7 +76,7 @@ def load(name: str | os.PathLike[str], device: "str | torch.device | None" = Non
     if _is_file(name):
         return Forecaster.load(model_file_in(name) if Path(name).is_dir() else name, device)
     registry = Registry.find()
-    return _read(registry, *registry.resolve(os.fspath(name)), device)
+    return registry.load(registry.resolve(os.fspath(name)), device)
 
 
 def _is_file(name: str | os.PathLike[str]) -> bool:
@@ -90,35 +87,27 @@ def _is_file(name: str | os.PathLike[str]) -> bool:
     return not isinstance(name, str) or shaped or Path(text).exists()
 
 
-def _read(registry: Registry, name: str, version: str, device: "str | torch.device | None" = None) -> Forecaster:
-    with registry.file(name, version) as path:
-        forecaster = Forecaster.load(path, device, version=f"{name}/{version}")
-    logger.info("model %s version %s from %s", name, version, registry.uri)
-    return forecaster
-
-
 def _chosen(ds: xr.Dataset, model: str | os.PathLike[str] | None, units: Mapping[str, str] | None) -> Forecaster:
     if model is not None and _is_file(model):
         return load(model)
     registry = Registry.find()
-    version = _champion_for(registry, ds, units) if model is None else registry.resolve(os.fspath(model))
-    return _kept(registry, *version, registry.stamp(*version))
+    return _kept(registry, _champion_for(registry, ds, units) if model is None else registry.resolve(os.fspath(model)))
 
 
-# A version never changes. Its stamp is part of the key, since a registry made anew counts from 1 again.
+# A version never changes, but a registry made anew counts from 1 again: `Version.created` is part of the key.
 @lru_cache(maxsize=2)
-def _kept(registry: Registry, name: str, version: str, stamp: tuple[str, int]) -> Forecaster:
-    return _read(registry, name, version)
+def _kept(registry: Registry, version: Version) -> Forecaster:
+    return registry.load(version)
 
 
 @lru_cache(maxsize=32)
-def _contract(registry: Registry, name: str, version: str, stamp: tuple[str, int]) -> FrameSpec:
-    with registry.file(name, version) as path:
+def _contract(registry: Registry, version: Version) -> FrameSpec:
+    with registry.file(version) as path:
         return FrameSpec.from_header(read_header(path)["spec"], read_arrays(path, "spec"))
 
 
-def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] | None) -> tuple[str, str]:
-    """Name and version of the one champion whose contract accepts the data; contracts are read without networks."""
+def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] | None) -> Version:
+    """The one champion whose contract accepts the data; contracts are read without networks."""
     champions = registry.champions()
     if not champions:
         raise RegistryError(
@@ -127,19 +116,19 @@ def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] |
             "promote a version, or give model=<name or file>",
         )
     accepting, refusing = [], []
-    for name, version in champions:
-        _, faults = _contract(registry, name, version, registry.stamp(name, version)).faults(ds, units)
+    for version in champions:
+        _, faults = _contract(registry, version).faults(ds, units)
         if faults:
-            refusing.append(f"{name} version {version}: {'; '.join(faults)}")
+            refusing.append(f"{version.name} version {version.version}: {'; '.join(faults)}")
         else:
-            accepting.append((name, version))
+            accepting.append(version)
     if len(accepting) == 1:
         return accepting[0]
     if accepting:
         raise RegistryError(
             "Several champions accept this data",
-            [f"{name} version {version}" for name, version in accepting],
-            f"choose one: model={accepting[0][0]!r}",
+            [f"{version.name} version {version.version}" for version in accepting],
+            f"choose one: model={accepting[0].name!r}",
         )
     raise RegistryError(
         f"None of the {len(champions)} champions in {registry.uri} accepts this data",

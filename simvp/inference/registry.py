@@ -1,4 +1,4 @@
-"""Models in an MLflow registry: where it is, which versions are champions, and their files.
+"""Models in an MLflow registry: where it is, its models' versions, which of them are champions, and their files.
 
 MLflow is imported only when a registry is asked. Its global state (tracking address, active run) is neither read nor
 set, and a registry that is not there is an error: opening one must never create an empty database.
@@ -8,21 +8,75 @@ import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from simvp.errors import RegistryError
+
+if TYPE_CHECKING:
+    import torch
+
+    from simvp.inference.forecaster import Forecaster
 
 logger = logging.getLogger(__name__)
 
 ALIAS = "champion"
 PREFIX = "simvp-"
 _SECONDS = 5.0  # MLflow's own client tries a silent server for minutes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A version of a registered model. Aliases move and tags are added, so neither counts in a comparison.
+
+    Parameters
+    ----------
+    name, version
+        Registered model ("simvp-era5-uk") and number as text ("3").
+    run_id
+        The training run in MLflow; empty where there is none.
+    source
+        Where MLflow keeps the files.
+    created
+        When it was registered, ms since 1970: a registry made anew counts versions from 1 again.
+    aliases
+        Aliases that name this version now.
+    tags
+        `training_key`, `fingerprint` and others from the training, and those that `pipelines.promote` writes.
+    """
+
+    name: str
+    version: str
+    run_id: str = ""
+    source: str = ""
+    created: int = 0
+    aliases: tuple[str, ...] = field(default=(), compare=False)
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def label(self) -> str:
+        """As forecasts name it: "simvp-era5-uk/3"."""
+        return f"{self.name}/{self.version}"
+
+    @property
+    def uri(self) -> str:
+        """MLflow's name: "models:/simvp-era5-uk/3"."""
+        return f"models:/{self.label}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model file; empty where the version was registered by hand."""
+        return self.tags.get("fingerprint", "")
+
+    @property
+    def training_key(self) -> str:
+        """Of configuration, commit and periods; empty where the version was registered by hand."""
+        return self.tags.get("training_key", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +92,8 @@ class Registry:
     uri: str
 
     @classmethod
-    def find(cls) -> "Registry":
-        """The registry at `MLFLOW_TRACKING_URI`, else the one in `SIMVP_HOME` (".simvp" by default).
+    def find(cls, home: str | os.PathLike[str] | None = None) -> "Registry":
+        """The registry at `MLFLOW_TRACKING_URI`, else the one in a home: by default `SIMVP_HOME`, else ".simvp".
 
         Raises
         ------
@@ -47,31 +101,39 @@ class Registry:
             Nothing there; nothing is created.
         """
         stated = os.environ.get("MLFLOW_TRACKING_URI", "")
-        home = Path(os.environ.get("SIMVP_HOME", ".simvp")).absolute()
-        uri = stated or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+        folder = Path(home or os.environ.get("SIMVP_HOME") or ".simvp").absolute()
+        uri = stated or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
         fault = _fault(uri)
         if fault:
             where = "MLFLOW_TRACKING_URI" if stated else "SIMVP_HOME; MLFLOW_TRACKING_URI is not set"
             raise RegistryError(
                 f"Model registry {uri} (from {where})",
                 [fault],
-                "set MLFLOW_TRACKING_URI or SIMVP_HOME to where models were registered, or give model=<file>",
+                "train a model first (the flow train), set MLFLOW_TRACKING_URI or SIMVP_HOME to where models were "
+                "registered, or give model=<file>",
             )
         return cls(uri=uri)
 
-    def champions(self) -> list[tuple[str, str]]:
-        """Name and version of every registered model of this project that has a champion, by name."""
-        with self._client() as client:
-            found, token = [], None
-            while True:
-                page = client.search_registered_models(f"name LIKE '{PREFIX}%'", page_token=token)
-                found += [(model.name, str(model.aliases[ALIAS])) for model in page if ALIAS in model.aliases]
-                token = page.token
-                if not token:
-                    return sorted(found)
+    def champions(self) -> tuple[Version, ...]:
+        """The champion of every registered model of this project that has one, by name."""
+        with self.client() as client:
+            models = _pages(client.search_registered_models, f"name LIKE '{PREFIX}%'")
+            names = sorted((model.name, str(model.aliases[ALIAS])) for model in models if ALIAS in model.aliases)
+            return tuple(_version(client.get_model_version(*name)) for name in names)
 
-    def resolve(self, name: str) -> tuple[str, str]:
-        """Registered name and version.
+    def versions(self, name: str) -> tuple[Version, ...]:
+        """Every version of a registered model, first to last; empty where there is no such model."""
+        with self.client() as client:
+            # A search gives versions without their aliases; the model has those of all of them.
+            models = _pages(client.search_registered_models, f"name = '{name}'")
+            if not models:
+                return ()
+            aliases = {alias: str(number) for alias, number in models[0].aliases.items()}
+            versions = _pages(client.search_model_versions, f"name = '{name}'")
+            return tuple(_version(version, aliases) for version in sorted(versions, key=lambda v: int(v.version)))
+
+    def resolve(self, name: str) -> Version:
+        """The version that a name means.
 
         Parameters
         ----------
@@ -86,48 +148,57 @@ class Registry:
         """
         text = name.removeprefix("models:/")
         model, _, alias = text.partition("@")
-        model, _, version = model.partition("/")
-        with self._client() as client:
-            registered = {found.name: found for found in client.search_registered_models(max_results=1000)}
-            if model not in registered:
-                listed = ", ".join(sorted(registered)) or "none"
-                raise RegistryError(f"Model {name}", [f"expected a registered model of {self.uri}: {listed}"])
-            aliases = registered[model].aliases
-            if version:
-                versions = sorted(
-                    (str(v.version) for v in client.search_model_versions(f"name='{model}'")), key=_number
-                )
-                if version not in versions:
-                    raise RegistryError(f"Model {name}", [f"expected one of the versions {', '.join(versions)}"])
-                return model, version
-            if (alias or ALIAS) not in aliases:
-                listed = ", ".join(f"{key} (version {v})" for key, v in sorted(aliases.items())) or "none"
-                reason = f"expected the alias {alias or ALIAS!r}, got {listed}"
-                raise RegistryError(f"Model {name}", [reason], "promote a version, or name one: models:/NAME/VERSION")
-            return model, str(aliases[alias or ALIAS])
+        model, _, number = model.partition("/")
+        try:
+            with self.client() as client:
+                if number:
+                    return _version(client.get_model_version(model, number))
+                return _version(client.get_model_version_by_alias(model, alias or ALIAS))
+        except RegistryError:
+            raise self._lost(model, "version" if number else "alias", number or alias or ALIAS) from None
 
-    def stamp(self, name: str, version: str) -> tuple[str, int]:
-        """Where the files of a version are and when it was registered, ms; a registry made anew gives other ones."""
-        with self._client() as client:
-            found = client.get_model_version(name, version)
-            return str(found.source), int(found.creation_timestamp)
+    def _lost(self, model: str, kind: str, wanted: str) -> RegistryError:
+        """Why there is no such version, with what there is."""
+        with self.client() as client:
+            names = sorted(registered.name for registered in _pages(client.search_registered_models))
+        versions = self.versions(model) if model in names else ()
+        if not versions:
+            return RegistryError(
+                f"Model {model}",
+                [f"no version is registered in {self.uri}; its models are: {', '.join(names) or 'none'}"],
+                "train one: the flow train, or make demo",
+            )
+        listed = ", ".join(v.version + (f" ({', '.join(v.aliases)})" if v.aliases else "") for v in versions)
+        remedy = "name one of these versions"
+        if wanted == ALIAS:
+            remedy = "promote one (the flow promote), set the alias champion in MLflow's page, or name a version"
+        return RegistryError(f"Model {model}", [f"expected the {kind} {wanted!r}, got versions {listed}"], remedy)
 
     @contextmanager
-    def file(self, name: str, version: str) -> Iterator[Path]:
+    def file(self, version: Version) -> Iterator[Path]:
         """The model file of a version, in a folder that is gone afterwards."""
         with tempfile.TemporaryDirectory(prefix="simvp-") as folder:
-            with self._client() as client:
+            with self.client() as client:
                 from mlflow.artifacts import download_artifacts
 
-                source = client.get_model_version_download_uri(name, version)
+                source = client.get_model_version_download_uri(version.name, version.version)
                 # To a folder of our own: MLflow would add a file to a model that it finds on a local disk.
                 path = download_artifacts(
                     artifact_uri=source, dst_path=folder, tracking_uri=self.uri, registry_uri=self.uri
                 )
             yield model_file_in(path)
 
+    def load(self, version: Version, device: "str | torch.device | None" = None) -> "Forecaster":
+        """The model of a version; on the CPU unless a device is given."""
+        from simvp.inference.forecaster import Forecaster
+
+        with self.file(version) as path:
+            forecaster = Forecaster.load(path, device, version=version.label)
+        logger.info("model %s version %s from %s", version.name, version.version, self.uri)
+        return forecaster
+
     @contextmanager
-    def _client(self) -> Iterator[Any]:
+    def client(self) -> Iterator[Any]:
         """MLflow's client for this registry; its errors come out as ours."""
         try:
             from mlflow import MlflowClient
@@ -144,6 +215,32 @@ class Registry:
             raise RegistryError(f"Model registry {self.uri}", [str(error)]) from error
 
 
+def _version(version: Any, aliases: Mapping[str, str] | None = None) -> Version:
+    """MLflow's record as ours; `aliases` of the model where the record comes without its own."""
+    number = str(version.version)
+    own = version.aliases if aliases is None else [alias for alias, holder in aliases.items() if holder == number]
+    return Version(
+        name=version.name,
+        version=number,
+        run_id=str(version.run_id or ""),
+        source=str(version.source or ""),
+        created=int(version.creation_timestamp),
+        aliases=tuple(sorted(own)),
+        tags={str(key): str(value) for key, value in version.tags.items()},
+    )
+
+
+def _pages(search: Callable[..., Any], query: str = "") -> list[Any]:
+    """Everything that a search of MLflow's client finds, page after page."""
+    records, token = [], None
+    while True:
+        page = search(query, page_token=token)
+        records += list(page)
+        token = page.token
+        if not token:
+            return records
+
+
 def model_file_in(path: str | os.PathLike[str]) -> Path:
     """The one model file in a folder (or the file itself).
 
@@ -153,15 +250,11 @@ def model_file_in(path: str | os.PathLike[str]) -> Path:
         None, or several.
     """
     path = Path(path)
-    found = [path] if path.is_file() else sorted(path.rglob("*.safetensors"))
-    if len(found) != 1:
-        listed = ", ".join(file.name for file in found) or "none"
+    files = [path] if path.is_file() else sorted(path.rglob("*.safetensors"))
+    if len(files) != 1:
+        listed = ", ".join(file.name for file in files) or "none"
         raise RegistryError(f"Model {path}", [f"expected one .safetensors file, got {listed}"])
-    return found[0]
-
-
-def _number(version: str) -> int:
-    return int(version) if version.isdigit() else 0
+    return files[0]
 
 
 def _fault(uri: str) -> str | None:

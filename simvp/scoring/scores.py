@@ -108,11 +108,11 @@ def summarise(errors: xr.Dataset, dim: str | Sequence[str] = "init_time", *, pai
     Parameters
     ----------
     errors
-        As `errors` gives it; further dims (a method, say) are kept.
+        As `errors` gives it; further dims (a system, say) are kept.
     dim
         What to average over: "init_time" for scores by lead, ("init_time", "lead_time") for one number.
     paired
-        A dim along which scores will be compared ("method"): a map counts only if all along this dim have it.
+        A dim along which scores will be compared ("system"): a map counts only if all along this dim have it.
 
     Returns
     -------

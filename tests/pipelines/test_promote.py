@@ -13,17 +13,17 @@ from pipelines.home import Home
 from pipelines.promote import Promotion, promote, rollback
 from pipelines.tracking.runs import open_run
 from pipelines.tracking.versions import (
-    Version,
     find_version,
     list_versions,
-    load_version,
     model_name,
+    open_registry,
     register_version,
     resolve_version,
     set_challenger,
 )
 from simvp.errors import RegistryError
 from simvp.inference.forecaster import Forecaster
+from simvp.inference.registry import Registry, Version
 from tests.support.small_home import DATASET, small_home
 from tests.support.wave_home import HELD_OUT, TRAIN, forecaster, wave_home
 
@@ -63,7 +63,7 @@ class Shelf:
         self.home, self.dataset, self.folder = home, dataset, folder
         self.models: dict[str, Forecaster] = {}
         wave_home(home, dataset)
-        patch.setattr("pipelines.promote.load_version", lambda home, version, device=None: self.models[version.version])
+        patch.setattr(Registry, "load", lambda registry, version, device=None: self.models[version.version])
 
     def add(self, error: float, key: str = "", **settings: object) -> Version:
         key = key or f"key {len(self.models)} of {self.dataset}"
@@ -111,7 +111,8 @@ def test_asking_makes_no_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list_versions(empty, "waves") == ()
     for ask in (resolve_version, promote, rollback):
         with pytest.raises(
-            RegistryError, match=r"expected MLflow's database at sqlite[^\n]*\nTo mend it: train a model first"
+            RegistryError,
+            match=r"Model registry sqlite[^\n]*there is no such database\nTo mend it: train a model first",
         ):
             ask(empty, "waves")
     assert not (tmp_path / "home").exists()
@@ -130,7 +131,8 @@ def test_a_training_is_registered_once_and_is_the_challenger(shelf: Shelf) -> No
     assert [v.version for v in list_versions(shelf.home, shelf.dataset)] == ["1", "2"]
     found = find_version(shelf.home, shelf.dataset, "second")
     assert found is not None
-    assert found == second.__class__(**{**vars(second), "aliases": ()})
+    assert found == second
+    assert (found.aliases, found.tags) == ((), second.tags)
     assert find_version(shelf.home, shelf.dataset, "third") is None
     assert set_challenger(shelf.home, found).aliases == ("challenger",)
     with pytest.raises(RegistryError, match="tags: fingerprint is missing"):
@@ -141,7 +143,7 @@ def test_an_unknown_version_is_refused_with_the_list(shelf: Shelf) -> None:
     with pytest.raises(RegistryError, match="no version is registered"):
         shelf.promote()
     shelf.add(0.5)
-    with pytest.raises(RegistryError, match=r"expected a version or alias '7', got versions 1 \(challenger\)"):
+    with pytest.raises(RegistryError, match=r"expected the version '7', got versions 1 \(challenger\)"):
         shelf.promote(7)
     with pytest.raises(RegistryError, match=r"alias 'champion'.*\n?.*promote one"):
         resolve_version(shelf.home, shelf.dataset)
@@ -306,7 +308,7 @@ def test_a_kill_between_alias_and_history_loses_no_champion(shelf: Shelf, monkey
 def test_a_trained_model_is_loaded_from_its_version() -> None:
     home, _ = small_home()
     champion = resolve_version(home, DATASET)
-    model = load_version(home, champion)
+    model = open_registry(home).load(champion)
     assert model.fingerprint == champion.fingerprint
     assert model.version == champion.label == f"simvp-{DATASET}/1"
     assert champion.aliases == ("challenger", "champion")

@@ -15,12 +15,12 @@ from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.skill import COLUMNS, lead_hours, markdown, skill_csv, skill_table, unpredictable
 from pipelines.forecast import forecast
 from pipelines.home import Home
-from pipelines.tracking.versions import Version
 from pipelines.verify import horizons, verify
 from simvp.coords.forecast_layout import coordinates, label
 from simvp.coords.grid import Grid
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, RegistryError
+from simvp.inference.registry import Registry, Version
 from simvp.scoring.scores import errors
 from tests.support.wave_home import forecaster, wave_home, world
 
@@ -57,7 +57,7 @@ def test_hindcasts_are_scored_as_evaluation_scores_them(home: Home) -> None:
     for name in wanted.data_vars:
         np.testing.assert_allclose(got[name].transpose(*wanted[name].dims), wanted[name], rtol=1e-5, atol=1e-6)
     # The model is half a kelvin too warm everywhere.
-    table = report.skill.sel({"variable": "t2m", "method": "model"})
+    table = report.skill.sel(variable="t2m", system="model")
     np.testing.assert_allclose(table["rmse"], 0.5, atol=1e-3)
     np.testing.assert_allclose(table["bias"], 0.5, atol=1e-3)
     np.testing.assert_allclose(table["mae"], 0.5, atol=1e-3)
@@ -82,9 +82,9 @@ def test_the_skill_table_and_the_pictures_that_were_promised(home: Home) -> None
         ("t2m", str(lead), "46", "cos_latitude") for lead in (1, 2, 3)
     ]
     for lead, line in enumerate(lines):
-        for method in COLUMNS[4:]:
-            score = report.skill["rmse"].sel({"variable": "t2m", "method": method}).isel(lead_time=lead)
-            assert float(line[method]) == pytest.approx(float(score), rel=1e-5)
+        for system in COLUMNS[4:]:
+            score = report.skill["rmse"].sel(variable="t2m", system=system).isel(lead_time=lead)
+            assert float(line[system]) == pytest.approx(float(score), rel=1e-5)
     assert "below the best baseline's" in report.summary
     assert "138 maps, weighted by cos_latitude" in report.summary
     assert report.table().splitlines()[2].startswith("| t2m (K) | 1 | 46 | **0.5** |")
@@ -165,12 +165,12 @@ def test_frames_that_arrive_late_are_scored_then(home: Home) -> None:
     forecast(home, "waves", model=model)
     first = verify(home, "waves", model=model)
     assert (first.scored, first.pending) == (4, 0)
-    counts = first.skill["n"].sel({"method": "model", "variable": "t2m"})
+    counts = first.skill["n"].sel(system="model", variable="t2m")
     assert counts.values.tolist() == [4, 3, 4]  # 12:00 + 2 h is absent
     archive.append(day.isel(time=[14]))
     second = verify(home, "waves", model=model)
     assert (second.scored, second.rescored) == (0, 1)
-    assert second.skill["n"].sel({"method": "model", "variable": "t2m"}).values.tolist() == [4, 4, 4]
+    assert second.skill["n"].sel(system="model", variable="t2m").values.tolist() == [4, 4, 4]
     assert verify(home, "waves", model=model).rescored == 0
 
 
@@ -180,9 +180,29 @@ def test_another_hindcast_has_other_scores(home: Home) -> None:
         forecast(home, "waves", model=model, hindcast=INTERVAL)
         report = verify(home, "waves", kind="hindcasts", model=model)
         assert (report.scored, report.n) == (46, 46)
-        assert report.skill["rmse_all"].sel({"method": "model"}).item() == pytest.approx(error, abs=1e-3)
+        assert report.skill["rmse_all"].sel(system="model").item() == pytest.approx(error, abs=1e-3)
     beside = sorted(p.name for p in report.path.parent.iterdir() if p.is_dir())
     assert beside == ["hindcasts-3h.zarr"]
+
+
+def test_scores_of_an_older_layout_are_made_anew(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    first = verify(home, "waves", model=model)
+    store = Store(first.path)
+    scores, state = store.dataset().load(), store.state
+    older = scores.rename(system="method").isel(init_time=slice(3))
+    for name in older.variables:
+        older[name].encoding.clear()
+    shutil.rmtree(first.path)
+    store.create(older, axis="init_time", chunks={"init_time": 64}, state=state)
+    report = verify(home, "waves", model=model)
+    assert (report.scored, report.n) == (4, 4)
+    assert "scores of another layout" in caplog.text
+    assert [path.name for path in first.path.parent.iterdir() if path.is_dir()] == ["forecasts-3h.zarr"]
+    xr.testing.assert_identical(Store(report.path).dataset().load(), scores)
+    assert report.csv.read_text() == skill_csv(first.skill)
+    assert verify(home, "waves", model=model).scored == 0
 
 
 def test_each_forecast_is_set_beside_the_baselines_of_its_own_model(
@@ -195,24 +215,22 @@ def test_each_forecast_is_set_beside_the_baselines_of_its_own_model(
     Archive(home.archive("waves")).append(world(1, first=14 * 24))
     forecast(home, "waves", model=late)
     models = {model.version: model for model in (early, late)}
-    known = tuple(
-        Version(
-            name="simvp-waves", version=v[-1], run_id="", source="", aliases=(), tags={"fingerprint": m.fingerprint}
-        )
-        for v, m in models.items()
+    versions = tuple(
+        Version(name="simvp-waves", version=v[-1], tags={"fingerprint": m.fingerprint}) for v, m in models.items()
     )
     loaded: list[str] = []
-    monkeypatch.setattr(stage, "list_versions", lambda home, dataset: known)
-    load = lambda home, version: loaded.append(version.label) or models[version.label]  # noqa: E731
-    monkeypatch.setattr(stage, "load_version", load)
+    monkeypatch.setattr(stage, "list_versions", lambda home, dataset: versions)
+    monkeypatch.setattr(stage, "open_registry", lambda home: Registry(uri="not asked"))
+    load = lambda registry, version: loaded.append(version.label) or models[version.label]  # noqa: E731
+    monkeypatch.setattr(Registry, "load", load)
     report = verify(home, "waves")
     assert (report.scored, report.models) == (8, ("simvp-waves/1", "simvp-waves/2"))
     assert sorted(loaded) == ["simvp-waves/1", "simvp-waves/2"]
     ds = Archive(home.archive("waves")).dataset()
     inits = Store(home.forecasts("waves", "3h")).dataset()["init_time"].values
-    got = Store(report.path).dataset()["squared_error"].sel({"method": "climatology"}).load()
+    got = Store(report.path).dataset()["squared_error"].sel(system="climatology").load()
     for model, part in ((early, slice(0, 4)), (late, slice(4, 8))):
-        wanted = evaluate(model, ds, inits[part])["squared_error"].sel({"method": "climatology"})
+        wanted = evaluate(model, ds, inits[part])["squared_error"].sel(system="climatology")
         np.testing.assert_allclose(got[part].transpose(*wanted.dims), wanted, rtol=1e-6)
 
 
@@ -253,7 +271,7 @@ def test_the_share_that_nobody_can_predict_is_stated(tmp_path: Path) -> None:
 
 
 def made_errors(step: Step, start: str, squares: np.ndarray) -> xr.Dataset:
-    """Errors (method, 1, I, L) of a constant truth of zero and forecasts that are off by the root of `squares`."""
+    """Errors (system, 1, I, L) of a constant truth of zero and forecasts that are off by the root of `squares`."""
     times = step.shift(np.array([start], "M8[ns]"), np.arange(squares.shape[1]))
     grid = _grid()
     truth_times = step.shift(times[:1], np.arange(squares.shape[1] + squares.shape[2]))
@@ -262,12 +280,12 @@ def made_errors(step: Step, start: str, squares: np.ndarray) -> xr.Dataset:
         coords={"time": truth_times, "y": [0.0, 1.0], "x": [0.0, 1.0]},
     )
     parts = []
-    for method in squares:
-        fields = {"rain": np.sqrt(method)[:, :, None, None] * np.ones((2, 2))}
+    for square in squares:
+        fields = {"rain": np.sqrt(square)[:, :, None, None] * np.ones((2, 2))}
         coords = coordinates(times, squares.shape[2], step=step, grid=grid)
         made = label(fields, coords, grid=grid, variable_attrs={"rain": {"units": "mm"}})
         parts.append(errors(made, truth))
-    return xr.concat(parts, xr.Variable("method", list(COLUMNS[4:])), coords="minimal", compat="override")
+    return xr.concat(parts, xr.Variable("system", list(COLUMNS[4:])), coords="minimal", compat="override")
 
 
 def _grid() -> Grid:
@@ -279,7 +297,7 @@ def test_scores_by_hand() -> None:
     squares = np.full((6, 2, 2), 25.0)
     squares[0] = [[1.0, 9.0], [4.0, 16.0]]
     table = skill_table(made_errors(Step.parse("6h"), "2020-01-01", squares))
-    model = table.sel({"method": "model", "variable": "rain"})
+    model = table.sel(system="model", variable="rain")
     np.testing.assert_allclose(model["rmse"], np.sqrt([2.5, 12.5]))
     np.testing.assert_allclose(model["bias"], [1.5, 3.5])
     assert float(model["rmse_all"]) == pytest.approx(np.sqrt(7.5))
@@ -297,7 +315,7 @@ def test_a_map_counts_only_where_every_method_has_it() -> None:
     squares[2, 2, 0] = np.nan  # seasonal persistence has no frame to look back at
     table = skill_table(made_errors(Step.parse("6h"), "2020-01-01", squares))
     assert table["n"].values.ravel().tolist() == [2] * 6
-    assert table["rmse"].sel({"method": "model"}).item() == pytest.approx(1.0)
+    assert table["rmse"].sel(system="model").item() == pytest.approx(1.0)
 
 
 def test_leads_of_calendar_months_are_given_in_mean_hours() -> None:

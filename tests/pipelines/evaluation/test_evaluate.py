@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipelines.evaluation.evaluate import METHODS, chunks, evaluate, scorable, slab
+from pipelines.evaluation.evaluate import SYSTEMS, chunks, evaluate, scorable, slab
 from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError, ContractError
@@ -27,10 +27,10 @@ def times(*hours: int) -> np.ndarray:
 def test_errors_of_model_and_baselines_are_those_derived_by_hand(ds: xr.Dataset) -> None:
     inits = times(0, 1, 2, 5)
     found = evaluate(forecaster(0.5), ds, inits)
-    assert found["squared_error"].dims == ("method", "variable", "init_time", "lead_time")
-    assert tuple(found["method"].values) == METHODS
+    assert found["squared_error"].dims == ("system", "variable", "init_time", "lead_time")
+    assert tuple(found["system"].values) == SYSTEMS
     assert found.attrs["weighting"] == "cos_latitude"
-    model = found.sel({"method": "model", "variable": "t2m"})
+    model = found.sel(system="model", variable="t2m")
     np.testing.assert_allclose(model["squared_error"], 0.25, atol=1e-3)
     np.testing.assert_allclose(model["error"], 0.5, atol=1e-3)
     # Persistence, point by point: the last frame against the truth, weighted by the cosine of latitude.
@@ -39,10 +39,10 @@ def test_errors_of_model_and_baselines_are_those_derived_by_hand(ds: xr.Dataset)
     for lead in range(1, FRAMES_OUT + 1):
         gap = truth(inits) - truth(inits + lead * np.timedelta64(1, "h"))
         expected = (gap.astype("f8") ** 2 * weights).sum((1, 2))
-        got = found["squared_error"].sel({"method": "persistence", "variable": "t2m"}).isel(lead_time=lead - 1)
+        got = found["squared_error"].sel(system="persistence", variable="t2m").isel(lead_time=lead - 1)
         np.testing.assert_allclose(got, expected, rtol=1e-5)
     # The mean map misses the cosine of amplitude 4: its square is 16 cos^2, between 0 and 16.
-    usual = found["squared_error"].sel({"method": "climatology"})
+    usual = found["squared_error"].sel(system="climatology")
     assert 0 < float(usual.min()) <= float(usual.max()) <= 16.001
 
 
@@ -70,7 +70,7 @@ def test_only_the_frames_near_a_batch_are_in_memory(ds: xr.Dataset) -> None:
 def test_longer_horizons_roll_out(ds: xr.Dataset) -> None:
     found = evaluate(forecaster(0.0), ds, times(0, 1), horizon=7)
     assert found.sizes["lead_time"] == 7
-    assert float(found["squared_error"].sel({"method": "model"}).max()) < 1e-4
+    assert float(found["squared_error"].sel(system="model").max()) < 1e-4
 
 
 def test_what_is_absent_has_no_score_and_what_was_not_observed_cannot_be_forecast(ds: xr.Dataset) -> None:

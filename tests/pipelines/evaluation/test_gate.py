@@ -25,9 +25,9 @@ def errors(model: np.ndarray, baselines: np.ndarray | float = 9.0, hours: np.nda
     hours = np.arange(len(model)) if hours is None else hours
     stacked = [model, *(np.broadcast_to(baselines, model.shape) for _ in NAMES)]
     return xr.Dataset(
-        {"squared_error": (("method", "variable", "init_time", "lead_time"), np.stack(stacked)[:, None])},
+        {"squared_error": (("system", "variable", "init_time", "lead_time"), np.stack(stacked)[:, None])},
         coords={
-            "method": ["model", *NAMES],
+            "system": ["model", *NAMES],
             "variable": ["t2m"],
             "init_time": START + hours * np.timedelta64(1, "h"),
             "lead_time": np.arange(1, LEADS + 1) * np.timedelta64(3_600_000_000_000, "ns"),
@@ -159,7 +159,7 @@ def test_scores_of_other_init_times_are_refused_all_reasons_at_once() -> None:
     assert "init_time: the challenger has 60 values, the champion 70" in text
     assert "lead_time: the challenger has 3 values, the champion 2" in text
     with pytest.raises(ConfigError, match=r"missing: persistence, seasonal_persistence"):
-        decide(errors(noisy(4.0)).isel(method=[0]), **SIZES)
+        decide(errors(noisy(4.0)).isel(system=[0]), **SIZES)
     with pytest.raises(ConfigError, match="no init time was scored"):
         decide(errors(noisy(4.0)).isel(init_time=[]), **SIZES)
 

@@ -13,16 +13,16 @@ HOURS = np.arange(1, 7) * np.timedelta64(3_600_000_000_000, "ns")
 
 
 def summary(variables: tuple[str, ...] = ("t2m",)) -> xr.Dataset:
-    methods = ["model", "persistence", "climatology"]
-    rmse = np.arange(1.0, 1.0 + len(methods) * len(variables) * 6).reshape(len(methods), len(variables), 6)
+    systems = ["model", "persistence", "climatology"]
+    rmse = np.arange(1.0, 1.0 + len(systems) * len(variables) * 6).reshape(len(systems), len(variables), 6)
     return xr.Dataset(
         {
-            "rmse": (("method", "variable", "lead_time"), rmse),
-            "rmse_all": (("method", "variable"), np.sqrt((rmse**2).mean(2))),
-            "n": (("method", "variable", "lead_time"), np.full(rmse.shape, 157)),
+            "rmse": (("system", "variable", "lead_time"), rmse),
+            "rmse_all": (("system", "variable"), np.sqrt((rmse**2).mean(2))),
+            "n": (("system", "variable", "lead_time"), np.full(rmse.shape, 157)),
         },
         coords={
-            "method": methods,
+            "system": systems,
             "variable": list(variables),
             "lead_time": HOURS,
             "units": ("variable", ["K"] * len(variables)),

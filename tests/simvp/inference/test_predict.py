@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 import simvp
 from simvp.errors import ContractError, RegistryError
 from simvp.inference.forecaster import Forecaster
-from simvp.inference.registry import Registry
+from simvp.inference.registry import Registry, Version
 from tests.support.models import small_forecaster
 from tests.support.registries import database, register, registry_at
 from tests.support.worlds import formula_world
@@ -111,9 +111,9 @@ class TestChampions:
         read: list[tuple[str, str]] = []
         fetch = Registry.file
 
-        def file(registry: Registry, name: str, version: str) -> AbstractContextManager[Path]:
-            read.append((name, version))
-            return fetch(registry, name, version)
+        def file(registry: Registry, version: Version) -> AbstractContextManager[Path]:
+            read.append((version.name, version.version))
+            return fetch(registry, version)
 
         monkeypatch.setattr(Registry, "file", file)
         register(home, "simvp-weather", small, "champion")
@@ -126,6 +126,45 @@ class TestChampions:
         register(home, "simvp-weather", small_forecaster(world, seed=1), "champion")
         assert simvp.predict(world)["model_version"].values.tolist() == ["simvp-weather/2"]
         assert read[3:] == [("simvp-weather", "2"), ("simvp-weather", "2")]
+
+    def test_the_registry_is_asked_once_a_version(
+        self,
+        home: Path,
+        small: Forecaster,
+        other: Forecaster,
+        world: xr.Dataset,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        register(home, "simvp-weather", small, "champion")
+        register(home, "simvp-traffic", other, "champion")
+        calls: list[tuple[str, ...]] = []
+
+        def counted(name: str) -> None:
+            call = getattr(MlflowClient, name)
+            monkeypatch.setattr(
+                MlflowClient,
+                name,
+                lambda client, *texts, **options: calls.append((name, *texts)) or call(client, *texts, **options),
+            )
+
+        for name in dir(MlflowClient):
+            if name.startswith(("get_", "search_")):
+                counted(name)
+        simvp.predict(world)
+        versions = [("get_model_version", "simvp-traffic", "1"), ("get_model_version", "simvp-weather", "1")]
+        listed = [("search_registered_models", "name LIKE 'simvp-%'")]
+        # Beside these MLflow asks where the files lie, when they are read for the first time.
+        assert [call for call in calls if call in versions or "search" in call[0]] == [*listed, *versions]
+        calls.clear()
+        simvp.predict(world)
+        assert calls == [*listed, *versions]
+        for name, call in {
+            "simvp-weather": ("get_model_version_by_alias", "simvp-weather", "champion"),
+            "simvp-weather/1": ("get_model_version", "simvp-weather", "1"),
+        }.items():
+            calls.clear()
+            simvp.predict(world, name)
+            assert calls == [call]
 
     def test_a_registry_made_anew_is_read_anew(self, home: Path, small: Forecaster, world: xr.Dataset) -> None:
         register(home, "simvp-weather", small, "champion")

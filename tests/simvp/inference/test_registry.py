@@ -14,7 +14,7 @@ import xarray as xr
 import simvp
 from simvp.errors import RegistryError
 from simvp.inference.forecaster import Forecaster
-from simvp.inference.registry import Registry
+from simvp.inference.registry import Registry, Version
 from tests.support.models import small_forecaster
 from tests.support.registries import database, register, registry_at
 from tests.support.worlds import formula_world
@@ -33,6 +33,10 @@ def small(world: xr.Dataset) -> Forecaster:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return registry_at(tmp_path, monkeypatch)
+
+
+def labels(versions: tuple[Version, ...]) -> list[str]:
+    return [version.label for version in versions]
 
 
 class TestNames:
@@ -55,18 +59,31 @@ class TestNames:
         ],
     )
     def test_every_form(self, filled: Path, name: str, version: str) -> None:
-        assert Registry.find().resolve(name) == ("simvp-weather", version)
+        found = Registry.find().resolve(name)
+        assert (found.name, found.version) == ("simvp-weather", version)
 
     def test_a_loaded_model_knows_its_version(self, filled: Path, small: Forecaster) -> None:
         loaded = simvp.load("simvp-weather@challenger")
         assert loaded.version == "simvp-weather/2"
         assert loaded.fingerprint == small.fingerprint
 
+    def test_a_version_is_described_alike_however_it_is_found(self, filled: Path) -> None:
+        registry = Registry.find()
+        first, second = registry.versions("simvp-weather")
+        assert (first.aliases, second.aliases) == (("champion",), ("challenger",))
+        assert first.created > 0
+        assert Path(second.source).is_dir()
+        (champion,) = registry.champions()
+        assert vars(champion) == vars(registry.resolve("simvp-weather/1")) == vars(first)
+        assert registry.versions("simvp-wether") == ()
+
     def test_what_is_not_there_is_listed(self, filled: Path) -> None:
         for name, text in {
-            "simvp-wether": "expected a registered model of .*: simvp-weather",
-            "simvp-weather/7": "expected one of the versions 1, 2",
-            "simvp-weather@best": "expected the alias 'best', got challenger .version 2., champion .version 1.",
+            "simvp-wether": "no version is registered in sqlite.*; its models are: simvp-weather",
+            "it's": "no version is registered in sqlite.*; its models are: simvp-weather",
+            "simvp-weather/7": r"expected the version '7', got versions 1 \(champion\), 2 \(challenger\)",
+            "simvp-weather/best": r"expected the version 'best', got versions 1 \(champion\), 2 \(challenger\)",
+            "simvp-weather@best": r"expected the alias 'best', got versions 1 \(champion\), 2 \(challenger\)",
         }.items():
             with pytest.raises(RegistryError, match=text):
                 simvp.load(name)
@@ -74,7 +91,7 @@ class TestNames:
     def test_champions(self, filled: Path, small: Forecaster) -> None:
         register(filled, "simvp-a", small, "champion")
         register(filled, "simvp-b", small, "challenger")
-        assert Registry.find().champions() == [("simvp-a", "1"), ("simvp-weather", "1")]
+        assert labels(Registry.find().champions()) == ["simvp-a/1", "simvp-weather/1"]
 
 
 class TestWhere:
@@ -82,14 +99,14 @@ class TestWhere:
         self, home: Path, small: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         register(home, "simvp-home", small, "champion")
-        assert Registry.find().champions() == [("simvp-home", "1")]
+        assert labels(Registry.find().champions()) == ["simvp-home/1"]
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
         other = registry_at(elsewhere, monkeypatch)
         monkeypatch.setenv("SIMVP_HOME", str(home))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", database(other))
         register(other, "simvp-stated", small, "champion")
-        assert Registry.find().champions() == [("simvp-stated", "1")]
+        assert labels(Registry.find().champions()) == ["simvp-stated/1"]
 
     def test_the_default_home_is_in_the_working_directory(
         self, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -309,9 +309,9 @@ class TestSummary:
     def test_pairs_count_only_what_all_have(self) -> None:
         other = self.made()
         other["squared_error"][0, 0, 0] = np.nan
-        both = xr.concat([self.made(), other], "method")
+        both = xr.concat([self.made(), other], "system")
         alone = summarise(both)
-        paired = summarise(both, paired="method")
+        paired = summarise(both, paired="system")
         np.testing.assert_array_equal(alone["n"].isel(variable=0), [[2, 1], [1, 1]])
         np.testing.assert_array_equal(paired["n"].isel(variable=0), [[1, 1], [1, 1]])
         np.testing.assert_allclose(paired["rmse"].isel(variable=0, lead_time=0), [3.0, 3.0])
