@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from datasets.catalog import look_up
+from datasets.names import look_up
 from datasets.video import HUMAN, KITTI_CALTECH, KTH, MOVING_FASHION_MNIST, MOVING_MNIST, TAXIBJ, Benchmark
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -11,11 +11,5 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """Benchmark of that name.
-
-    Raises
-    ------
-    SourceError
-        No such name; lists those there are.
-    """
+    """Benchmark of that name, or a `SourceError` that lists those there are."""
     return look_up("benchmark", name, BENCHMARKS, "name one of these")

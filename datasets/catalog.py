@@ -1,16 +1,16 @@
 """The sources known by name, and those that are a user's own files: each opens to one canonical Dataset."""
 
-import difflib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
 
+from datasets.names import look_up
 from datasets.readers import checksums, open_source, open_years, source_files, year_files
 from datasets.simulated import SimulatedTraffic, SimulatedWeather, Simulation
 from datasets.video import DATA_VARIABLE, NPZ, TAXIBJ
@@ -18,7 +18,6 @@ from simvp.errors import SourceError
 
 DEFAULT = "simulated-weather"
 Interval = tuple[str, str]
-Known = TypeVar("Known")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,13 +142,13 @@ class FileSource(Source):
         """Frames of some of the files, of one series with those `beside` them, which were read before."""
         return open_source(files, variables=self.variables, units=self.units, select=self.select, beside=beside)
 
-    def files(self, known: Container[str] = ()) -> list[str]:
-        """The files, as they are now; `known` as in `datasets.readers.source.source_files`."""
-        return source_files(self.source, known)
+    def files(self, noted: Container[str] = ()) -> list[str]:
+        """The files, as they are now; `noted` as in `datasets.readers.source_files`."""
+        return source_files(self.source, noted)
 
     @property
-    def way(self) -> dict[str, Any]:
-        """How the files are read, as JSON; another way makes another series of them."""
+    def settings(self) -> dict[str, Any]:
+        """How the files are read, as JSON; other settings make another series of them."""
         variables = None if self.variables is None else list(self.variables)
         return {"variables": variables, "units": dict(self.units), "select": dict(self.select)}
 
@@ -292,26 +291,5 @@ SOURCES: Mapping[str, NamedSource] = {
 
 
 def find_source(name: str) -> NamedSource:
-    """Source of that name.
-
-    Raises
-    ------
-    SourceError
-        No such name; lists those there are.
-    """
+    """Source of that name, or a `SourceError` that lists those there are."""
     return look_up("data set", name, SOURCES, "name one of these, or give the files to ingest as its source")
-
-
-def look_up(kind: str, name: str, known: Mapping[str, Known], remedy: str) -> Known:
-    """What has that name.
-
-    Raises
-    ------
-    SourceError
-        No such name; lists those there are, and says which is nearest.
-    """
-    if name not in known:
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise SourceError(f"{kind} {name!r}", [f"expected one of {', '.join(known)}{hint}"], remedy)
-    return known[name]

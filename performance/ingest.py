@@ -186,9 +186,9 @@ def _grown(root: Path, length: int, files: int, waiting: int) -> None:
     write_files(source, range(length - files, length), SMALL)
     write_files(root / "waiting", range(length, length + waiting), SMALL)
     archive = Archive(Home(root / "home").archive(DATASET))
-    head = archive.append(frames(range(length)), recipe={"source": str(source)})
-    known = FileSource(source=str(source))
-    archive.ledger(known.way).add(stamps_of(known.files()), {}, head)
+    head = archive.append(frames(range(length)), source_settings={"source": str(source)})
+    taken_in = FileSource(source=str(source))
+    archive.manifest(taken_in.settings).add(stamps_of(taken_in.files()), {}, head)
 
 
 def frames(hours: range) -> xr.Dataset:
@@ -294,5 +294,5 @@ NOTES = (
     "its values; decoding, hashing, compressing and syncing are most of the rest. A source of up to 256 MiB is kept in"
     " memory between its check and its writing; a longer one is read twice, and needs less memory.",
     "What grows with the folder is a look at the size and the time of change of each file, and the reading of the "
-    "ledger.",
+    "manifest.",
 )

@@ -1,17 +1,21 @@
 """Ingest: bring what a source has into the archive of a data set."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from datasets.archive import Archive, shown
+import xarray as xr
+
+from datasets.archive import Archive, Commit, Manifest, shown, stamps_of
 from datasets.catalog import FileSource, Source, find_source
 from datasets.readers import checksums
 from pipelines.home import Home
-from pipelines.reading import Reading
+from pipelines.progress import Progress, silent
 from simvp.coords import Step, parse_times
 from simvp.errors import ConfigError
 
@@ -95,7 +99,7 @@ def ingest(
     select: Mapping[str, Any] | None = None,
     step: str | None = None,
     replace: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> IngestReport:
     """Append what is new in the source to the archive of `dataset`, and make the archive if there is none.
 
@@ -114,7 +118,7 @@ def ingest(
         Take frames that differ from the archived ones; then all files are read, also those that were read before and
         have neither another size nor another time of change.
     progress
-        Called as ``progress("ingest", frames done, frames)``.
+        Of "ingest", in frames.
 
     Raises
     ------
@@ -122,12 +126,12 @@ def ingest(
         SourceError, ArchiveError or ConfigError with every reason; nothing is written.
     """
     archive = Archive(home.archive(dataset))
-    chosen, recipe = _choose(archive, dataset, source, variables, units, select)
+    chosen, settings = _source(archive, dataset, source, variables, units, select)
     stated = None if step is None else Step.parse(step)
     # While a source that grows is asked for what follows the last frame, nobody else may append.
     with archive.lock() if archive.exists else nullcontext():
         whole = replace or not archive.exists or (stated is not None and str(stated) != str(archive.step))
-        reading = Reading.of(chosen, archive, whole=whole)
+        reading = _Reading.of(chosen, archive, whole=whole)
         ds = reading.open()
         if ds is None:
             commit = archive.unchanged
@@ -137,12 +141,13 @@ def ingest(
                 replace=replace,
                 sources=checksums(reading.files),
                 step=stated,
-                recipe={**recipe, "until": shown(ds["time"].values[-1])},
-                progress=None if progress is None else lambda done, total: progress("ingest", done, total),
+                # The time at which the first ingest ends: `complete` tells by it one that was killed in between.
+                source_settings={**settings, "until": shown(ds["time"].values[-1])},
+                progress=partial(progress, "ingest"),
             )
         with archive.lock():
             reading.note(commit)
-        shelf, absent = archive.shelf, int((~archive.present).sum())
+        schema, absent = archive.schema, int((~archive.present).sum())
     return IngestReport(
         dataset=dataset,
         path=archive.path,
@@ -155,26 +160,104 @@ def ingest(
         filled=commit.filled,
         replaced=commit.replaced,
         unchanged=commit.unchanged,
-        length=shelf.length,
+        length=schema.length,
         absent=absent,
-        first=shown(shelf.origin),
-        last=shown(shelf.times(shelf.length - 1, shelf.length)[0]),
-        step=str(shelf.step),
-        variables=tuple(shelf.variables),
+        first=shown(schema.origin),
+        last=shown(schema.times(schema.length - 1, schema.length)[0]),
+        step=str(schema.step),
+        variables=tuple(schema.variables),
     )
 
 
 def complete(home: Home, dataset: str) -> bool:
     """Whether there is an archive and its first ingest came to its end (it was not killed between two blocks)."""
     archive = Archive(home.archive(dataset))
-    until = archive.recipe.get("until") if archive.exists else None
+    until = archive.source_settings.get("until") if archive.exists else None
     if until is None:
         return archive.exists
     last = archive.last
     return bool(last >= parse_times(until, getattr(last, "calendar", "proleptic_gregorian"))[0])
 
 
-def _choose(
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """What an ingest reads of a source: all of it, or those of its files that are new or have changed since.
+
+    Parameters
+    ----------
+    source, archive
+        From where, and into what.
+    files, skipped
+        Those to be read, and how many are not, for they are as they were when they were read.
+    manifest
+        Where the files are noted afterwards; None for a source that is read whole each time.
+    noted, stamps
+        Stamp by name: of files that the archive has taken in, as they were then, and of those of the source, now.
+    """
+
+    source: Source
+    archive: Archive
+    files: Sequence[str | Path]
+    skipped: int = 0
+    manifest: Manifest | None = None
+    noted: dict[str, str] = field(default_factory=dict)
+    stamps: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Source, archive: Archive, *, whole: bool) -> "_Reading":
+        """What of `source` the `archive` has not taken in; `whole`: all there is."""
+        if not isinstance(source, FileSource):
+            return cls(source=source, archive=archive, files=source.files())
+        manifest = archive.manifest(source.settings)
+        noted = {} if whole else manifest.stamps()
+        names = source.files(noted)
+        stamps = stamps_of(names)
+        files = [name for name in names if name not in stamps or noted.get(name) != stamps[name]]
+        return cls(
+            source=source,
+            archive=archive,
+            files=files,
+            skipped=len(names) - len(files),
+            manifest=manifest,
+            noted=noted,
+            stamps=stamps,
+        )
+
+    def open(self) -> xr.Dataset | None:
+        """Frames of the files, lazily; None where there is nothing to read.
+
+        They are opened beside one that was read before, so that a file of another series is refused by its name, and
+        beside as many as it takes to find every variable of the archive: some lie in files of their own.
+
+        Raises
+        ------
+        SourceError
+            As `datasets.readers.source.open_source`.
+        """
+        if not isinstance(self.source, FileSource) or not self.skipped:
+            return self.source.open(self.archive.last if self.archive.exists else None)
+        if not self.files:
+            return None
+        wanted, count = set(self.archive.schema.variables), 1
+        while True:
+            beside = list(islice(self._unchanged(), count))
+            ds = self.source.open_files([str(file) for file in self.files], beside)
+            if wanted <= set(ds.data_vars) or len(beside) < count:
+                return ds if ds.sizes["time"] else None
+            count *= 8  # so that a thousand files without the variable cost few attempts
+
+    def note(self, head: Commit) -> None:
+        """Note the files as taken in, the archive's last commit being `head` then."""
+        new = {str(name): self.stamps[str(name)] for name in self.files if str(name) in self.stamps}
+        if self.manifest is not None and new:
+            self.manifest.add(new, self.noted, head)
+
+    def _unchanged(self) -> Iterator[str]:
+        """Files of the source that are as they were when they were read, the last one first."""
+        return (name for name in reversed(self.noted) if self.stamps.get(name) == self.noted[name])
+
+
+def _source(
     archive: Archive,
     dataset: str,
     source: Location | Sequence[Location] | None,
@@ -182,27 +265,24 @@ def _choose(
     units: Mapping[str, str] | None,
     select: Mapping[str, Any] | None,
 ) -> tuple[Source, dict[str, Any]]:
-    """The source to open, and the recipe by which it is found again."""
-    known = archive.recipe if archive.exists else {}
-    if source is None and "source" not in known:
+    """The source to open, and the settings by which a later ingest opens it again."""
+    kept = archive.source_settings if archive.exists else {}
+    if source is None and "source" not in kept:
         if variables or units or select:
             raise ConfigError(
                 f"Ingest of {dataset}",
                 ["variables, units and select are for files, and no source of files is given"],
                 "give the source, or leave them out",
             )
-        name = known.get("catalog", dataset)
+        name = kept.get("catalog", dataset)
         return find_source(name), {"catalog": name}
-    recipe: dict[str, Any] = {
-        "source": known["source"] if source is None else _absolute(source),
-        "variables": known.get("variables") if variables is None else list(variables),
-        "units": known.get("units", {}) if units is None else dict(units),
-        "select": known.get("select", {}) if select is None else dict(select),
-    }
     files = FileSource(
-        source=recipe["source"], variables=recipe["variables"], units=recipe["units"], select=recipe["select"]
+        source=kept["source"] if source is None else _absolute(source),
+        variables=kept.get("variables") if variables is None else list(variables),
+        units=kept.get("units", {}) if units is None else dict(units),
+        select=kept.get("select", {}) if select is None else dict(select),
     )
-    return files, recipe
+    return files, {"source": files.source, **files.settings}
 
 
 def _absolute(source: Location | Sequence[Location]) -> str | list[str]:

@@ -125,7 +125,7 @@ def _selected(ds: xr.Dataset, config: TrainConfig) -> xr.Dataset:
 
 def _plan(ds: xr.Dataset, archive: Archive, config: TrainConfig) -> Plan:
     """The plan: what the settings say, then what the study of a named source fixes, then what the data say."""
-    name = archive.recipe.get("catalog")
+    name = archive.source_settings.get("catalog")
     study = find_source(name).study if name else None
     own = config.periods.held_out is not None or config.periods.held_out_days is not None
     if config.mode == "operations" or own:

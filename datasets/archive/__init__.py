@@ -1,6 +1,6 @@
 """The frames of one data set, committed: grown by what is new, refused what does not fit.
 
-`archive` is the whole of it; `schema` says what an archive holds, `candidate` compares what is offered with it,
+`archive` is the whole of it; `schema` says what an archive holds, `candidate` compares candidate frames with it,
 `block_writer` writes, `commits` and `manifest` keep what was taken in, and from which files.
 """
 

@@ -24,17 +24,16 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive.block_writer import FORMAT, BlockWriter
-from datasets.archive.candidate import Judged, Offer, admit, judge, shortened
+from datasets.archive.candidate import Candidates, Comparison, candidates_of, compare, shortened
 from datasets.archive.commits import Commit, CommitLog, commit_id
-from datasets.archive.manifest import Ledger
-from datasets.archive.schema import Shelf, existing_shelf, new_shelf, shown
+from datasets.archive.manifest import Manifest
+from datasets.archive.schema import Schema, existing_schema, new_schema, shown
 from datasets.store import Store, disk
+from simvp.budget import fitting
 from simvp.coords import Step
 from simvp.errors import ArchiveError, Refusal
 
-KEEP_BYTES = 256 * 2**20  # a source up to this size is read once, checked and then written; a longer one is read twice
-
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # frames done, and frames in all
 
 
 class Archive:
@@ -85,9 +84,9 @@ class Archive:
         return self._store.ends()[1]
 
     @property
-    def shelf(self) -> Shelf:
+    def schema(self) -> Schema:
         """What the archive is."""
-        return self._shelf()[0]
+        return self._read_schema()[0]
 
     @property
     def step(self) -> Step:
@@ -95,19 +94,19 @@ class Archive:
         return Step.from_header(self._store.state["step"])
 
     @property
-    def recipe(self) -> dict[str, Any]:
+    def source_settings(self) -> dict[str, Any]:
         """How the archive was first ingested; empty where nobody said."""
         try:
-            return json.loads(self._recipe.read_bytes())
+            return json.loads(self._settings_file.read_bytes())
         except FileNotFoundError:
             return {}
 
     @property
     def head(self) -> Commit:
         """The last commit."""
-        known = self.unchanged
-        found = self._entries.read(known.sequence)
-        return found if found is not None and found.id == known.id else known
+        committed = self.unchanged
+        entry = self._entries.read(committed.sequence)
+        return entry if entry is not None and entry.id == committed.id else committed
 
     @property
     def unchanged(self) -> Commit:
@@ -120,9 +119,9 @@ class Archive:
         entries = (self._entries.read(number) for number in range(1, self._store.state["sequence"] + 1))
         return [entry for entry in entries if entry is not None]
 
-    def ledger(self, way: Mapping[str, Any]) -> Ledger:
-        """Files that were taken in by that way of reading; see `datasets.archive.manifest`."""
-        return Ledger(self._entries, way, self.unchanged.sequence if self.exists else 0)
+    def manifest(self, settings: Mapping[str, Any]) -> Manifest:
+        """Files that were taken in under these source settings; see `datasets.archive.manifest`."""
+        return Manifest(self._entries, settings, self.unchanged.sequence if self.exists else 0)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -137,7 +136,7 @@ class Archive:
         replace: bool = False,
         sources: Mapping[str, str] | None = None,
         step: Step | None = None,
-        recipe: Mapping[str, Any] | None = None,
+        source_settings: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> Commit:
         """Take in frames: new ones after the last, late ones into their slots; make the archive if there is none.
@@ -152,7 +151,7 @@ class Archive:
             SHA-256 of the source files by name, for the log.
         step
             Needed to make an archive from one frame; otherwise seen from the times.
-        recipe
+        source_settings
             How to open the source again; kept when the archive is made.
         progress
             Called with frames done and frames in all.
@@ -172,10 +171,10 @@ class Archive:
         with self.lock():
             if examined is None or self.exists:
                 examined = self._examine(ds, replace, step, progress)
-            return self._write(examined, replace, sources or {}, recipe or {}, progress)
+            return self._write(examined, replace, sources or {}, source_settings or {}, progress)
 
     def _examine(self, ds: xr.Dataset, replace: bool, step: Step | None, progress: Progress | None) -> "_Examined":
-        """Read and compare everything that is offered.
+        """Read all candidate frames and compare them.
 
         Raises
         ------
@@ -183,58 +182,57 @@ class Archive:
             With every reason.
         """
         try:
-            shelf, template = self._shelf() if self.exists else new_shelf(ds, step)
+            schema, template = self._read_schema() if self.exists else new_schema(ds, step)
         except Refusal as refusal:
             raise self._refused(list(refusal.reasons)) from None
-        offer, reasons = admit(ds, shelf, step)
-        if offer is None:
+        candidates, reasons = candidates_of(ds, schema, step)
+        if candidates is None:
             raise self._refused(reasons)
-        archived = template if shelf.length else None
-        keep = sum(offer.ds[name].nbytes for name in offer.ds.data_vars) <= KEEP_BYTES
+        archived, count = template if schema.length else None, len(candidates.slots)
+        # All is checked before any is written: what does not fit into memory until then is read a second time.
+        keep = count <= fitting(sum(field.nbytes for field in candidates.ds.values()) // count, 4)
         blocks = []
-        for rows in offer.blocks(shelf.block):
-            judged = judge(offer, rows, shelf, archived, replace=replace)
-            reasons += judged.faults
-            blocks.append((rows, judged if keep else changed(judged, frames={})))
+        for rows in candidates.blocks(schema.block):
+            block = compare(candidates, rows, schema, archived, replace=replace)
+            reasons += block.faults
+            blocks.append((rows, block if keep else changed(block, frames={})))
             if progress:
-                progress(rows.stop // 2, len(offer.slots))
-        absent = all((judged.kinds == "absent").all() for _, judged in blocks)
+                progress(rows.stop // 2, count)
+        absent = all((block.kinds == "absent").all() for _, block in blocks)
         if not reasons and archived is None and absent:
             reasons.append("expected frames with values, got missing values only")
         if reasons:
             raise self._refused(shortened(reasons, "like these"))
-        return _Examined(shelf, template, offer, archived, keep, blocks)
+        return _Examined(schema, template, candidates, archived, keep, blocks)
 
     def _write(
         self,
-        found: "_Examined",
+        examined: "_Examined",
         replace: bool,
         sources: Mapping[str, str],
-        recipe: Mapping[str, Any],
+        source_settings: Mapping[str, Any],
         progress: Progress | None,
     ) -> Commit:
-        new = [judged.slots[judged.kinds == "append"] for _, judged in found.blocks]
+        new = [block.slots[block.kinds == "append"] for _, block in examined.blocks]
         last = int(max((slots[-1] for slots in new if len(slots)), default=-1))
-        writer = BlockWriter(self._store, self._entries, found.shelf, found.template, sources, last)
-        if found.archived is None:
+        writer = BlockWriter(self._store, self._entries, examined.schema, examined.template, sources, last)
+        if examined.archived is None:
             disk.discard(self._entries.folder)
-            disk.write(self._recipe, json.dumps(dict(recipe), indent=1).encode())
-        count, same = len(found.offer.slots), 0
-        for rows, judged in found.blocks:
-            same += int((judged.kinds == "same").sum())
-            if not np.isin(judged.kinds, ("same", "absent")).all():
-                if not found.keep:
-                    judged = judge(found.offer, rows, found.shelf, found.archived, replace=replace)
-                    if judged.faults:
-                        raise self._refused(list(judged.faults))
-                writer.write(judged)
+            disk.write(self._settings_file, json.dumps(dict(source_settings), indent=1).encode())
+        count, same = len(examined.candidates.slots), 0
+        for rows, block in examined.blocks:
+            same += int((block.kinds == "same").sum())
+            if not np.isin(block.kinds, ("same", "absent")).all():
+                if not examined.keep:
+                    block = compare(examined.candidates, rows, examined.schema, examined.archived, replace=replace)
+                    if block.faults:  # the files have changed since they were examined
+                        raise self._refused(list(block.faults))
+                writer.write(block)
             if progress:
                 progress((count + rows.stop) // 2, count)
-        head, times = self.head, found.offer.ds["time"].values
-        return Commit(
-            id=head.id,
-            sequence=head.sequence,
-            length=head.length,
+        head, times = self.head, examined.candidates.ds["time"].values
+        return changed(
+            head,
             appended=writer.counts["appended"],
             absent=writer.counts["absent"],
             filled=writer.counts["filled"],
@@ -243,11 +241,10 @@ class Archive:
             first=shown(times[0]),
             last=shown(times[-1]),
             sources=dict(sources),
-            created=head.created,
         )
 
     @property
-    def _recipe(self) -> Path:
+    def _settings_file(self) -> Path:
         return self._entries.folder / "recipe.json"
 
     def _refused(self, reasons: list[str]) -> ArchiveError:
@@ -258,22 +255,22 @@ class Archive:
             "correct the source" + (", or give replace=True to take the new values" if differ else ""),
         )
 
-    def _shelf(self) -> tuple[Shelf, xr.Dataset]:
+    def _read_schema(self) -> tuple[Schema, xr.Dataset]:
         ds, state = self._store.snapshot(dated=False)
         if state.get("format") != FORMAT:
             raise ArchiveError(
                 f"Archive {self.path}",
                 [f"expected an archive of format {FORMAT}, got {state.get('format', 'another store')}"],
             )
-        return existing_shelf(ds, Step.from_header(state["step"]), self._store.ends()[0], state["block"]), ds
+        return existing_schema(ds, Step.from_header(state["step"]), self._store.ends()[0], state["block"]), ds
 
 
 class _Examined(NamedTuple):
     """Frames that will be taken: what the archive is, and the blocks in order."""
 
-    shelf: Shelf
+    schema: Schema
     template: xr.Dataset
-    offer: Offer
+    candidates: Candidates
     archived: xr.Dataset | None
     keep: bool
-    blocks: list[tuple[slice, Judged]]
+    blocks: list[tuple[slice, Comparison]]

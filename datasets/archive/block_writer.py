@@ -1,4 +1,4 @@
-"""Writing of judged blocks into an archive's store: one commit or two each, chained and logged."""
+"""Writing of compared blocks into an archive's store: one commit or two each, chained and logged."""
 
 import logging
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from datasets.archive.candidate import Judged
+from datasets.archive.candidate import Comparison
 from datasets.archive.commits import Commit, CommitLog, Kind, chain_start, commit_id, fold
-from datasets.archive.schema import Shelf, frames_per_chunk, shown
+from datasets.archive.schema import Schema, frames_per_chunk, shown
 from datasets.store import Store
 from simvp.coords import encode_times
 
@@ -20,13 +20,13 @@ FORMAT = 1
 
 
 class BlockWriter:
-    """Writes judged blocks in the order of their slots.
+    """Writes compared blocks in the order of their slots.
 
     Parameters
     ----------
     store, log
         The archive's; the writer's lock is held. The store may not exist yet.
-    shelf, template
+    schema, template
         What the archive is: see `datasets.archive.schema`.
     sources
         SHA-256 of the source files by name, for the log.
@@ -38,83 +38,83 @@ class BlockWriter:
         self,
         store: Store,
         log: CommitLog,
-        shelf: Shelf,
+        schema: Schema,
         template: xr.Dataset,
         sources: Mapping[str, str],
         last: int,
     ) -> None:
         self._store, self._entries, self._last = store, log, last
-        self._shelf, self._template, self._sources = shelf, template, sources
-        self._length = shelf.length
-        self._manifest: str | None = None
+        self._schema, self._template, self._sources = schema, template, sources
+        self._length = schema.length
+        self._sources_digest: str | None = None
         self.counts = {"appended": 0, "absent": 0, "filled": 0, "replaced": 0}
-        if shelf.length:
+        if schema.length:
             state = store.state
             self._chain, self._sequence = state["chain"], state["sequence"]
         else:
-            types = {n: (str(of[0]), str(of[1].get("units", ""))) for n, of in shelf.variables.items()}
-            origin, _ = encode_times(np.array([shelf.origin]))
-            self._chain = chain_start(shelf.grid, types, shelf.step, shelf.calendar, int(origin[0]))
+            types = {n: (str(of[0]), str(of[1].get("units", ""))) for n, of in schema.variables.items()}
+            origin, _ = encode_times(np.array([schema.origin]))
+            self._chain = chain_start(schema.grid, types, schema.step, schema.calendar, int(origin[0]))
             self._sequence = 0
 
-    def write(self, judged: Judged) -> None:
+    def write(self, block: Comparison) -> None:
         """Commit the late and replaced frames of a block, then its new ones."""
-        late = np.isin(judged.kinds, ("fill", "replace"))
+        late = np.isin(block.kinds, ("fill", "replace"))
         if late.any():
-            self._amend(judged, np.flatnonzero(late))
-        new = np.flatnonzero(judged.kinds == "append")
+            self._amend(block, np.flatnonzero(late))
+        new = np.flatnonzero(block.kinds == "append")
         if len(new):
-            while self._end() <= judged.slots[new[0]]:
-                self._extend(self._end(), judged, new[:0])
-            self._extend(self._end(), judged, new)
+            while self._end() <= block.slots[new[0]]:
+                self._extend(self._end(), block, new[:0])
+            self._extend(self._end(), block, new)
 
     def _end(self) -> int:
         """Where the block of the next slot ends."""
-        return min((self._length // self._shelf.block + 1) * self._shelf.block, self._last + 1)
+        return min((self._length // self._schema.block + 1) * self._schema.block, self._last + 1)
 
-    def _extend(self, stop: int, judged: Judged, rows: np.ndarray) -> None:
+    def _extend(self, stop: int, block: Comparison, rows: np.ndarray) -> None:
         """Append the slots up to `stop`; those without a row are absent."""
         start = self._length
-        at = judged.slots[rows] - start
+        at = block.slots[rows] - start
         present = np.zeros(stop - start, bool)
         present[at] = True
         fields = {}
-        for name, (dtype, _) in self._shelf.variables.items():
+        for name, (dtype, _) in self._schema.variables.items():
             if present.all():  # as almost always: no copy
-                fields[name] = judged.frames[name][rows[0] : rows[-1] + 1]
+                fields[name] = block.frames[name][rows[0] : rows[-1] + 1]
             else:
-                fields[name] = np.full((stop - start, *self._shelf.grid.shape), np.nan, dtype)
-                fields[name][at] = judged.frames[name][rows]
+                fields[name] = np.full((stop - start, *self._schema.grid.shape), np.nan, dtype)
+                fields[name][at] = block.frames[name][rows]
         for i in range(stop - start):
             kind: Kind = "append" if present[i] else "absent"
             self._fold(kind, start + i, {n: v[i] for n, v in fields.items()} if present[i] else {})
-        times = self._shelf.times(start, stop)
-        times[at] = judged.times[rows]
+        times = self._schema.times(start, stop)
+        times[at] = block.times[rows]
         ds = self._label(times, fields, present)
         state = self._record(stop, start, stop, appended=int(present.sum()), absent=int((~present).sum()))
         if self._store.exists:
             self._store.append(ds, state)
         else:
-            chunks = {"time": frames_per_chunk(self._shelf)}
+            chunks = {"time": frames_per_chunk(self._schema)}
             self._store.create(ds.assign_coords(self._static()), axis="time", chunks=chunks, state=state)
         self._length = stop
 
-    def _amend(self, judged: Judged, rows: np.ndarray) -> None:
+    def _amend(self, block: Comparison, rows: np.ndarray) -> None:
         """Rewrite the range of slots that holds the frames at `rows`."""
-        slots = judged.slots[rows]
+        slots = block.slots[rows]
         start, stop = int(slots[0]), int(slots[-1]) + 1
-        known = self._store.snapshot(dated=False)[0].isel(time=slice(start, stop)).load()
-        present = known["present"].values.copy()
-        fields = {name: known[name].values for name in self._shelf.variables}
+        stored = self._store.snapshot(dated=False)[0].isel(time=slice(start, stop)).load()
+        present = stored["present"].values.copy()
+        fields = {name: stored[name].values for name in self._schema.variables}
         present[slots - start] = True
         for name, values in fields.items():
-            values[slots - start] = judged.frames[name][rows]
+            values[slots - start] = block.frames[name][rows]
         for row, slot in zip(rows, slots, strict=True):
             frame = {name: values[slot - start] for name, values in fields.items()}
-            self._fold(judged.kinds[row], int(slot), frame)
-        filled = int((judged.kinds[rows] == "fill").sum())
+            self._fold(block.kinds[row], int(slot), frame)
+        filled = int((block.kinds[rows] == "fill").sum())
         state = self._record(self._length, start, stop, filled=filled, replaced=len(rows) - filled)
-        amended = self._label(known["time"].values, fields, present).drop_vars("time")
+        amended = self._label(stored["time"].values, fields, present).drop_vars("time")
         self._store.rewrite(amended, start, state)
 
     def _fold(self, kind: Kind, slot: int, frame: Mapping[str, np.ndarray]) -> None:
@@ -123,7 +123,7 @@ class BlockWriter:
     def _record(self, length: int, start: int, stop: int, **counts: int) -> dict[str, Any]:
         """Log the commit to come, and give the state that makes it one."""
         self._sequence += 1
-        first, last = (shown(self._shelf.times(slot, slot + 1)[0]) for slot in (start, stop - 1))
+        first, last = (shown(self._schema.times(slot, slot + 1)[0]) for slot in (start, stop - 1))
         commit = Commit(
             id=commit_id(self._chain),
             sequence=self._sequence,
@@ -134,9 +134,9 @@ class BlockWriter:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             **counts,
         )
-        if self._manifest is None:  # once, however many blocks there are
-            self._manifest = self._entries.keep(self._sources)
-        self._entries.write(commit, self._manifest)
+        if self._sources_digest is None:  # once, however many blocks there are
+            self._sources_digest = self._entries.keep(self._sources)
+        self._entries.write(commit, self._sources_digest)
         for name, count in counts.items():
             self.counts[name] += count
         _log.info("commit %s: %s .. %s, %s", commit.id, first, last, counts)
@@ -144,13 +144,16 @@ class BlockWriter:
             "format": FORMAT,
             "sequence": self._sequence,
             "chain": self._chain,
-            "step": self._shelf.step.to_header(),
-            "block": self._shelf.block,
+            "step": self._schema.step.to_header(),
+            "block": self._schema.block,
         }
 
     def _label(self, times: np.ndarray, fields: Mapping[str, np.ndarray], present: np.ndarray) -> xr.Dataset:
         ds = xr.Dataset(
-            {name: (self._shelf.dims, values, dict(self._shelf.variables[name][1])) for name, values in fields.items()},
+            {
+                name: (self._schema.dims, values, dict(self._schema.variables[name][1]))
+                for name, values in fields.items()
+            },
             coords={"time": ("time", times, dict(self._template["time"].attrs))},
             attrs=self._template.attrs,
         )

@@ -1,4 +1,4 @@
-"""What an archive takes: every reason to refuse the frames that are offered, found before anything is written."""
+"""Candidate frames compared with an archive: every reason to refuse them, known before anything is written."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from datasets.archive.schema import NAMED, Shelf, duplicate_faults, scalars_of, shown
+from datasets.archive.schema import LISTED, Schema, duplicate_faults, scalars_of, shown
 from simvp.coords import Step, calendar_of, same_units
 from simvp.errors import Refusal
 
@@ -15,13 +15,13 @@ _SAME_CALENDAR = {"365_day": "noleap", "366_day": "all_leap", "gregorian": "stan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
-    """Frames that fit the shelf by name, unit, grid and time.
+class Candidates:
+    """Frames that fit the schema by name, unit, grid and time.
 
     Parameters
     ----------
     ds
-        The shelf's variables on the shelf's grid, in its order; times rising; values not read yet.
+        The archive's variables on its grid, in its order; times rising; values not read yet.
     slots
         (N,) int64 slot of each frame.
     """
@@ -37,8 +37,8 @@ class Offer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """Frames of one block after their values were compared with the archive.
+class Comparison:
+    """Candidates of one block, each beside what the archive has of it.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ class Judged:
     faults: tuple[str, ...]
 
 
-def admit(ds: xr.Dataset, shelf: Shelf, step: Step | None) -> tuple[Offer | None, list[str]]:
-    """Frames in the shelf's order, or every reason why they do not fit. No values are read.
+def candidates_of(ds: xr.Dataset, schema: Schema, step: Step | None) -> tuple[Candidates | None, list[str]]:
+    """Frames in the order of slots, or every reason why they do not fit. No values are read.
 
     Parameters
     ----------
@@ -69,32 +69,35 @@ def admit(ds: xr.Dataset, shelf: Shelf, step: Step | None) -> tuple[Offer | None
     step
         Step that the caller states, to be the archive's.
     """
-    reasons = _name_faults(ds, shelf)
-    shaped = [name for name in shelf.variables if name in ds.data_vars]
-    crooked = [name for name in shaped if ds[name].dims != shelf.dims]
-    reasons += [f"{name}: expected dims {shelf.dims}, got {ds[name].dims}" for name in crooked]
+    reasons = _name_faults(ds, schema)
+    shaped = [name for name in schema.variables if name in ds.data_vars]
+    crooked = [name for name in shaped if ds[name].dims != schema.dims]
+    reasons += [f"{name}: expected dims {schema.dims}, got {ds[name].dims}" for name in crooked]
     if not crooked and shaped:
-        reasons += shelf.grid.faults(ds)
+        reasons += schema.grid.faults(ds)
     for name, value in scalars_of(ds).items():
-        if not np.isclose(shelf.scalars.get(name, value), value, rtol=1e-6, equal_nan=True):
-            reasons.append(f"{name}: expected {shelf.scalars[name]:g}, got {value:g}")
-    if step is not None and _plain(step) != _plain(shelf.step):
-        reasons.append(f"step: expected {shelf.step}, got {step}")
-    slots, time_reasons = _slots(ds, shelf)
+        # as far as float32 keeps a level
+        if not np.isclose(schema.scalars.get(name, value), value, rtol=1e-6, equal_nan=True):
+            reasons.append(f"{name}: expected {schema.scalars[name]:g}, got {value:g}")
+    if step is not None and _plain(step) != _plain(schema.step):
+        reasons.append(f"step: expected {schema.step}, got {step}")
+    slots, time_reasons = _slots(ds, schema)
     reasons += time_reasons
     if reasons or slots is None:
         return None, reasons
     order = np.argsort(slots, kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
         ds = ds.isel(time=order)
-    return Offer(ds=shelf.grid.align(ds[list(shelf.variables)]), slots=slots[order]), []
+    return Candidates(ds=schema.grid.align(ds[list(schema.variables)]), slots=slots[order]), []
 
 
-def judge(offer: Offer, rows: slice, shelf: Shelf, archived: xr.Dataset | None, *, replace: bool) -> Judged:
+def compare(
+    candidates: Candidates, rows: slice, schema: Schema, archived: xr.Dataset | None, *, replace: bool
+) -> Comparison:
     """Read the frames of one block and say what each of them is to the archive.
 
-    A variable that has no value in a frame is not there: it can be filled later, and offering it again without values
-    takes nothing away.
+    A variable that has no value in a frame is not there: it can be filled later, and a candidate without values takes
+    nothing away.
 
     Parameters
     ----------
@@ -103,35 +106,35 @@ def judge(offer: Offer, rows: slice, shelf: Shelf, archived: xr.Dataset | None, 
     replace
         Whether other values than the archive's are taken, instead of a reason to refuse.
     """
-    slots, times = offer.slots[rows], offer.ds["time"].values[rows]
+    slots, times = candidates.slots[rows], candidates.ds["time"].values[rows]
     try:
-        loaded = offer.ds.isel(time=rows).compute()
+        loaded = candidates.ds.isel(time=rows).compute()
     except MemoryError:
         raise
     except Exception as error:  # every reader has its own for a truncated or damaged file
         start, end = (shown(times[i]) for i in (0, -1))
         fault = f"frames {start} .. {end} cannot be read: {type(error).__name__}: {error}"
         kinds = np.full(len(slots), "absent", object)
-        return Judged(slots=slots, times=times, kinds=kinds, frames={}, faults=(fault,))
+        return Comparison(slots=slots, times=times, kinds=kinds, frames={}, faults=(fault,))
     with np.errstate(over="ignore"):  # what overflows is infinite then, and refused
-        frames = {name: loaded[name].values.astype(of[0], copy=False) for name, of in shelf.variables.items()}
+        frames = {name: loaded[name].values.astype(of[0], copy=False) for name, of in schema.variables.items()}
     faults = _infinite_faults(frames, times)
-    given = {name: ~np.isnan(values).all(axis=(1, 2)) for name, values in frames.items()}
-    anything = np.logical_or.reduce(list(given.values()))
-    kinds = np.where(anything, np.where(slots < shelf.length, "same", "append"), "absent").astype(object)
+    filled = {name: ~np.isnan(values).all(axis=(1, 2)) for name, values in frames.items()}
+    anything = np.logical_or.reduce(list(filled.values()))
+    kinds = np.where(anything, np.where(slots < schema.length, "same", "append"), "absent").astype(object)
     inside = np.flatnonzero(kinds == "same")
     if archived is not None and len(inside):
         first, last = int(slots[inside[0]]), int(slots[inside[-1]])
-        known = archived[list(shelf.variables)].isel(time=slice(first, last + 1)).compute()
+        committed = archived[list(schema.variables)].isel(time=slice(first, last + 1)).compute()
         at = slots[inside] - first
         for name, values in frames.items():
-            old, new = known[name].values[at], values[inside]
-            stored = ~np.isnan(old).all(axis=(1, 2))
-            offered = given[name][inside]
+            old, new = committed[name].values[at], values[inside]
+            old_there = ~np.isnan(old).all(axis=(1, 2))
+            new_there = filled[name][inside]
             other = (old != new) & ~(np.isnan(old) & np.isnan(new))
-            differs = other.any(axis=(1, 2)) & stored & offered
-            values[inside] = np.where(offered[:, None, None], new, old)
-            fills = offered & ~stored & (kinds[inside] == "same")
+            differs = other.any(axis=(1, 2)) & old_there & new_there
+            values[inside] = np.where(new_there[:, None, None], new, old)
+            fills = new_there & ~old_there & (kinds[inside] == "same")
             kinds[inside[fills]] = "fill"
             kinds[inside[differs]] = "replace"
             if not replace:
@@ -141,26 +144,27 @@ def judge(offer: Offer, rows: slice, shelf: Shelf, archived: xr.Dataset | None, 
                 ]
     if faults or np.isin(kinds, ("same", "absent")).all():
         frames = {}
-    return Judged(slots=slots, times=times, kinds=kinds, frames=frames, faults=tuple(faults))
+    return Comparison(slots=slots, times=times, kinds=kinds, frames=frames, faults=tuple(faults))
 
 
 def shortened(reasons: list[str], kind: str) -> list[str]:
     """The first few reasons, and how many there are more."""
-    more = len(reasons) - NAMED
-    return reasons if more <= 0 else [*reasons[:NAMED], f"and {more} more {kind}"]
+    more = len(reasons) - LISTED
+    return reasons if more <= 0 else [*reasons[:LISTED], f"and {more} more {kind}"]
 
 
-def _name_faults(ds: xr.Dataset, shelf: Shelf) -> list[str]:
+def _name_faults(ds: xr.Dataset, schema: Schema) -> list[str]:
     reasons = []
-    missing = sorted(set(shelf.variables) - set(map(str, ds.data_vars)))
-    extra = sorted(set(map(str, ds.data_vars)) - set(shelf.variables))
+    missing = sorted(set(schema.variables) - set(map(str, ds.data_vars)))
+    extra = sorted(set(map(str, ds.data_vars)) - set(schema.variables))
     if missing or extra:
         reasons.append(
-            f"variables: expected {', '.join(sorted(shelf.variables))}, got {', '.join(sorted(map(str, ds.data_vars)))}"
+            f"variables: expected {', '.join(sorted(schema.variables))}, "
+            f"got {', '.join(sorted(map(str, ds.data_vars)))}"
             + (f"; missing: {', '.join(missing)}" if missing else "")
             + (f"; not in the archive: {', '.join(extra)}" if extra else "")
         )
-    for name, (_, attrs) in shelf.variables.items():
+    for name, (_, attrs) in schema.variables.items():
         if name in missing:
             continue
         mine, theirs = attrs.get("units"), ds[name].attrs.get("units")
@@ -178,41 +182,41 @@ def _units(text: Any) -> str:
     return "no units" if text is None else f"units {text}"
 
 
-def _slots(ds: xr.Dataset, shelf: Shelf) -> tuple[np.ndarray | None, list[str]]:
+def _slots(ds: xr.Dataset, schema: Schema) -> tuple[np.ndarray | None, list[str]]:
     if "time" not in ds.coords or ds.sizes.get("time", 0) == 0:
         return None, ["time: expected frames, got none"]
     times = ds["time"].values
     if times.dtype.kind == "M" and np.isnat(times).any():
         return None, [f"time: {int(np.isnat(times).sum())} frames have no time (NaT)"]
     calendar = calendar_of(times)
-    if _SAME_CALENDAR.get(calendar, calendar) != _SAME_CALENDAR.get(shelf.calendar, shelf.calendar):
-        return None, [f"time: expected the {shelf.calendar} calendar, got {calendar}"]
+    if _SAME_CALENDAR.get(calendar, calendar) != _SAME_CALENDAR.get(schema.calendar, schema.calendar):
+        return None, [f"time: expected the {schema.calendar} calendar, got {calendar}"]
     reasons = duplicate_faults(times)
     try:
-        slots = shelf.step.index(times, shelf.origin)
+        slots = schema.step.index(times, schema.origin)
     except Refusal as refusal:
         return None, reasons + [f"time: {reason}" for reason in refusal.reasons]
     early = slots < 0
     if early.any():
         reasons.append(
-            f"time: {int(early.sum())} frames lie before the archive's first, {shown(shelf.origin)} "
+            f"time: {int(early.sum())} frames lie before the archive's first, {shown(schema.origin)} "
             f"(the first of them: {shown(times[np.argmin(slots)])}); an archive grows at its end only, "
             "so make a new one that starts with them"
         )
-    return slots, reasons + ([] if reasons else _hole_faults(np.sort(slots), shelf))
+    return slots, reasons + ([] if reasons else _hole_faults(np.sort(slots), schema))
 
 
-def _hole_faults(slots: np.ndarray, shelf: Shelf) -> list[str]:
+def _hole_faults(slots: np.ndarray, schema: Schema) -> list[str]:
     """A date that is wrong by decades would otherwise become an archive of decades of absent frames."""
-    year = shelf.step.per_year(shelf.calendar) or 1
-    ends = np.concatenate([[shelf.length - 1], slots[slots >= shelf.length]])
-    if shelf.length == 0:
+    year = schema.step.per_year(schema.calendar) or 1
+    ends = np.concatenate([[schema.length - 1], slots[slots >= schema.length]])
+    if schema.length == 0:
         ends = ends[1:]
     holes = np.diff(ends) - 1
     allowed = np.maximum(10 * (ends[:-1] + 1), year)
     reasons = []
-    for i in np.flatnonzero(holes > allowed)[:NAMED]:
-        before, after = (shelf.times(int(ends[j]), int(ends[j]) + 1)[0] for j in (i, i + 1))
+    for i in np.flatnonzero(holes > allowed)[:LISTED]:
+        before, after = (schema.times(int(ends[j]), int(ends[j]) + 1)[0] for j in (i, i + 1))
         reasons.append(
             f"time: {shown(after)} would leave {holes[i]} absent frames after {shown(before)}; at most {allowed[i]} "
             "in a row are taken (ten times the archive before them, or a year)"

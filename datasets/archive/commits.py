@@ -37,7 +37,7 @@ class Commit:
     filled, replaced
         Frames put into absent slots, and frames whose values were replaced on request.
     unchanged
-        Frames that were offered and there already; never part of the log, where nothing changed nothing is written.
+        Candidate frames that were there already; never part of the log, where nothing changed nothing is written.
     first, last
         First and last time that the change touches.
     sources
@@ -118,8 +118,8 @@ class CommitLog:
             return ""
         data = json.dumps(dict(sorted(sources.items())), indent=1).encode()
         digest = hashlib.sha256(data).hexdigest()
-        if not self._manifest(digest).is_file():
-            disk.write(self._manifest(digest), data)
+        if not self._sources(digest).is_file():
+            disk.write(self._sources(digest), data)
         return digest
 
     def write(self, commit: Commit, sources: str) -> None:
@@ -133,9 +133,9 @@ class CommitLog:
             record: dict[str, Any] = json.loads(self._entry(sequence).read_bytes())
         except FileNotFoundError:
             return None
-        manifest = self._manifest(record["sources"])
-        known = bool(record["sources"]) and manifest.is_file()
-        return Commit(**{**record, "sources": json.loads(manifest.read_bytes()) if known else {}})
+        sources = self._sources(record["sources"])
+        kept = bool(record["sources"]) and sources.is_file()
+        return Commit(**{**record, "sources": json.loads(sources.read_bytes()) if kept else {}})
 
     def id(self, sequence: int) -> str:
         """Id of the commit of that number; empty where there is none."""
@@ -147,5 +147,5 @@ class CommitLog:
     def _entry(self, sequence: int) -> Path:
         return self.folder / f"{sequence // _PER_FOLDER:05d}" / f"{sequence:08d}.json"
 
-    def _manifest(self, digest: str) -> Path:
+    def _sources(self, digest: str) -> Path:
         return self.folder / "sources" / f"{digest}.json"

@@ -1,8 +1,8 @@
 """Which source files an archive has taken in, and what they looked like then, so that they are not opened again.
 
 A file whose path, size and time of change are as they were is taken to be what it was, as make, rsync and git do. The
-ledger is a text file that grows at its end: noting one more day costs the same after ten years. What it does not vouch
-for is read and compared, and found to be there already; so it may be lost, or end in the middle of a line.
+manifest is a text file that grows at its end: noting one more day costs the same after ten years. What it does not
+vouch for is read and compared, and found to be there already; so it may be lost, or end in the middle of a line.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ from datasets.store import disk
 YOUNG = 2 * 10**9  # ns
 
 
-class Ledger:
-    """Files that were taken in by one way of reading.
+class Manifest:
+    """Files that were taken in under one set of source settings.
 
     Each line holds the name of a file and its stamp. The last line of a batch has no name: it tells the commit at the
     head of the archive after it. Where the archive has no such commit (an older one was put back), nothing counts.
@@ -31,17 +31,17 @@ class Ledger:
     ----------
     log
         Of the archive.
-    way
-        How the files are read, JSON; what is read in another way has a ledger of its own.
+    settings
+        How the files are read, JSON; what is read under others has a manifest of its own.
     head
         Number of the archive's last commit.
     """
 
-    def __init__(self, log: CommitLog, way: Mapping[str, Any], head: int) -> None:
-        digest = hashlib.sha256(json.dumps(dict(way), sort_keys=True, default=str).encode()).hexdigest()
+    def __init__(self, log: CommitLog, settings: Mapping[str, Any], head: int) -> None:
+        digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True, default=str).encode()).hexdigest()
         self._log, self._head, self._path = log, head, log.folder / "read" / f"{digest[:16]}.txt"
 
-    def known(self) -> dict[str, str]:
+    def stamps(self) -> dict[str, str]:
         """Stamp by name, in the order of reading."""
         try:
             lines = self._path.read_bytes().decode(errors="surrogateescape").split("\n")
@@ -52,13 +52,13 @@ class Ledger:
         vouched = sequence.isdecimal() and int(sequence) <= self._head and self._log.id(int(sequence)) == commit
         return stamps if vouched else {}
 
-    def add(self, stamps: Mapping[str, str], known: Mapping[str, str], head: Commit) -> None:
-        """Note files that have been taken in by now, durably, after those `known`."""
+    def add(self, stamps: Mapping[str, str], noted: Mapping[str, str], head: Commit) -> None:
+        """Note files that have been taken in by now, durably, after those `noted` before."""
         batch = sorted(stamps.items(), key=lambda item: int(item[1].split()[1]))
         lines = [f"{name}\t{stamp}" for name, stamp in batch if "\n" not in name]
         # A line begins with its line break: after one that was cut off, the next is whole.
         data = "".join(f"\n{line}" for line in [*lines, f"\t{head.sequence} {head.id}"])
-        (disk.append if known else disk.write)(self._path, data.encode(errors="surrogateescape"))
+        (disk.append if noted else disk.write)(self._path, data.encode(errors="surrogateescape"))
 
 
 def stamps_of(names: Iterable[str]) -> dict[str, str]:
@@ -66,9 +66,9 @@ def stamps_of(names: Iterable[str]) -> dict[str, str]:
     now, stamps = time.time_ns(), {}
     for name in names:
         try:
-            found = os.stat(name)
+            status = os.stat(name)
         except OSError:  # an address, or gone: reading it will say so
             continue
-        if stat.S_ISREG(found.st_mode) and found.st_mtime_ns < now - YOUNG:
-            stamps[name] = f"{found.st_size} {found.st_mtime_ns}"
+        if stat.S_ISREG(status.st_mode) and status.st_mtime_ns < now - YOUNG:
+            stamps[name] = f"{status.st_size} {status.st_mtime_ns}"
     return stamps

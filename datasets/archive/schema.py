@@ -10,13 +10,15 @@ import xarray as xr
 from simvp.coords import Grid, Step, calendar_of, encode_times, fields_of, plain
 from simvp.errors import Refusal
 
+# The layout of an archive on the disk, which never changes once it is made. A chunk is about one window of hourly
+# frames: a frame a chunk makes windows four times as slow to read, and every append writes the last chunk anew.
 CHUNK_FRAMES, CHUNK_BYTES = 64, 2 * 2**20
-BLOCK_BYTES = 32 * 2**20
-NAMED = 5  # faults of one kind that are spelled out; the rest is counted
+BLOCK_BYTES = 32 * 2**20  # of frames in a commit, whole chunks of them
+LISTED = 5  # faults of one kind that are spelled out; the rest is counted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shelf:
+class Schema:
     """What an archive is, and how far it reaches.
 
     Parameters
@@ -71,8 +73,8 @@ def duplicate_faults(times: np.ndarray) -> list[str]:
     twice = times[first[counts > 1]]
     if not len(twice):
         return []
-    named = ", ".join(shown(t) for t in twice[:NAMED])
-    return [f"time: expected each time once, got {len(twice)} of them repeatedly: {named}"]
+    times_shown = ", ".join(shown(t) for t in twice[:LISTED])
+    return [f"time: expected each time once, got {len(twice)} of them repeatedly: {times_shown}"]
 
 
 def shown(time: Any) -> str:
@@ -80,13 +82,13 @@ def shown(time: Any) -> str:
     return str(time.astype("M8[s]")) if isinstance(time, np.datetime64) else time.isoformat()
 
 
-def existing_shelf(ds: xr.Dataset, step: Step, origin: Any, block: int) -> Shelf:
-    """Shelf of the archive that `ds` was read from; its times need not be decoded."""
-    return _shelf(ds, step, origin, ds.sizes["time"], block)
+def existing_schema(ds: xr.Dataset, step: Step, origin: Any, block: int) -> Schema:
+    """Schema of the archive that `ds` was read from; its times need not be decoded."""
+    return _schema(ds, step, origin, ds.sizes["time"], block)
 
 
-def new_shelf(ds: xr.Dataset, step: Step | None) -> tuple[Shelf, xr.Dataset]:
-    """Shelf, and template with attributes and static coordinates, of the archive that `ds` makes.
+def new_schema(ds: xr.Dataset, step: Step | None) -> tuple[Schema, xr.Dataset]:
+    """Schema, and template with attributes and static coordinates, of the archive that `ds` makes.
 
     Parameters
     ----------
@@ -122,12 +124,12 @@ def new_shelf(ds: xr.Dataset, step: Step | None) -> tuple[Shelf, xr.Dataset]:
     if reasons or step is None:
         raise Refusal("New archive", reasons)
     template = _template(ds)
-    return _shelf(template, step, times[0], 0, None), template
+    return _schema(template, step, times[0], 0, None), template
 
 
-def frames_per_chunk(shelf: Shelf) -> int:
+def frames_per_chunk(schema: Schema) -> int:
     """Whole maps of up to CHUNK_BYTES, at most CHUNK_FRAMES."""
-    return _per_chunk(shelf.variables, shelf.grid)
+    return _per_chunk(schema.variables, schema.grid)
 
 
 def _step(times: np.ndarray, stated: Step | None) -> Step:
@@ -137,21 +139,21 @@ def _step(times: np.ndarray, stated: Step | None) -> Step:
         return stated
     # Words such as "1 month" do not say where in the month a frame is labelled; the times do.
     if len(times) > 1:
-        seen = Step.infer(times)
-        return changed(seen, months=stated.months) if seen.months else stated
-    found = fields_of(times)
-    day, second = int(found["day"][0]), int(found["second"][0])
+        inferred = Step.infer(times)
+        return changed(inferred, months=stated.months) if inferred.months else stated
+    date = fields_of(times)
+    day, second = int(date["day"][0]), int(date["second"][0])
     return Step(months=stated.months, anchor="day" if day <= 28 else "end", day=day, second=second)
 
 
-def _shelf(ds: xr.Dataset, step: Step, origin: Any, length: int, block: int | None) -> Shelf:
+def _schema(ds: xr.Dataset, step: Step, origin: Any, length: int, block: int | None) -> Schema:
     grid = Grid.of(ds)
     variables = {str(name): (variable.dtype, dict(variable.attrs)) for name, variable in ds.data_vars.items()}
     if block is None:
         frame = sum(of[0].itemsize for of in variables.values()) * grid.shape[0] * grid.shape[1]
         chunk = _per_chunk(variables, grid)
         block = chunk * max(1, BLOCK_BYTES // (chunk * frame))
-    return Shelf(
+    return Schema(
         grid=grid,
         variables=variables,
         scalars=scalars_of(ds),

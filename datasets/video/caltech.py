@@ -25,64 +25,44 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.video.clips import Benchmark, Part
+from datasets.video.clips import Part
 from datasets.video.hickle import HickledFrames, hickled_strings
-from datasets.video.recordings import Recording, VideoClips, held_out, windows
+from datasets.video.recordings import FrameFolders, Recording, Window, held_out, windows
 from datasets.video.seq import SeqFile
 from simvp.errors import SourceError
 
 SETS = ("set06", "set07", "set08", "set09", "set10")
 THIRD = 3
 ARRAYS = tuple(f"kitticaltech_npy/{part}_{what}.npy" for part in ("train", "test") for what in ("data", "idx"))
-AGAIN = "fetch the file again"
+FETCH = "fetch the file again"
 
 
-class KittiCaltechBenchmark(Benchmark):
+class KittiCaltechBenchmark(FrameFolders):
     """KITTI for training and Caltech Pedestrian for test, in either of their two forms."""
 
-    def present(self, root: Path | None = None) -> bool:
-        """Whether all files of one form are there."""
-        path = self.path(root)
-        return path is not None and (not _absent(path) or all((path / name).is_file() for name in ARRAYS))
+    def _absent(self, folder: Path) -> list[str] | None:
+        arrays = all((folder / name).is_file() for name in ARRAYS)
+        return None if arrays else _absent(folder) or None
 
-    def open(
-        self,
-        part: Part,
-        *,
-        root: Path | None = None,
-        frames_out: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> VideoClips:
-        """Clips of a part; no frame is decoded yet.
-
-        Raises
-        ------
-        SourceError
-            Files that are missing, cut off, of another form or size, or that do not fit together.
-        """
-        path, ahead = self.path(root), frames_out or self.frames_out
-        if path is None or not self.present(root):
-            raise self.missing(root, [] if path is None else _absent(path))
-        length = self.frames_in + ahead
-        if _absent(path):
-            return self._from_arrays(path / "kitticaltech_npy", part, ahead)
-        recordings, origin, step = self._caltech(path) if part == "test" else self._kitti(path, part)
-        starts = [(one, start) for one in recordings for start in windows(one.numbers, length, length, step)]
-        return VideoClips(self, part, self.frames_in, ahead, origin, windows=starts)
+    def _layout(self, folder: Path, part: Part, length: int) -> tuple[str, list[Window]]:
+        """Windows of either form; the original is taken where both are there."""
+        if _absent(folder):
+            return self._from_arrays(folder / "kitticaltech_npy", part, length)
+        recordings, origin, step = self._caltech(folder) if part == "test" else self._kitti(folder, part)
+        return origin, [(one, start) for one in recordings for start in windows(one.numbers, length, length, step)]
 
     def _kitti(self, path: Path, part: Part) -> tuple[list[Recording], str, int]:
         """Recordings of training or validation; X_val.hkl is validation where it is there."""
         folder, name = path / "kitti_hkl", "train"
-        given = [(folder / f"{kind}_val.hkl").is_file() for kind in ("X", "sources")]
-        if any(given) and not all(given):
-            kinds = ("X_val.hkl", "sources_val.hkl") if given[0] else ("sources_val.hkl", "X_val.hkl")
+        there = [(folder / f"{kind}_val.hkl").is_file() for kind in ("X", "sources")]
+        if any(there) and not all(there):
+            kinds = ("X_val.hkl", "sources_val.hkl") if there[0] else ("sources_val.hkl", "X_val.hkl")
             reason = f"{kinds[0]} is there, {kinds[1]} is not"
             raise SourceError(f"folder {folder}", [reason], f"fetch {kinds[1]} too, or take {kinds[0]} away")
-        if all(given) and part == "validation":
+        if all(there) and part == "validation":
             name = "val"
         recordings = self._hickled(folder / f"X_{name}.hkl", folder / f"sources_{name}.hkl")
-        if not all(given):
+        if not all(there):
             held = held_out(Counter(one.name for one in recordings for _ in one.numbers))  # the same for every T'
             recordings = [one for one in recordings if (one.name in held) == (part == "validation")]
         return recordings, f"{len(recordings)} KITTI recordings of kitti_hkl/X_{name}.hkl", 1
@@ -94,32 +74,36 @@ class KittiCaltechBenchmark(Benchmark):
         if len(stored) != len(names):
             reason = f"expected a recording for each of {len(stored)} frames of {frames.name}, got {len(names)}"
             raise SourceError(f"hickle file {sources}", [reason], "fetch both files again")
-        found, first = [], 0
+        recordings, first = [], 0
         for name, run in groupby(names):
             count = len(list(run))
-            found.append(Recording(name=name, numbers=np.arange(count), read=partial(_shifted, stored, first)))
+            recordings.append(Recording(name=name, numbers=np.arange(count), read=partial(_shifted, stored, first)))
             first += count
-        return found
+        return recordings
 
     def _caltech(self, path: Path) -> tuple[list[Recording], str, int]:
         """Test recordings, every third frame, numbered from 0 as in the container."""
-        found = []
+        recordings = []
         for file in _sequences(path):
             seq = SeqFile(file)
             if _width(seq.height, seq.width, self.size) < self.size[1]:
                 reason = f"expected frames at least as wide as {self.size[1]} : {self.size[0]}"
-                raise SourceError(f"recording {file}", [f"{reason}, got {seq.width} x {seq.height} pixels"], AGAIN)
+                raise SourceError(f"recording {file}", [f"{reason}, got {seq.width} x {seq.height} pixels"], FETCH)
             kept = np.arange(THIRD - 1, len(seq), THIRD)  # the published code counts from 1 and keeps 3, 6, 9, ...
             name = f"{file.parent.name}/{file.stem}"
-            found.append(Recording(name=name, numbers=kept, read=partial(self._third, seq), digits=4))
-        return found, f"{len(found)} Caltech Pedestrian recordings of {SETS[0]} to {SETS[-1]}, every third frame", THIRD
+            recordings.append(Recording(name=name, numbers=kept, read=partial(self._third, seq), digits=4))
+        return (
+            recordings,
+            f"{len(recordings)} Caltech Pedestrian recordings of {SETS[0]} to {SETS[-1]}, every third frame",
+            THIRD,
+        )
 
     def _third(self, seq: SeqFile, positions: np.ndarray) -> np.ndarray:
         return np.stack([_cropped(seq.frame(THIRD * p + THIRD - 1), self.size) for p in positions.tolist()])
 
-    def _from_arrays(self, folder: Path, part: Part, ahead: int) -> VideoClips:
+    def _from_arrays(self, folder: Path, part: Part, length: int) -> tuple[str, list[Window]]:
         """Clips of the arrays; the last tenth of the training windows, in the order of frames, is validation."""
-        name, length = "test" if part == "test" else "train", self.frames_in + ahead
+        name = "test" if part == "test" else "train"
         source = folder / f"{name}_data.npy"
         frames, starts = self._frames(source), _starts(folder / f"{name}_idx.npy")
         reasons = []
@@ -127,12 +111,12 @@ class KittiCaltechBenchmark(Benchmark):
             got = f"starts {starts[0]} to {starts[-1]}"
             reasons.append(f"expected windows of {length} frames within {len(frames)} of {name}_data.npy, got {got}")
         apart = int(np.diff(starts).min(initial=length))
-        if ahead > self.frames_out and apart < length:
+        if length > self.frames_in + self.frames_out and apart < length:
             reasons.append(
                 f"expected starts {length} frames apart, got {apart}: the file does not say where recordings end"
             )
         if reasons:
-            raise SourceError(f"array {folder / f'{name}_idx.npy'}", reasons, f"{AGAIN}, or ask for fewer frames")
+            raise SourceError(f"array {folder / f'{name}_idx.npy'}", reasons, f"{FETCH}, or ask for fewer frames")
         origin = f"{name}_data.npy and {name}_idx.npy of kitticaltech_npy"
         if part != "test":
             cut = len(starts) - -(-len(starts) // 10)
@@ -141,19 +125,16 @@ class KittiCaltechBenchmark(Benchmark):
             validation = rest[rest >= training[-1] + length] if len(training) else rest
             starts = training if part == "train" else validation
             origin += f", {'first' if part == 'train' else 'last'} {len(starts)} windows"
-        recording = Recording(
-            name=f"{name}_data", numbers=np.arange(len(frames)), read=partial(_eight_bits, frames, source)
-        )
-        return VideoClips(
-            self, part, self.frames_in, ahead, origin, windows=[(recording, start) for start in starts.tolist()]
-        )
+        read = partial(_eight_bits, frames, source)
+        recording = Recording(name=f"{name}_data", numbers=np.arange(len(frames)), read=read)
+        return origin, [(recording, start) for start in starts.tolist()]
 
     def _frames(self, path: Path) -> np.ndarray:
         frames = _mapped(path)
         shape = (*self.size, 3)
         if frames.ndim != 4 or frames.shape[1:] != shape or not (frames.dtype == np.uint8 or frames.dtype.kind == "f"):
             wanted = f"(N, {', '.join(map(str, shape))}) of floats or uint8"
-            raise SourceError(f"array {path}", [f"expected {wanted}, got {frames.shape} of {frames.dtype}"], AGAIN)
+            raise SourceError(f"array {path}", [f"expected {wanted}, got {frames.shape} of {frames.dtype}"], FETCH)
         return frames
 
 
@@ -192,14 +173,14 @@ def _mapped(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:  # no such format, objects, or fewer bytes than the header promises
-        raise SourceError(f"array {path}", [f"expected a whole .npy file of numbers, got: {error}"], AGAIN) from error
+        raise SourceError(f"array {path}", [f"expected a whole .npy file of numbers, got: {error}"], FETCH) from error
 
 
 def _starts(path: Path) -> np.ndarray:
     starts = _mapped(path)
     if starts.ndim != 1 or starts.dtype.kind not in "iu" or not len(starts):
         reason = f"expected starts of windows, (K,) of whole numbers, got {starts.shape} of {starts.dtype}"
-        raise SourceError(f"array {path}", [reason], AGAIN)
+        raise SourceError(f"array {path}", [reason], FETCH)
     return np.sort(np.asarray(starts, dtype=np.int64))
 
 
@@ -210,7 +191,7 @@ def _eight_bits(frames: np.ndarray, path: Path, positions: np.ndarray) -> np.nda
         return block
     if not (block.min() >= 0 and block.max() <= 1):  # NaN fails both
         reason = f"frames {positions[0]} to {positions[-1]}: expected floats between 0 and 1"
-        raise SourceError(f"array {path}", [f"{reason}, got {block.min()} to {block.max()}"], AGAIN)
+        raise SourceError(f"array {path}", [f"{reason}, got {block.min()} to {block.max()}"], FETCH)
     return np.rint(block * 255).astype(np.uint8)
 
 

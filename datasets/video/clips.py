@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 DATA_VARIABLE = "SIMVP_DATA"
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
+# The labels of video, which has no clock: any would do, and every clip has the same.
 FRAME_STEP = Step(seconds=1)
 FIRST = np.datetime64("2000-01-01", "ns")
 
@@ -40,8 +41,8 @@ class Clips(ABC):
     ----------
     benchmark : Benchmark
     part : Part
-    frames_in, frames_out : int
-        T and T'.
+    frames_in, frames_out, length : int
+        T, T' and L.
     origin : str
         In words, what the clips are made of, as a report states it: which files, digits, recordings, seed.
     scale, offset : float
@@ -62,7 +63,7 @@ class Clips(ABC):
 
     def __init__(self, benchmark: "Benchmark", part: Part, frames_in: int, frames_out: int, origin: str) -> None:
         self.benchmark, self.part, self.origin = benchmark, part, origin
-        self.frames_in, self.frames_out = frames_in, frames_out
+        self.frames_in, self.frames_out, self.length = frames_in, frames_out, frames_in + frames_out
 
     @abstractmethod
     def __len__(self) -> int:
@@ -72,17 +73,17 @@ class Clips(ABC):
     def frames(self, indices: np.ndarray) -> "Tensor":
         """Clips at `indices`, (B, L, C, H, W) float32 between 0 and 1."""
 
-    @abstractmethod
     def name(self, index: int) -> str:
         """Name of one clip: recording and first frame, or number."""
+        return f"clip {index}"
 
     def numbers(self, index: int) -> np.ndarray:
         """Numbers of the frames of a clip in its recording, (L,)."""
-        return np.arange(self.frames_in + self.frames_out)
+        return np.arange(self.length)
 
     def times(self, index: int) -> np.ndarray:
         """Labels of the frames of a clip, (L,) datetime64."""
-        return FIRST + np.arange(self.frames_in + self.frames_out) * np.timedelta64(self.step.seconds, "s")
+        return FIRST + np.arange(self.length) * np.timedelta64(self.step.seconds, "s")
 
     def labelled(self, index: int) -> xr.Dataset:
         """One clip as a canonical Dataset: a variable (time, y, x) for each channel, in physical units.
@@ -95,10 +96,10 @@ class Clips(ABC):
         """
         values = self.frames(np.array([index]))[0].cpu().numpy() * np.float32(self.scale) + np.float32(self.offset)
         H, W = values.shape[-2:]
-        made = self.benchmark
+        benchmark = self.benchmark
         fields = {
-            name: xr.Variable(("time", "y", "x"), values[:, number], {"units": made.units, "long_name": long_name})
-            for number, (name, long_name) in enumerate(made.variables.items())
+            name: xr.Variable(("time", "y", "x"), values[:, number], {"units": benchmark.units, "long_name": long_name})
+            for number, (name, long_name) in enumerate(benchmark.variables.items())
         }
         return xr.Dataset(
             fields,
@@ -109,7 +110,12 @@ class Clips(ABC):
                 "frame": ("time", self.numbers(index), {"long_name": "number of the frame in its recording"}),
                 "clip": self.name(index),
             },
-            attrs={"title": made.title, "source": made.source, "license": made.licence, "origin": self.origin},
+            attrs={
+                "title": benchmark.title,
+                "source": benchmark.source,
+                "license": benchmark.licence,
+                "origin": self.origin,
+            },
         )
 
 
@@ -172,7 +178,6 @@ class Benchmark(ABC):
     def present(self, root: Path | None = None) -> bool:
         """Whether the files are here."""
 
-    @abstractmethod
     def open(
         self,
         part: Part,
@@ -200,15 +205,20 @@ class Benchmark(ABC):
         SourceError
             Files that are missing (and where to fetch them from), damaged, or of another form.
         """
+        return self._clips(part, root, frames_out or self.frames_out, seed, device)
+
+    @abstractmethod
+    def _clips(self, part: Part, root: Path | None, frames_out: int, seed: int, device: str) -> Clips:
+        """As `open`, with every parameter stated."""
 
     def missing(self, root: Path | None = None, reasons: Sequence[str] = ()) -> SourceError:
         """The refusal of a benchmark whose files are not here."""
         path = self.path(root)
-        found = f"{DATA_VARIABLE} is not set" if path is None else f"{path} does not hold them"
+        where = f"{DATA_VARIABLE} is not set" if path is None else f"{path} does not hold them"
         into = "a directory" if self.folder == "." else f"the folder {self.folder} of a directory"
         return SourceError(
             f"benchmark {self.name}",
-            [f"expected {self.files}; {found}", *reasons],
+            [f"expected {self.files}; {where}", *reasons],
             f"fetch them from {self.source} into {into}, and set {DATA_VARIABLE} to that directory",
         )
 

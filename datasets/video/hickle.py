@@ -18,7 +18,7 @@ import numpy as np
 from simvp.errors import SourceError
 
 ROOTS = ("data_0", "data")
-AGAIN = "fetch the file again"
+FETCH = "fetch the file again"
 
 
 class HickledFrames:
@@ -37,7 +37,7 @@ class HickledFrames:
             stored = _stored(path, file, wanted)
             fits = isinstance(stored, h5py.Dataset) and stored.dtype == np.uint8 and stored.shape[1:] == shape
             if not fits or not len(stored):
-                raise SourceError(f"hickle file {path}", [f"expected {wanted}, got {_described(stored)}"], AGAIN)
+                raise SourceError(f"hickle file {path}", [f"expected {wanted}, got {_described(stored)}"], FETCH)
             self._name, self._count = stored.name, len(stored)
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             yield file
     except OSError as error:
-        raise SourceError(f"hickle file {path}", [f"expected a whole HDF5 file, got: {error}"], AGAIN) from error
+        raise SourceError(f"hickle file {path}", [f"expected a whole HDF5 file, got: {error}"], FETCH) from error
 
 
 def _stored(path: Path, file: h5py.File, wanted: str) -> h5py.Dataset | h5py.Group:
@@ -95,7 +95,7 @@ def _stored(path: Path, file: h5py.File, wanted: str) -> h5py.Dataset | h5py.Gro
         if name in file:
             return file[name]
     reason = f"expected {wanted} under {' or '.join(ROOTS)}, got {', '.join(file) or 'an empty file'}"
-    raise SourceError(f"hickle file {path}", [reason], AGAIN)
+    raise SourceError(f"hickle file {path}", [reason], FETCH)
 
 
 def _characters(file: h5py.File, item: h5py.Dataset | h5py.Group) -> str | None:

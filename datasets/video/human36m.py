@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.video.clips import Benchmark, Part
-from datasets.video.recordings import ImageFiles, Recording, VideoClips, held_out
+from datasets.video.clips import Part
+from datasets.video.recordings import FrameFolders, ImageFiles, Recording, Window, held_out
 from simvp.errors import SourceError
 
 SHOWN = 5
@@ -41,81 +41,57 @@ class Listed:
         return self.prefix.rpartition("/")[2].partition(".")[0]
 
 
-class Human36MBenchmark(Benchmark):
+class Human36MBenchmark(FrameFolders):
     """Human3.6M, read from `images/<subject>_<action>.<camera>_<NNNNNN>.jpg` and the lists of clips."""
 
     stride = 5  # from one frame of a clip to the next, in the numbers of the files
 
-    def present(self, root: Path | None = None) -> bool:
-        """Whether the images' folder and both lists are there."""
-        path = self.path(root)
-        lists = ("train.txt", "test.txt")
-        return path is not None and (path / "images").is_dir() and all((path / name).is_file() for name in lists)
+    def _absent(self, folder: Path) -> list[str] | None:
+        lists = all((folder / name).is_file() for name in ("train.txt", "test.txt"))
+        return None if lists and (folder / "images").is_dir() else []
 
-    def open(
-        self,
-        part: Part,
-        *,
-        root: Path | None = None,
-        frames_out: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> VideoClips:
-        """Clips that the list of a part names; every file is looked for, none is decoded yet.
-
-        Raises
-        ------
-        SourceError
-            Files that are missing, a list that cannot be read, a list that names frames which are not there (how many,
-            and the first of them); on reading, a JPEG that is damaged or of another size.
-        """
-        path, ahead = self.path(root), frames_out or self.frames_out
-        if path is None or not self.present(root):
-            raise self.missing(root)
-        training = _listed(path / "train.txt")
-        listed = _listed(path / "test.txt") if part == "test" else training
-        length = self.frames_in + ahead
-        self._check(path, path / ("test.txt" if part == "test" else "train.txt"), listed, length)
-        origin = f"{len(listed)} clips of test.txt"
+    def _layout(self, folder: Path, part: Part, length: int) -> tuple[str, list[Window]]:
+        """Clips that the list of a part names; every file is looked for."""
+        training = _listed(folder / "train.txt")
+        listed = _listed(folder / "test.txt") if part == "test" else training
+        self._check(folder, folder / ("test.txt" if part == "test" else "train.txt"), listed, length)
         if part == "test":
-            seen = {frame for clip in training for frame in self._frames(clip, length)}
-            shared = sum(not seen.isdisjoint(self._frames(clip, length)) for clip in listed)
-            origin += f", {shared} of which have frames that clips of train.txt have too"
+            trained = {frame for clip in training for frame in self._frames(clip, length)}
+            shared = sum(not trained.isdisjoint(self._frames(clip, length)) for clip in listed)
+            origin = f"{len(listed)} clips of test.txt, {shared} of which have frames that clips of train.txt have too"
         else:
+            # Whole scenes, for neighbouring windows of one scene are nearly the same clip.
             held = held_out(Counter(clip.scene for clip in training))
             listed = [clip for clip in training if (clip.scene in held) == (part == "validation")]
             scenes = len({clip.scene for clip in listed})
             origin = f"{len(listed)} of {len(training)} clips of train.txt, of {scenes} scenes"
-        return VideoClips(self, part, self.frames_in, ahead, origin, windows=self._windows(path, listed, length))
+        return origin, self._windows(folder, listed, length)
 
     def _frames(self, clip: Listed, length: int) -> list[tuple[str, int]]:
         return [(clip.prefix, clip.begin + self.stride * number) for number in range(length)]
 
     def _check(self, path: Path, listing: Path, listed: Sequence[Listed], length: int) -> None:
         """Refuse frames that are not there; each folder is read once, as there are half a million files."""
-        named = {f"{prefix}{number:06d}.jpg" for clip in listed for prefix, number in self._frames(clip, length)}
+        wanted = {f"{prefix}{number:06d}.jpg" for clip in listed for prefix, number in self._frames(clip, length)}
         there: set[str] = set()
         for folder in {prefix.rpartition("/")[0] for prefix in {clip.prefix for clip in listed}}:
             if (path / folder).is_dir():
                 with os.scandir(path / folder) as entries:
                     there.update(f"{folder}/{entry.name}" if folder else entry.name for entry in entries)
-        if absent := sorted(named - there):
+        if absent := sorted(wanted - there):
             first = ", ".join(absent[:SHOWN]) + (", ..." if len(absent) > SHOWN else "")
-            reason = f"{listing} names {len(named)} frames for clips of {length}; {len(absent)} are not there: {first}"
+            reason = f"{listing} names {len(wanted)} frames for clips of {length}; {len(absent)} are not there: {first}"
             raise SourceError(f"benchmark {self.name}", [reason], "fetch them, or take their clips out of the list")
 
-    def _windows(self, path: Path, listed: Sequence[Listed], length: int) -> list[tuple[Recording, int]]:
+    def _windows(self, path: Path, listed: Sequence[Listed], length: int) -> list[Window]:
         """Clips by recording; frame numbers that are no multiple of the stride apart are never in one clip."""
         tracks: dict[tuple[str, int], set[int]] = {}
         for clip in listed:
             track = tracks.setdefault((clip.prefix, clip.begin % self.stride), set())
             track.update(number for _, number in self._frames(clip, length))
         recordings = {key: self._recording(path, key[0], np.array(sorted(track))) for key, track in tracks.items()}
-        found = []
-        for clip in listed:
-            recording = recordings[clip.prefix, clip.begin % self.stride]
-            found.append((recording, int(np.searchsorted(recording.numbers, clip.begin))))
-        return found
+        clips = [(recordings[clip.prefix, clip.begin % self.stride], clip.begin) for clip in listed]
+        return [(recording, int(np.searchsorted(recording.numbers, begin))) for recording, begin in clips]
 
     def _recording(self, path: Path, prefix: str, numbers: np.ndarray) -> Recording:
         folder, _, stem = prefix.rpartition("/")
@@ -130,19 +106,19 @@ class Human36MBenchmark(Benchmark):
 
 def _listed(path: Path) -> list[Listed]:
     """Clips of a list, in its order."""
-    found, wrong = [], []
+    clips, wrong = [], []
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         prefix, *numbers = line.strip().split(",")
         if prefix and numbers and numbers[0].strip().isdecimal():
-            found.append(Listed(prefix, int(numbers[0])))
+            clips.append(Listed(prefix, int(numbers[0])))
         elif line.strip():
             wrong.append(f"line {number}: expected prefix,begin, got {line.strip()[:60]!r}")
-    if not found and not wrong:
+    if not clips and not wrong:
         wrong.append("expected prefix,begin in each line, got an empty list")
     if wrong:
         more = [f"... and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
         raise SourceError(f"list {path}", [*wrong[:SHOWN], *more], "fetch the list again")
-    return found
+    return clips
 
 
 HUMAN = Human36MBenchmark(

@@ -12,66 +12,47 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.video.clips import Benchmark, Part
-from datasets.video.recordings import ImageFiles, Recording, VideoClips, windows
+from datasets.video.clips import Part
+from datasets.video.recordings import FrameFolders, ImageFiles, Recording, Window, windows
 from simvp.errors import SourceError
 
-# Frames from one window to the next; None: T + T', so that no frame is in two.
+# Frames from one window to the next; None: T + T', so that no frame is in two. Who jogs or runs is out of the picture
+# after few frames, so the published code starts a window of these every 3 frames.
 EVERY = {"boxing": None, "handclapping": None, "handwaving": None, "walking": None, "jogging": 3, "running": 3}
 PERSONS: dict[Part, range] = {"train": range(1, 15), "validation": range(15, 17), "test": range(17, 26)}
 FOLDER = re.compile(r"person(\d\d)_[a-z]+_d\d+_uncomp")
 FRAME = re.compile(r"image_(\d+)\.jpg")
 
 
-class KTHBenchmark(Benchmark):
+class KTHBenchmark(FrameFolders):
     """KTH Action, read from `<action>/person<NN>_<action>_d<k>_uncomp/image_<NNNN>.jpg`."""
 
-    def present(self, root: Path | None = None) -> bool:
-        """Whether there is a folder for each action."""
-        path = self.path(root)
-        return path is not None and all((path / action).is_dir() for action in EVERY)
+    def _absent(self, folder: Path) -> list[str] | None:
+        return [f"no folder {folder / action}" for action in EVERY if not (folder / action).is_dir()] or None
 
-    def open(
-        self,
-        part: Part,
-        *,
-        root: Path | None = None,
-        frames_out: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> VideoClips:
-        """Clips of the persons of a part; nothing is decoded yet.
-
-        Raises
-        ------
-        SourceError
-            Actions, persons or frames that are missing; on reading, a JPEG that is damaged or of another size. A frame
-            that is missing inside a recording is none: the published images have gaps, and no window spans one.
-        """
-        path, ahead = self.path(root), frames_out or self.frames_out
-        if path is None or not self.present(root):
-            absent = [] if path is None else [f"no folder {path / a}" for a in EVERY if not (path / a).is_dir()]
-            raise self.missing(root, absent)
-        recordings = self._recordings(path, PERSONS[part])
-        length = self.frames_in + ahead
+    def _layout(self, folder: Path, part: Part, length: int) -> tuple[str, list[Window]]:
+        """Windows of the persons of a part; none spans a gap, which the published images have inside recordings."""
+        recordings = self._recordings(folder, PERSONS[part])
         starts = [
             (recording, start)
             for action, recording in recordings
             for start in windows(recording.numbers, length, EVERY[action] or length)
         ]
-        origin = f"{len(recordings)} recordings of persons {PERSONS[part][0]} to {PERSONS[part][-1]}, all six actions"
-        return VideoClips(self, part, self.frames_in, ahead, origin, windows=starts)
+        return (
+            f"{len(recordings)} recordings of persons {PERSONS[part][0]} to {PERSONS[part][-1]}, all six actions",
+            starts,
+        )
 
     def _recordings(self, path: Path, persons: range) -> list[tuple[str, Recording]]:
         """Action and recording of each folder of these persons, sorted."""
         recordings, reasons = [], []
         for action in EVERY:
-            seen = set()
+            persons_seen = set()
             for name in sorted(os.listdir(path / action)):
                 match = FOLDER.fullmatch(name)
                 if not match or int(match[1]) not in persons:
                     continue
-                seen.add(int(match[1]))
+                persons_seen.add(int(match[1]))
                 frames = sorted(
                     (int(m[1]), file) for file in os.listdir(path / action / name) if (m := FRAME.fullmatch(file))
                 )
@@ -82,7 +63,7 @@ class KTHBenchmark(Benchmark):
                 read = ImageFiles(path / action / name, [file for _, file in frames], first_channel)
                 title = name.removesuffix("_uncomp")
                 recordings.append((action, Recording(name=title, numbers=numbers, read=read, digits=4)))
-            if absent := [f"{person:02d}" for person in persons if person not in seen]:
+            if absent := [f"{person:02d}" for person in persons if person not in persons_seen]:
                 reasons.append(f"{path / action}: expected folders of each person, got none of {', '.join(absent)}")
         if reasons:
             raise SourceError(f"benchmark {self.name}", reasons, f"fetch the images of every person from {self.source}")

@@ -11,7 +11,7 @@ The parts have no picture in common, so no clip can be in two of them, whatever 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,14 +47,14 @@ def trajectories(start: np.ndarray, angle: np.ndarray, frames: int) -> np.ndarra
     """
     position = np.asarray(start, np.float64).copy()
     velocity = SPEED * np.stack([np.sin(angle), np.cos(angle)], axis=-1)
-    made = np.empty((*position.shape[:-1], frames, 2))
+    path = np.empty((*position.shape[:-1], frames, 2))
     for frame in range(frames):
         position = position + velocity
         outside = (position <= 0) | (position >= 1)
         position = position.clip(0, 1)
         velocity = np.where(outside, -velocity, velocity)
-        made[..., frame, :] = position
-    return (FREE * made).astype(np.int64)
+        path[..., frame, :] = position
+    return (FREE * path).astype(np.int64)
 
 
 class MovingDigits(Clips):
@@ -107,11 +107,11 @@ class MovingDigits(Clips):
             which[row] = random.integers(self._count, size=OBJECTS)
             start[row] = random.random((OBJECTS, 2))
             angle[row] = random.uniform(0, 2 * np.pi, OBJECTS)
-        return which, trajectories(start, angle, self.frames_in + self.frames_out)
+        return which, trajectories(start, angle, self.length)
 
     def frames(self, indices: np.ndarray) -> Tensor:
         """Clips at `indices`, (B, L, 1, 64, 64) float32 between 0 and 1, on the device."""
-        which, places = (torch.from_numpy(made).to(self._padded.device) for made in self.draw(indices))
+        which, places = (torch.from_numpy(drawn).to(self._padded.device) for drawn in self.draw(indices))
         field: Tensor | None = None
         for number in range(OBJECTS):
             picture = self._padded[which[:, number]]  # (B, 100, 100)
@@ -122,10 +122,6 @@ class MovingDigits(Clips):
             field = shown if field is None else torch.maximum(field, shown)
         assert field is not None
         return self._levels[field.unsqueeze(2).int()]
-
-    def name(self, index: int) -> str:
-        """Number of the clip."""
-        return f"clip {index}"
 
 
 class FixedTestSet(Clips):
@@ -160,12 +156,8 @@ class FixedTestSet(Clips):
 
     def frames(self, indices: np.ndarray) -> Tensor:
         """Clips at `indices`, (B, L, 1, 64, 64) float32 between 0 and 1."""
-        chosen = self._file[: self.frames_in + self.frames_out, indices]  # (L, B, 64, 64)
+        chosen = self._file[: self.length, indices]  # (L, B, 64, 64)
         return torch.from_numpy(np.ascontiguousarray(chosen.swapaxes(0, 1))).unsqueeze(2).float() / 255
-
-    def name(self, index: int) -> str:
-        """Number of the clip in the file."""
-        return f"clip {index}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,20 +187,12 @@ class MovingMNIST(Benchmark):
         tests = (*TEST_FILES, self.fixed)
         return idx_file(folders, TRAIN_FILES) is not None and idx_file(folders, tests) is not None
 
-    def open(
-        self,
-        part: Part,
-        *,
-        root: Path | None = None,
-        frames_out: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> Clips:
+    def _clips(self, part: Part, root: Path | None, frames_out: int, seed: int, device: str) -> Clips:
         """Clips of one part; the published test file where it is there and no other seed than 0 is asked for.
 
         Digits stand in only where no file is there at all; training without anything to test on is refused as well.
         """
-        frames = {"frames_in": self.frames_in, "frames_out": frames_out or self.frames_out}
+        frames = {"frames_in": self.frames_in, "frames_out": frames_out}
         folders = self._folders(root)
         train, test = idx_file(folders, TRAIN_FILES), idx_file(folders, TEST_FILES)
         fixed = idx_file(folders, (self.fixed,))
@@ -221,8 +205,9 @@ class MovingMNIST(Benchmark):
         lacking += [TEST_FILES[0]] if test is None and (fixed is None or part == "test") else []
         pictures = test if part == "test" else train
         if lacking or pictures is None:
-            found = [f"found {', '.join(map(str, there))}, but no {' and no '.join(lacking)}"] if there else []
-            raise self.missing(root, found)
+            raise self.missing(
+                root, [f"found {', '.join(map(str, there))}, but no {' and no '.join(lacking)}"] if there else []
+            )
         return MovingDigits(self, part, read_digits(pictures, part, self.kind), seed=seed, device=device, **frames)
 
     def _folders(self, root: Path | None) -> list[Path]:
@@ -231,12 +216,6 @@ class MovingMNIST(Benchmark):
         return beside or [Path(name) for name in self.others if name.startswith("/")]
 
 
-_SPLITS: Mapping[Part, str] = {
-    "train": "clips without end from the first 5/6 of the training pictures, 10,000 an epoch",
-    "validation": "2,000 clips from the last 1/6 of the training pictures",
-    "test": "the published file, 10,000 clips; where it is not there, as many from the test pictures",
-}
-_COUNTS: Mapping[Part, str] = {"train": "10k", "test": "10k"}
 _IDX = "train-images-idx3-ubyte.gz and t10k-images-idx3-ubyte.gz"
 
 MOVING_MNIST = MovingMNIST(
@@ -252,27 +231,27 @@ MOVING_MNIST = MovingMNIST(
     size=(FIELD, FIELD),
     frames_in=10,
     frames_out=10,
-    splits=_SPLITS,
-    paper_counts=_COUNTS,
+    splits={
+        "train": "clips without end from the first 5/6 of the training pictures, 10,000 an epoch",
+        "validation": "2,000 clips from the last 1/6 of the training pictures",
+        "test": "the published file, 10,000 clips; where it is not there, as many from the test pictures",
+    },
+    paper_counts={"train": "10k", "test": "10k"},
     kind="MNIST digits",
     fixed="mnist_test_seq.npy",
     others=("mnist",),
     substitute=True,
 )
-MOVING_FASHION_MNIST = MovingMNIST(
+MOVING_FASHION_MNIST = replace(
+    MOVING_MNIST,
     name="moving-fashion-mnist",
     title="Moving Fashion-MNIST: two pieces of clothing that move and bounce",
     licence="Fashion-MNIST: MIT (Zalando SE); generated clips are ours",
     source="https://github.com/zalandoresearch/fashion-mnist (Debian: the package dataset-fashion-mnist)",
     folder="moving_fmnist",
     files=f"{_IDX} (Fashion-MNIST), and fmnist_test_seq.npy to compare with published results",
-    variables={"intensity": "brightness, 0 black to 1 white"},
-    size=(FIELD, FIELD),
-    frames_in=10,
-    frames_out=10,
-    splits=_SPLITS,
-    paper_counts=_COUNTS,
     kind="Fashion-MNIST pictures",
     fixed="fmnist_test_seq.npy",
     others=("fashion-mnist", "/usr/share/datasets/fashion-mnist"),
+    substitute=False,
 )

@@ -1,9 +1,12 @@
 """Clips out of recordings: which frames make a clip, how frames are read, and that each is decoded once.
 
+`FrameFolders` reads a benchmark; KTH, Human3.6M and Caltech differ in the layout of their folders alone.
+
 Letters: N frames of a recording, K of them asked for, h and w rows and columns as they are kept, c channels last;
 B, L, C, H, W as in `datasets.video.clips`.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +17,12 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.video.clips import Benchmark, Clips, Part, consecutive_runs
+from simvp.budget import BUDGET
 from simvp.errors import SourceError
 
-MEMORY = 4 << 30
-AGAIN = "fetch the file again, or take the recording away"
+# Of frames that stay decoded, in place of the frames that a training of gridded data keeps: a budget of its own.
+MEMORY = 4 * BUDGET
+REMEDY = "fetch the file again, or take the recording away"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +45,9 @@ class Recording:
     numbers: np.ndarray
     read: Callable[[np.ndarray], np.ndarray]
     digits: int = 1
+
+
+Window = tuple[Recording, int]  # and the position of its first frame
 
 
 class VideoClips(Clips):
@@ -69,18 +77,18 @@ class VideoClips(Clips):
         frames_out: int,
         origin: str,
         *,
-        windows: Sequence[tuple[Recording, int]],
+        windows: Sequence[Window],
         memory: int = MEMORY,
     ) -> None:
         super().__init__(benchmark, part, frames_in, frames_out, origin)
         if not windows:
             raise SourceError(
                 f"benchmark {benchmark.name}, part {part}",
-                [f"expected at least one run of {frames_in + frames_out} frames that follow each other, got none"],
+                [f"expected at least one run of {self.length} frames that follow each other, got none"],
                 "ask for fewer frames, or fetch the recordings whole",
             )
         self.windows = windows
-        self._room = memory
+        self._left = memory
         self._kept: dict[Recording, dict[int, np.ndarray]] = {}
 
     def __len__(self) -> int:
@@ -99,19 +107,50 @@ class VideoClips(Clips):
     def numbers(self, index: int) -> np.ndarray:
         """Numbers of the frames of a clip, (L,), as the files give them."""
         recording, start = self.windows[index]
-        return recording.numbers[start : start + self.frames_in + self.frames_out]
+        return recording.numbers[start : start + self.length]
 
     def _clip(self, recording: Recording, start: int) -> Tensor:
         kept = self._kept.setdefault(recording, {})
-        positions = range(start, start + self.frames_in + self.frames_out)
+        positions = range(start, start + self.length)
         absent = [position for position in positions if position not in kept]
         fresh = dict(zip(absent, recording.read(np.array(absent)), strict=True)) if absent else {}
         clip = torch.from_numpy(np.stack([kept[p] if p in kept else fresh[p] for p in positions]))  # (L, h, w, c)
         for position, frame in fresh.items():
-            if frame.nbytes <= self._room:
+            if frame.nbytes <= self._left:
                 kept[position] = frame.copy()  # not a view, which would keep all that was read with it
-                self._room -= frame.nbytes
+                self._left -= frame.nbytes
         return resized(clip.permute(0, 3, 1, 2).float() / 255, self.benchmark.size)
+
+
+class FrameFolders(Benchmark):
+    """A benchmark of recordings whose frames lie in folders; a subclass knows their layout."""
+
+    def present(self, root: Path | None = None) -> bool:
+        """Whether the layout's files are there."""
+        folder = self.path(root)
+        return folder is not None and self._absent(folder) is None
+
+    def _clips(self, part: Part, root: Path | None, frames_out: int, seed: int, device: str) -> VideoClips:
+        folder = self.path(root)
+        absent = [] if folder is None else self._absent(folder)
+        if folder is None or absent is not None:
+            raise self.missing(root, absent or [])
+        origin, starts = self._layout(folder, part, self.frames_in + frames_out)
+        return VideoClips(self, part, self.frames_in, frames_out, origin, windows=starts)
+
+    @abstractmethod
+    def _absent(self, folder: Path) -> list[str] | None:
+        """None where the files are there; else what is missing, in words, where that can be told."""
+
+    @abstractmethod
+    def _layout(self, folder: Path, part: Part, length: int) -> tuple[str, list[Window]]:
+        """What the clips of L frames are made of, in words, and the clips. No frame is decoded.
+
+        Raises
+        ------
+        SourceError
+            Files that are missing within the layout, cut off, of another form, or that do not fit together.
+        """
 
 
 class ImageFiles:
@@ -146,11 +185,11 @@ class ImageFiles:
                 frame = self.pixels(image)
         except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of these on damaged files
             got = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise SourceError(f"image {path}", [f"expected a whole image, got: {got}"], AGAIN) from error
+            raise SourceError(f"image {path}", [f"expected a whole image, got: {got}"], REMEDY) from error
         first, (w, h) = self._first = self._first or (name, size)
         if size != (w, h):
             reason = f"expected {w} x {h} pixels, as {first} has, got {size[0]} x {size[1]}"
-            raise SourceError(f"image {path}", [reason], AGAIN)
+            raise SourceError(f"image {path}", [reason], REMEDY)
         return frame
 
 
@@ -182,10 +221,10 @@ def windows(numbers: np.ndarray, length: int, every: int, step: int = 1) -> list
     step
         From one frame number to the next.
     """
-    found: list[int] = []
+    starts: list[int] = []
     for first, stop in consecutive_runs(numbers, step):
-        found += reversed(range(stop - length, first - 1, -every))
-    return found
+        starts += reversed(range(stop - length, first - 1, -every))
+    return starts
 
 
 def held_out(sizes: Mapping[str, int]) -> set[str]:

@@ -38,7 +38,7 @@ OTHERS = {
     103: "JPEG, one colour a pixel",
     200: "uncompressed, colour",
 }
-AGAIN = "fetch the file again"
+FETCH = "fetch the file again"
 
 
 class SeqFile:
@@ -66,7 +66,7 @@ class SeqFile:
             raise SourceError(f"recording {path}", [f"cannot be read: {error.strerror}"]) from error
         if len(self._places) < max(frames, 1):
             reason = f"expected {frames or 'at least 1'} frames, as its header promises, got {len(self._places)} whole"
-            raise SourceError(f"recording {path}", [f"{reason}: the file is cut off or damaged"], AGAIN)
+            raise SourceError(f"recording {path}", [f"{reason}: the file is cut off or damaged"], FETCH)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -89,10 +89,10 @@ class SeqFile:
                 frame = np.asarray(image.convert("RGB"))
         except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of these on damaged files
             reason = f"frame {index}: expected a whole JPEG, got: {error}"
-            raise SourceError(f"recording {self.path}", [reason], AGAIN) from error
+            raise SourceError(f"recording {self.path}", [reason], FETCH) from error
         if frame.shape[:2] != (self.height, self.width):
             reason = f"frame {index}: expected {self.width} x {self.height} pixels, as its header says"
-            raise SourceError(f"recording {self.path}", [f"{reason}, got {frame.shape[1]} x {frame.shape[0]}"], AGAIN)
+            raise SourceError(f"recording {self.path}", [f"{reason}, got {frame.shape[1]} x {frame.shape[0]}"], FETCH)
         return frame
 
     def _header(self, header: bytes) -> int:
@@ -113,7 +113,7 @@ class SeqFile:
                 named = f" ({OTHERS[form]})" if form in OTHERS else ""
                 reasons.append(f"expected image format 102 or 201 (JPEG), got {form}{named}")
         if reasons:
-            raise SourceError(f"recording {self.path}", reasons, AGAIN)
+            raise SourceError(f"recording {self.path}", reasons, FETCH)
         return int(frames)
 
 

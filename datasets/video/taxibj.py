@@ -110,7 +110,7 @@ class SeriesClips(Clips):
         return np.asarray(self._times[self._places(np.array([index]))[0]].astype("M8[ns]"))
 
     def _places(self, indices: np.ndarray) -> np.ndarray:
-        return np.asarray(self._starts[indices][:, None] + np.arange(self.frames_in + self.frames_out))
+        return np.asarray(self._starts[indices][:, None] + np.arange(self.length))
 
 
 def _loaded(ds: xr.Dataset) -> np.ndarray:
@@ -197,10 +197,6 @@ class ReadyClips(Clips):
 
         return from_numpy(self._values[indices])
 
-    def name(self, index: int) -> str:
-        """Number of the clip in its part."""
-        return f"clip {index}"
-
 
 def _bad_npz(path: Path, reasons: Sequence[str]) -> SourceError:
     return SourceError(f"TaxiBJ clips {path}", reasons, "fetch the file once more, or use the four HDF5 files")
@@ -215,24 +211,15 @@ class TaxiBJBenchmark(Benchmark):
         folder = self.path(root)
         return bool(year_files(folder)) or (folder is not None and (folder / NPZ).is_file())
 
-    def open(
-        self,
-        part: Part,
-        *,
-        root: Path | None = None,
-        frames_out: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> Clips:
-        """Clips of one part; nothing is generated, so `seed` and `device` change nothing."""
-        folder, horizon = self.path(root), frames_out or self.frames_out
+    def _clips(self, part: Part, root: Path | None, frames_out: int, seed: int, device: str) -> Clips:
+        folder = self.path(root)
         files = year_files(folder)
         if files:
             with open_years(files) as ds:
-                return SeriesClips(self, part, ds, years=len(files), frames_in=self.frames_in, frames_out=horizon)
+                return SeriesClips(self, part, ds, years=len(files), frames_in=self.frames_in, frames_out=frames_out)
         if folder is None or not (folder / NPZ).is_file():
             raise self.missing(root)
-        return ReadyClips(self, part, folder / NPZ, self.frames_in, horizon)
+        return ReadyClips(self, part, folder / NPZ, self.frames_in, frames_out)
 
 
 TAXIBJ = TaxiBJBenchmark(

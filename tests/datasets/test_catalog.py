@@ -227,7 +227,7 @@ def test_taxibj_is_ingested_year_by_year_with_its_gaps(tmp_path: Path, monkeypat
     check()
     archive = Archive(home.archive("taxibj"))
     assert set(archive.head.sources) == {str(folder / name) for name in years}
-    assert archive.recipe["catalog"] == "taxibj"
+    assert archive.source_settings["catalog"] == "taxibj"
     assert archive.dataset()["inflow"].attrs["units"] == "1"
     assert archive.dataset().attrs["license"] == source.licence
     again = ingest(home, "taxibj")

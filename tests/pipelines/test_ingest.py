@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from datasets.archive import schema as shelf_module
+from datasets.archive import schema as schema_module
 from datasets.archive.archive import Archive
 from pipelines.home import Home
 from pipelines.ingest import complete, ingest
@@ -52,10 +52,10 @@ def test_each_further_ingest_of_a_simulated_source_yields_the_next_day(tmp_path:
     assert third.last == str(archive.times[-1].astype("M8[s]"))
     assert third.last.endswith("23:30:00")
     assert [c.id for c in archive.log()][-1] == third.commit
-    assert archive.recipe["catalog"] == "simulated-traffic"
+    assert archive.source_settings["catalog"] == "simulated-traffic"
 
 
-def test_files_are_ingested_once_and_new_ones_by_the_kept_recipe(
+def test_files_are_ingested_once_and_new_ones_by_the_kept_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = Home(tmp_path / "home")
@@ -65,7 +65,7 @@ def test_files_are_ingested_once_and_new_ones_by_the_kept_recipe(
     report = ingest(home, "mine", source="files/*.nc", units={"t2m": "K"}, progress=lambda *call: calls.append(call))
     assert (report.offered, report.appended, report.length, report.absent) == (18, 18, 18, 0)
     assert calls[-1] == ("ingest", 18, 18)
-    monkeypatch.chdir(tmp_path.parent)  # the recipe holds in another working directory
+    monkeypatch.chdir(tmp_path.parent)  # the settings hold in another working directory
     again = ingest(home, "mine")
     assert (again.offered, again.appended, again.unchanged, again.commit) == (18, 0, 18, report.commit)
     write_files(tmp_path / "files", range(18, 20), units=None)
@@ -76,9 +76,9 @@ def test_files_are_ingested_once_and_new_ones_by_the_kept_recipe(
     write_files(late, range(20, 23), units=None)
     filled = ingest(home, "mine", source=late)
     assert (filled.filled, filled.absent) == (3, 1)
-    assert ingest(home, "mine").unchanged == 23  # and the recipe is still that of the first ingest
+    assert ingest(home, "mine").unchanged == 23  # and the settings are still those of the first ingest
     archive = Archive(home.archive("mine"))
-    assert archive.recipe["source"] == str(tmp_path / "files" / "*.nc")
+    assert archive.source_settings["source"] == str(tmp_path / "files" / "*.nc")
     assert set(archive.head.sources) == {str(f) for f in late.iterdir()}
     assert archive.dataset().t2m.attrs["units_source"] == "stated"
     np.testing.assert_array_equal(archive.dataset().t2m.values[21, :, 0], 21000 + np.array([0, 4, 8]))
@@ -281,7 +281,7 @@ def test_variables_in_files_of_their_own_may_come_at_different_times(tmp_path: P
         ingest(home, "mine")
 
 
-@pytest.mark.parametrize("where", ["datasets.archive.archive.Archive.append", "datasets.archive.manifest.Ledger.add"])
+@pytest.mark.parametrize("where", ["datasets.archive.archive.Archive.append", "datasets.archive.manifest.Manifest.add"])
 def test_files_are_noted_when_they_have_been_taken_in_and_not_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -326,8 +326,8 @@ def test_an_older_archive_that_is_put_back_is_filled_again(tmp_path: Path) -> No
 def work(folder: Path) -> None:
     """Ingest of files in blocks of four frames; asked again, it finishes what a kill left."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shelf_module, "CHUNK_FRAMES", 4)
-        patch.setattr(shelf_module, "BLOCK_BYTES", 4 * 12 * 4)
+        patch.setattr(schema_module, "CHUNK_FRAMES", 4)
+        patch.setattr(schema_module, "BLOCK_BYTES", 4 * 12 * 4)
         ingest(Home(folder / "home"), "mine", source=folder.parent / "files")
 
 

@@ -282,7 +282,7 @@ def test_study_of_a_named_source_fixes_periods_unless_told_otherwise(tmp_path, m
     ds = formula_world(frames=744, shape=(2, 2), start="2019-03-01")[["t2m"]].copy(data={"t2m": values})
     assert (ds["time"].values == times).all()
     archive = Archive(tmp_path / "archive.zarr")
-    archive.append(ds, recipe={"catalog": "era5-uk"})
+    archive.append(ds, source_settings={"catalog": "era5-uk"})
     read = archive.dataset()
     plan = _plan(read, archive, TrainConfig(dataset="era5-uk"))
     assert plan.periods.mode == "study"

@@ -1,4 +1,4 @@
-"""The ledger of source files: it forgets rather than vouches for what it should not."""
+"""The manifest of source files: it forgets rather than vouches for what it should not."""
 
 import os
 import time
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from datasets.archive.commits import Commit, CommitLog
-from datasets.archive.manifest import Ledger, stamps_of
+from datasets.archive.manifest import Manifest, stamps_of
 
-WAY = {"variables": ["t2m"], "units": {}, "select": {}}
+SETTINGS = {"variables": ["t2m"], "units": {}, "select": {}}
 
 
 def head(log: CommitLog, sequence: int, name: str = "a") -> Commit:
@@ -25,40 +25,44 @@ def log(tmp_path: Path) -> CommitLog:
 
 
 def test_files_are_known_in_the_order_of_reading_and_by_their_last_stamp(log: CommitLog) -> None:
-    ledger = Ledger(log, WAY, 2)
-    assert ledger.known() == {}
+    manifest = Manifest(log, SETTINGS, 2)
+    assert manifest.stamps() == {}
     first = {"/b with a\ttab.nc": "7 20", "/a.nc": "7 30", "/é\udcff.nc": "7 10"}
-    ledger.add(first, {}, head(log, 1))
-    assert list(ledger.known().items()) == [("/é\udcff.nc", "7 10"), ("/b with a\ttab.nc", "7 20"), ("/a.nc", "7 30")]
-    ledger.add({"/a.nc": "8 40", "/line\nbreak.nc": "1 1"}, ledger.known(), head(log, 2))
-    assert ledger.known() == {**first, "/a.nc": "8 40"}
-    assert Ledger(log, {**WAY, "units": {"t2m": "K"}}, 2).known() == {}  # another way of reading
+    manifest.add(first, {}, head(log, 1))
+    assert list(manifest.stamps().items()) == [
+        ("/é\udcff.nc", "7 10"),
+        ("/b with a\ttab.nc", "7 20"),
+        ("/a.nc", "7 30"),
+    ]
+    manifest.add({"/a.nc": "8 40", "/line\nbreak.nc": "1 1"}, manifest.stamps(), head(log, 2))
+    assert manifest.stamps() == {**first, "/a.nc": "8 40"}
+    assert Manifest(log, {**SETTINGS, "units": {"t2m": "K"}}, 2).stamps() == {}  # other settings
 
 
 def test_what_belongs_to_no_commit_of_the_archive_counts_for_nothing(log: CommitLog) -> None:
-    Ledger(log, WAY, 2).add({"/a.nc": "7 30"}, {}, head(log, 2))
-    assert Ledger(log, WAY, 1).known() == {}  # an archive of before was put back
+    Manifest(log, SETTINGS, 2).add({"/a.nc": "7 30"}, {}, head(log, 2))
+    assert Manifest(log, SETTINGS, 1).stamps() == {}  # an archive of before was put back
     head(log, 2, "other")  # and has grown otherwise since
-    assert Ledger(log, WAY, 2).known() == {}
-    Ledger(log, WAY, 2).add({"/b.nc": "7 30"}, {}, head(log, 2))
-    assert Ledger(log, WAY, 2).known() == {"/b.nc": "7 30"}
+    assert Manifest(log, SETTINGS, 2).stamps() == {}
+    Manifest(log, SETTINGS, 2).add({"/b.nc": "7 30"}, {}, head(log, 2))
+    assert Manifest(log, SETTINGS, 2).stamps() == {"/b.nc": "7 30"}
 
 
 def test_cut_off_anywhere_it_vouches_for_nothing_that_was_not_noted(log: CommitLog) -> None:
-    ledger = Ledger(log, WAY, 2)
+    manifest = Manifest(log, SETTINGS, 2)
     first, second = {"/a.nc": "7 30"}, {"/b.nc": "70 300", "/c.nc": "71 301"}
-    ledger.add(first, {}, head(log, 1))
+    manifest.add(first, {}, head(log, 1))
     path = next((log.folder / "read").iterdir())
     before = path.stat().st_size
-    ledger.add(second, first, head(log, 2))
+    manifest.add(second, first, head(log, 2))
     whole = path.read_bytes()
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
-        names = {name: stamp for name, stamp in ledger.known().items() if name in {**first, **second}}
+        names = {name: stamp for name, stamp in manifest.stamps().items() if name in {**first, **second}}
         assert all({**first, **second}[name].startswith(stamp) for name, stamp in names.items())
         if size >= before:
-            ledger.add({"/d.nc": "1 2"}, ledger.known(), head(log, 2))
-            assert ledger.known()["/d.nc"] == "1 2"
+            manifest.add({"/d.nc": "1 2"}, manifest.stamps(), head(log, 2))
+            assert manifest.stamps()["/d.nc"] == "1 2"
 
 
 def test_the_stamp_of_a_file_tells_size_and_time_but_not_of_one_that_changed_just_now(tmp_path: Path) -> None:

@@ -38,15 +38,7 @@ class AddressBenchmark(Benchmark):
     def present(self, root: Path | None = None) -> bool:
         return True
 
-    def open(
-        self,
-        part: Part,
-        *,
-        root: Path | None = None,
-        frames_out: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-    ) -> Clips:
+    def _clips(self, part: Part, root: Path | None, frames_out: int, seed: int, device: str) -> Clips:
         return AddressClips(self, part, self.frames_in, self.frames_out, "addresses")
 
 

@@ -11,10 +11,9 @@ import pytest
 
 from datasets.benchmarks import BENCHMARKS
 from datasets.catalog import SOURCES
-from datasets.listing import Entry, entries, find_entry, found
 from datasets.readers.taxibj_years import YEARS
 from datasets.video.clips import PARTS
-from flows.commands.catalog import main
+from flows.commands.catalog import Entry, contents, entries, find_entry, main
 from simvp.errors import SourceError
 from tests.conftest import CHECKOUT
 from tests.datasets.video.test_digits import pictures, write_idx
@@ -88,14 +87,14 @@ def test_presence_follows_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_what_is_found_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
     write_idx(tmp_path / "moving_mnist", pictures(12), pictures(6))
-    made = dict(found(find_entry("moving-mnist")))
+    made = dict(contents(find_entry("moving-mnist")))
     assert list(made) == list(PARTS)
     assert made["train"] == (
         "10,000 clips: generated with seed 0 from the first 10 MNIST digits of train-images-idx3-ubyte.gz; "
         "not what published results stand for"
     )
     series = ("series", "2,688 frames, 2021-03-01T00:00 .. 2021-04-25T23:30")
-    assert list(found(find_entry("simulated-traffic"))) == [series]
+    assert list(contents(find_entry("simulated-traffic"))) == [series]
 
 
 def test_an_unknown_name() -> None:
