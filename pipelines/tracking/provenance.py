@@ -83,13 +83,13 @@ def modules_behind(module: str, *, beside: Collection[str] = (), root: Path = CH
         if not path.is_file():
             raise ModuleNotFoundError(f"{name}: expected a file {path}")
         found[name] = path
-        left += _imported(ast.parse(path.read_text()), root)
+        left += imported(path, root)
     return found
 
 
-def _imported(tree: ast.Module, root: Path) -> Iterator[str]:
-    """Modules of the checkout that a module imports, anywhere in it."""
-    for node in ast.walk(tree):
+def imported(path: Path, root: Path = CHECKOUT) -> Iterator[str]:
+    """Modules of the checkout that the module in a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if _is_module(alias.name, root))
         elif isinstance(node, ast.ImportFrom) and node.module:
