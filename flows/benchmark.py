@@ -2,18 +2,13 @@
 
 from typing import Any
 
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger
 
-from flows.prefect_tools import artifacts, reporter
-from pipelines.benchmark import BenchmarkConfig, BenchmarkReport, PresetName, plan_benchmark, run_benchmark
-from pipelines.home import Home
+from flows.prefect_tools import artifacts, stage_task
+from pipelines.benchmark import BenchmarkReport, PresetName, plan_benchmark, run_benchmark
 from simvp.networks import Variant
 
-
-@task(name="train and score", cache_policy=NO_CACHE)
-def _run(config: BenchmarkConfig) -> BenchmarkReport:
-    return run_benchmark(Home.default(), config, progress=reporter())
+_run = stage_task("train and score", run_benchmark)
 
 
 @flow(name="benchmark")
@@ -37,8 +32,8 @@ def benchmark(
         seed: Seed of the weights and of the clips that are generated.
         settings: Any further field of BenchmarkConfig or SimVPConfig by name, as {"batch_size": 32}.
     """
-    given = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
-    config = plan_benchmark(data, variant=variant, preset=preset, changes={**(settings or {}), **given})
+    parameters = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    config = plan_benchmark(data, variant=variant, preset=preset, changes={**(settings or {}), **parameters})
     report = _run(config)
     get_run_logger().info("%s", report.summary)
     rows = [

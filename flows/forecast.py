@@ -1,35 +1,15 @@
 """Flow `forecast`: issue the forecasts of every init time since the last one."""
 
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger
 
-from flows.prefect_tools import artifacts, one_writer, reporter
+from flows.prefect_tools import artifacts, one_writer, stage_task
 from pipelines.forecast import ForecastReport, forecast as stage
-from pipelines.home import Home
 from simvp.errors import ConfigError
 
 MAX_CATCH_UP = 56
 
 
-@task(name="issue", cache_policy=NO_CACHE)
-def _issue(
-    dataset: str,
-    model: int | str | None,
-    init_hours: list[int] | None,
-    horizon: int | str | None,
-    max_catch_up: int,
-    hindcast: tuple[str, str] | None,
-) -> ForecastReport:
-    return stage(
-        Home.default(),
-        dataset,
-        model=model,
-        init_hours=init_hours,
-        horizon=horizon,
-        max_catch_up=max_catch_up,
-        hindcast=hindcast,
-        progress=reporter(),
-    )
+_issue = stage_task("issue", stage)
 
 
 @flow(name="forecast")
@@ -64,7 +44,14 @@ def forecast(
         )
     hindcast = None if hindcast_start is None or hindcast_end is None else (hindcast_start, hindcast_end)
     with one_writer(dataset, "hindcasts" if hindcast else "forecasts"):
-        report = _issue(dataset, model, init_hours, horizon, max_catch_up, hindcast)
+        report = _issue(
+            dataset,
+            model=model,
+            init_hours=init_hours,
+            horizon=horizon,
+            max_catch_up=max_catch_up,
+            hindcast=hindcast,
+        )
     get_run_logger().info("%s", report.summary)
     # The init times of a hindcast are a whole period: their number is enough.
     listed = [report.table()] if report.kind == "forecasts" else []

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from prefect import Task, flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import Task, flow, get_run_logger
 from prefect.client.schemas.objects import State, TaskRun
 
-from flows.prefect_tools import artifacts, one_writer, reporter
-from pipelines.home import Home
+from flows.prefect_tools import artifacts, one_writer, stage_task
 from pipelines.ingest import IngestReport, ingest as stage
 from simvp.errors import Refusal
 
@@ -17,33 +15,13 @@ def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) 
     return not isinstance(state.result(raise_on_failure=False), Refusal)
 
 
-@task(
-    name="read and append",
+_append = stage_task(
+    "read and append",
+    stage,
     retries=3,
     retry_delay_seconds=[10, 60, 300],
     retry_condition_fn=_worth_another_try,
-    cache_policy=NO_CACHE,
 )
-def _append(
-    dataset: str,
-    source: list[str] | None,
-    variables: list[str] | None,
-    units: dict[str, str] | None,
-    select: dict[str, Any] | None,
-    step: str | None,
-    replace: bool,
-) -> IngestReport:
-    return stage(
-        Home.default(),
-        dataset,
-        source=source,
-        variables=variables,
-        units=units,
-        select=select,
-        step=step,
-        replace=replace,
-        progress=reporter(),
-    )
 
 
 @flow(name="ingest")
@@ -74,7 +52,13 @@ def ingest(
     """
     with one_writer(dataset, "archive"):
         report = _append(
-            dataset, [source] if isinstance(source, str) else source, variables, units, select, step, replace
+            dataset,
+            source=[source] if isinstance(source, str) else source,
+            variables=variables,
+            units=units,
+            select=select,
+            step=step,
+            replace=replace,
         )
     get_run_logger().info("%s", report)
     artifacts.table("ingest", dataset, report.table, f"Archive of {dataset} after this ingest")

@@ -3,16 +3,13 @@
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.prefect_tools import artifacts, one_writer, reporter
+from flows.prefect_tools import artifacts, one_writer, stage_task
 from pipelines.evaluation import Gate
 from pipelines.home import Home
 from pipelines.promote import Promotion, Rollback, promote as judge, rollback as give_back
 from simvp.errors import ConfigError
 
-
-@task(name="judge", cache_policy=NO_CACHE)
-def _judge(dataset: str, version: int | None, gate: Gate) -> Promotion:
-    return judge(Home.default(), dataset, version, gate=gate, progress=reporter())
+_judge = stage_task("judge", judge)
 
 
 @task(name="roll back", cache_policy=NO_CACHE)
@@ -44,7 +41,7 @@ def promote(
             "leave out version and gate, or rollback",
         )
     with one_writer(dataset, "aliases"):
-        result = _roll_back(dataset) if rollback else _judge(dataset, version, gate or Gate())
+        result = _roll_back(dataset) if rollback else _judge(dataset, version, gate=gate)
     get_run_logger().info("%s", result.summary)
     lines = [result.summary]
     if isinstance(result, Promotion):

@@ -2,22 +2,18 @@
 
 from typing import Any, Literal
 
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger
 from pydantic import ValidationError
 
-from flows.prefect_tools import artifacts, one_writer, reporter
+from flows.prefect_tools import artifacts, one_writer, stage_task
 from pipelines.home import Home
 from pipelines.train import TrainReport, train as stage
 from pipelines.training import Size, TrainConfig
 from pipelines.windows import Choice, Mode
-from simvp.errors import ConfigError
 from simvp.networks import Variant
+from simvp.settings import refused
 
-
-@task(name="train and register", cache_policy=NO_CACHE)
-def _train(config: TrainConfig) -> TrainReport:
-    return stage(Home.default(), config, progress=reporter())
+_train = stage_task("train and register", stage)
 
 
 def _config(settings: dict[str, Any]) -> TrainConfig:
@@ -25,9 +21,7 @@ def _config(settings: dict[str, Any]) -> TrainConfig:
     try:
         return TrainConfig(**settings)
     except ValidationError as error:
-        reasons = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}, got {one['input']!r}" for one in error.errors()]
-        remedy = f"the settings are {', '.join(TrainConfig.model_fields)}"
-        raise ConfigError("settings of the training", reasons, remedy) from None
+        raise refused(error, "settings of the training", TrainConfig.model_fields) from None
 
 
 @flow(name="train")
@@ -65,7 +59,7 @@ def train(
         device: Where to train; auto takes CUDA where there is one.
         settings: Any further setting of pipelines.training.config.TrainConfig by name, as {"batch_size": 32}.
     """
-    named = {
+    parameters = {
         "variables": variables,
         "frames_in": frames_in,
         "frames_out": frames_out,
@@ -77,14 +71,15 @@ def train(
         "seed": seed,
         "device": device,
     }
-    given = {name: value for name, value in named.items() if value is not None}
-    config = _config({"dataset": dataset, "cycle": cycle, **given, **(settings or {})})
+    stated = {name: value for name, value in parameters.items() if value is not None}
+    # None is a cycle as well: data without one.
+    config = _config({"dataset": dataset, "cycle": cycle, **stated, **(settings or {})})
     with one_writer(dataset, "training"):
         report = _train(config)
     logger = get_run_logger()
     logger.info("%s", report.plan.text)
-    known = "is known already as" if report.existing else "is"
-    logger.info("The model %s version %s, fingerprint %s", known, report.version, report.fingerprint)
+    verb = "is known already as" if report.existing else "is"
+    logger.info("The model %s version %s, fingerprint %s", verb, report.version, report.fingerprint)
     artifacts.summary("plan", dataset, report.plan.text.splitlines())
     if report.audit:
         artifacts.table("windows", dataset, report.audit, "Windows offered, used and dropped, by reason")

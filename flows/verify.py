@@ -2,17 +2,13 @@
 
 from typing import Literal
 
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger
 
-from flows.prefect_tools import artifacts, one_writer, reporter
+from flows.prefect_tools import artifacts, one_writer, stage_task
 from pipelines.home import Home
 from pipelines.verify import VerifyReport, horizons, verify as stage
 
-
-@task(name="score", cache_policy=NO_CACHE)
-def _score(dataset: str, kind: Literal["forecasts", "hindcasts"], horizon: str | None) -> VerifyReport:
-    return stage(Home.default(), dataset, kind=kind, horizon=horizon, progress=reporter())
+_score = stage_task("score", stage)
 
 
 @flow(name="verify")
@@ -28,11 +24,12 @@ def verify(
         kind: forecasts: what was issued in operation; hindcasts: what was computed afterwards.
         horizon: Horizon of the forecasts, as the store is called ("12h"); every horizon where it is left out.
     """
-    found = horizons(Home.default(), dataset, kind)
+    stored = horizons(Home.default(), dataset, kind)
     reports = []
-    for one in [horizon] if horizon or not found else found:
+    # With no store at all the stage is asked too: it says in words what is missing.
+    for chosen in [horizon] if horizon or not stored else stored:
         with one_writer(dataset, f"scores-{kind}"):
-            report = _score(dataset, kind, one)
+            report = _score(dataset, kind=kind, horizon=chosen)
         get_run_logger().info("%s", report.summary)
         artifacts.summary(f"skill-{kind}-{report.horizon}", dataset, [report.summary, report.table()])
         for picture in report.pictures:

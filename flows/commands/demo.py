@@ -1,4 +1,4 @@
-"""`make demo`: the whole road once, through the flows, on the simulated weather, a named source or your own files.
+"""`make demo`: all five flows once, from frames to a skill table: simulated weather, a named source or your files.
 
 Nothing has to run beforehand: where no `make up` serves this home, a Prefect server is started for the demo alone.
 Nothing is done twice: asked again, the demo finds archive, model and forecasts, and ends in the same table.
@@ -8,29 +8,50 @@ import argparse
 import atexit
 import hashlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from rich.console import Console
 
-from flows.local import Addresses, Screen, Services, free_port, offline_environment, running
+from flows.local import (
+    Addresses,
+    Services,
+    StageConsole,
+    Stop,
+    free_port,
+    offline_environment,
+    running,
+    stop_on_signals,
+)
 from pipelines.home import Home, slug
 from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal
-
-if TYPE_CHECKING:
-    from pipelines.training import Plan
+from simvp.settings import Settings
 
 DEFAULT = "simulated-weather"
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
+class DemoSettings(Settings):
+    """What the demo is told; what is None follows from the data."""
+
+    subject: ClassVar[str] = "make demo"
+
+    dataset: str
+    source: str | None
+    variables: list[str] | None
+    units: dict[str, str] | None
+    select: dict[str, int | float | str] | None
+    step: str | None
+    frames_in: int | None = None
+    frames_out: int | None = None
+    cycle: int | None = None
+    epochs: int | None = None
+
+
+def parse(arguments: Sequence[str]) -> DemoSettings:
     """Settings from the command line; `dataset` is the name that follows from them.
 
     Raises
@@ -39,44 +60,50 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         If settings contradict each other or cannot be read, with every reason.
     """
     parser = argparse.ArgumentParser(prog="make demo", allow_abbrev=False)
-    for name in ("data", "source", "variables", "units", "select", "step", "name"):
-        parser.add_argument(f"--{name}", default="")
-    for name in ("frames-in", "frames-out", "cycle", "epochs"):
-        parser.add_argument(f"--{name}", default="")
-    given = parser.parse_args(arguments)
+    for option in ("data", "source", "variables", "units", "select", "step", "name"):
+        parser.add_argument(f"--{option}", default="")
+    for option in ("frames-in", "frames-out", "cycle", "epochs"):
+        parser.add_argument(f"--{option}", default="")
+    words = parser.parse_args(arguments)
     reasons: list[str] = []
-    if given.data and given.source:
+    if words.data and words.source:
         reasons.append("DATA names a known source and SOURCE gives files: expected one of them, got both")
-    if not given.source:
+    if not words.source:
         reasons += [
-            f"{name.upper()} describes files, but no SOURCE is given"
-            for name in ("variables", "units", "select", "step", "name")
-            if getattr(given, name)
+            f"{option.upper()} describes files, but no SOURCE is given"
+            for option in ("variables", "units", "select", "step", "name")
+            if getattr(words, option)
         ]
-    given.variables = [name.strip() for name in given.variables.split(",") if name.strip()] or None
-    given.units = _pairs("UNITS", given.units, "t2m:K,rain:mm", reasons)
-    select = _pairs("SELECT", given.select, "level:850", reasons)
-    given.select = select and {name: _number(value) for name, value in select.items()}
-    for name in ("frames_in", "frames_out", "cycle", "epochs"):
-        text = getattr(given, name)
-        if text and not text.isdecimal():
-            reasons.append(f"{name.upper()}: expected a whole number, got {text!r}")
+    variables = [name.strip() for name in words.variables.split(",") if name.strip()] or None
+    units = _pairs("UNITS", words.units, "t2m:K,rain:mm", reasons)
+    positions = _pairs("SELECT", words.select, "level:850", reasons) or {}
+    select = {name: _number(value) for name, value in positions.items()} or None
+    counts: dict[str, int] = {}
+    for option in ("frames_in", "frames_out", "cycle", "epochs"):
+        text = getattr(words, option)
+        if text.isdecimal():
+            counts[option] = int(text)
         elif text:
-            setattr(given, name, int(text))
-        else:
-            setattr(given, name, None)
+            reasons.append(f"{option.upper()}: expected a whole number, got {text!r}")
     if reasons:
-        raise ConfigError("make demo", reasons, "see 'Your own data' in the README")
-    given.dataset = given.name or (_name_of(given) if given.source else given.data or DEFAULT)
-    given.source = given.source or None
-    return given
+        raise ConfigError(DemoSettings.subject, reasons, "see 'Your own data' in the README")
+    derived = _dataset_name(words.source, variables, select) if words.source else words.data or DEFAULT
+    return DemoSettings(
+        dataset=words.name or derived,
+        source=words.source or None,
+        variables=variables,
+        units=units,
+        select=select,
+        step=words.step or None,
+        **counts,
+    )
 
 
-def _name_of(given: argparse.Namespace) -> str:
+def _dataset_name(source: str, variables: list[str] | None, select: dict[str, int | float | str] | None) -> str:
     """The same name for the same files and selection, another for any other: the end of the path, and a digest."""
-    source = given.source if "://" in given.source else os.path.abspath(given.source)
-    digest = hashlib.sha256(repr((source, given.variables, given.select)).encode()).hexdigest()
-    return f"{slug('-'.join(Path(source).parts[-2:]))[-50:].lstrip('-')}-{digest[:6]}"
+    place = source if "://" in source else os.path.abspath(source)
+    digest = hashlib.sha256(repr((place, variables, select)).encode()).hexdigest()
+    return f"{slug('-'.join(Path(place).parts[-2:]))[-50:].lstrip('-')}-{digest[:6]}"
 
 
 def _pairs(setting: str, text: str, example: str, reasons: list[str]) -> dict[str, str] | None:
@@ -119,7 +146,7 @@ def _server(home: Home) -> Services | None:
     return services
 
 
-def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
+def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
     """All five flows on one data set; returns the path of the skill table."""
     # These import prefect, which reads its settings once: the environment had to be there first.
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -133,60 +160,60 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
     from pipelines.ingest import complete
     from pipelines.promote import Promotion
 
-    dataset = given.dataset
+    dataset = settings.dataset
     with ExitStack() as stack:
-        stack.enter_context(listen(screen.progress))
+        stack.enter_context(listen(console.progress))
         # Ending its thread costs every flow a second, and nobody watches for the heartbeats of a demo.
         stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
-        if given.source is None and complete(home, dataset):
+        if settings.source is None and complete(home, dataset):
             # A simulated source has a next day whenever it is asked; the demo is about the first span.
-            screen.say("ingest", "the archive is there; prefect deployment run ingest/daily appends what is new")
+            console.say("ingest", "the archive is there; prefect deployment run ingest/daily appends what is new")
         else:
-            with screen.stage("ingest"):
+            with console.stage("ingest"):
                 archived = ingest(
                     dataset,
-                    source=given.source,
-                    variables=given.variables,
-                    units=given.units,
-                    select=given.select,
-                    step=given.step or None,
+                    source=settings.source,
+                    variables=settings.variables,
+                    units=settings.units,
+                    select=settings.select,
+                    step=settings.step,
                 )
-            screen.rows(archived.table)
-        with screen.stage("train"):
+            console.rows(archived.table)
+        with console.stage("train"):
             trained = train(
                 dataset,
-                frames_in=given.frames_in,
-                frames_out=given.frames_out,
-                cycle=given.cycle or "auto",
-                epochs=given.epochs,
+                frames_in=settings.frames_in,
+                frames_out=settings.frames_out,
+                cycle=settings.cycle or "auto",
+                epochs=settings.epochs,
             )
-        screen.lines(trained.plan.text)
-        known = ", which exists: nothing was trained again" if trained.existing else ""
-        screen.say("train", f"version {trained.version}{known}")
+        console.lines(trained.plan.text)
+        suffix = ", which exists: nothing was trained again" if trained.existing else ""
+        console.say("train", f"version {trained.version}{suffix}")
         champion, verdict = False, ""
-        with screen.stage("promote"):
+        with console.stage("promote"):
             try:
                 promotion = promote(dataset)
                 assert isinstance(promotion, Promotion)
                 champion, verdict = promotion.outcome in ("promote", "already"), promotion.summary
             except Refusal as refusal:
                 verdict = str(refusal)
-        said = (
+        outcome = (
             "the model is champion" if champion else "not promoted (why: below); the demo goes on with the challenger"
         )
-        screen.say("promote", said)
+        console.say("promote", outcome)
         model = None if champion else "challenger"
-        with screen.stage("forecast"):
+        with console.stage("forecast"):
             issued = forecast(dataset, model=model)
-            start, end = _held_out(trained.plan)
+            start, end = trained.plan.periods.held_out
             afterwards = forecast(dataset, model=model, hindcast_start=start, hindcast_end=end)
-        screen.lines(issued.summary)
-        screen.lines(afterwards.summary)
-        with screen.stage("verify"):
+        console.lines(issued.summary)
+        console.lines(afterwards.summary)
+        with console.stage("verify"):
             (scored,) = verify(dataset, kind="hindcasts", horizon=afterwards.horizon)
-    screen.skill(scored)
-    screen.note("Gate", verdict)
-    screen.paths(
+    console.skill(scored)
+    console.note("Gate", verdict)
+    console.paths(
         {
             "archive": home.archive(dataset),
             "forecasts": issued.path,
@@ -196,46 +223,29 @@ def run(given: argparse.Namespace, home: Home, screen: Screen) -> Path:
             "models and runs": home.mlflow,
         }
     )
-    screen.next_steps(home, dataset, promoted=champion)
+    console.next_steps(home, dataset, promoted=champion)
     assert scored.csv is not None
     return scored.csv
-
-
-def _held_out(plan: "Plan") -> tuple[str, str]:
-    start, end = plan.periods.held_out
-    return start, end
-
-
-class _Stop(BaseException):
-    """A signal asked for the end."""
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)  # who asks twice is not kept waiting
-    raise _Stop
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 2 after a refusal, whose text is all that is printed."""
     os.chdir(CHECKOUT)
-    for number in SIGNALS:
-        signal.signal(number, _stop)
-    console = Console(highlight=False)
+    stop_on_signals()
     try:
-        given = parse(sys.argv[1:] if arguments is None else arguments)
+        settings = parse(sys.argv[1:] if arguments is None else arguments)
         home = Home.default()
-        home.dataset(given.dataset)
+        home.dataset(settings.dataset)  # a name that cannot be a folder is refused before a server is started
         services = _server(home)
-        with Screen(console) as screen:
+        with StageConsole(Console(highlight=False)) as console:
             if services is not None:
-                with screen.stage("server"):
+                with console.stage("server"):
                     services.wait()
-            path = run(given, home, screen)
+            path = run(settings, home, console)
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return 2
-    except _Stop:
+    except Stop:
         print("Stopped. make demo goes on from what is there.", file=sys.stderr)
         return 130
     print(path, flush=True)

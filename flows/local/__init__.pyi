@@ -1,4 +1,5 @@
-from .console import Screen as Screen
+from .console import StageConsole as StageConsole
+from .progress_bar import ProgressBar as ProgressBar
 from .services import (
     Addresses as Addresses,
     Services as Services,
@@ -6,3 +7,4 @@ from .services import (
     offline_environment as offline_environment,
     running as running,
 )
+from .signals import Stop as Stop, stop_on_signals as stop_on_signals

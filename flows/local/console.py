@@ -1,4 +1,4 @@
-"""What the demo shows: bars while it works, and the skill table at the end."""
+"""What a command shows: the stage at work, what each stage found, and the skill table at the end."""
 
 import math
 import time
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flows.local.progress_bar import ProgressBar
 from pipelines.home import Home
 
 if TYPE_CHECKING:
@@ -19,66 +19,55 @@ if TYPE_CHECKING:
 
     from pipelines.verify import VerifyReport
 
-__all__ = ["Screen", "chosen_leads"]
+__all__ = ["StageConsole", "chosen_leads"]
 
-LEADS_SHOWN = 12
+LEADS_SHOWN = 12  # with heading, legend and the row of all leads the table fits into the 24 lines of a small terminal
 
 
 def chosen_leads(count: int) -> list[int]:
-    """Positions of the leads that fit on a screen, the first and the last among them; the file has all."""
+    """Positions of the leads that the table shows, the first and the last among them; the file has all."""
     if count <= LEADS_SHOWN:
         return list(range(count))
     return sorted({round(i * (count - 1) / (LEADS_SHOWN - 1)) for i in range(LEADS_SHOWN)})
 
 
-class Screen:
-    """A console with one progress bar, that of the stage at work."""
+class StageConsole:
+    """What a command says, stage by stage, with the bar of the stage at work below.
+
+    Parameters
+    ----------
+    console
+        rich's, to which everything goes; also for what has no method here.
+    """
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self._bars = Progress(
-            TextColumn("{task.fields[stage]:>10}", style="bold"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
-        self._task: TaskID | None = None
+        self.rich = console
+        self.progress = ProgressBar(console)
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        self.progress.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        self.progress.__exit__()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """A bar while the block runs; a line with the seconds it took when it has ended well."""
         start = time.monotonic()
-        self._task = self._bars.add_task("", stage=name, total=None)
-        try:
+        with self.progress.stage(name):
             yield
-        finally:
-            self._bars.remove_task(self._task)
-            self._task = None
         self.say(name, f"{time.monotonic() - start:.1f} s")
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Move the bar of the stage at work: what, done, of how many (0 where that is not known)."""
-        if self._task is not None:
-            self._bars.update(self._task, description=what, completed=done, total=total or None)
 
     def say(self, name: str, text: str) -> None:
         """One line of a stage."""
-        self.console.print(f"[bold green]{name:>10}[/]  ", end="")
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.rich.print(f"[bold green]{name:>10}[/]  ", end="")
+        self.rich.print(text, markup=False, soft_wrap=True)
 
     def lines(self, text: str) -> None:
         """Some lines that belong to the stage before."""
         for line in str(text).strip().splitlines():
-            self.console.print(f"            {line}", markup=False, soft_wrap=True)
+            self.rich.print(f"            {line}", markup=False, soft_wrap=True)
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rows of two columns."""
@@ -91,11 +80,11 @@ class Screen:
         assert report.skill is not None
         for name in map(str, report.skill["variable"].values):
             self._skill_table(report.skill.sel(variable=name), name)
-        self.console.print(report.summary, markup=False, soft_wrap=True)
+        self.rich.print(report.summary, markup=False, soft_wrap=True)
         for name in map(str, report.skill["variable"].values):
             if name not in report.unpredictable:
                 text = f"{name}: what share of the error nobody can predict is not known for this source."
-                self.console.print(text, markup=False, soft_wrap=True)
+                self.rich.print(text, markup=False, soft_wrap=True)
 
     def _skill_table(self, scores: "xr.Dataset", name: str) -> None:
         systems = [str(system) for system in scores["system"].values]
@@ -114,17 +103,17 @@ class Screen:
         table.add_section()
         overall = [_digits(float(scores["rmse_all"].sel(system=system))) for system in systems]
         table.add_row("all", *overall, str(int(scores["n_all"].sel(system="model"))))
-        self.console.print(table)
+        self.rich.print(table)
 
     def note(self, name: str, text: str) -> None:
         """A paragraph with a name."""
-        self.console.print(f"\n{name}: {text}", markup=False, soft_wrap=True)
+        self.rich.print(f"\n{name}: {text}", markup=False, soft_wrap=True)
 
     def paths(self, paths: Mapping[str, Path]) -> None:
         """Where everything was written."""
-        self.console.print("\nWritten:")
+        self.rich.print("\nWritten:")
         for name, path in paths.items():
-            self.console.print(f"  {name:<16}{path}", markup=False, soft_wrap=True)
+            self.rich.print(f"  {name:<16}{path}", markup=False, soft_wrap=True)
 
     def next_steps(self, home: Home, dataset: str, *, promoted: bool) -> None:
         """What a user would do next."""
@@ -137,9 +126,9 @@ class Screen:
             f'    >>> ds = xr.open_zarr("{home.archive(dataset)}")',
             f"    >>> simvp.predict(ds{model})",
         ]
-        self.console.print()
+        self.rich.print()
         for line in lines:
-            self.console.print(line, markup=False, soft_wrap=True)
+            self.rich.print(line, markup=False, soft_wrap=True)
 
 
 def _lead(hours: float) -> str:

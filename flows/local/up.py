@@ -8,24 +8,16 @@ import os
 import signal
 import sys
 import time
-from types import FrameType
 
 from rich.console import Console
 
 from flows.local.services import Addresses, Services
+from flows.local.signals import SIGNALS, Stop, stop_on_signals
 from pipelines.home import Home
 from pipelines.tracking import CHECKOUT
 from simvp.errors import Refusal
 
 POOL = "local"
-
-
-class _Stop(BaseException):
-    """A signal asked for the end."""
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise _Stop
 
 
 def _second_terminal(services: Services) -> list[str]:
@@ -43,8 +35,7 @@ def main() -> int:
     os.chdir(CHECKOUT)
     logging.basicConfig(level=logging.WARNING)
     console = Console(highlight=False, soft_wrap=True)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    stop_on_signals()
     services = None
     try:
         addresses = Addresses.from_environment()
@@ -72,11 +63,11 @@ def main() -> int:
     except Refusal as refusal:
         console.print(str(refusal), markup=False)
         return 2
-    except _Stop:
+    except Stop:
         console.print("Stopping ...")
         return 0
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in SIGNALS:  # an impatient second Ctrl-C would leave servers behind
             signal.signal(number, signal.SIG_IGN)
         if services is not None:
             services.stop()

@@ -1,3 +1,4 @@
 from . import artifacts as artifacts
 from .limits import one_writer as one_writer
-from .progress import listen as listen, reporter as reporter
+from .progress import listen as listen
+from .stage_task import stage_task as stage_task

@@ -1,20 +1,20 @@
-"""How far a stage is: to the listener of this process (the demo's bars), else to the flow run's log."""
+"""How far a stage is: to the listener of this process (the demo's bar), else to the flow run's log."""
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from prefect import get_run_logger
 
-__all__ = ["Progress", "listen", "reporter"]
+from pipelines.progress import Progress
 
-# What is done, how many of it, of how many; 0 where that is not known.
-Progress = Callable[[str, int, int], None]
+__all__ = ["listen", "reporter"]
 
 _listener: ContextVar[Progress | None] = ContextVar("listener", default=None)
 
-LOG_SECONDS = 15.0
+LOG_SECONDS = 15.0  # every line goes to Prefect's database, and a training tells of every update
 
 
 @contextmanager
@@ -31,17 +31,21 @@ def listen(listener: Progress) -> Iterator[None]:
 
 
 def reporter() -> Progress:
-    """What a stage is given as `progress`: the listener, else a line in the run's log now and then."""
+    """What a stage is given as `progress`: the listener, else a line in the run's log now and then.
+
+    There is one line at the beginning, one when something is done, and one every `LOG_SECONDS` between them.
+    """
     listener = _listener.get()
     if listener is not None:
         return listener
     logger = get_run_logger()
-    said: dict[str, float] = {}
+    last = -math.inf
 
     def log(what: str, done: int, total: int) -> None:
+        nonlocal last
         now = time.monotonic()
-        if done == total or now - said.get(what, float("-inf")) >= LOG_SECONDS:
-            said[what] = now
-            logger.info("%s: %d%s", what, done, f" of {total}" if total else "")
+        if 0 < done == total or now - last >= LOG_SECONDS:
+            last = now
+            logger.info("%s%s%s", what, f": {done}" if total or done else "", f" of {total}" if total else "")
 
     return log

@@ -1,0 +1,25 @@
+"""A signal that asks for the end becomes an exception, so that what was started is stopped on the way out."""
+
+import signal
+from types import FrameType
+
+__all__ = ["SIGNALS", "Stop", "stop_on_signals"]
+
+# Ctrl-C, `kill`, and a terminal that is closed.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stop(BaseException):
+    """A signal asked for the end."""
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)  # who asks twice is not kept waiting
+    raise Stop
+
+
+def stop_on_signals() -> None:
+    """From now on raise Stop at the first signal; a second one ends the process at once."""
+    for number in SIGNALS:
+        signal.signal(number, _stop)
