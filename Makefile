@@ -9,14 +9,14 @@ BIN := $(VENV)/bin
 
 # Settings of the demo count only when they stand on the command line: NAME or SOURCE in somebody's environment mean
 # something else. Quoted for the shell, so that globs and spaces reach the demo as they were typed.
-given = $(if $(filter command,$(origin $(1))),--$(2) '$(subst ','\'',$($(1)))')
-DEMO = $(call given,DATA,data) $(call given,SOURCE,source) $(call given,VARIABLES,variables) \
-	$(call given,UNITS,units) $(call given,SELECT,select) $(call given,STEP,step) $(call given,NAME,name) \
-	$(call given,FRAMES_IN,frames-in) $(call given,FRAMES_OUT,frames-out) $(call given,CYCLE,cycle) \
-	$(call given,EPOCHS,epochs)
+option = $(if $(filter command,$(origin $(1))),--$(2) '$(subst ','\'',$($(1)))')
+DEMO = $(call option,DATA,data) $(call option,SOURCE,source) $(call option,VARIABLES,variables) \
+	$(call option,UNITS,units) $(call option,SELECT,select) $(call option,STEP,step) $(call option,NAME,name) \
+	$(call option,FRAMES_IN,frames-in) $(call option,FRAMES_OUT,frames-out) $(call option,CYCLE,cycle) \
+	$(call option,EPOCHS,epochs)
 
-BENCHMARK = $(call given,DATA,data) $(call given,PRESET,preset) $(call given,EPOCHS,epochs) $(call given,SEED,seed) \
-	$(call given,SET,set)
+BENCHMARK = $(call option,DATA,data) $(call option,PRESET,preset) $(call option,EPOCHS,epochs) $(call option,SEED,seed) \
+	$(call option,SET,set)
 
 .PHONY: demo up catalog benchmark ablation bench test test-all lint wheel lock clean
 
@@ -27,18 +27,18 @@ up: $(READY)
 	@exec $(BIN)/python -m flows.local.up
 
 catalog: $(READY)
-	@$(BIN)/python -m flows.commands.catalog $(call given,NAME,name)
+	@$(BIN)/python -m flows.commands.catalog $(call option,NAME,name)
 
 benchmark: $(READY)
-	@$(BIN)/python -m flows.commands.vision $(BENCHMARK) $(call given,VARIANT,variant) \
-		$(call given,CHECKPOINT,checkpoint)
+	@$(BIN)/python -m flows.commands.vision $(BENCHMARK) $(call option,VARIANT,variant) \
+		$(call option,CHECKPOINT,checkpoint)
 
 ablation: $(READY)
 	@$(BIN)/python -m flows.commands.vision --ablation $(BENCHMARK)
 
 # Speed and memory, side by side with what one would use instead; ONLY=step,ingest measures these sections alone.
 bench: $(READY)
-	@$(BIN)/python -m performance $(call given,ONLY,only)
+	@$(BIN)/python -m performance $(call option,ONLY,only)
 
 # Two files of tests at a time: most of them keep one core busy.
 test: $(READY)

@@ -26,7 +26,7 @@ def verify(
     """
     stored = horizons(Home.default(), dataset, kind)
     reports = []
-    # With no store at all the stage is asked too: it says in words what is missing.
+    # With no store at all the stage is called: it says in words what is missing.
     for chosen in [horizon] if horizon or not stored else stored:
         with one_writer(dataset, f"scores-{kind}"):
             report = _score(dataset, kind=kind, horizon=chosen)

@@ -17,7 +17,12 @@ from packaging.utils import canonicalize_name
 from tests.conftest import CHECKOUT
 
 ROOMS = ("simvp", "datasets", "pipelines", "flows")
-MODULES = {"netcdf4": "netCDF4", "pillow": "PIL", "scikit-learn": "sklearn"}  # where the two names differ
+MODULES = {
+    "ipython": "IPython",
+    "netcdf4": "netCDF4",
+    "pillow": "PIL",
+    "scikit-learn": "sklearn",
+}  # where the two names differ
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 
 
@@ -51,6 +56,8 @@ def test_what_is_imported_is_asked_for(room: str) -> None:
         asked.append("mlflow")  # imported when a registered model is named, which only those who have it do
     else:
         asked += PROJECT["optional-dependencies"]["pipeline"]
+    if room == "flows":
+        asked.append("ipython")  # imported inside a notebook, where it is always there
     packages = [canonicalize_name(Requirement(text).name) for text in asked]
     names = {MODULES.get(package, package.replace("-", "_")) for package in packages}
     allowed = names | {*ROOMS} | set(sys.stdlib_module_names)

@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,10 @@ __all__ = ["Addresses", "Services", "free_port", "offline_environment", "running
 
 HOST = "127.0.0.1"
 PREFECT, MLFLOW = "prefect server", "mlflow server"
-START_SECONDS = 120  # a new database on a busy machine; 5 to 12 s are usual
+START_SECONDS = 120  # for a new database on a busy machine; otherwise it takes 5 to 12 s
 STOP_SECONDS = 15
 
+# What a server for one process that calls flows does without: its pages, schedules, and what looks after workers.
 NOT_FOR_ONE_PROCESS = (
     "PREFECT_SERVER_UI_ENABLED",
     "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED",
@@ -119,9 +120,12 @@ def offline_environment(home: Home) -> dict[str, str]:
     return {
         "SIMVP_HOME": str(home.path),
         "PREFECT_HOME": str(home.prefect),
+        # The first for the server, the second for clients; with both nothing is looked up outside.
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(START_SECONDS),
         "DO_NOT_TRACK": "1",
+        # A flow without a server starts one of its own, for which Prefect waits 20 s; with a new database it takes 11 s
+        # even where nothing else runs.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(START_SECONDS),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
 
@@ -135,7 +139,7 @@ def free_port() -> int:
 
 def _end_with_parent() -> None:
     """Ask the kernel for a SIGTERM when the parent goes, so that even a kill leaves no server behind (Linux)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
 def _address_file(home: Home) -> Path:
@@ -190,18 +194,20 @@ class Services:
             "PREFECT_API_URL": self.addresses.prefect_api,
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": leases,
             "MLFLOW_TRACKING_URI": self.addresses.mlflow,
+            # Nothing here needs MLflow's runner of jobs, with which its server is 15 processes and 3.2 GB, not 2 and 0.5.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             **(dict.fromkeys(NOT_FOR_ONE_PROCESS, "false") if self.temporary else {}),
         }
 
-    def _spawn(self, name: str, module: str, *arguments: str, log: Path | None = None) -> None:
+    def _spawn(self, name: str, module: str, *arguments: str) -> None:
         """Start a process in a session of its own: Ctrl-C reaches us alone, and we stop the others in order."""
-        with contextlib.ExitStack() as stack:
-            out = None if log is None else stack.enter_context(log.open("ab"))
+        environment = self.environment  # makes the folders in which the logs lie
+        log = self.logs.get(name)
+        with log.open("ab") if log else contextlib.nullcontext() as out:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 cwd=self.root,
-                env=self.environment,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -212,31 +218,21 @@ class Services:
     @property
     def logs(self) -> dict[str, Path]:
         """Where each server writes its log."""
-        return {
-            PREFECT: self.home.prefect / "server.log",
-            MLFLOW: self.home.mlflow / "server.log",
-        }
+        return {PREFECT: self.home.prefect / "server.log", MLFLOW: self.home.mlflow / "server.log"}
 
     def start_prefect(self) -> None:
         """Start the Prefect server, without waiting for it."""
-        offline_environment(self.home)
-        self._spawn(
-            PREFECT,
-            "prefect",
-            *("server", "start", "--host", HOST, "--port", str(self.addresses.prefect_port)),
-            log=self.logs[PREFECT],
-        )
+        port = str(self.addresses.prefect_port)
+        self._spawn(PREFECT, "prefect", "server", "start", "--host", HOST, "--port", port)
 
     def start_mlflow(self) -> None:
         """Start the MLflow server, without waiting for it."""
-        offline_environment(self.home)
         self._spawn(
             MLFLOW,
             "mlflow",
             *("server", "--host", HOST, "--port", str(self.addresses.mlflow_port), "--workers", "1"),
             *("--backend-store-uri", self.home.database_uri),
             *("--default-artifact-root", self.home.artifacts.as_uri()),
-            log=self.logs[MLFLOW],
         )
 
     def wait(self) -> None:
@@ -253,8 +249,7 @@ class Services:
 
     def announce(self) -> None:
         """Tell `make demo` that servers of this home are there."""
-        ports = {"prefect_port": self.addresses.prefect_port, "mlflow_port": self.addresses.mlflow_port}
-        _address_file(self.home).write_text(json.dumps(ports))
+        _address_file(self.home).write_text(json.dumps(asdict(self.addresses)))
 
     def _wait_for(self, name: str, url: str) -> None:
         end = time.monotonic() + START_SECONDS

@@ -1,4 +1,4 @@
-"""What a flow run leaves on its page: tables, pictures, text, and the way to the MLflow run."""
+"""What a flow run leaves on its page: tables, pictures, text, and a link to the MLflow run."""
 
 import base64
 import math

@@ -9,8 +9,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 __all__ = ["one_writer"]
 
-# A run that was killed gives its place back after this many seconds.
-LEASE_SECONDS = 60
+LEASE_SECONDS = 60  # after which a run that was killed gives its place back; Prefect would wait 300
 
 
 @contextmanager

@@ -16,14 +16,14 @@ TINY += "validation_clips=2; test_clips=2"
 
 
 def test_what_was_typed_arrives() -> None:
-    given = parse([])
-    assert (given.data, given.variant, given.preset, given.changes, given.ablation) == (
+    settings = parse([])
+    assert (settings.data, settings.variant, settings.preset, settings.changes, settings.ablation) == (
         *("moving-mnist", "simvp", None, {}, False),
     )
-    given = parse(["--data", "kth", "--variant", "gsta", "--preset", "full", "--epochs", "7", "--seed", "2",
+    settings = parse(["--data", "kth", "--variant", "gsta", "--preset", "full", "--epochs", "7", "--seed", "2",
                    "--set", "kernels=[3, 5];spatial_shortcut=false; device=cpu;learning_rate=1e-3"])  # fmt: skip
-    assert (given.data, given.variant, given.preset) == ("kth", "gsta", "full")
-    assert given.changes == {
+    assert (settings.data, settings.variant, settings.preset) == ("kth", "gsta", "full")
+    assert settings.changes == {
         "kernels": [3, 5], "spatial_shortcut": False, "device": "cpu", "learning_rate": 1e-3, "epochs": 7, "seed": 2,
     }  # fmt: skip
 

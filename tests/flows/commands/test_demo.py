@@ -1,0 +1,81 @@
+"""`make demo` from the shell: what was typed arrives, and it ends with the path of the skill table."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.commands.demo import parse
+from pipelines.home import Home
+from simvp.errors import ConfigError
+from tests.conftest import CHECKOUT
+from tests.support.small_home import write_source
+
+
+def test_demo_settings() -> None:
+    assert parse([]).dataset == "simulated-weather"
+    assert parse(["--data", "era5-uk"]).dataset == "era5-uk"
+    settings = parse(["--source", "/data/Rain 2020/*.nc", "--variables", "a, b", "--units", "a:K,b:m s-1"])
+    assert settings.source == "/data/Rain 2020/*.nc"
+    assert settings.variables == ["a", "b"]
+    assert settings.units == {"a": "K", "b": "m s-1"}
+    settings = parse(["--source", "x.grib", "--name", "mine", "--select", "level:850,member:r1", "--frames-in", "8"])
+    assert (settings.dataset, settings.select, settings.frames_in) == ("mine", {"level": 850, "member": "r1"}, 8)
+
+
+def test_data_sets_of_different_sources_have_different_names() -> None:
+    names = [parse(["--source", source]).dataset for source in ("/a/rain/*.nc", "/b/rain/*.nc", "/a/wind/*.nc")]
+    assert len(set(names)) == 3
+    assert parse(["--source", "/a/rain/*.nc"]).dataset == names[0]
+    assert names[0].startswith("rain-nc-")
+    assert parse(["--source", "/a/rain/*.nc", "--variables", "a"]).dataset != names[0]
+    assert Home("/home").dataset(parse(["--source", f"/{'long' * 40}.nc"]).dataset).name
+
+
+def test_demo_settings_that_contradict_are_refused_at_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse(["--data", "era5-uk", "--source", "x.nc", "--units", "a", "--epochs", "few"])
+    text = str(refused.value)
+    assert "expected one of them, got both" in text
+    assert "UNITS: expected pairs like t2m:K,rain:mm, got 'a'" in text
+    assert "EPOCHS: expected a whole number, got 'few'" in text
+    with pytest.raises(ConfigError, match="VARIABLES describes files, but no SOURCE is given"):
+        parse(["--variables", "a"])
+
+
+def test_demo_refuses_without_a_traceback(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.commands.demo", "--data", "era5-uk", "--source", "x.nc"],
+        cwd=CHECKOUT,
+        env={**os.environ, "SIMVP_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "expected one of them, got both" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.slow
+def test_demo_on_files_ends_with_the_path_of_the_table(tmp_path: Path) -> None:
+    source = str(write_source(tmp_path / "source"))
+    command = [sys.executable, "-m", "flows.commands.demo", "--source", source, "--name", "mine"]
+    command += ["--frames-in", "6", "--frames-out", "3", "--epochs", "1"]
+    environment = {**os.environ, "SIMVP_HOME": str(tmp_path / "home")}
+    tables = []
+    for _ in range(2):
+        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == str(tmp_path / "home" / "mine" / "skill.csv")
+        tables.append((tmp_path / "home" / "mine" / "skill.csv").read_bytes())
+    assert "nothing was trained again" in done.stdout
+    assert tables[0] == tables[1]
+    missing = [*command[:4], str(tmp_path / "nothing.nc")]
+    done = subprocess.run(missing, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert "nothing.nc" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout

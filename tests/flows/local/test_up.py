@@ -1,0 +1,60 @@
+"""`make up` with its processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import xarray as xr
+
+from flows.local.services import Addresses, free_port, running
+from pipelines.home import Home
+from tests.conftest import CHECKOUT
+from tests.support.small_home import write_source
+
+DATASET = "walk"
+
+
+@pytest.mark.slow
+def test_up_serves_a_second_terminal_and_leaves_no_process(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    ports = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(free_port())}
+    environment = {**os.environ, **ports, "SIMVP_HOME": str(home.path)}
+    source = str(write_source(tmp_path / "source", days=2))
+    with (tmp_path / "up.log").open("w") as log:
+        up = subprocess.Popen(
+            [sys.executable, "-m", "flows.local.up"], cwd=CHECKOUT, env=environment, stdout=log, stderr=log
+        )
+    family: list[psutil.Process] = []
+    try:
+        end = time.monotonic() + 240
+        while "Worker 'local' started" not in (tmp_path / "up.log").read_text():
+            assert up.poll() is None, (tmp_path / "up.log").read_text()
+            assert time.monotonic() < end
+            time.sleep(1)
+        addresses = running(home)
+        assert addresses == Addresses.from_environment(ports)
+        second = {
+            **os.environ,
+            "PREFECT_API_URL": addresses.prefect_api,
+            "PREFECT_HOME": str(home.prefect),
+        }
+        run = [sys.executable, "-m", "prefect", "deployment", "run", "ingest/daily", "--watch"]
+        run += ["--param", f"dataset={DATASET}", "--param", f"source={source}"]
+        done = subprocess.run(run, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Completed" in done.stdout
+        assert xr.open_zarr(home.archive(DATASET)).sizes["time"] == 48
+        family = psutil.Process(up.pid).children(recursive=True)
+        assert len(family) >= 3
+    finally:
+        up.send_signal(signal.SIGTERM)
+        up.wait(60)
+    assert up.returncode == 0
+    assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
+    assert running(home) is None
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "up.log", "source"}
