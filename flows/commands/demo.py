@@ -60,26 +60,23 @@ def parse(arguments: Sequence[str]) -> DemoSettings:
         If settings contradict each other or cannot be read, with every reason.
     """
     parser = argparse.ArgumentParser(prog="make demo", allow_abbrev=False)
-    for option in ("data", "source", "variables", "units", "select", "step", "name"):
-        parser.add_argument(f"--{option}", default="")
-    for option in ("frames-in", "frames-out", "cycle", "epochs"):
-        parser.add_argument(f"--{option}", default="")
+    texts, counted = ("variables", "units", "select", "step", "name"), ("frames_in", "frames_out", "cycle", "epochs")
+    for option in ("data", "source", *texts, *counted):
+        parser.add_argument(f"--{option.replace('_', '-')}", default="")
     words = parser.parse_args(arguments)
     reasons: list[str] = []
     if words.data and words.source:
         reasons.append("DATA names a known source and SOURCE gives files: expected one of them, got both")
     if not words.source:
         reasons += [
-            f"{option.upper()} describes files, but no SOURCE is given"
-            for option in ("variables", "units", "select", "step", "name")
-            if getattr(words, option)
+            f"{option.upper()} describes files, but no SOURCE is given" for option in texts if getattr(words, option)
         ]
     variables = [name.strip() for name in words.variables.split(",") if name.strip()] or None
     units = _pairs("UNITS", words.units, "t2m:K,rain:mm", reasons)
     positions = _pairs("SELECT", words.select, "level:850", reasons) or {}
     select = {name: _number(value) for name, value in positions.items()} or None
     counts: dict[str, int] = {}
-    for option in ("frames_in", "frames_out", "cycle", "epochs"):
+    for option in counted:
         text = getattr(words, option)
         if text.isdecimal():
             counts[option] = int(text)
