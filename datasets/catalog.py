@@ -106,15 +106,15 @@ class SimulatedSource(NamedSource):
 
         Thus an ingest that was interrupted goes on to the same end, however far it had come.
         """
-        made = self.simulation
-        step = np.timedelta64(made.step.seconds, "s")
-        end = made.first + made.initial_frames * step
+        simulation = self.simulation
+        step = np.timedelta64(simulation.step.seconds, "s")
+        end = simulation.first + simulation.initial_frames * step
         if after is None:
-            return made.dataset()
+            return simulation.dataset()
         start = np.datetime64(after, "ns") + step
         if start >= end:
             end = start.astype("datetime64[D]").astype("datetime64[ns]") + np.timedelta64(1, "D")
-        return made.dataset(start, int((end - start) // step))
+        return simulation.dataset(start, int((end - start) // step))
 
     def files(self) -> Sequence[str | Path]:
         """None."""
@@ -181,7 +181,7 @@ class PublishedSource(NamedSource):
         """Whether the file is in either place."""
         import pooch
 
-        return self._given() is not None or (Path(pooch.os_cache("simvp")) / self._name).is_file()
+        return self._in_directory() is not None or (Path(pooch.os_cache("simvp")) / self._name).is_file()
 
     def path(self) -> Path:
         """The file on this machine, fetched if need be.
@@ -194,21 +194,21 @@ class PublishedSource(NamedSource):
         import pooch
 
         name, url = self._name, self.references
-        path = self._given()
+        path = self._in_directory()
         if path is not None:
-            got = checksums([path])[str(path)]
-            if got != self.sha256:
+            digest = checksums([path])[str(path)]
+            if digest != self.sha256:
                 raise SourceError(
                     f"file {path}",
-                    [f"expected sha256 {self.sha256}, got {got}"],
+                    [f"expected sha256 {self.sha256}, got {digest}"],
                     f"replace it by {url}, or unset {DATA_VARIABLE} to have it fetched",
                 )
             return path
         try:
             return Path(pooch.retrieve(url, f"sha256:{self.sha256}", fname=name, path=pooch.os_cache("simvp")))
         except Exception as error:  # of requests, urllib3 or pooch, by where the network fails
-            given = os.environ.get(DATA_VARIABLE)
-            where = f"{given} has no such file" if given else f"{DATA_VARIABLE} is not set"
+            directory = os.environ.get(DATA_VARIABLE)
+            where = f"{directory} has no such file" if directory else f"{DATA_VARIABLE} is not set"
             raise SourceError(
                 f"file {name}",
                 [f"cannot be fetched from {url} ({type(error).__name__}), and {where}"],
@@ -219,10 +219,10 @@ class PublishedSource(NamedSource):
     def _name(self) -> str:
         return self.references.rsplit("/", 1)[1]
 
-    def _given(self) -> Path | None:
-        given = os.environ.get(DATA_VARIABLE)
-        path = Path(given, self._name) if given else None
-        return path if path is not None and path.is_file() else None
+    def _in_directory(self) -> Path | None:
+        directory = os.environ.get(DATA_VARIABLE)
+        path = Path(directory or "", self._name)
+        return path if directory and path.is_file() else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,27 +245,25 @@ class TaxiSource(NamedSource):
         return bool(year_files(TAXIBJ.path()))
 
     def _years(self) -> list[Path]:
-        found = year_files(TAXIBJ.path())
-        if not found:
+        files = year_files(TAXIBJ.path())
+        if not files:
             raise TAXIBJ.missing(reasons=[f"a series is read from the HDF5 files alone: {NPZ} has no times"])
-        return found
+        return files
+
+
+def _simulated(simulation: Simulation) -> SimulatedSource:
+    return SimulatedSource(
+        title=simulation.title,
+        licence="none needed: simulated",
+        states=tuple(simulation.variables),
+        shape=(len(simulation.variables), *simulation.shape),
+        simulation=simulation,
+    )
 
 
 SOURCES: Mapping[str, NamedSource] = {
-    DEFAULT: SimulatedSource(
-        title=SimulatedWeather.title,
-        licence="none needed: simulated",
-        states=tuple(SimulatedWeather.variables),
-        shape=(len(SimulatedWeather.variables), *SimulatedWeather.shape),
-        simulation=SimulatedWeather(),
-    ),
-    "simulated-traffic": SimulatedSource(
-        title=SimulatedTraffic.title,
-        licence="none needed: simulated",
-        states=tuple(SimulatedTraffic.variables),
-        shape=(len(SimulatedTraffic.variables), *SimulatedTraffic.shape),
-        simulation=SimulatedTraffic(),
-    ),
+    DEFAULT: _simulated(SimulatedWeather()),
+    "simulated-traffic": _simulated(SimulatedTraffic()),
     "era5-uk": PublishedSource(
         title="ERA5 2 m temperature, hourly, March 2019, 58 N - 50 N, 10 W - 2 E",
         licence="Copernicus licence; contains modified Copernicus Climate Change Service information",

@@ -202,7 +202,7 @@ class Archive:
         if not reasons and archived is None and absent:
             reasons.append("expected frames with values, got missing values only")
         if reasons:
-            raise self._refused(shortened(reasons, "like these"))
+            raise self._refused(shortened(reasons))
         return _Examined(schema, template, candidates, archived, keep, blocks)
 
     def _write(

@@ -147,10 +147,10 @@ def compare(
     return Comparison(slots=slots, times=times, kinds=kinds, frames=frames, faults=tuple(faults))
 
 
-def shortened(reasons: list[str], kind: str) -> list[str]:
+def shortened(reasons: list[str]) -> list[str]:
     """The first few reasons, and how many there are more."""
     more = len(reasons) - LISTED
-    return reasons if more <= 0 else [*reasons[:LISTED], f"and {more} more {kind}"]
+    return reasons if more <= 0 else [*reasons[:LISTED], f"and {more} more like these"]
 
 
 def _name_faults(ds: xr.Dataset, schema: Schema) -> list[str]:

@@ -45,21 +45,21 @@ def combine(parts: Sequence[Part]) -> xr.Dataset:
     reasons = [reason for group in groups.values() for reason in _time_faults(group)] + _group_faults(groups)
     if reasons:
         raise Refusal("files", reasons)
-    return _side_by_side([_along_time(group) for group in groups.values()])
+    return _side_by_side([along_time([part.ds for part in group]) for group in groups.values()])
 
 
 def _on_one_grid(parts: Sequence[Part]) -> tuple[list[Part], list[str]]:
     grid = Grid.of(parts[0].ds)
-    same, reasons = [parts[0]], []
+    aligned, reasons = [parts[0]], []
     for part in parts[1:]:
         other = Grid.of(part.ds)
         if _equal(grid, other):
-            same.append(part)
+            aligned.append(part)
         elif faults := grid.faults(part.ds):
             reasons += [f"{part.name}: not on the grid of {parts[0].name}: {fault}" for fault in faults]
         else:
-            same.append(Part(name=part.name, ds=grid.align(part.ds)))
-    return same, reasons
+            aligned.append(Part(name=part.name, ds=grid.align(part.ds)))
+    return aligned, reasons
 
 
 def _equal(a: Grid, b: Grid) -> bool:
@@ -99,20 +99,21 @@ def _calendar(ds: xr.Dataset) -> str:
 
 
 def _time_faults(group: Sequence[Part]) -> list[str]:
-    seen: dict[Any, str] = {}
+    file_of: dict[Any, str] = {}
     reasons = []
     for part in group:
-        twice = [time for time in part.ds["time"].values.tolist() if time in seen]
+        times = part.ds["time"].values
+        twice = [place for place, time in enumerate(times.tolist()) if time in file_of]
         if twice:
-            at = str(part.ds["time"].values[part.ds["time"].values.tolist().index(twice[0])])
+            at, other = str(times[twice[0]]), file_of[times.tolist()[twice[0]]]
             count = f"{len(twice)} times, first {at}, are" if len(twice) > 1 else f"time {at} is"
-            if seen[twice[0]] == part.name:  # one GRIB file, of which cfgrib makes several datasets
+            if other == part.name:  # one GRIB file, of which cfgrib makes several datasets
                 names = ", ".join(map(str, part.ds.data_vars))
-                way = "choose among them by select={'typeOfLevel': ...} or another key of the message"
-                reasons.append(f"{part.name}: several kinds of messages for {names} at {at}; {way}")
+                remedy = "choose among them by select={'typeOfLevel': ...} or another key of the message"
+                reasons.append(f"{part.name}: several kinds of messages for {names} at {at}; {remedy}")
             else:
-                reasons.append(f"{count} both in {seen[twice[0]]} and in {part.name}")
-        seen |= dict.fromkeys(part.ds["time"].values.tolist(), part.name)
+                reasons.append(f"{count} both in {other} and in {part.name}")
+        file_of |= dict.fromkeys(times.tolist(), part.name)
     return reasons
 
 
@@ -132,19 +133,20 @@ def _group_faults(groups: dict[tuple[str, ...], list[Part]]) -> list[str]:
     return reasons
 
 
-def _along_time(group: Sequence[Part]) -> xr.Dataset:
-    if len(group) == 1:
-        return group[0].ds
-    group = sorted(group, key=lambda part: part.ds["time"].values[0])
-    ds = xr.concat(
-        [part.ds for part in group],
-        dim="time",
-        data_vars="all",
-        coords="minimal",
-        compat="override",
-        join="override",
-        combine_attrs="override",
-    )
+def along_time(series: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Datasets that differ in their times alone, as one, lazily, in the order of time."""
+    ds = series[0]
+    if len(series) > 1:
+        # "override", for all has been compared by now, and xarray would read and compare every coordinate again.
+        ds = xr.concat(
+            sorted(series, key=lambda one: one["time"].values[0]),
+            "time",
+            data_vars="all",
+            coords="minimal",
+            compat="override",
+            join="override",
+            combine_attrs="override",
+        )
     times = ds["time"].values
     return ds if (times[1:] > times[:-1]).all() else ds.isel(time=np.argsort(times, kind="stable"))
 

@@ -76,11 +76,11 @@ def families(files: Sequence[SourceFile], describe: Describe) -> list[Family]:
     if len(files) == 1:
         return alone(files)
     kinds: dict[Hashable, Kind | None] = {}
-    found: dict[Hashable, _Members] = {}
+    members: dict[Hashable, _Members] = {}
     for file in files:
         key, kind, labels = _looked_at(file, kinds, describe) or (file, None, None)
-        found.setdefault(key, _Members(kind)).add(file, labels)
-    return [family for members in found.values() for family in members.families()]
+        members.setdefault(key, _Members(kind)).add(file, labels)
+    return [family for one in members.values() for family in one.families()]
 
 
 def alone(files: Sequence[SourceFile]) -> list[Family]:
@@ -143,9 +143,9 @@ class Joined(BackendArray):
         rows = chosen[self._axis]
         at = np.searchsorted(self._ends, rows, side="right")
         for number in np.unique(at):
-            mine = np.flatnonzero(at == number)
-            whole[self._axis] = rows[mine] - (self._ends[number - 1] if number else 0)
-            place = (slice(None),) * self._axis + (slice(mine[0], mine[-1] + 1),)
+            there = np.flatnonzero(at == number)
+            whole[self._axis] = rows[there] - (self._ends[number - 1] if number else 0)
+            place = (slice(None),) * self._axis + (slice(there[0], there[-1] + 1),)
             out[place] = self._decoded(self._paths[number], tuple(whole))
         return out[tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)]
 
@@ -156,7 +156,10 @@ class Joined(BackendArray):
 
 
 def in_single(dtype: np.dtype, packing: Mapping[str, Any]) -> bool:
-    """Whether float32 holds values packed in `dtype` with this ``scale_factor`` and ``add_offset``."""
+    """Whether float32 holds values packed in `dtype` with this ``scale_factor`` and ``add_offset``.
+
+    It has 24 bits for 16, unless the offset is so large that a step of the scale is lost beside it.
+    """
     scale = abs(float(np.ravel(packing.get("scale_factor", 1.0))[0]))
     offset = abs(float(np.ravel(packing.get("add_offset", 0.0))[0]))
     return dtype.kind in "iu" and dtype.itemsize <= 2 and bool(offset * np.finfo("f4").eps < scale)
@@ -174,8 +177,8 @@ class _Members:
     def add(self, file: SourceFile, labels: xr.Variable | None) -> None:
         """Take in a file whose times, as they are stored, are `labels`."""
         if labels is not None:
-            said = repr((labels.dtype, labels.attrs))
-            self._units.setdefault(said, (labels.attrs, []))[1].append(len(self._files))
+            units = repr((labels.dtype, labels.attrs))
+            self._units.setdefault(units, (labels.attrs, []))[1].append(len(self._files))
             self._stored.append(np.atleast_1d(labels.values))
         self._files.append(file)
 
@@ -235,9 +238,9 @@ def _opened(path: str) -> Iterator[netCDF4.Dataset]:
 
 def _raw(file: netCDF4.Dataset, name: str, key: Any = ()) -> xr.Variable:
     """A variable as it stands in the file, at the end of `key` where this has more axes than it."""
-    found = file.variables[name]
-    values = found[key[len(key) - found.ndim :] if key else ...]
-    return xr.Variable(found.dimensions, values, {key: found.getncattr(key) for key in found.ncattrs()})
+    stored = file.variables[name]
+    values = stored[key[len(key) - stored.ndim :] if key else ...]
+    return xr.Variable(stored.dimensions, values, {key: stored.getncattr(key) for key in stored.ncattrs()})
 
 
 def _decode(name: str, variable: xr.Variable) -> xr.Variable:

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 from simvp.errors import SourceError
 
@@ -53,15 +53,15 @@ class SourceFile:
     format: Format
 
 
-def source_files(source: Location | Sequence[Location], known: Container[str] = ()) -> list[str]:
+def source_files(source: Location | Sequence[Location], noted: Container[str] = ()) -> list[str]:
     """Names of the files and Zarr stores of a source, sorted, each once.
 
     Parameters
     ----------
     source
         A file, a folder (every data file inside), a glob, a URL, or a list of these.
-    known
-        Files of which it is known that they are data, whatever they are called; not looked into again.
+    noted
+        Files that were read before, and so are data, whatever they are called; not looked into again.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def source_files(source: Location | Sequence[Location], known: Container[str] = 
         raise SourceError("source", ["the list of files is empty"])
     names: set[str] = set()
     for one in [source] if isinstance(source, str | Path) else source:
-        names.update(_remote(one) if is_address(one) else _local(str(one), known))
+        names.update(_remote(one) if is_address(one) else _local(str(one), noted))
     return sorted(names)
 
 
@@ -84,19 +84,19 @@ def recognise(names: Iterable[Location]) -> list[SourceFile]:
     SourceError
         Files that are of no known format or cut off, or formats that are mixed; every one is named.
     """
-    found, reasons = [], []
+    files, reasons = [], []
     for name in names:
         try:
-            found.append(_recognised(str(name)))
+            files.append(_recognised(str(name)))
         except SourceError as error:
             reasons += [f"{name}: {reason}" for reason in error.reasons]
-    formats = sorted({file.format for file in found})
+    formats = sorted({file.format for file in files})
     if len(formats) > 1:
-        examples = [f"{f} ({next(file.name for file in found if file.format == f)})" for f in formats]
+        examples = [f"{f} ({next(file.name for file in files if file.format == f)})" for f in formats]
         reasons.append("formats are mixed: " + ", ".join(examples) + "; read them one by one")
     if reasons:
-        raise SourceError("source cannot be read", reasons[:20] + _rest(reasons, 20))
-    return found
+        raise SourceError("source cannot be read", shortened(reasons, 20))
+    return files
 
 
 def checksums(files: Iterable[Location]) -> dict[str, str]:
@@ -104,29 +104,34 @@ def checksums(files: Iterable[Location]) -> dict[str, str]:
     return {str(file): _checksum(str(file)) for file in files}
 
 
+def shortened(reasons: Sequence[str], count: int) -> list[str]:
+    """The first reasons, and how many more there are."""
+    return [*reasons[:count], *([f"... and {len(reasons) - count} more"] if len(reasons) > count else [])]
+
+
 def is_address(source: Location) -> bool:
     """Whether a source is a URL."""
     return "://" in str(source) or "::" in str(source)
 
 
-def _local(source: str, known: Container[str]) -> list[str]:
+def _local(source: str, noted: Container[str]) -> list[str]:
     path = str(Path(source).expanduser())
     if os.path.exists(path):
-        return _found(path, known)
+        return _expanded(path, noted)
     if any(mark in source for mark in "*?["):
         matches = glob.glob(path, recursive=True)
         if not matches:
             raise SourceError("source", [f"no file matches {source!r}"])
-        return [file for match in matches for file in _found(match, known)]
+        return [file for match in matches for file in _expanded(match, noted)]
     nearest = next((parent for parent in Path(path).absolute().parents if parent.exists()), Path("/"))
     raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"])
 
 
-def _found(path: str, known: Container[str]) -> list[str]:
-    return _inside(path, known) if os.path.isdir(path) and not _is_store(path) else [path]
+def _expanded(path: str, noted: Container[str]) -> list[str]:
+    return _inside(path, noted) if os.path.isdir(path) and not _is_store(path) else [path]
 
 
-def _inside(folder: str, known: Container[str]) -> list[str]:
+def _inside(folder: str, noted: Container[str]) -> list[str]:
     """Data files of a folder and of the folders in it; a Zarr store is one."""
     files: list[str] = []
     waiting = [folder]
@@ -137,7 +142,7 @@ def _inside(folder: str, known: Container[str]) -> list[str]:
                     continue
                 if entry.is_dir():
                     (files if _is_store(entry.path) else waiting).append(entry.path)
-                elif entry.name.lower().endswith(DATA_SUFFIXES) or entry.path in known or _is_data(entry.path):
+                elif entry.name.lower().endswith(DATA_SUFFIXES) or entry.path in noted or _is_data(entry.path):
                     files.append(entry.path)
                 else:
                     logger.info("passed over, not NetCDF, GRIB or Zarr: %s", entry.path)
@@ -163,18 +168,18 @@ def _remote(source: Location) -> list[str]:
         if any(fs.exists(f"{path.rstrip('/')}/{name}") for name in ZARR_ROOTS):
             return [url]
         if any(mark in path for mark in "*["):
-            found = sorted(fs.glob(path))
+            objects = sorted(fs.glob(path))
         elif fs.isfile(path):
             return [url]
         else:
-            found = sorted(fs.find(path)) if fs.exists(path) else []
+            objects = sorted(fs.find(path)) if fs.exists(path) else []
     except Exception as error:  # each file system raises its own
         raise SourceError("source", [f"{url} cannot be reached: {type(error).__name__}: {error}"]) from error
-    if not found:
+    if not objects:
         raise SourceError("source", [f"nothing is there at {url}"])
-    stores = {one.rsplit("/", 1)[0] for one in found if one.rsplit("/", 1)[-1] in ZARR_ROOTS}
+    stores = {one.rsplit("/", 1)[0] for one in objects if one.rsplit("/", 1)[-1] in ZARR_ROOTS}
     roots = {one for one in stores if not any(one.startswith(f"{other}/") for other in stores)}
-    loose = [one for one in found if not any(one.startswith(f"{root}/") for root in roots)]
+    loose = [one for one in objects if not any(one.startswith(f"{root}/") for root in roots)]
     return [str(fs.unstrip_protocol(one)) for one in sorted([*roots, *loose])]
 
 
@@ -196,19 +201,19 @@ def _recognised(name: str) -> SourceFile:
         head = _head(Path(path))
     except OSError as error:
         raise SourceError("", [f"cannot be opened: {error.strerror}"]) from error
-    found = _format(head)
-    if found is None:
+    form = _format(head)
+    if form is None:
         what = next((text for magic, text in FOREIGN.items() if head.startswith(magic)), "")
         got = "the file is empty" if not head else f"got first bytes {head[:8]!r}" + (f" ({what})" if what else "")
         raise SourceError("", [f"expected NetCDF, GRIB or Zarr by content; {got}"])
-    if cut := _cut_off(path, found, head):
+    if cut := _cut_off(path, form, head):
         raise SourceError("", [cut])
-    return SourceFile(name=name, path=path, format=found)
+    return SourceFile(name=name, path=path, format=form)
 
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(2056)
+        return file.read(2056)  # up to the last place of an HDF5 signature that is looked at, 2048 + 8
 
 
 def _format(head: bytes) -> Format | None:
@@ -219,12 +224,12 @@ def _format(head: bytes) -> Format | None:
     return "grib" if b"GRIB" in head[:256] else None
 
 
-def _cut_off(path: str, found: Format, head: bytes) -> str:
+def _cut_off(path: str, form: Format, head: bytes) -> str:
     """What is wrong with the length of a file, in words; the libraries read zeros past the end, or stop silently."""
     size = Path(path).stat().st_size
     with open(path, "rb") as file:
-        if found == "grib":
-            file.seek(max(0, size - 4096))
+        if form == "grib":
+            file.seek(max(0, size - 4096))  # a message ends in "7777"; padding may follow it
             if not file.read().rstrip(b"\x00 \r\n").endswith(b"7777"):
                 return f"the file is cut off: its last GRIB message does not end ({size} bytes)"
         elif head.startswith(b"CDF"):
@@ -307,22 +312,13 @@ def _checksum(name: str) -> str:
         roots = [f"{path.rstrip('/')}/{root}" for root in ZARR_ROOTS]
         target = next((root for root in roots if fs.exists(root)), path)
         with fs.open(target, "rb") as file:
-            _feed(digest, file)
+            hashlib.file_digest(file, lambda: digest)
     elif Path(name).is_dir():
         for file_path in sorted(path for path in Path(name).rglob("*") if path.is_file()):
             digest.update(str(file_path.relative_to(name)).encode() + b"\0")
             with file_path.open("rb") as file:
-                _feed(digest, file)
+                hashlib.file_digest(file, lambda: digest)
     else:
         with Path(name).open("rb") as file:
-            _feed(digest, file)
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
-
-
-def _feed(digest: Any, file: IO[bytes]) -> None:
-    while block := file.read(1 << 20):
-        digest.update(block)
-
-
-def _rest(reasons: Sequence[str], shown: int) -> list[str]:
-    return [f"... and {len(reasons) - shown} more"] if len(reasons) > shown else []

@@ -33,16 +33,18 @@ def open_grib(path: str, select: Mapping[str, Any]) -> list[xr.Dataset]:
     # By default cfgrib writes an index beside the data, and leaves out what does not fit, with a line in the log.
     options = {"indexpath": "", "errors": "raise", "filter_by_keys": keys}
     try:
-        found = [xr.open_dataset(path, engine="cfgrib", chunks="auto", decode_timedelta=False, backend_kwargs=options)]
+        datasets = [
+            xr.open_dataset(path, engine="cfgrib", chunks="auto", decode_timedelta=False, backend_kwargs=options)
+        ]
     except cfgrib.DatasetBuildError:
         options.pop("errors")
-        found = cfgrib.open_datasets(path, chunks="auto", decode_timedelta=False, backend_kwargs=options)
-    found = [ds for ds in found if ds.data_vars]
-    if not found:
+        datasets = cfgrib.open_datasets(path, chunks="auto", decode_timedelta=False, backend_kwargs=options)
+    datasets = [ds for ds in datasets if ds.data_vars]
+    if not datasets:
         raise SourceError(path, [f"no GRIB message with {keys}" if keys else "no GRIB message that can be read"])
-    for ds in found:
+    for ds in datasets:
         ds.attrs.pop("history", None)  # made by cfgrib at each opening, with the clock
-    return [_with_longitudes(ds) for ds in found]
+    return [_with_longitudes(ds) for ds in datasets]
 
 
 def _with_longitudes(ds: xr.Dataset) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""Files of any naming, in NetCDF, GRIB or Zarr, to one canonical labelled Dataset that reads nothing until asked."""
+"""Files of any naming, in NetCDF, GRIB or Zarr, to one canonical labelled Dataset that reads nothing until request."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,10 @@ import xarray as xr
 from datasets.readers.combine import Part, combine
 from datasets.readers.concat import TIMES, Family, Kind, alone, families, in_single, joined
 from datasets.readers.dates import AS_NUMBER, decode_dates
-from datasets.readers.formats import ZARR_ROOTS, Location, SourceFile, checksums, recognise, source_files
+from datasets.readers.formats import ZARR_ROOTS, Location, SourceFile, recognise, shortened, source_files
 from datasets.readers.grib import KEYS, open_grib
 from simvp.coords import Axes, axis_names, canonicalise, check_names, select_values
 from simvp.errors import Refusal, SourceError
-
-__all__ = ["checksums", "open_source", "source_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +23,8 @@ SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
-    """What is asked of every file; see `open_source`."""
+class _Request:
+    """What every file is request for; see `open_source`."""
 
     variables: Sequence[str] | None
     units: Mapping[str, str]
@@ -71,25 +69,28 @@ def open_source(
         With every reason, each with its file: nothing there, no known format, cut off, variables or axes that are not
         there, a grid or units that differ between files, a time in two files.
     """
-    asked = _Asked(variables=variables, units=units or {}, select=select or {})
+    request = _Request(variables=variables, units=units or {}, select=select or {})
     names = source_files(source)
     files = recognise([*names, *beside])
-    new, known = families(files[: len(names)], partial(_kind, asked)), alone(files[len(names) :])
+    new, old = families(files[: len(names)], partial(_kind, request)), alone(files[len(names) :])
     try:
         try:
-            return _combined(new, known, asked)
+            return _combined(new, old, request)
         except Refusal:
             if len(new) == len(names):
                 raise
             # Opened one by one, every file with something wrong is named.
-            return _combined(alone(files[: len(names)]), known, asked)
+            return _combined(alone(files[: len(names)]), old, request)
     except Refusal as refusal:
         title = f"source {source}" if isinstance(source, Location) else f"source of {len(names)} files"
-        raise SourceError(title, _shortened(refusal.reasons), refusal.remedy) from None
+        reasons = refusal.reasons
+        if not reasons[-1:] or not reasons[-1].startswith("... and "):  # shortened where files were recognised
+            reasons = tuple(shortened(reasons, SHOWN))
+        raise SourceError(title, reasons, refusal.remedy) from None
 
 
-def _combined(new: Sequence[Family], known: Sequence[Family], asked: _Asked) -> xr.Dataset:
-    groups = [*new, *known]
+def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -> xr.Dataset:
+    groups = [*new, *old]
     several = sum(len(group.files) for group in groups) > 1
     raw: list[tuple[str, xr.Dataset]] = []
     try:
@@ -97,79 +98,79 @@ def _combined(new: Sequence[Family], known: Sequence[Family], asked: _Asked) -> 
         for group in groups:
             name = group.files[0].name
             try:
-                raw += [(name, ds) for ds in _opened(group, asked)]
+                raw += [(name, ds) for ds in _opened(group, request)]
             except SourceError as error:
                 reasons += _of_file(name, error, several)
-        reasons = reasons or _unmet([ds for _, ds in raw], asked)
+        reasons = reasons or _unmet([ds for _, ds in raw], request)
         if reasons:
             raise SourceError("source", reasons)
-        parts = _canonical(raw, asked, several)
+        parts = _canonical(raw, request, several)
         ds = combine(parts)
     except Refusal:
         for _, opened in raw:
             opened.close()
         raise
-    if not known:
+    if not old:
         return ds
     names = {group.files[0].name for group in new}
     times = {time for part in parts if part.name in names for time in part.ds["time"].values.tolist()}
     return ds.isel(time=[time in times for time in ds["time"].values.tolist()])
 
 
-def _canonical(raw: Sequence[tuple[str, xr.Dataset]], asked: _Asked, several: bool) -> list[Part]:
+def _canonical(raw: Sequence[tuple[str, xr.Dataset]], request: _Request, several: bool) -> list[Part]:
     parts: list[Part] = []
     reasons: list[str] = []
     for name, ds in raw:
         try:
-            found = _canonical_one(ds, asked, lenient=len(raw) > 1)
+            canonical = _canonical_one(ds, request, lenient=len(raw) > 1)
         except Refusal as refusal:
             reasons += _of_file(name, refusal, several)
             continue
-        if found is None:
+        if canonical is None:
             logger.info("passed over, none of the variables: %s", name)
         else:
-            parts.append(Part(name=name, ds=found[0]))
+            parts.append(Part(name=name, ds=canonical[0]))
     met = {str(name) for part in parts for name in part.ds.data_vars}
     if not reasons:
-        stray = [v for v in asked.units if v not in met]
+        stray = [v for v in request.units if v not in met]
         reasons = [f"units stated for {v!r}, which is not among the variables {sorted(met)}" for v in stray]
     if reasons:
         raise SourceError("source", reasons)
     return parts
 
 
-def _canonical_one(ds: xr.Dataset, asked: _Asked, *, lenient: bool) -> tuple[xr.Dataset, Axes] | None:
+def _canonical_one(ds: xr.Dataset, request: _Request, *, lenient: bool) -> tuple[xr.Dataset, Axes] | None:
     """One file as a canonical dataset; None where it has none of the variables. Lenient: it may lack axes to select."""
-    wanted = None if asked.variables is None else [v for v in asked.variables if v in ds.variables]
+    wanted = None if request.variables is None else [v for v in request.variables if v in ds.variables]
     if wanted == []:
         return None
-    units = {v: u for v, u in asked.units.items() if v in ds.variables}
-    axes = {key: value for key, value in asked.select.items() if key not in KEYS}
+    units = {v: u for v, u in request.units.items() if v in ds.variables}
+    axes = {key: value for key, value in request.select.items() if key not in KEYS}
     select = {k: v for k, v in axes.items() if axis_names(ds, k)} if lenient else axes
     return canonicalise(_unpacked(ds), wanted, select=select, units=units)
 
 
-def _kind(asked: _Asked, file: SourceFile) -> Kind | None:
+def _kind(request: _Request, file: SourceFile) -> Kind | None:
     """What files like this one are, where they can be read without being opened in full."""
     try:
-        raw = _open(file, asked.select)[0]
-        found = _canonical_one(raw, asked, lenient=True)
+        raw = _open(file, request.select)[0]
+        one = _canonical_one(raw, request, lenient=True)
     except Refusal:
         return None
-    if found is None:
+    if one is None:
         return None
-    canonical, axes = found
+    canonical, axes = one
     names = tuple(map(str, canonical.data_vars))
-    chosen = [axis_names(raw, key)[0] for key in asked.select if key not in KEYS and axis_names(raw, key)]
+    chosen = [axis_names(raw, key)[0] for key in request.select if key not in KEYS and axis_names(raw, key)]
     fixed = [n for n in (axes.latitude, axes.longitude, axes.y, axes.x, *chosen) if n in raw.variables]
     if any(axes.time in raw[name].dims for name in fixed):
         return None
     return Kind(axes=axes, names=names, fixed=tuple(dict.fromkeys(map(str, fixed))))
 
 
-def _opened(group: Family, asked: _Asked) -> list[xr.Dataset]:
+def _opened(group: Family, request: _Request) -> list[xr.Dataset]:
     """The files of a group as one dataset; a file of GRIB as many as it takes."""
-    opened = _open(group.files[0], asked.select)
+    opened = _open(group.files[0], request.select)
     if group.kind is None:
         return opened
     return [joined(group, _unpacked(opened[0]))]
@@ -179,20 +180,14 @@ def _of_file(name: str, refusal: Refusal, several: bool) -> list[str]:
     return [f"{name}: {reason}" if several else reason for reason in refusal.reasons]
 
 
-def _shortened(reasons: Sequence[str]) -> list[str]:
-    if len(reasons) > 0 and reasons[-1].startswith("... and "):
-        return list(reasons)
-    return [*reasons[:SHOWN], *([f"... and {len(reasons) - SHOWN} more"] if len(reasons) > SHOWN else [])]
-
-
-def _unmet(raw: Sequence[xr.Dataset], asked: _Asked) -> list[str]:
-    """What was asked for and is in none of the files."""
+def _unmet(raw: Sequence[xr.Dataset], request: _Request) -> list[str]:
+    """What was request for and is in none of the files."""
     reasons: list[str] = []
     try:
-        check_names(raw, asked.variables or ())
+        check_names(raw, request.variables or ())
     except Refusal as refusal:
         reasons += refusal.reasons
-    for key, value in asked.select.items():
+    for key, value in request.select.items():
         if key not in KEYS and raw and not any(axis_names(ds, key) for ds in raw):
             try:
                 select_values(raw[0], {key: value})
@@ -203,11 +198,12 @@ def _unmet(raw: Sequence[xr.Dataset], asked: _Asked) -> list[str]:
 
 def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
     """The datasets in one file: one, or in GRIB as many as it takes."""
-    opened = {"netcdf": _open_netcdf, "zarr": _open_zarr}
     try:
         if file.format == "grib":
             return open_grib(file.path, select)
-        return [opened[file.format](file.path)]
+        if file.format == "zarr":
+            return [_dated(file.path, engine="zarr", consolidated=_consolidated(file.path))]
+        return [_dated(file.path, engine="netcdf4")]
     except SourceError:
         raise
     except Exception as error:  # the backends raise whatever the library beneath them does
@@ -215,16 +211,8 @@ def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
         raise SourceError(file.name, [f"cannot be opened as {file.format}: {text[:300]}"]) from error
 
 
-def _open_netcdf(path: str) -> xr.Dataset:
-    return _dated(path, engine="netcdf4")
-
-
-def _open_zarr(path: str) -> xr.Dataset:
-    return _dated(path, engine="zarr", consolidated=_consolidated(path))
-
-
 def _consolidated(path: str) -> bool:
-    """Whether a Zarr store has consolidated metadata; asked first, since opening without it warns."""
+    """Whether a Zarr store has consolidated metadata: to open one without it as if it had some warns."""
     import fsspec
 
     fs, root = fsspec.core.url_to_fs(path)

@@ -22,7 +22,7 @@ from datasets.simulated.waves import Waves
 from simvp.coords import Step, parse_times
 from simvp.errors import ConfigError
 
-CHUNK_DAYS = 5
+CHUNK_DAYS = 5  # of a dask chunk; any would give the same values, see `Simulation._frames`
 SOLSTICE = np.datetime64("2021-06-21")
 LIMIT = 4.0  # standard deviations at which noise is cut off, so that counts stay positive
 _NOISE, _FLOW, _CITY, _DEMAND, _EVENTS = range(5)  # random streams
@@ -135,8 +135,8 @@ class Simulation(ABC):
         come out, for vector instructions and matrix products may round by where in an array a value stands.
         """
         days = range(index[0] // self.frames_per_day, index[-1] // self.frames_per_day + 1)
-        made = np.concatenate([self._noisy_day(day) for day in days])
-        return made[index - days.start * self.frames_per_day]
+        frames = np.concatenate([self._noisy_day(day) for day in days])
+        return frames[index - days.start * self.frames_per_day]
 
     def _noisy_day(self, day: int) -> np.ndarray:
         clean = self._day(day)
@@ -167,9 +167,9 @@ class SimulatedWeather(Simulation):
     several cells wide, which a steering flow carries across the region in 30 to 60 hours and which grow, dissolve
     and bend on the way; in warm, cloudy air the day is less pronounced. White noise, `noise_std`.
 
-    The flow differs from week to week and shows only in how the frames follow each other: neither what is usual
-    nor what was there an hour or a day ago says where a front will be; a network that sees a day of frames can
-    tell. What enters the region within the lead time was never seen by anybody: at a lead of 12 hours up to a
+    The flow differs from week to week and shows only in how the frames follow each other: neither the climatology
+    nor what was there an hour or a day ago says where a front will be; a network that sees a day of frames can tell.
+    What enters the region within the lead time was never seen by anybody: at a lead of 12 hours up to a
     third of the region. That share is beyond any forecast too, and is not part of ``unpredictable_std``.
     """
 
@@ -235,11 +235,11 @@ class SimulatedWeather(Simulation):
         year = 2 * np.pi / 8766 * (hours[:, None, None] - (SOLSTICE - self.first) / np.timedelta64(1, "h"))
         land, latitude = self.land, self.latitude[:, None]
         season = (1.5 + 1.5 * land) * np.cos(year - 2 * np.pi * 25 / 365.25)  # warmest in mid-July
-        usual = 286 - 0.45 * (latitude - self.CENTRE[0]) + season
+        mean = 286 - 0.45 * (latitude - self.CENTRE[0]) + season
         air = np.tanh(0.9 * self._waves.at(hours, self.shape))
         sun = self._sun(year, hours)
         day_and_night = (1 + 10 * land) * sun * (1 - self.CLOUD * air)
-        return (usual + day_and_night + self.AIR * air)[:, None]
+        return (mean + day_and_night + self.AIR * air)[:, None]
 
     def _sun(self, year: np.ndarray, hours: np.ndarray) -> np.ndarray:
         """What the sun has warmed in the last hours, less its mean over the day; (N, H, W), about -0.4 to 0.5."""
@@ -257,7 +257,7 @@ class SimulatedWeather(Simulation):
 class SimulatedTraffic(Simulation):
     """Vehicles that enter and that leave each cell of a city in half an hour, estimated, so not whole numbers.
 
-    Sum of three parts. The usual: roads, a ring road and centres, with the rhythm of the day and of the week; in the
+    Sum of three parts. The climatology: roads, a ring road and centres, with a daily and a weekly cycle; in the
     morning vehicles leave the homes and enter the centres, in the evening they go back, and at weekends neither.
     How much is on the move differs from day to day by a tenth. Events, some a day: vehicles stream to a place on a
     road within an hour, the jam spreads over several cells, and two hours later they leave. White noise,
@@ -268,12 +268,12 @@ class SimulatedTraffic(Simulation):
     """
 
     noise_std: float = 5.0
+    most_noise: ClassVar[float] = 6.0
 
+    title: ClassVar[str] = "Simulated city traffic"
     step: ClassVar[Step] = Step(seconds=1800)
     first: ClassVar[np.datetime64] = np.datetime64("2021-03-01", "ns")  # a Monday
     initial_days: ClassVar[int] = 56
-    title: ClassVar[str] = "Simulated city traffic"
-    most_noise: ClassVar[float] = 6.0
     variables: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "inflow": {
             "units": "1",
@@ -287,7 +287,7 @@ class SimulatedTraffic(Simulation):
         },
     }
 
-    QUIETEST: ClassVar[float] = LIMIT * 6.0  # vehicles, everywhere and always: noise cannot take more
+    QUIETEST: ClassVar[float] = LIMIT * most_noise  # vehicles, everywhere and always: no noise takes more
     EVENTS_A_DAY: ClassVar[float] = 5.0
     EVENT_SIZE: ClassVar[float] = 150.0  # vehicles at the height of a middling event on a road
 
@@ -320,12 +320,12 @@ class SimulatedTraffic(Simulation):
     def _day(self, day: int) -> np.ndarray:
         clock = np.arange(48) / 2
         roads, level, work = self._city
-        base, to_work, home = (wave[:, None, None] for wave in _rhythm(clock, weekend=day % 7 >= 5))
-        usual = np.stack([base + to_work * work + home * (1 - work), base + to_work * (1 - work) + home * work], axis=1)
-        made = self.QUIETEST + usual * level * self._demand(day, clock)[:, None, None, None]
+        base, to_work, home = (wave[:, None, None] for wave in _daily_cycle(clock, weekend=day % 7 >= 5))
+        cycle = np.stack([base + to_work * work + home * (1 - work), base + to_work * (1 - work) + home * work], axis=1)
+        flow = self.QUIETEST + cycle * level * self._demand(day, clock)[:, None, None, None]
         for born in (day - 1, day):
-            made += self._events(born, clock + 24 * (day - born), roads)
-        return made
+            flow += self._events(born, clock + 24 * (day - born), roads)
+        return flow
 
     def _demand(self, day: int, clock: np.ndarray) -> np.ndarray:
         """How much is on the move, (N,), 0.8 to 1.2: a random number at noon of each day, smooth between."""
@@ -336,8 +336,8 @@ class SimulatedTraffic(Simulation):
         """Vehicles (N, 2, H, W) that the events beginning on day `born` add, at `hours` (N,) after its midnight."""
         random = self._random(_EVENTS, born)
         row, column = np.mgrid[: self.shape[0], : self.shape[1]]
-        area = self.shape[0] * self.shape[1] / 1024
-        made = np.zeros((len(hours), 2, *self.shape))
+        area = self.shape[0] * self.shape[1] / 1024  # of the default city
+        added = np.zeros((len(hours), 2, *self.shape))
         for _ in range(random.poisson(self.EVENTS_A_DAY * area)):
             begin = random.uniform(7.0, 20.0)
             size = self.EVENT_SIZE * random.uniform(0.6, 1.4)
@@ -347,11 +347,11 @@ class SimulatedTraffic(Simulation):
                 since = np.maximum(hours - begin - delay, 0.0)[:, None, None]
                 surge = since * np.exp(1 - since)  # at its height after an hour
                 reach = 1.5 + 0.6 * np.minimum(since, 5.0)  # cells
-                made[:, channel] += size * surge * (0.4 + 0.6 * roads) * np.exp(-apart / (2 * reach**2))
-        return made
+                added[:, channel] += size * surge * (0.4 + 0.6 * roads) * np.exp(-apart / (2 * reach**2))
+        return added
 
 
-def _rhythm(clock: np.ndarray, *, weekend: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _daily_cycle(clock: np.ndarray, *, weekend: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Course of a day, each (N,), at hours of the day (N,): what always moves, the way to work, the way home."""
 
     def wave(hour: float, width: float) -> np.ndarray:

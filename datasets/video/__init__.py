@@ -1,7 +1,7 @@
 """The vision benchmarks of the paper, as clips of frames.
 
-`clips` is what every benchmark is made of, `recordings` what films have in common; the others read one data set each
-(`digits` draws Moving MNIST's, `seq` and `hickle` are file formats of Caltech Pedestrian).
+`clips` is what every benchmark is made of, `recordings` what folders of frames have in common; the others read one
+data set each (`digits` draws Moving MNIST's, `seq` and `hickle` are file formats of Caltech Pedestrian).
 """
 
 import lazy_loader

@@ -27,7 +27,7 @@ from PIL import Image
 
 from datasets.video.clips import Part
 from datasets.video.hickle import HickledFrames, hickled_strings
-from datasets.video.recordings import FrameFolders, Recording, Window, held_out, windows
+from datasets.video.recordings import COLOURS, FrameFolders, Recording, Window, held_out, windows
 from datasets.video.seq import SeqFile
 from simvp.errors import SourceError
 
@@ -42,11 +42,11 @@ class KittiCaltechBenchmark(FrameFolders):
 
     def _absent(self, folder: Path) -> list[str] | None:
         arrays = all((folder / name).is_file() for name in ARRAYS)
-        return None if arrays else _absent(folder) or None
+        return None if arrays else _absent_originals(folder) or None
 
     def _layout(self, folder: Path, part: Part, length: int) -> tuple[str, list[Window]]:
         """Windows of either form; the original is taken where both are there."""
-        if _absent(folder):
+        if _absent_originals(folder):
             return self._from_arrays(folder / "kitticaltech_npy", part, length)
         recordings, origin, step = self._caltech(folder) if part == "test" else self._kitti(folder, part)
         return origin, [(one, start) for one in recordings for start in windows(one.numbers, length, length, step)]
@@ -92,11 +92,8 @@ class KittiCaltechBenchmark(FrameFolders):
             kept = np.arange(THIRD - 1, len(seq), THIRD)  # the published code counts from 1 and keeps 3, 6, 9, ...
             name = f"{file.parent.name}/{file.stem}"
             recordings.append(Recording(name=name, numbers=kept, read=partial(self._third, seq), digits=4))
-        return (
-            recordings,
-            f"{len(recordings)} Caltech Pedestrian recordings of {SETS[0]} to {SETS[-1]}, every third frame",
-            THIRD,
-        )
+        origin = f"{len(recordings)} Caltech Pedestrian recordings of {SETS[0]} to {SETS[-1]}, every third frame"
+        return recordings, origin, THIRD
 
     def _third(self, seq: SeqFile, positions: np.ndarray) -> np.ndarray:
         return np.stack([_cropped(seq.frame(THIRD * p + THIRD - 1), self.size) for p in positions.tolist()])
@@ -138,7 +135,7 @@ class KittiCaltechBenchmark(FrameFolders):
         return frames
 
 
-def _absent(path: Path) -> list[str]:
+def _absent_originals(path: Path) -> list[str]:
     """What is missing of the original files, in words."""
     names = [f"kitti_hkl/{name}" for name in ("X_train.hkl", "sources_train.hkl")]
     reasons = [f"there is no {path / name}" for name in names if not (path / name).is_file()]
@@ -205,7 +202,7 @@ KITTI_CALTECH = KittiCaltechBenchmark(
         "kitti_hkl/X_train.hkl and sources_train.hkl (and X_val.hkl, sources_val.hkl) as PredNet prepares KITTI, with "
         "caltech/set06 to set10/V<NNN>.seq; or kitticaltech_npy/{train,test}_{data,idx}.npy"
     ),
-    variables={"red": "red", "green": "green", "blue": "blue"},
+    variables=COLOURS,
     size=(128, 160),
     frames_in=10,
     frames_out=1,

@@ -130,7 +130,7 @@ class Benchmark(ABC):
     title, licence, source
         For people; `source` is the address where the files come from.
     folder
-        Under the directory that SIMVP_DATA names.
+        Under the directory that SIMVP_DATA names; `name` where none is stated.
     files
         In words, which files belong into that folder.
     variables
@@ -153,7 +153,7 @@ class Benchmark(ABC):
     title: str
     licence: str
     source: str
-    folder: str
+    folder: str = ""
     files: str
     variables: Mapping[str, str]
     units: str = "1"
@@ -163,6 +163,9 @@ class Benchmark(ABC):
     horizons: tuple[int, ...] = ()
     splits: Mapping[Part, str]
     paper_counts: Mapping[Part, str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.folder or self.name)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -18,7 +18,6 @@ import numpy as np
 from simvp.errors import SourceError
 
 ROOTS = ("data_0", "data")
-FETCH = "fetch the file again"
 
 
 class HickledFrames:
@@ -37,7 +36,7 @@ class HickledFrames:
             stored = _stored(path, file, wanted)
             fits = isinstance(stored, h5py.Dataset) and stored.dtype == np.uint8 and stored.shape[1:] == shape
             if not fits or not len(stored):
-                raise SourceError(f"hickle file {path}", [f"expected {wanted}, got {_described(stored)}"], FETCH)
+                raise _refused(path, f"expected {wanted}, got {_described(stored)}")
             self._name, self._count = stored.name, len(stored)
 
     def __len__(self) -> int:
@@ -76,7 +75,7 @@ def hickled_strings(path: Path) -> list[str]:
             strings = [_text(item) for item in stored[()]]
         if not strings:
             reason = f"expected a list of strings, got {_described(odd)}"
-            raise SourceError(f"hickle file {path}", [reason], "write it again with hickle, as a list of str")
+            raise _refused(path, reason, "write it again with hickle, as a list of str")
     return strings
 
 
@@ -87,15 +86,14 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             yield file
     except OSError as error:
-        raise SourceError(f"hickle file {path}", [f"expected a whole HDF5 file, got: {error}"], FETCH) from error
+        raise _refused(path, f"expected a whole HDF5 file, got: {error}") from error
 
 
 def _stored(path: Path, file: h5py.File, wanted: str) -> h5py.Dataset | h5py.Group:
     for name in ROOTS:
         if name in file:
             return file[name]
-    reason = f"expected {wanted} under {' or '.join(ROOTS)}, got {', '.join(file) or 'an empty file'}"
-    raise SourceError(f"hickle file {path}", [reason], FETCH)
+    raise _refused(path, f"expected {wanted} under {' or '.join(ROOTS)}, got {', '.join(file) or 'an empty file'}")
 
 
 def _characters(file: h5py.File, item: h5py.Dataset | h5py.Group) -> str | None:
@@ -123,3 +121,7 @@ def _described(stored: h5py.Dataset | h5py.Group) -> str:
         return f"a group {stored.name} of {len(stored)} items"
     what = "a pickle, which is never loaded here because it can run code: " if _pickled(stored) else ""
     return f"{what}{stored.name} {stored.shape} {stored.dtype}"
+
+
+def _refused(path: Path, reason: str, remedy: str = "fetch the file again") -> SourceError:
+    return SourceError(f"hickle file {path}", [reason], remedy)

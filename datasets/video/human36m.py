@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from datasets.readers import shortened
 from datasets.video.clips import Part
-from datasets.video.recordings import FrameFolders, ImageFiles, Recording, Window, held_out
+from datasets.video.recordings import COLOURS, FrameFolders, ImageFiles, Recording, Window, held_out
 from simvp.errors import SourceError
 
 SHOWN = 5
@@ -60,7 +61,7 @@ class Human36MBenchmark(FrameFolders):
             shared = sum(not trained.isdisjoint(self._frames(clip, length)) for clip in listed)
             origin = f"{len(listed)} clips of test.txt, {shared} of which have frames that clips of train.txt have too"
         else:
-            # Whole scenes, for neighbouring windows of one scene are nearly the same clip.
+            # Whole scenes, for the windows of one scene share frames, and its cameras saw the same movement.
             held = held_out(Counter(clip.scene for clip in training))
             listed = [clip for clip in training if (clip.scene in held) == (part == "validation")]
             scenes = len({clip.scene for clip in listed})
@@ -116,8 +117,7 @@ def _listed(path: Path) -> list[Listed]:
     if not clips and not wrong:
         wrong.append("expected prefix,begin in each line, got an empty list")
     if wrong:
-        more = [f"... and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
-        raise SourceError(f"list {path}", [*wrong[:SHOWN], *more], "fetch the list again")
+        raise SourceError(f"list {path}", shortened(wrong, SHOWN), "fetch the list again")
     return clips
 
 
@@ -128,7 +128,7 @@ HUMAN = Human36MBenchmark(
     source="http://vision.imar.ro/human3.6m/",
     folder="human",
     files="images/<subject>_<action>.<camera>_<NNNNNN>.jpg, train.txt and test.txt",
-    variables={"red": "red", "green": "green", "blue": "blue"},
+    variables=COLOURS,
     size=(128, 128),
     frames_in=4,
     frames_out=4,

@@ -16,8 +16,7 @@ from datasets.video.clips import Part
 from datasets.video.recordings import FrameFolders, ImageFiles, Recording, Window, windows
 from simvp.errors import SourceError
 
-# Frames from one window to the next; None: T + T', so that no frame is in two. Who jogs or runs is out of the picture
-# after few frames, so the published code starts a window of these every 3 frames.
+# Frames from one window to the next, as the published codes count them; None: T + T', so that no frame is in two.
 EVERY = {"boxing": None, "handclapping": None, "handwaving": None, "walking": None, "jogging": 3, "running": 3}
 PERSONS: dict[Part, range] = {"train": range(1, 15), "validation": range(15, 17), "test": range(17, 26)}
 FOLDER = re.compile(r"person(\d\d)_[a-z]+_d\d+_uncomp")
@@ -32,16 +31,14 @@ class KTHBenchmark(FrameFolders):
 
     def _layout(self, folder: Path, part: Part, length: int) -> tuple[str, list[Window]]:
         """Windows of the persons of a part; none spans a gap, which the published images have inside recordings."""
-        recordings = self._recordings(folder, PERSONS[part])
+        persons = PERSONS[part]
+        recordings = self._recordings(folder, persons)
         starts = [
             (recording, start)
             for action, recording in recordings
             for start in windows(recording.numbers, length, EVERY[action] or length)
         ]
-        return (
-            f"{len(recordings)} recordings of persons {PERSONS[part][0]} to {PERSONS[part][-1]}, all six actions",
-            starts,
-        )
+        return f"{len(recordings)} recordings of persons {persons[0]} to {persons[-1]}, all six actions", starts
 
     def _recordings(self, path: Path, persons: range) -> list[tuple[str, Recording]]:
         """Action and recording of each folder of these persons, sorted."""
@@ -83,7 +80,6 @@ KTH = KTHBenchmark(
     title="KTH Action",
     licence="non-commercial use; cite Schuldt, Laptev, Caputo (ICPR 2004)",
     source="https://www.csc.kth.se/cvap/actions/",
-    folder="kth",
     files="the videos as images, <action>/person<NN>_<action>_d<k>_uncomp/image_<NNNN>.jpg, six actions, 25 persons",
     variables={"intensity": "grey level"},
     size=(128, 128),

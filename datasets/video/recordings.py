@@ -22,6 +22,7 @@ from simvp.errors import SourceError
 
 # Of frames that stay decoded, in place of the frames that a training of gridded data keeps: a budget of its own.
 MEMORY = 4 * BUDGET
+COLOURS = {name: name for name in ("red", "green", "blue")}
 REMEDY = "fetch the file again, or take the recording away"
 
 

@@ -110,8 +110,8 @@ class SeqFile:
             if length != HEADER:
                 reasons.append(f"expected a header of {HEADER} bytes, got {length}")
             if form not in JPEG:
-                named = f" ({OTHERS[form]})" if form in OTHERS else ""
-                reasons.append(f"expected image format 102 or 201 (JPEG), got {form}{named}")
+                name = f" ({OTHERS[form]})" if form in OTHERS else ""
+                reasons.append(f"expected image format 102 or 201 (JPEG), got {form}{name}")
         if reasons:
             raise SourceError(f"recording {self.path}", reasons, FETCH)
         return int(frames)
@@ -120,17 +120,17 @@ class SeqFile:
 def _places(file: int, frames: int) -> list[tuple[int, int]]:
     """Start and length of each JPEG that is whole, at most `frames` of them, or all where that is 0."""
     size = os.fstat(file).st_size
-    found: list[tuple[int, int]] = []
+    places: list[tuple[int, int]] = []
     start, gap = HEADER, 8
-    while not frames or len(found) < frames:
+    while not frames or len(places) < frames:
         length = _number(file, start)
         if length <= 4 or start + length > size:
             break
-        found.append((start + 4, length - 4))
-        if len(found) == 1 and _number(file, start + length + gap) == 0:
+        places.append((start + 4, length - 4))
+        if len(places) == 1 and _number(file, start + length + gap) == 0:
             gap += 8
         start += length + gap
-    return found
+    return places
 
 
 def _number(file: int, offset: int) -> int:

@@ -227,7 +227,6 @@ TAXIBJ = TaxiBJBenchmark(
     title="TaxiBJ: flow of taxis in and out of 32 x 32 cells of Beijing, every half hour",
     licence="for research; cite Zhang, Zheng, Qi, AAAI 2017",
     source=SOURCE,
-    folder="taxibj",
     files=f"{YEARS[0]} to {YEARS[-1]}, or {NPZ}",
     variables=VARIABLES,
     size=SIZE,

@@ -10,12 +10,22 @@ Both are cut from an endless series by the absolute index of the first frame: ``
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import xarray as xr
 
 Kind = Literal["latlon", "projected", "curvilinear", "index"]
+
+
+class Labels(TypedDict, total=False):
+    """Time of frame 0, a pandas frequency ("1h", "30min", "MS"), a CF calendar (not "standard": cftime), the grid."""
+
+    start: str
+    step: str
+    calendar: str
+    grid: Kind
+
 
 WAVE = 7  # steps; prime to 24, so that 7 days of hours see each phase once at each hour of the day
 TEMPERATURE = ("t2m", "d2m")
@@ -92,11 +102,8 @@ def address_world(
     frames: int = 48,
     first: int = 0,
     shape: tuple[int, int] = (6, 8),
-    start: str = "2020-01-01",
-    step: str = "1h",
-    calendar: str = "standard",
-    grid: Kind = "latlon",
     dtype: str = "float32",
+    **labels: Unpack[Labels],
 ) -> xr.Dataset:
     """Canonical Dataset, dims (time, y, x), of the values of `address`, exact in the dtype or refused here.
 
@@ -106,17 +113,17 @@ def address_world(
         Names; the known ones (t2m, d2m: K; inflow, outflow: 1) get their attributes, others the units "1".
     frames, first
         How many frames, and the absolute index of the first one.
-    start, step, calendar
-        Time of frame 0, a pandas frequency ("1h", "30min", "MS"), and a CF calendar (not "standard": cftime).
-    shape, grid, dtype
-        (H, W), the kind of grid, and the dtype of the values.
+    shape, dtype
+        (H, W), and the dtype of the values.
+    labels
+        See `Labels`.
     """
     fields = {}
     for number, name in enumerate(variables):
         exact = address(number, np.arange(first, first + frames), shape)
         fields[name] = exact.astype(dtype)
         assert np.array_equal(fields[name], exact), f"addresses do not fit into {dtype}; take a smaller world"
-    return _dataset(fields, first, start, step, calendar, grid)
+    return _dataset(fields, first, **labels)
 
 
 def formula(variable: int, time: Any, shape: tuple[int, int], *, trend: float = 0.0) -> np.ndarray:
@@ -143,21 +150,24 @@ def formula_world(
     frames: int = 14 * 24,
     first: int = 0,
     shape: tuple[int, int] = (6, 8),
-    start: str = "2020-01-01",
-    step: str = "1h",
-    calendar: str = "standard",
-    grid: Kind = "latlon",
     dtype: str = "float32",
     trend: float = 0.0,
+    **labels: Unpack[Labels],
 ) -> xr.Dataset:
     """Canonical Dataset, dims (time, y, x), whose values are `formula`; parameters as in `address_world`."""
     times = np.arange(first, first + frames)
     fields = {name: formula(number, times, shape, trend=trend).astype(dtype) for number, name in enumerate(variables)}
-    return _dataset(fields, first, start, step, calendar, grid)
+    return _dataset(fields, first, **labels)
 
 
 def _dataset(
-    fields: Mapping[str, np.ndarray], first: int, start: str, step: str, calendar: str, grid: Kind
+    fields: Mapping[str, np.ndarray],
+    first: int,
+    *,
+    start: str = "2020-01-01",
+    step: str = "1h",
+    calendar: str = "standard",
+    grid: Kind = "latlon",
 ) -> xr.Dataset:
     frames, *shape = next(iter(fields.values())).shape
     dims, coords = coordinates((shape[0], shape[1]), grid)

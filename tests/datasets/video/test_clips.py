@@ -47,7 +47,6 @@ ROADS = AddressBenchmark(
     title="Roads",
     licence="free",
     source="https://roads.example",
-    folder="roads",
     files="roads.bin",
     variables={"cars": "cars in a cell", "bikes": "bikes in a cell"},
     units="m-2",
