@@ -148,6 +148,7 @@ def ingest(
         with archive.lock():
             reading.note(commit)
         schema, absent = archive.schema, int((~archive.present).sum())
+    counts: dict[str, Any] = {name: getattr(commit, name) for name in ("appended", "filled", "replaced", "unchanged")}
     return IngestReport(
         dataset=dataset,
         path=archive.path,
@@ -156,10 +157,7 @@ def ingest(
         commit=commit.id,
         sequence=commit.sequence,
         offered=0 if ds is None else ds.sizes["time"],
-        appended=commit.appended,
-        filled=commit.filled,
-        replaced=commit.replaced,
-        unchanged=commit.unchanged,
+        **counts,
         absent=absent,
         length=schema.length,
         first=shown(schema.origin),

@@ -27,7 +27,7 @@ from datasets.archive.block_writer import FORMAT, BlockWriter
 from datasets.archive.candidate import Candidates, Comparison, candidates_of, compare, shortened
 from datasets.archive.commits import Commit, CommitLog, commit_id
 from datasets.archive.manifest import Manifest
-from datasets.archive.schema import Schema, existing_schema, new_schema, shown
+from datasets.archive.schema import Schema, new_schema, schema_of, shown
 from datasets.store import Store, disk
 from simvp.budget import fitting
 from simvp.coords import Step
@@ -233,10 +233,7 @@ class Archive:
         head, times = self.head, examined.candidates.ds["time"].values
         return changed(
             head,
-            appended=writer.counts["appended"],
-            absent=writer.counts["absent"],
-            filled=writer.counts["filled"],
-            replaced=writer.counts["replaced"],
+            **writer.counts,
             unchanged=same,
             first=shown(times[0]),
             last=shown(times[-1]),
@@ -262,7 +259,8 @@ class Archive:
                 f"Archive {self.path}",
                 [f"expected an archive of format {FORMAT}, got {state.get('format', 'another store')}"],
             )
-        return existing_schema(ds, Step.from_header(state["step"]), self._store.ends()[0], state["block"]), ds
+        step, origin = Step.from_header(state["step"]), self._store.ends()[0]
+        return schema_of(ds, step, origin, ds.sizes["time"], state["block"]), ds
 
 
 class _Examined(NamedTuple):

@@ -10,7 +10,7 @@ import xarray as xr
 
 from datasets.archive.candidate import Comparison
 from datasets.archive.commits import Commit, CommitLog, Kind, chain_start, commit_id, fold
-from datasets.archive.schema import Schema, frames_per_chunk, shown
+from datasets.archive.schema import Schema, shown
 from datasets.store import Store
 from simvp.coords import encode_times
 
@@ -47,7 +47,7 @@ class BlockWriter:
         self._schema, self._template, self._sources = schema, template, sources
         self._length = schema.length
         self._sources_digest: str | None = None
-        self.counts = {"appended": 0, "absent": 0, "filled": 0, "replaced": 0}
+        self.counts: dict[str, Any] = {"appended": 0, "absent": 0, "filled": 0, "replaced": 0}
         if schema.length:
             state = store.state
             self._chain, self._sequence = state["chain"], state["sequence"]
@@ -95,7 +95,7 @@ class BlockWriter:
         if self._store.exists:
             self._store.append(ds, state)
         else:
-            chunks = {"time": frames_per_chunk(self._schema)}
+            chunks = {"time": self._schema.chunk}
             self._store.create(ds.assign_coords(self._static()), axis="time", chunks=chunks, state=state)
         self._length = stop
 

@@ -33,6 +33,8 @@ class Schema:
         Slot i lies i steps after `origin`, the first time.
     length
         Slots.
+    chunk
+        Frames in a chunk of a variable.
     block
         Frames are read, checked and committed in blocks that start at multiples of this slot number.
     """
@@ -44,6 +46,7 @@ class Schema:
     calendar: str
     origin: Any
     length: int
+    chunk: int
     block: int
 
     @property
@@ -82,9 +85,29 @@ def shown(time: Any) -> str:
     return str(time.astype("M8[s]")) if isinstance(time, np.datetime64) else time.isoformat()
 
 
-def existing_schema(ds: xr.Dataset, step: Step, origin: Any, block: int) -> Schema:
-    """Schema of the archive that `ds` was read from; its times need not be decoded."""
-    return _schema(ds, step, origin, ds.sizes["time"], block)
+def schema_of(ds: xr.Dataset, step: Step, origin: Any, length: int = 0, block: int = 0) -> Schema:
+    """Schema of the archive that `ds` was read from, or is the template of; its times need not be decoded.
+
+    Parameters
+    ----------
+    block
+        0: as many whole chunks as there are in BLOCK_BYTES.
+    """
+    grid = Grid.of(ds)
+    variables = {str(name): (variable.dtype, dict(variable.attrs)) for name, variable in ds.data_vars.items()}
+    sizes = [dtype.itemsize * grid.shape[0] * grid.shape[1] for dtype, _ in variables.values()]
+    chunk = int(np.clip(CHUNK_BYTES // max(sizes), 1, CHUNK_FRAMES))
+    return Schema(
+        grid=grid,
+        variables=variables,
+        scalars=scalars_of(ds),
+        step=step,
+        calendar=calendar_of(np.array([origin])),
+        origin=origin,
+        length=length,
+        chunk=chunk,
+        block=block or chunk * max(1, BLOCK_BYTES // (chunk * sum(sizes))),
+    )
 
 
 def new_schema(ds: xr.Dataset, step: Step | None) -> tuple[Schema, xr.Dataset]:
@@ -124,12 +147,7 @@ def new_schema(ds: xr.Dataset, step: Step | None) -> tuple[Schema, xr.Dataset]:
     if reasons or step is None:
         raise Refusal("New archive", reasons)
     template = _template(ds)
-    return _schema(template, step, times[0], 0, None), template
-
-
-def frames_per_chunk(schema: Schema) -> int:
-    """Whole maps of up to CHUNK_BYTES, at most CHUNK_FRAMES."""
-    return _per_chunk(schema.variables, schema.grid)
+    return schema_of(template, step, times[0]), template
 
 
 def _step(times: np.ndarray, stated: Step | None) -> Step:
@@ -144,30 +162,6 @@ def _step(times: np.ndarray, stated: Step | None) -> Step:
     date = fields_of(times)
     day, second = int(date["day"][0]), int(date["second"][0])
     return Step(months=stated.months, anchor="day" if day <= 28 else "end", day=day, second=second)
-
-
-def _schema(ds: xr.Dataset, step: Step, origin: Any, length: int, block: int | None) -> Schema:
-    grid = Grid.of(ds)
-    variables = {str(name): (variable.dtype, dict(variable.attrs)) for name, variable in ds.data_vars.items()}
-    if block is None:
-        frame = sum(of[0].itemsize for of in variables.values()) * grid.shape[0] * grid.shape[1]
-        chunk = _per_chunk(variables, grid)
-        block = chunk * max(1, BLOCK_BYTES // (chunk * frame))
-    return Schema(
-        grid=grid,
-        variables=variables,
-        scalars=scalars_of(ds),
-        step=step,
-        calendar=calendar_of(np.array([origin])),
-        origin=origin,
-        length=length,
-        block=block,
-    )
-
-
-def _per_chunk(variables: Mapping[str, tuple[np.dtype, Any]], grid: Grid) -> int:
-    largest = max(of[0].itemsize for of in variables.values()) * grid.shape[0] * grid.shape[1]
-    return int(np.clip(CHUNK_BYTES // largest, 1, CHUNK_FRAMES))
 
 
 def _template(ds: xr.Dataset) -> xr.Dataset:

@@ -174,12 +174,14 @@ class SimulatedWeather(Simulation):
     """
 
     noise_std: float = 0.3
+    most_noise: ClassVar[float] = 5.0
 
     step: ClassVar[Step] = Step(seconds=3600)
     first: ClassVar[np.datetime64] = np.datetime64("2021-04-25", "ns")
-    initial_days: ClassVar[int] = 120  # about midsummer: the height of the sun is as at the start again at the end
+    # About midsummer: the sun is as high at the end as at the start. Where it is not, a training spends itself on the
+    # season instead of on the weather.
+    initial_days: ClassVar[int] = 120
     title: ClassVar[str] = "Simulated weather"
-    most_noise: ClassVar[float] = 5.0
     variables: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "t2m": {
             "units": "K",

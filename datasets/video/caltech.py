@@ -197,7 +197,6 @@ KITTI_CALTECH = KittiCaltechBenchmark(
     title="KITTI to Caltech Pedestrian",
     licence="KITTI: CC BY-NC-SA 3.0; Caltech Pedestrian: see its page",
     source="https://www.cvlibs.net/datasets/kitti/ and https://data.caltech.edu/records/f6rph-90m20",
-    folder=".",
     files=(
         "kitti_hkl/X_train.hkl and sources_train.hkl (and X_val.hkl, sources_val.hkl) as PredNet prepares KITTI, with "
         "caltech/set06 to set10/V<NNN>.seq; or kitticaltech_npy/{train,test}_{data,idx}.npy"
@@ -206,6 +205,7 @@ KITTI_CALTECH = KittiCaltechBenchmark(
     size=(128, 160),
     frames_in=10,
     frames_out=1,
+    folder=".",
     splits={
         "train": "KITTI recordings of X_train.hkl; of kitticaltech_npy, the first nine tenths of train_idx.npy",
         "validation": (

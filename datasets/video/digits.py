@@ -63,21 +63,14 @@ def read_digits(path: Path, part: Part, kind: str) -> Digits:
     """
     images = read_idx(path)
     if part == "test":
-        return Digits(
-            images=images,
-            origin=f"{len(images):,} {kind} of {path.name}",
-            published=len(images) == TEST_COUNT,
-        )
-    if len(images) < VALIDATION_SHARE:
+        which, chosen, published = "", images, TEST_COUNT
+    elif len(images) < VALIDATION_SHARE:
         raise _damaged(path, f"expected {VALIDATION_SHARE} pictures or more, got {len(images)}")
-    last = len(images) // VALIDATION_SHARE
-    chosen = images[: len(images) - last] if part == "train" else images[len(images) - last :]
-    which = "first" if part == "train" else "last"
-    return Digits(
-        images=chosen,
-        origin=f"the {which} {len(chosen):,} {kind} of {path.name}",
-        published=len(images) == TRAIN_COUNT,
-    )
+    else:
+        cut, published = len(images) - len(images) // VALIDATION_SHARE, TRAIN_COUNT
+        which, chosen = ("the first ", images[:cut]) if part == "train" else ("the last ", images[cut:])
+    origin = f"{which}{len(chosen):,} {kind} of {path.name}"
+    return Digits(images=chosen, origin=origin, published=len(images) == published)
 
 
 def substitute_digits(part: Part) -> Digits:
@@ -93,11 +86,9 @@ def substitute_digits(part: Part) -> Digits:
     large = [np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC)) for image in small]
     images = np.pad(np.clip(np.round(large), 0, 255).astype(np.uint8), ((0, 0), (4, 4), (4, 4)))
     bounds = [0, len(images) - 600, len(images) - 300, len(images)]
-    number = PARTS.index(part)
-    chosen = images[bounds[number] : bounds[number + 1]]
-    return Digits(
-        images=chosen, origin=f"{len(chosen):,} handwritten digits of scikit-learn, 8 x 8 enlarged", published=False
-    )
+    chosen = images[slice(*bounds[PARTS.index(part) :][:2])]
+    origin = f"{len(chosen):,} handwritten digits of scikit-learn, 8 x 8 enlarged"
+    return Digits(images=chosen, origin=origin, published=False)
 
 
 def read_idx(path: Path) -> np.ndarray:

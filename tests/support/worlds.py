@@ -31,11 +31,7 @@ WAVE = 7  # steps; prime to 24, so that 7 days of hours see each phase once at e
 TEMPERATURE = ("t2m", "d2m")
 ATTRS: Mapping[str, Mapping[str, str]] = {
     "t2m": {"units": "K", "standard_name": "air_temperature", "long_name": "2 metre temperature"},
-    "d2m": {
-        "units": "K",
-        "standard_name": "dew_point_temperature",
-        "long_name": "2 metre dewpoint temperature",
-    },
+    "d2m": {"units": "K", "standard_name": "dew_point_temperature", "long_name": "2 metre dewpoint temperature"},
     "inflow": {"units": "1", "long_name": "vehicles entering the cell in one step"},
     "outflow": {"units": "1", "long_name": "vehicles leaving the cell in one step"},
 }
