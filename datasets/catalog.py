@@ -92,6 +92,9 @@ class NamedSource(Source):
     def present(self) -> bool:
         """Whether `open` finds all it needs on this machine."""
 
+    def _described(self, ds: xr.Dataset) -> xr.Dataset:
+        return ds.assign_attrs(title=self.title, license=self.licence, references=self.references)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatedSource(NamedSource):
@@ -170,8 +173,7 @@ class PublishedSource(NamedSource):
 
     def open(self, after: Any = None) -> xr.Dataset:
         """Every frame of the file."""
-        ds = open_source(self.path())
-        return ds.assign_attrs(title=self.title, license=self.licence, references=self.references)
+        return self._described(open_source(self.path()))
 
     def files(self) -> Sequence[str | Path]:
         """The file."""
@@ -233,8 +235,7 @@ class TaxiSource(NamedSource):
 
     def open(self, after: Any = None) -> xr.Dataset:
         """Every slot that has data, of every file."""
-        ds = open_years(self._years())
-        return ds.assign_attrs(title=self.title, license=self.licence, references=self.references)
+        return self._described(open_years(self._years()))
 
     def files(self) -> Sequence[str | Path]:
         """The HDF5 files."""

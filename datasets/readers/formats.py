@@ -8,9 +8,12 @@ import struct
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from simvp.errors import SourceError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 logger = logging.getLogger(__name__)
 
@@ -159,13 +162,19 @@ def _is_store(folder: str) -> bool:
     return any(os.path.isfile(f"{folder}/{name}") for name in ZARR_ROOTS)
 
 
+def _remote_root(fs: "AbstractFileSystem", path: str) -> str | None:
+    """Metadata at the root of a Zarr store on a file system of fsspec; None where there is no store."""
+    roots = [f"{path.rstrip('/')}/{name}" for name in ZARR_ROOTS]
+    return next((root for root in roots if fs.exists(root)), None)
+
+
 def _remote(source: Location) -> list[str]:
     import fsspec
 
     url = str(source)
     try:
         fs, path = fsspec.core.url_to_fs(url)
-        if any(fs.exists(f"{path.rstrip('/')}/{name}") for name in ZARR_ROOTS):
+        if _remote_root(fs, path):
             return [url]
         if any(mark in path for mark in "*["):
             objects = sorted(fs.glob(path))
@@ -190,7 +199,7 @@ def _recognised(name: str) -> SourceFile:
 
         try:
             fs, inner = fsspec.core.url_to_fs(name)
-            if any(fs.exists(f"{inner.rstrip('/')}/{root}") for root in ZARR_ROOTS):
+            if _remote_root(fs, inner):
                 return SourceFile(name=name, path=name, format="zarr")
             path = fsspec.open_local(name if "::" in name else f"simplecache::{name}")
         except Exception as error:
@@ -309,9 +318,7 @@ def _checksum(name: str) -> str:
         import fsspec
 
         fs, path = fsspec.core.url_to_fs(name)
-        roots = [f"{path.rstrip('/')}/{root}" for root in ZARR_ROOTS]
-        target = next((root for root in roots if fs.exists(root)), path)
-        with fs.open(target, "rb") as file:
+        with fs.open(_remote_root(fs, path) or path, "rb") as file:
             hashlib.file_digest(file, lambda: digest)
     elif Path(name).is_dir():
         for file_path in sorted(path for path in Path(name).rglob("*") if path.is_file()):

@@ -220,16 +220,11 @@ class SimulatedWeather(Simulation):
 
     def _coordinates(self) -> tuple[tuple[str, str], dict[str, xr.Variable]]:
         return ("latitude", "longitude"), {
-            "latitude": xr.Variable(
-                "latitude",
-                self.latitude,
-                {"units": "degrees_north", "standard_name": "latitude", "long_name": "latitude", "axis": "Y"},
-            ),
-            "longitude": xr.Variable(
-                "longitude",
-                self.longitude,
-                {"units": "degrees_east", "standard_name": "longitude", "long_name": "longitude", "axis": "X"},
-            ),
+            name: xr.Variable(name, values, {"units": units, "standard_name": name, "long_name": name, "axis": axis})
+            for name, values, units, axis in (
+                ("latitude", self.latitude, "degrees_north", "Y"),
+                ("longitude", self.longitude, "degrees_east", "X"),
+            )
         }
 
     def _day(self, day: int) -> np.ndarray:
@@ -277,16 +272,8 @@ class SimulatedTraffic(Simulation):
     first: ClassVar[np.datetime64] = np.datetime64("2021-03-01", "ns")  # a Monday
     initial_days: ClassVar[int] = 56
     variables: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "inflow": {
-            "units": "1",
-            "long_name": "vehicles entering the cell in half an hour",
-            "cell_methods": "time: sum",
-        },
-        "outflow": {
-            "units": "1",
-            "long_name": "vehicles leaving the cell in half an hour",
-            "cell_methods": "time: sum",
-        },
+        name: {"units": "1", "long_name": f"vehicles {verb} the cell in half an hour", "cell_methods": "time: sum"}
+        for name, verb in (("inflow", "entering"), ("outflow", "leaving"))
     }
 
     QUIETEST: ClassVar[float] = LIMIT * most_noise  # vehicles, everywhere and always: no noise takes more

@@ -17,7 +17,7 @@ the task and OpenSTL's code say, are nearly twice as many (3,738 for training, O
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -77,7 +77,8 @@ class KittiCaltechBenchmark(FrameFolders):
         recordings, first = [], 0
         for name, run in groupby(names):
             count = len(list(run))
-            recordings.append(Recording(name=name, numbers=np.arange(count), read=partial(_shifted, stored, first)))
+            read = partial(stored.read, first=first)
+            recordings.append(Recording(name=name, numbers=np.arange(count), read=read))
             first += count
         return recordings
 
@@ -102,7 +103,18 @@ class KittiCaltechBenchmark(FrameFolders):
         """Clips of the arrays; the last tenth of the training windows, in the order of frames, is validation."""
         name = "test" if part == "test" else "train"
         source = folder / f"{name}_data.npy"
-        frames, starts = self._frames(source), _starts(folder / f"{name}_idx.npy")
+        H, W = self.size
+        frames = _mapped(
+            source,
+            f"(N, {H}, {W}, 3) of floats or uint8",
+            lambda array: array.shape[1:] == (H, W, 3) and (array.dtype == np.uint8 or array.dtype.kind == "f"),
+        )
+        starts = _mapped(
+            folder / f"{name}_idx.npy",
+            "starts of windows, (K,) of whole numbers",
+            lambda array: array.ndim == 1 and array.dtype.kind in "iu" and len(array) > 0,
+        )
+        starts = np.sort(np.asarray(starts, dtype=np.int64))
         reasons = []
         if starts[0] < 0 or starts[-1] + length > len(frames):
             got = f"starts {starts[0]} to {starts[-1]}"
@@ -126,14 +138,6 @@ class KittiCaltechBenchmark(FrameFolders):
         recording = Recording(name=f"{name}_data", numbers=np.arange(len(frames)), read=read)
         return origin, [(recording, start) for start in starts.tolist()]
 
-    def _frames(self, path: Path) -> np.ndarray:
-        frames = _mapped(path)
-        shape = (*self.size, 3)
-        if frames.ndim != 4 or frames.shape[1:] != shape or not (frames.dtype == np.uint8 or frames.dtype.kind == "f"):
-            wanted = f"(N, {', '.join(map(str, shape))}) of floats or uint8"
-            raise SourceError(f"array {path}", [f"expected {wanted}, got {frames.shape} of {frames.dtype}"], FETCH)
-        return frames
-
 
 def _absent_originals(path: Path) -> list[str]:
     """What is missing of the original files, in words."""
@@ -146,10 +150,6 @@ def _absent_originals(path: Path) -> list[str]:
 def _sequences(path: Path) -> Iterator[Path]:
     for name in SETS:
         yield from sorted((path / "caltech" / name).glob("V*.seq"))
-
-
-def _shifted(frames: HickledFrames, first: int, positions: np.ndarray) -> np.ndarray:
-    return frames.read(positions + first)
 
 
 def _cropped(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -165,20 +165,15 @@ def _width(h: int, w: int, size: tuple[int, int]) -> int:
     return round(size[0] / h * w)
 
 
-def _mapped(path: Path) -> np.ndarray:
+def _mapped(path: Path, wanted: str, fits: Callable[[np.ndarray], bool]) -> np.ndarray:
     """A .npy file, mapped, so that a slice is read when asked for."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:  # no such format, objects, or fewer bytes than the header promises
         raise SourceError(f"array {path}", [f"expected a whole .npy file of numbers, got: {error}"], FETCH) from error
-
-
-def _starts(path: Path) -> np.ndarray:
-    starts = _mapped(path)
-    if starts.ndim != 1 or starts.dtype.kind not in "iu" or not len(starts):
-        reason = f"expected starts of windows, (K,) of whole numbers, got {starts.shape} of {starts.dtype}"
-        raise SourceError(f"array {path}", [reason], FETCH)
-    return np.sort(np.asarray(starts, dtype=np.int64))
+    if not fits(array):
+        raise SourceError(f"array {path}", [f"expected {wanted}, got {array.shape} of {array.dtype}"], FETCH)
+    return array
 
 
 def _eight_bits(frames: np.ndarray, path: Path, positions: np.ndarray) -> np.ndarray:

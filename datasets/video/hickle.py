@@ -43,12 +43,12 @@ class HickledFrames:
         """N."""
         return self._count
 
-    def read(self, positions: np.ndarray) -> np.ndarray:
-        """Frames at ascending positions (K,), as (K, H, W, C) uint8."""
-        first, last = int(positions[0]), int(positions[-1])
+    def read(self, positions: np.ndarray, first: int = 0) -> np.ndarray:
+        """Frames at ascending positions (K,) after the `first`, as (K, H, W, C) uint8."""
+        start, stop = int(positions[0]), int(positions[-1]) + 1
         with _opened(self.path) as file:
-            block: np.ndarray = file[self._name][first : last + 1]
-        return block[positions - first]
+            block: np.ndarray = file[self._name][first + start : first + stop]  # h5py is slow at lists of positions
+        return block[positions - start]
 
 
 def hickled_strings(path: Path) -> list[str]:

@@ -27,12 +27,33 @@ VALIDATION_WEEKS = 4
 LEAST_READY = 100  # training clips of the npz, so that a tenth and what is left out leave some
 
 
-class SeriesClips(Clips):
+class HalfHours(Clips):
+    """Clips of half hours that are all in memory: `_values` (N, 2, 32, 32) between 0 and 1, and where clips start."""
+
+    step = HALF_HOUR
+    _values: np.ndarray
+    _starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def frames(self, indices: np.ndarray) -> "Tensor":
+        """Clips at `indices`, (B, L, 2, 32, 32) float32."""
+        from torch import from_numpy
+
+        return from_numpy(self._values[self._places(indices)])
+
+    def _places(self, indices: np.ndarray) -> np.ndarray:
+        return np.asarray(self._starts[indices][:, None] + np.arange(self.length))
+
+
+class SeriesClips(HalfHours):
     """Clips cut out of the series wherever T + T' half hours follow each other.
 
     As in published work, days with missing slots are left out, the last 28 of the days that are left are the test, and
-    the values are scaled by their range on the other days. Of those, four weeks that lie evenly apart are for
-    validation. A clip belongs to the part in which all its targets lie; its inputs may reach back into another part.
+    the values are scaled by their range on the other days; those of the test may be somewhat larger than 1. Of the
+    other days, four weeks that lie evenly apart are for validation. A clip belongs to the part in which all its targets
+    lie; its inputs may reach back into another part.
 
     Parameters
     ----------
@@ -46,8 +67,6 @@ class SeriesClips(Clips):
     SourceError
         Values that are missing, cannot be read or are all the same, or too few whole days.
     """
-
-    step = HALF_HOUR
 
     def __init__(
         self, benchmark: Benchmark, part: Part, ds: xr.Dataset, *, years: int, frames_in: int, frames_out: int
@@ -84,18 +103,6 @@ class SeriesClips(Clips):
         super().__init__(benchmark, part, frames_in, frames_out, origin)
         self.comparable = years == len(YEARS)
 
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    def frames(self, indices: np.ndarray) -> "Tensor":
-        """Clips at `indices`, (B, L, 2, 32, 32) float32, scaled by the range of the days before the test.
-
-        Values of the test may be somewhat larger than 1.
-        """
-        from torch import from_numpy
-
-        return from_numpy(self._values[self._places(indices)])
-
     def name(self, index: int) -> str:
         """Time of the first frame."""
         return f"from {self.times(index)[0].astype('M8[m]')}"
@@ -108,9 +115,6 @@ class SeriesClips(Clips):
     def times(self, index: int) -> np.ndarray:
         """Local times of the frames, (L,) datetime64."""
         return np.asarray(self._times[self._places(np.array([index]))[0]].astype("M8[ns]"))
-
-    def _places(self, indices: np.ndarray) -> np.ndarray:
-        return np.asarray(self._starts[indices][:, None] + np.arange(self.length))
 
 
 def _loaded(ds: xr.Dataset) -> np.ndarray:
@@ -138,19 +142,18 @@ def _parts(days: np.ndarray) -> np.ndarray:
     return parts
 
 
-class ReadyClips(Clips):
+class ReadyClips(HalfHours):
     """Clips of `dataset.npz`: X and Y of a training and a test part, each (N, 4, 2, 32, 32), -1 to 1.
 
     They are taken to begin half an hour apart. The last tenth of the training clips is for validation, and as many
-    before it are left out as would share frames with it. What 1 is in vehicles the file does not say.
+    before it are left out as would share frames with it. The file's -1 to 1 are 0 to 1 here; what 1 is in vehicles it
+    does not say.
 
     Raises
     ------
     SourceError
         A file that is damaged or has other arrays, of other shapes or values than these.
     """
-
-    step = HALF_HOUR
 
     def __init__(self, benchmark: Benchmark, part: Part, path: Path, frames_in: int, frames_out: int) -> None:
         split = "test" if part == "test" else "train"
@@ -184,18 +187,10 @@ class ReadyClips(Clips):
         last = count - count // 10
         bounds = {"train": (0, last - (frames_in + frames_out - 1)), "validation": (last, count), "test": (0, count)}
         first, stop = bounds[part]
-        self._values = values[first:stop]
+        self._values = values[first:stop].reshape(-1, 2, *SIZE)
+        self._starts = np.arange(stop - first) * (frames_in + frames_out)
         origin = f"clips {first} to {stop - 1} of the {count:,} in X_{split} of {path.name}, scaled, not vehicles"
         super().__init__(benchmark, part, frames_in, frames_out, origin)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def frames(self, indices: np.ndarray) -> "Tensor":
-        """Clips at `indices`, (B, L, 2, 32, 32) float32; the file's -1 to 1 are 0 to 1."""
-        from torch import from_numpy
-
-        return from_numpy(self._values[indices])
 
 
 def _bad_npz(path: Path, reasons: Sequence[str]) -> SourceError:
