@@ -26,8 +26,6 @@ from pathlib import Path
 
 from simvp.errors import ConfigError
 
-__all__ = ["Home", "slug"]
-
 # Folders beside the data sets: a data set of one of these names would write into them.
 RESERVED = ("benchmarks", "mlflow", "prefect")
 

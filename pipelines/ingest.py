@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -131,7 +131,7 @@ def ingest(
     # While a source that grows is asked for what follows the last frame, nobody else may append.
     with archive.lock() if archive.exists else nullcontext():
         whole = replace or not archive.exists or (stated is not None and str(stated) != str(archive.step))
-        reading = _Reading.of(chosen, archive, whole=whole)
+        reading = _Reading(chosen, archive, whole=whole)
         ds = reading.open()
         if ds is None:
             commit = archive.unchanged
@@ -177,7 +177,6 @@ def complete(home: Home, dataset: str) -> bool:
     return bool(last >= parse_times(until, getattr(last, "calendar", "proleptic_gregorian"))[0])
 
 
-@dataclass(frozen=True, kw_only=True)
 class _Reading:
     """What an ingest reads of a source: all of it, or those of its files that are new or have changed since.
 
@@ -185,41 +184,31 @@ class _Reading:
     ----------
     source, archive
         From where, and into what.
+    whole
+        Whether all is read, also what the archive has taken in.
+
+    Attributes
+    ----------
     files, skipped
         Those to be read, and how many are not, for they are as they were when they were read.
-    manifest
-        Where the files are noted afterwards; None for a source that is read whole each time.
-    noted, stamps
-        Stamp by name: of files that the archive has taken in, as they were then, and of those of the source, now.
     """
 
-    source: Source
-    archive: Archive
-    files: Sequence[str | Path]
-    skipped: int = 0
-    manifest: Manifest | None = None
-    noted: dict[str, str] = field(default_factory=dict)
-    stamps: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, source: Source, archive: Archive, *, whole: bool) -> "_Reading":
-        """What of `source` the `archive` has not taken in; `whole`: all there is."""
-        if not isinstance(source, FileSource):
-            return cls(source=source, archive=archive, files=source.files())
-        manifest = archive.manifest(source.settings)
-        noted = {} if whole else manifest.stamps()
-        names = source.files(noted)
-        stamps = stamps_of(names)
-        files = [name for name in names if name not in stamps or noted.get(name) != stamps[name]]
-        return cls(
-            source=source,
-            archive=archive,
-            files=files,
-            skipped=len(names) - len(files),
-            manifest=manifest,
-            noted=noted,
-            stamps=stamps,
-        )
+    def __init__(self, source: Source, archive: Archive, *, whole: bool) -> None:
+        self._source, self._archive, self.skipped = source, archive, 0
+        # Stamp by name, of files that the archive has taken in, as they were then, and of those of the source, now.
+        self._noted: dict[str, str] = {}
+        self._stamps: dict[str, str] = {}
+        self._manifest: Manifest | None = None  # for sources that are read whole each time
+        self.files: Sequence[str | Path]
+        if isinstance(source, FileSource):
+            self._manifest = archive.manifest(source.settings)
+            self._noted = {} if whole else self._manifest.stamps()
+            names = source.files(self._noted)
+            self._stamps = stamps_of(names)
+            self.files = [one for one in names if one not in self._stamps or self._noted.get(one) != self._stamps[one]]
+            self.skipped = len(names) - len(self.files)
+        else:
+            self.files = source.files()
 
     def open(self) -> xr.Dataset | None:
         """Frames of the files, lazily; None where there is nothing to read.
@@ -232,27 +221,27 @@ class _Reading:
         SourceError
             As `datasets.readers.source.open_source`.
         """
-        if not isinstance(self.source, FileSource) or not self.skipped:
-            return self.source.open(self.archive.last if self.archive.exists else None)
+        if not isinstance(self._source, FileSource) or not self.skipped:
+            return self._source.open(self._archive.last if self._archive.exists else None)
         if not self.files:
             return None
-        wanted, count = set(self.archive.schema.variables), 1
+        wanted, count = set(self._archive.schema.variables), 1
         while True:
             beside = list(islice(self._unchanged(), count))
-            ds = self.source.open_files([str(file) for file in self.files], beside)
+            ds = self._source.open_files([str(file) for file in self.files], beside)
             if wanted <= set(ds.data_vars) or len(beside) < count:
                 return ds if ds.sizes["time"] else None
             count *= 8  # so that a thousand files without the variable cost few attempts
 
     def note(self, head: Commit) -> None:
         """Note the files as taken in, the archive's last commit being `head` then."""
-        new = {str(name): self.stamps[str(name)] for name in self.files if str(name) in self.stamps}
-        if self.manifest is not None and new:
-            self.manifest.add(new, self.noted, head)
+        new = {str(name): self._stamps[str(name)] for name in self.files if str(name) in self._stamps}
+        if self._manifest is not None and new:
+            self._manifest.add(new, self._noted, head)
 
     def _unchanged(self) -> Iterator[str]:
         """Files of the source that are as they were when they were read, the last one first."""
-        return (name for name in reversed(self.noted) if self.stamps.get(name) == self.noted[name])
+        return (name for name in reversed(self._noted) if self._stamps.get(name) == self._noted[name])
 
 
 def _source(

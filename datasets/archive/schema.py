@@ -161,6 +161,7 @@ def _step(times: np.ndarray, stated: Step | None) -> Step:
         return changed(inferred, months=stated.months) if inferred.months else stated
     date = fields_of(times)
     day, second = int(date["day"][0]), int(date["second"][0])
+    # A day that not every month has is the last of the month.
     return Step(months=stated.months, anchor="day" if day <= 28 else "end", day=day, second=second)
 
 
@@ -174,6 +175,7 @@ def _template(ds: xr.Dataset) -> xr.Dataset:
     ]
     ds = ds.drop_vars(stray).assign_coords(Grid.of(ds).coords()).copy()
     for name, variable in ds.data_vars.items():
+        # float32 holds every float of that size and every integer of 16 bits.
         single = variable.dtype.itemsize <= (4 if variable.dtype.kind == "f" else 2)
         ds[name] = variable.astype("f4" if single else "f8", keep_attrs=True)
     for name in ds.variables:

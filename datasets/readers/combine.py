@@ -120,6 +120,7 @@ def _time_faults(group: Sequence[Part]) -> list[str]:
 def _group_faults(groups: dict[tuple[str, ...], list[Part]]) -> list[str]:
     """Variables that are in files of several kinds: one of these lacks what the other has."""
     reasons = []
+    # Of the kinds of files, the one that lacks nothing: most variables, and of equals most files.
     whole = max(groups, key=lambda names: (len(names), len(groups[names])))
     for names, group in groups.items():
         lacking = [name for name in whole if name not in names]

@@ -224,7 +224,7 @@ def _looked_at(
             return None
         kinds[header] = describe(file)
         return _looked_at(file, kinds, describe)
-    except Exception:  # as above
+    except Exception:  # opened in full, the file says in words what is wrong with it
         return None
 
 

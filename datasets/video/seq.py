@@ -124,6 +124,7 @@ def _places(file: int, frames: int) -> list[tuple[int, int]]:
     start, gap = HEADER, 8
     while not frames or len(places) < frames:
         length = _number(file, start)
+        # The length counts its own four bytes: 4 or less is no frame but the end, or what was never written.
         if length <= 4 or start + length > size:
             break
         places.append((start + 4, length - 4))

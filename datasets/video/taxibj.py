@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NPZ = "dataset.npz"
-TEST_DAYS = 28
+TEST_DAYS = 28  # as Zhang et al. have it
 VALIDATION_WEEKS = 4
 LEAST_READY = 100  # training clips of the npz, so that a tenth and what is left out leave some
 
@@ -75,6 +75,7 @@ class SeriesClips(HalfHours):
         days, number, counts = np.unique(times.astype("M8[D]"), return_inverse=True, return_counts=True)
         whole = counts[number] == SLOTS
         kept = days[counts == SLOTS]
+        # As many for the test and for validation as for each other, and at least as many again to train on.
         if len(kept) < 3 * TEST_DAYS:
             reason = f"expected {3 * TEST_DAYS} or more days with all {SLOTS} slots, got {len(kept)} of {len(days)}"
             raise SourceError("TaxiBJ", [reason], f"fetch all four files from {SOURCE}")
