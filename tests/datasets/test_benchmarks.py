@@ -24,14 +24,23 @@ def test_they_are_those_of_the_paper() -> None:
 
 @pytest.mark.parametrize("name", PAPER)
 def test_each_is_described_as_in_the_paper(name: str) -> None:
-    made = find_benchmark(name)
+    benchmark = find_benchmark(name)
     shape, frames_in, frames_out, further, train, test = PAPER[name]
-    assert made.name == name
-    assert (made.shape, made.frames_in, made.frames_out) == (shape, frames_in, frames_out)
-    assert tuple(h for h in made.horizons if h != frames_out) == further
-    assert dict(made.paper_counts) == {"train": train, "test": test}
-    assert list(made.splits) == list(PARTS)
-    assert all([made.title, made.licence, made.source, made.folder, made.files, *made.splits.values()])
+    assert benchmark.name == name
+    assert (benchmark.shape, benchmark.frames_in, benchmark.frames_out) == (shape, frames_in, frames_out)
+    assert tuple(h for h in benchmark.horizons if h != frames_out) == further
+    assert dict(benchmark.paper_counts) == {"train": train, "test": test}
+    assert list(benchmark.splits) == list(PARTS)
+    assert all(
+        [
+            benchmark.title,
+            benchmark.licence,
+            benchmark.source,
+            benchmark.folder,
+            benchmark.files,
+            *benchmark.splits.values(),
+        ]
+    )
 
 
 def test_an_unknown_name_lists_those_there_are() -> None:

@@ -121,17 +121,17 @@ def test_another_file_of_that_name_is_refused(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_file_not_in_the_data_directory_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = {}
+    request = {}
 
     def retrieve(url: str, known_hash: str, fname: str, path: Path) -> str:
-        asked.update(url=url, known_hash=known_hash, fname=fname)
+        request.update(url=url, known_hash=known_hash, fname=fname)
         return str(tmp_path / fname)
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path / "empty"))
     assert find_source("era5-uk").files() == [tmp_path / NAME]
-    assert asked["known_hash"] == "sha256:e5e82609f0e28e84822852e15d20c88dbb4b142a30264a7e6f87b9b5c7501df9"
-    assert asked["url"].endswith(f"/{asked['fname']}")
+    assert request["known_hash"] == "sha256:e5e82609f0e28e84822852e15d20c88dbb4b142a30264a7e6f87b9b5c7501df9"
+    assert request["url"].endswith(f"/{request['fname']}")
 
 
 def test_without_network_the_file_to_put_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,9 +180,9 @@ def test_taxibj_says_what_to_fetch_and_where_to_put_it(tmp_path: Path, monkeypat
     (tmp_path / "taxibj").mkdir()
     (tmp_path / "taxibj" / "dataset.npz").write_bytes(b"PK")
     assert not source.present()
-    for asked in (source.files, source.open):
+    for call in (source.files, source.open):
         with pytest.raises(SourceError) as caught:
-            asked()
+            call()
         text = str(caught.value)
         assert f"expected {YEARS[0]} to {YEARS[3]}" in text
         assert f"{tmp_path / 'taxibj'} does not hold them" in text
@@ -212,14 +212,16 @@ def test_taxibj_is_ingested_year_by_year_with_its_gaps(tmp_path: Path, monkeypat
 
     def check() -> None:
         kept = Archive(home.archive("taxibj")).dataset()
-        known = {time_of(slot): frame for of in years.values() for slot, frame in zip(of, counts_of(of), strict=True)}
+        frame_at = {
+            time_of(slot): frame for of in years.values() for slot, frame in zip(of, counts_of(of), strict=True)
+        }
         values = np.stack([kept[name].values for name in ("inflow", "outflow")], axis=1)
         times = kept["time"].values.astype("M8[s]").tolist()
         for place, time in enumerate(times):
-            assert bool(kept["present"][place]) == (time in known)
-            expected = known.get(time, np.full((2, 32, 32), np.nan))
+            assert bool(kept["present"][place]) == (time in frame_at)
+            expected = frame_at.get(time, np.full((2, 32, 32), np.nan))
             np.testing.assert_array_equal(values[place], expected)
-        assert (times[0], times[-1]) == (min(known), max(known))
+        assert (times[0], times[-1]) == (min(frame_at), max(frame_at))
 
     first = ingest(home, "taxibj")
     assert (first.step, first.variables) == ("30 min", ("inflow", "outflow"))

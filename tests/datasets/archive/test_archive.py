@@ -486,6 +486,6 @@ def test_killed_anywhere_and_started_again_is_the_archive_of_an_unkilled_run(tmp
     expected, log = contents(folders[-1] / "a.zarr")
     assert [c["length"] for c in log] == [6, 9, 9, 9, 12, 18, 22]
     for folder in folders[:-1]:
-        found, entries = contents(folder / "a.zarr")
-        xr.testing.assert_identical(found, expected)
+        committed, entries = contents(folder / "a.zarr")
+        xr.testing.assert_identical(committed, expected)
         assert entries == log

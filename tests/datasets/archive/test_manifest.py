@@ -73,5 +73,5 @@ def test_the_stamp_of_a_file_tells_size_and_time_but_not_of_one_that_changed_jus
     (tmp_path / "store.zarr").mkdir()
     os.utime(tmp_path / "store.zarr", (0, 0))
     names = [str(path) for path in tmp_path.iterdir()]
-    found = stamps_of([*names, str(tmp_path / "gone.nc"), "https://host/a.nc"])
-    assert found == {str(tmp_path / "old.nc"): f"4 {now - 3 * 10**9}"}
+    stamps = stamps_of([*names, str(tmp_path / "gone.nc"), "https://host/a.nc"])
+    assert stamps == {str(tmp_path / "old.nc"): f"4 {now - 3 * 10**9}"}

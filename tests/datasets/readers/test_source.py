@@ -98,9 +98,9 @@ def write_cdf5(ds: xr.Dataset, path: Path, unlimited: bool) -> None:
         for dim, size in ds.sizes.items():
             file.createDimension(dim, None if unlimited and dim == "time" else size)
         for name, var in plain.items():
-            made = file.createVariable(name, var.dtype, var.dims)
-            made.setncatts({key: value for key, value in var.attrs.items() if key != "_FillValue"})
-            made[:] = var.values
+            stored = file.createVariable(name, var.dtype, var.dims)
+            stored.setncatts({key: value for key, value in var.attrs.items() if key != "_FillValue"})
+            stored[:] = var.values
 
 
 FORMS = [

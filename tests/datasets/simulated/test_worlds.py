@@ -167,8 +167,8 @@ def test_noise_has_the_stated_size_and_no_memory(kind: type[Simulation]) -> None
 def baseline_errors(x: np.ndarray, cycle: int, reference: int, first: int) -> dict[str, np.ndarray]:
     """RMSE by lead of the five baselines, init frames `first` to the end; climatology of the first `reference`."""
     x = x.astype("f8")
-    usual = x[:reference].reshape(-1, cycle, *x.shape[1:]).mean(axis=0)[np.arange(len(x)) % cycle]
-    departure, init = x - usual, np.arange(first, len(x) - LEADS)
+    mean_day = x[:reference].reshape(-1, cycle, *x.shape[1:]).mean(axis=0)[np.arange(len(x)) % cycle]
+    departure, init = x - mean_day, np.arange(first, len(x) - LEADS)
     errors: dict[str, list[float]] = {}
     for lead in range(1, LEADS + 1):
         early, late = departure[: reference - lead], departure[lead:reference]
@@ -176,9 +176,9 @@ def baseline_errors(x: np.ndarray, cycle: int, reference: int, first: int) -> di
         guesses = {
             "persistence": x[init],
             "seasonal_persistence": x[init + lead - cycle],
-            "climatology": usual[init + lead],
-            "anomaly_persistence": usual[init + lead] + departure[init],
-            "damped_anomaly": usual[init + lead] + damping * departure[init],
+            "climatology": mean_day[init + lead],
+            "anomaly_persistence": mean_day[init + lead] + departure[init],
+            "damped_anomaly": mean_day[init + lead] + damping * departure[init],
         }
         for name, guess in guesses.items():
             errors.setdefault(name, []).append(float(np.sqrt(np.mean((guess - x[init + lead]) ** 2))))
@@ -248,19 +248,19 @@ def motion(past: np.ndarray, now: np.ndarray, reach: int = 9) -> tuple[int, int]
 def test_motion_shows_in_the_frames_and_changes(weather: xr.Dataset) -> None:
     """Shifting the last frame on, by how the last 6 hours moved, beats every baseline where nothing new enters."""
     x = weather["t2m"].to_numpy().astype("f8")
-    usual = x[: 90 * 24].reshape(-1, 24, 32, 32).mean(axis=0)[np.arange(len(x)) % 24]
-    departure, lead, inner = x - usual, 6, slice(9, -9)
-    found, squared = [], []
+    mean_day = x[: 90 * 24].reshape(-1, 24, 32, 32).mean(axis=0)[np.arange(len(x)) % 24]
+    departure, lead, inner = x - mean_day, 6, slice(9, -9)
+    moves, squared = [], []
     for init in range(96 * 24, len(x) - LEADS, 17):
         shift = motion(departure[init - lead], departure[init])
-        found.append(shift)
+        moves.append(shift)
         guess = np.roll(departure[init], shift, (0, 1))
         squared.append(((guess - departure[init + lead])[inner, inner] ** 2).mean())
     errors = baseline_errors(x[:, inner, inner], cycle=24, reference=90 * 24, first=96 * 24)
     best = min(by_lead[lead - 1] for by_lead in errors.values())
     assert np.sqrt(np.mean(squared)) < 0.7 * best
-    assert np.mean(found, axis=0)[1] > 2  # eastwards on the whole
-    assert np.std(found, axis=0).min() > 0.7  # but now this way, now that: cells in 6 hours
+    assert np.mean(moves, axis=0)[1] > 2  # eastwards on the whole
+    assert np.std(moves, axis=0).min() > 0.7  # but now this way, now that: cells in 6 hours
 
 
 def test_features_are_several_cells_wide(calm: xr.Dataset) -> None:

@@ -81,13 +81,13 @@ def test_frames_of_kitti_are_at_their_place(tmp_path: Path, version: int) -> Non
         (tmp_path / "caltech" / name).mkdir(parents=True)
         (tmp_path / "caltech" / name / "V000.seq").touch()  # nothing of the test part is read for training
     clips = KITTI_CALTECH.open("train", root=tmp_path)
-    made = clips.frames(np.array([3, 0]))
-    assert made.dtype == torch.float32
-    assert made.shape == (2, 11, 3, H, W)
+    values = clips.frames(np.array([3, 0]))
+    assert values.dtype == torch.float32
+    assert values.shape == (2, 11, 3, H, W)
     for place, first in enumerate([30 + 12 + 14, 8]):
         for step in range(11):
-            assert (made[place, step, 0] * 255).round().unique().tolist() == [first + step]
-        assert torch.equal(made[place, 4, 2, 7], torch.arange(W) / 255)
+            assert (values[place, step, 0] * 255).round().unique().tolist() == [first + step]
+        assert torch.equal(values[place, 4, 2, 7], torch.arange(W) / 255)
     assert clips.numbers(3).tolist() == list(range(14, 25))
 
 
@@ -109,13 +109,13 @@ def test_every_third_frame_of_caltech(root: Path) -> None:
     # 23 frames that count, 2, 5, ..., 68; two windows of 11, the first from 2 + 3 = 5
     names = [clips.name(index) for index in range(len(clips))]
     assert names == [f"{name}/V000 frame {first}" for name in SETS for first in ("0005", "0038")]
-    made = clips.frames(np.arange(10)).numpy()
-    assert made.shape == (10, 11, 3, H, W)
+    values = clips.frames(np.arange(10)).numpy()
+    assert values.shape == (10, 11, 3, H, W)
     for index in range(10):
         assert clips.numbers(index).tolist() == list(range((5, 38)[index % 2], 69, 3))[:11]
         for place, frame in enumerate(clips.numbers(index).tolist()):
             wanted = np.array(seq_colour(index // 2, frame))[:, None, None] / 255
-            assert np.abs(made[index, place] - wanted).max() <= TOLERANCE
+            assert np.abs(values[index, place] - wanted).max() <= TOLERANCE
     assert clips.origin == "5 Caltech Pedestrian recordings of set06 to set10, every third frame"
 
 
@@ -248,11 +248,11 @@ def test_windows_and_frames_of_arrays(tmp_path: Path, dtype: str) -> None:
     assert KITTI_CALTECH.present(root)
     clips = KITTI_CALTECH.open("test", root=root)
     assert [clips.name(index) for index in range(3)] == [f"test_data frame {start}" for start in (3, 14, 25)]
-    made = clips.frames(np.array([2, 0]))
-    assert made.shape == (2, 11, 3, H, W)
+    values = clips.frames(np.array([2, 0]))
+    assert values.shape == (2, 11, 3, H, W)
     wanted = torch.from_numpy(kitti_frames(40)[[*range(25, 36), *range(3, 14)]]).permute(0, 3, 1, 2) / 255
     wanted[:, 1] = 20 / 255
-    assert torch.equal(made.reshape(22, 3, H, W), wanted)
+    assert torch.equal(values.reshape(22, 3, H, W), wanted)
     assert clips.numbers(2).tolist() == list(range(25, 36))
     train = KITTI_CALTECH.open("train", root=root)
     assert [train.name(index) for index in range(len(train))] == ["train_data frame 3", "train_data frame 14"]
@@ -263,8 +263,8 @@ def test_floats_are_rounded_to_eight_bits(tmp_path: Path) -> None:
     root = make_arrays(tmp_path, "f4", starts=[0, 11], count=22)
     folder = root / "kitticaltech_npy"
     np.save(folder / "test_data.npy", np.full((22, H, W, 3), 100.6 / 255))
-    made = KITTI_CALTECH.open("test", root=root).frames(np.array([0, 1]))
-    assert made.unique().tolist() == [torch.tensor(101 / 255).item()]
+    values = KITTI_CALTECH.open("test", root=root).frames(np.array([0, 1]))
+    assert values.unique().tolist() == [torch.tensor(101 / 255).item()]
 
 
 def test_the_last_tenth_of_the_windows_is_validation(arrays: Path) -> None:

@@ -15,10 +15,10 @@ from simvp.errors import SourceError
 
 def pictures(count: int, first: int = 0) -> np.ndarray:
     """(count, 28, 28) uint8, no two alike: the number of the picture stands in its first four pixels."""
-    made = np.zeros((count, 28, 28), np.uint8)
-    made[:, 0, :4] = np.arange(first, first + count).astype(">u4").view(np.uint8).reshape(count, 4)
-    made[:, 1:] = 7
-    return made
+    images = np.zeros((count, 28, 28), np.uint8)
+    images[:, 0, :4] = np.arange(first, first + count).astype(">u4").view(np.uint8).reshape(count, 4)
+    images[:, 1:] = 7
+    return images
 
 
 def idx_bytes(images: np.ndarray, magic: int = 2051) -> bytes:
@@ -84,16 +84,16 @@ def test_parts_of_idx_files_share_no_picture_and_lose_none(tmp_path: Path) -> No
         "validation": folder / TRAIN_FILES[0],
         "test": folder / TEST_FILES[0],
     }
-    found = {part: read_digits(path, part, "digits") for part, path in files.items()}
-    assert {part: len(one.images) for part, one in found.items()} == {"train": 51, "validation": 10, "test": 20}
-    np.testing.assert_array_equal(np.concatenate([found["train"].images, found["validation"].images]), train)
-    np.testing.assert_array_equal(found["test"].images, test)
-    assert [one.origin for one in found.values()] == [
+    of_part = {part: read_digits(path, part, "digits") for part, path in files.items()}
+    assert {part: len(one.images) for part, one in of_part.items()} == {"train": 51, "validation": 10, "test": 20}
+    np.testing.assert_array_equal(np.concatenate([of_part["train"].images, of_part["validation"].images]), train)
+    np.testing.assert_array_equal(of_part["test"].images, test)
+    assert [one.origin for one in of_part.values()] == [
         "the first 51 digits of train-images-idx3-ubyte.gz",
         "the last 10 digits of train-images-idx3-ubyte.gz",
         "20 digits of t10k-images-idx3-ubyte.gz",
     ]
-    assert not any(one.published for one in found.values())  # not all 60,000 and 10,000
+    assert not any(one.published for one in of_part.values())  # not all 60,000 and 10,000
 
 
 def test_whole_files_are_the_published_ones(tmp_path: Path) -> None:
@@ -111,11 +111,11 @@ def test_too_few_to_take_a_sixth_out(tmp_path: Path) -> None:
 
 
 def test_substitute_digits_share_no_picture() -> None:
-    found = {part: substitute_digits(part) for part in PARTS}
-    seen = {part: hashes(one.images) for part, one in found.items()}
+    of_part = {part: substitute_digits(part) for part in PARTS}
+    seen = {part: hashes(one.images) for part, one in of_part.items()}
     assert {part: len(some) for part, some in seen.items()} == {"train": 1197, "validation": 300, "test": 300}
     assert len(set.union(*seen.values())) == 1797
-    for part, one in found.items():
+    for part, one in of_part.items():
         assert one.origin == f"{len(one.images):,} handwritten digits of scikit-learn, 8 x 8 enlarged"
         assert not one.published
         assert one.images.shape[1:] == (28, 28)

@@ -90,9 +90,9 @@ def in_a_list(file: h5py.File, content: bytes, version: int) -> None:
     group = file.create_group("data")
     name = "data_0" if version == 4 else "data0"
     data = np.bytes_(content) if version == 4 else np.frombuffer(content, "u1")
-    made = group.create_dataset(name, data=data)
+    stored = group.create_dataset(name, data=data)
     if version == 4:
-        made.attrs["base_type"] = b"pickle"
+        stored.attrs["base_type"] = b"pickle"
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_what_is_no_whole_hdf5_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_chunk_is_refused_when_it_is_read_and_not_before(tmp_path: Path) -> None:
     path = tmp_path / "X.hkl"
     with h5py.File(path, "w") as file:
-        made = file.create_dataset("data_0", data=FRAMES, chunks=(2, *SHAPE), compression="gzip")
-        place = made.id.get_chunk_info(1).byte_offset
+        stored = file.create_dataset("data_0", data=FRAMES, chunks=(2, *SHAPE), compression="gzip")
+        place = stored.id.get_chunk_info(1).byte_offset
     content = bytearray(path.read_bytes())
     content[place : place + 20] = bytes(20)
     path.write_bytes(content)

@@ -62,12 +62,12 @@ def test_clips_of_the_test_list_in_its_order(root: Path) -> None:
         "S5_Sitting_2.54138969 frame 000036",
     ]
     assert clips.numbers(0).tolist() == [16, 21, 26, 31, 36, 41, 46, 51]
-    made = clips.frames(np.array([0, 1, 2])).numpy()
-    assert made.shape == (3, 8, 3, 16, 16)
+    values = clips.frames(np.array([0, 1, 2])).numpy()
+    assert values.shape == (3, 8, 3, 16, 16)
     for index, prefix in enumerate([PREFIXES[3], PREFIXES[0], PREFIXES[3]]):
         for place, number in enumerate(clips.numbers(index).tolist()):
             wanted = np.array(colour(prefix, number))[:, None, None] / 255
-            assert np.abs(made[index, place] - wanted).max() <= TOLERANCE, (prefix, number)
+            assert np.abs(values[index, place] - wanted).max() <= TOLERANCE, (prefix, number)
 
 
 def test_the_origin_of_the_test_part_says_how_many_clips_were_trained_on(root: Path) -> None:
@@ -106,9 +106,9 @@ def test_another_size_and_what_shrinking_averages(tmp_path: Path) -> None:
     for number in FRAMES:
         (root / "human" / f"{PREFIXES[0]}{number:06d}.jpg").write_bytes(jpeg(stripes))
     for size in [(16, 16), (8, 8)]:
-        made = replace(HUMAN, size=size).open("test", root=root).frames(np.array([0]))
-        assert made.shape == (1, 8, 3, *size)
-        np.testing.assert_allclose(made[..., 2:-2].numpy(), 60 / 255, atol=4 / 255)
+        values = replace(HUMAN, size=size).open("test", root=root).frames(np.array([0]))
+        assert values.shape == (1, 8, 3, *size)
+        np.testing.assert_allclose(values[..., 2:-2].numpy(), 60 / 255, atol=4 / 255)
     same = replace(HUMAN, size=(64, 64)).open("test", root=root).frames(np.array([0]))
     np.testing.assert_allclose(same[0, 0, 0].numpy() * 255, stripes[..., 0], atol=12)
 

@@ -72,20 +72,20 @@ def test_windows_of_each_part_at_the_paper_s_t_and_horizons(root: Path) -> None:
 
 def test_every_frame_is_at_its_place(root: Path) -> None:
     clips = KTH.open("test", root=root)
-    made = clips.frames(np.arange(len(clips)))
-    assert made.dtype == torch.float32
-    assert made.shape == (5, 30, 1, 128, 128)
+    values = clips.frames(np.arange(len(clips)))
+    assert values.dtype == torch.float32
+    assert values.shape == (5, 30, 1, 128, 128)
     for index, action in enumerate(["boxing"] * 2 + ["jogging"] * 3):
         for place, number in enumerate(clips.numbers(index).tolist()):
-            found = np.array(address(made[index, place, 0].numpy()))
-            assert np.abs(found - levels(17, action, number)).max() <= 2, (action, number)
+            levels_read = np.array(address(values[index, place, 0].numpy()))
+            assert np.abs(levels_read - levels(17, action, number)).max() <= 2, (action, number)
 
 
 def test_three_channels_give_the_first(root: Path) -> None:
     clips = replace(KTH, frames_in=1, frames_out=1).open("train", root=root)
     index = next(i for i in range(len(clips)) if clips.name(i) == "person14_handwaving_d1 frame 0005")
-    found = address(clips.frames(np.array([index]))[0, 1, 0].numpy())
-    assert np.abs(np.array(found) - levels(14, "handwaving", 6)).max() <= 3
+    levels_read = address(clips.frames(np.array([index]))[0, 1, 0].numpy())
+    assert np.abs(np.array(levels_read) - levels(14, "handwaving", 6)).max() <= 3
 
 
 def test_parts_share_no_person_and_cover_all(root: Path) -> None:

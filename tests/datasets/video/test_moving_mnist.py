@@ -34,25 +34,25 @@ def no_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def walk(start: float, velocity: float, frames: int) -> list[float]:
     """Positions of one component: move, stop at the border, turn round; the first one step after the start."""
-    made = []
+    path = []
     for _ in range(frames):
         start += velocity
         if start <= 0:
             start, velocity = 0.0, -velocity
         elif start >= 1:
             start, velocity = 1.0, -velocity
-        made.append(start)
-    return made
+        path.append(start)
+    return path
 
 
 def drawn(images: list[np.ndarray], places: np.ndarray) -> np.ndarray:
     """Frames (L, 64, 64) uint8 of pictures at places (number, L, 2), pixel by pixel."""
-    made = np.zeros((places.shape[1], 64, 64), np.uint8)
+    field = np.zeros((places.shape[1], 64, 64), np.uint8)
     for image, place in zip(images, places.tolist(), strict=True):
         for frame, (top, left) in enumerate(place):
             for y, x in np.argwhere(image).tolist():
-                made[frame, top + y, left + x] = max(made[frame, top + y, left + x], image[y, x])
-    return made
+                field[frame, top + y, left + x] = max(field[frame, top + y, left + x], image[y, x])
+    return field
 
 
 def random_digits(count: int = 12, seed: int = 0) -> Digits:
@@ -81,25 +81,25 @@ class TestTrajectories:
         frames=st.integers(1, 60),
     )
     def test_any_start_angle_and_length_as_step_by_step(self, y: float, x: float, angle: float, frames: int) -> None:
-        found = trajectories(np.array([y, x]), np.array(angle), frames)
+        places = trajectories(np.array([y, x]), np.array(angle), frames)
         down, right = 0.1 * np.sin(angle), 0.1 * np.cos(angle)
         expected = [
             [int(36 * a), int(36 * b)] for a, b in zip(walk(y, down, frames), walk(x, right, frames), strict=True)
         ]
-        assert found.tolist() == expected
-        assert found.dtype == np.int64
-        assert found.min() >= 0
-        assert found.max() <= 36
+        assert places.tolist() == expected
+        assert places.dtype == np.int64
+        assert places.min() >= 0
+        assert places.max() <= 36
 
     def test_by_hand_to_the_right_wall_and_back(self) -> None:
         # x = 0.75 goes by 0.1: 0.85, 0.95, then 1 (stopped), and back: 0.9, 0.8; times 36: 30.6, 34.2, 36, 32.4, 28.8
-        found = trajectories(np.array([0.5, 0.75]), np.array(0.0), 5)
-        assert found.tolist() == [[18, 30], [18, 34], [18, 36], [18, 32], [18, 28]]
+        places = trajectories(np.array([0.5, 0.75]), np.array(0.0), 5)
+        assert places.tolist() == [[18, 30], [18, 34], [18, 36], [18, 32], [18, 28]]
 
     def test_who_steps_onto_the_wall_turns_at_once(self) -> None:
         # 0.9 + 0.1 is 1 to the last bit: 1, 0.9, 0.8; times 36.
-        found = trajectories(np.array([0.5, 0.9]), np.array(0.0), 3)
-        assert found[:, 1].tolist() == [36, 32, 28]
+        places = trajectories(np.array([0.5, 0.9]), np.array(0.0), 3)
+        assert places[:, 1].tolist() == [36, 32, 28]
 
     @pytest.mark.parametrize(
         ("angle", "component", "expected"),
@@ -111,19 +111,19 @@ class TestTrajectories:
         ],
     )
     def test_every_wall_stops_and_turns(self, angle: float, component: int, expected: list[int]) -> None:
-        found = trajectories(np.array([0.47, 0.47]), np.array(angle), 8)
-        assert found[:, component].tolist() == expected
-        assert found[:, 1 - component].tolist() == [16] * 8
+        places = trajectories(np.array([0.47, 0.47]), np.array(angle), 8)
+        assert places[:, component].tolist() == expected
+        assert places[:, 1 - component].tolist() == [16] * 8
 
     def test_batches_move_as_one_by_one(self) -> None:
         random = np.random.default_rng(0)
         start, angle = random.random((3, 2, 2)), random.uniform(0, 2 * np.pi, (3, 2))
-        found = trajectories(start, angle, 20)
-        assert found.shape == (3, 2, 20, 2)
+        places = trajectories(start, angle, 20)
+        assert places.shape == (3, 2, 20, 2)
         for clip in range(3):
             for digit in range(2):
                 one = trajectories(start[clip, digit], angle[clip, digit], 20)
-                np.testing.assert_array_equal(found[clip, digit], one)
+                np.testing.assert_array_equal(places[clip, digit], one)
 
 
 class TestGenerated:
@@ -180,8 +180,8 @@ class TestGenerated:
         torch.testing.assert_close(moving().frames(np.array([39, 20])), batch[[19, 0]], rtol=0, atol=0)
 
     def test_no_two_clips_alike_over_seeds_parts_and_numbers(self) -> None:
-        made = [moving(part, seed=seed).frames(np.arange(8)) for part in PARTS for seed in (0, 1, 2)]
-        seen = {hashlib.sha256(clip.numpy().tobytes()).hexdigest() for clip in torch.cat(made)}
+        batches = [moving(part, seed=seed).frames(np.arange(8)) for part in PARTS for seed in (0, 1, 2)]
+        seen = {hashlib.sha256(clip.numpy().tobytes()).hexdigest() for clip in torch.cat(batches)}
         assert len(seen) == 9 * 8
 
     def test_longer_clips_begin_like_shorter_ones(self) -> None:
@@ -225,20 +225,20 @@ class TestGenerated:
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device")
         there = MovingDigits(MOVING_MNIST, "train", random_digits(), frames_in=10, frames_out=10, device="cuda")
-        found = there.frames(np.arange(50))
-        assert found.is_cuda
-        torch.testing.assert_close(found.cpu(), moving().frames(np.arange(50)), rtol=0, atol=0)
+        there_frames = there.frames(np.arange(50))
+        assert there_frames.is_cuda
+        torch.testing.assert_close(there_frames.cpu(), moving().frames(np.arange(50)), rtol=0, atol=0)
 
 
 def fixed(path: Path, clips: int = 6, frames: int = 20) -> np.ndarray:
     """A test file, (frames, clips, 64, 64): each clip and frame has its own grey, in one corner of its own."""
-    made = np.zeros((frames, clips, 64, 64), np.uint8)
+    stored = np.zeros((frames, clips, 64, 64), np.uint8)
     for frame in range(frames):
         for clip in range(clips):
-            made[frame, clip, frame, 2 * clip] = 10 * frame + clip + 1
-            made[frame, clip, 63, 63] = 255
-    np.save(path, made)
-    return made
+            stored[frame, clip, frame, 2 * clip] = 10 * frame + clip + 1
+            stored[frame, clip, 63, 63] = 255
+    np.save(path, stored)
+    return stored
 
 
 class TestFixedFile:
@@ -261,10 +261,10 @@ class TestFixedFile:
         np.testing.assert_array_equal(ds["intensity"].values, frames[0, :, 0].numpy())
 
     def test_shorter_clips_are_its_beginning(self, tmp_path: Path) -> None:
-        made = fixed(tmp_path / "a.npy")
+        stored = fixed(tmp_path / "a.npy")
         clips = FixedTestSet(MOVING_MNIST, tmp_path / "a.npy", frames_in=10, frames_out=3)
         assert clips.frames(np.arange(6)).shape == (6, 13, 1, 64, 64)
-        np.testing.assert_array_equal((clips.frames(np.array([2]))[0, :, 0] * 255).round(), made[:13, 2])
+        np.testing.assert_array_equal((clips.frames(np.array([2]))[0, :, 0] * 255).round(), stored[:13, 2])
 
     def test_longer_clips_are_refused(self, tmp_path: Path) -> None:
         fixed(tmp_path / "a.npy")

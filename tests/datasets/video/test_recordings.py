@@ -21,14 +21,14 @@ TINY = replace(KTH, size=(2, 3), frames_in=2, frames_out=1)
 def walked_back(recordings: list[np.ndarray], length: int, every: list[int], step: int) -> list[tuple[int, int]]:
     """Recording and position of each start by the published rule: from the last frame of all recordings backwards."""
     row = [(which, at, number) for which, numbers in enumerate(recordings) for at, number in enumerate(numbers)]
-    found, last = [], len(row) - 1
+    starts, last = [], len(row) - 1
     while last >= length - 1:
         first = row[last - length + 1]
         whole = first[0] == row[last][0] and row[last][2] - first[2] == (length - 1) * step
         if whole:
-            found.append(first[:2])
+            starts.append(first[:2])
         last -= every[row[last][0]] if whole else 1
-    return sorted(found)
+    return sorted(starts)
 
 
 @pytest.mark.parametrize("step", [1, 3])
@@ -86,12 +86,12 @@ def test_frames_are_the_windows_between_0_and_1_and_decoded_once() -> None:
     assert len(clips) == 5
     assert one.read == []
     for _ in range(2):
-        made = clips.frames(np.array([4, 0, 1, 2]))
-        assert made.dtype == torch.float32
-        assert made.shape == (4, 3, 1, 2, 3)
+        values = clips.frames(np.array([4, 0, 1, 2]))
+        assert values.dtype == torch.float32
+        assert values.shape == (4, 3, 1, 2, 3)
         for place, (source, start) in enumerate([(two, 1), (one, 0), (one, 1), (one, 2)]):
             truth = source.pixels[start : start + 3].transpose(0, 3, 1, 2) / np.float32(255)
-            assert np.array_equal(made[place].numpy(), truth)
+            assert np.array_equal(values[place].numpy(), truth)
     assert sorted(one.read) == [0, 1, 2, 3, 4]
     assert sorted(two.read) == [1, 2, 3]
     assert clips.name(1) == "of 5 frame 0008"
@@ -138,10 +138,10 @@ def test_resizing_is_bilinear_between_pixel_centres_without_smoothing() -> None:
 
 def test_frames_of_another_size_are_resized_when_asked_for() -> None:
     one = Counted(3, h=4, w=6)
-    made = clips_of(one).frames(np.array([0]))
-    assert made.shape == (1, 3, 1, 2, 3)
+    values = clips_of(one).frames(np.array([0]))
+    assert values.shape == (1, 3, 1, 2, 3)
     means = one.pixels[..., 0].reshape(3, 2, 2, 3, 2).mean((2, 4)) / 255  # a whole factor of 2: means of four
-    np.testing.assert_allclose(made[0, :, 0].numpy(), means, atol=1e-6)
+    np.testing.assert_allclose(values[0, :, 0].numpy(), means, atol=1e-6)
 
 
 def images(folder: Path, count: int = 3) -> ImageFiles:

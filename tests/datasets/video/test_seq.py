@@ -17,12 +17,12 @@ H, W = 24, 32
 
 def frames(count: int) -> list[bytes]:
     """JPEG files of unlike lengths: a flat colour with the frame's number in red, and stripes in some."""
-    made = []
+    jpegs = []
     for number in range(count):
         frame = flat(10 * number + 5, 60, 200, H, W)
         frame[: 4 * (number % 5)] = 0
-        made.append(jpeg(frame))
-    return made
+        jpegs.append(jpeg(frame))
+    return jpegs
 
 
 @pytest.mark.parametrize("empty", [0, 8])

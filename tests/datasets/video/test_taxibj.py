@@ -38,10 +38,10 @@ def slots_of(first: str, days: int, missing: Iterable[tuple[int, int]] = ()) -> 
 
 def counts_of(slots: list[Slot], most: int = 1292) -> np.ndarray:
     """Vehicles, (N, 2, 32, 32) float64 as in the original files: whole numbers, other ones in each slot and cell."""
-    made = np.stack(
+    counts = np.stack(
         [np.random.default_rng(int(name_of(slot))).integers(0, most + 1, (2, 32, 32)) for slot in slots]
     ).astype("f8")
-    return made
+    return counts
 
 
 def write_year(path: Path, slots: list[Slot], data: np.ndarray, dates: np.ndarray | None = None) -> Path:
@@ -256,15 +256,15 @@ def brute_force(city: City, frames_out: int = 4) -> dict[str, list[datetime]]:
             part_of[day] = "validation"
         if number >= 68:
             part_of[day] = "test"
-    known = {time_of(slot): slot[0] for slot in city.frames if slot[0] in part_of}
-    made: dict[str, list[datetime]] = {part: [] for part in PARTS}
-    for first in sorted(known):
+    day_of = {time_of(slot): slot[0] for slot in city.frames if slot[0] in part_of}
+    firsts: dict[str, list[datetime]] = {part: [] for part in PARTS}
+    for first in sorted(day_of):
         times = [first + HALF_HOUR * lead for lead in range(4 + frames_out)]
-        if all(time in known for time in times):
-            parts = {part_of[known[time]] for time in times[4:]}
+        if all(time in day_of for time in times):
+            parts = {part_of[day_of[time]] for time in times[4:]}
             if len(parts) == 1:
-                made[parts.pop()].append(first)
-    return made
+                firsts[parts.pop()].append(first)
+    return firsts
 
 
 @pytest.fixture(scope="module")
@@ -276,54 +276,54 @@ class TestSeriesClips:
     def test_they_are_those_found_one_by_one(self, city: City, clips: dict[Part, Clips]) -> None:
         assert len(city.whole) == 96
         for part, expected in brute_force(city).items():
-            made = clips[part]  # type: ignore[index]
-            assert len(made) == len(expected), part
-            firsts = [made.times(index)[0] for index in range(len(made))]
+            part_clips = clips[part]  # type: ignore[index]
+            assert len(part_clips) == len(expected), part
+            firsts = [part_clips.times(index)[0] for index in range(len(part_clips))]
             np.testing.assert_array_equal(firsts, np.array(expected, "M8[ns]"))
 
     def test_longer_horizons_too(self, city: City) -> None:
         expected = brute_force(city, frames_out=12)["validation"]
-        made = TAXIBJ.open("validation", root=city.root, frames_out=12)
-        assert [made.times(index)[0].astype("M8[s]").item() for index in range(len(made))] == expected
-        assert made.frames(np.array([0])).shape == (1, 16, 2, 32, 32)
+        part_clips = TAXIBJ.open("validation", root=city.root, frames_out=12)
+        assert [part_clips.times(index)[0].astype("M8[s]").item() for index in range(len(part_clips))] == expected
+        assert part_clips.frames(np.array([0])).shape == (1, 16, 2, 32, 32)
 
     def test_frames_are_those_of_the_files(self, city: City, clips: dict[Part, Clips]) -> None:
         slot_at = {time_of(slot): slot for slot in city.frames}
-        for made in clips.values():
-            for index in (0, len(made) // 2, len(made) - 1):
-                times = made.times(index)
+        for part_clips in clips.values():
+            for index in (0, len(part_clips) // 2, len(part_clips) - 1):
+                times = part_clips.times(index)
                 assert (np.diff(times) == np.timedelta64(30, "m")).all()
                 slots = [slot_at[time] for time in times.astype("M8[s]").tolist()]
-                values = made.frames(np.array([index]))
+                values = part_clips.frames(np.array([index]))
                 assert values.dtype == torch.float32
-                vehicles = values[0].double() * made.scale + made.offset
+                vehicles = values[0].double() * part_clips.scale + part_clips.offset
                 np.testing.assert_allclose(vehicles, [city.frames[slot] for slot in slots], atol=1e-3)
-                assert made.numbers(index).tolist() == [slot[1] for slot in slots]
-                assert made.name(index) == f"from {times[0].astype('M8[m]')}"
+                assert part_clips.numbers(index).tolist() == [slot[1] for slot in slots]
+                assert part_clips.name(index) == f"from {times[0].astype('M8[m]')}"
 
     def test_a_batch_is_its_clips_in_order(self, clips: dict[Part, Clips]) -> None:
-        made = clips["train"]
-        batch = made.frames(np.array([9, 3, 1000]))
+        part_clips = clips["train"]
+        batch = part_clips.frames(np.array([9, 3, 1000]))
         for row, index in enumerate((9, 3, 1000)):
-            torch.testing.assert_close(batch[row], made.frames(np.array([index]))[0], rtol=0, atol=0)
+            torch.testing.assert_close(batch[row], part_clips.frames(np.array([index]))[0], rtol=0, atol=0)
 
     def test_no_target_is_in_two_parts(self, clips: dict[Part, Clips]) -> None:
         targets = {
-            part: {time for index in range(len(made)) for time in made.times(index)[4:].tolist()}
-            for part, made in clips.items()
+            part: {time for index in range(len(part_clips)) for time in part_clips.times(index)[4:].tolist()}
+            for part, part_clips in clips.items()
         }
         assert sum(map(len, targets.values())) == len(set.union(*targets.values()))
 
     def test_values_are_scaled_by_what_comes_before_the_test(self, clips: dict[Part, Clips]) -> None:
-        for made in clips.values():
-            assert (made.offset, made.scale) == (0, 1292)
+        for part_clips in clips.values():
+            assert (part_clips.offset, part_clips.scale) == (0, 1292)
         assert clips["train"].frames(np.arange(300)).max() == 1
         assert clips["train"].frames(np.arange(300)).min() == 0
         assert float(clips["test"].frames(np.arange(900)).max()) == pytest.approx(2000 / 1292)
 
     def test_a_clip_comes_labelled_in_vehicles(self, city: City, clips: dict[Part, Clips]) -> None:
-        made = clips["test"]
-        ds = made.labelled(17)
+        part_clips = clips["test"]
+        ds = part_clips.labelled(17)
         first = ds["time"].values[0].astype("M8[s]").item()
         assert first == brute_force(city)["test"][17]
         assert dict(ds.sizes) == {"time": 8, "y": 32, "x": 32}
@@ -338,7 +338,7 @@ class TestSeriesClips:
     def test_all_four_years_are_what_published_results_stand_for(
         self, city: City, clips: dict[Part, Clips], tmp_path: Path
     ) -> None:
-        assert all(made.comparable for made in clips.values())
+        assert all(part_clips.comparable for part_clips in clips.values())
         folder = tmp_path / "taxibj"
         folder.mkdir()
         for name in YEARS[:2]:
@@ -354,10 +354,10 @@ class TestSeriesClips:
     def test_three_years_are_not(self, tmp_path: Path) -> None:
         slots = slots_of("2013-07-01", 90)
         write_year(tmp_path / "taxibj" / YEARS[0], slots, np.arange(90 * 48 * 2048).reshape(-1, 2, 32, 32) % 100)
-        made = TAXIBJ.open("test", root=tmp_path)
-        assert not made.comparable
-        assert made.origin.endswith("of 1 HDF5 files")
-        assert len(made) == 28 * 48 - 3  # the inputs of the first three reach back into the day before
+        part_clips = TAXIBJ.open("test", root=tmp_path)
+        assert not part_clips.comparable
+        assert part_clips.origin.endswith("of 1 HDF5 files")
+        assert len(part_clips) == 28 * 48 - 3  # the inputs of the first three reach back into the day before
 
     def test_an_empty_city_is_refused(self, tmp_path: Path) -> None:
         slots = slots_of("2013-07-01", 90)
@@ -394,14 +394,14 @@ class TestSeriesClips:
 
 def ready(train: int = 120, test: int = 15) -> dict[str, np.ndarray]:
     """Arrays of the npz, each value its own between -1 and 1 by clip, frame, channel and column."""
-    made = {}
+    arrays = {}
     for offset, (name, count, first) in enumerate(
         [("X_train", train, 0), ("Y_train", train, 4), ("X_test", test, 0), ("Y_test", test, 4)]
     ):
         clip, frame, channel, _, x = np.ogrid[:count, first : first + 4, :2, :32, :32]
         number = ((clip + (200 if offset > 1 else 0)) * 8 + frame) * 2 + channel
-        made[name] = np.broadcast_to((number * 32 + x) / 65536 - 1, (count, 4, 2, 32, 32))
-    return made
+        arrays[name] = np.broadcast_to((number * 32 + x) / 65536 - 1, (count, 4, 2, 32, 32))
+    return arrays
 
 
 def write_npz(root: Path, arrays: Mapping[str, np.ndarray]) -> Path:
@@ -418,22 +418,22 @@ class TestReadyClips:
         arrays["X_train"][7, 0, 0, 5, 5], arrays["X_train"][7, 0, 1, 5, 5] = -1, 1
         write_npz(tmp_path, arrays)
         for part, split, first in (("train", "train", 0), ("validation", "train", 108), ("test", "test", 0)):
-            made = TAXIBJ.open(part, root=tmp_path)  # type: ignore[arg-type]
-            assert isinstance(made, ReadyClips)
-            assert made.comparable
+            part_clips = TAXIBJ.open(part, root=tmp_path)  # type: ignore[arg-type]
+            assert isinstance(part_clips, ReadyClips)
+            assert part_clips.comparable
             indices = np.array([3, 7, 0])
-            frames = made.frames(indices)
+            frames = part_clips.frames(indices)
             both = np.concatenate([arrays[f"X_{split}"], arrays[f"Y_{split}"]], axis=1)
             np.testing.assert_array_equal(frames, ((both[first + indices].astype("f4") + 1) / 2))
             assert frames.dtype == torch.float32
-        made = TAXIBJ.open("train", root=tmp_path)
-        assert made.frames(np.array([7]))[0, 0, :, 5, 5].tolist() == [0, 1]
+        part_clips = TAXIBJ.open("train", root=tmp_path)
+        assert part_clips.frames(np.array([7]))[0, 0, :, 5, 5].tolist() == [0, 1]
 
     def test_validation_shares_no_frame_with_training(self, tmp_path: Path) -> None:
         # 120 clips begin half an hour apart: clip n has the half hours n .. n + 7, the last twelve are validation.
         write_npz(tmp_path, ready())
         parts = {part: TAXIBJ.open(part, root=tmp_path) for part in PARTS}
-        assert {part: len(made) for part, made in parts.items()} == {"train": 101, "validation": 12, "test": 15}
+        assert {part: len(one) for part, one in parts.items()} == {"train": 101, "validation": 12, "test": 15}
         assert 100 + 7 < 108
         assert parts["train"].origin == "clips 0 to 100 of the 120 in X_train of dataset.npz, scaled, not vehicles"
         assert parts["validation"].origin.startswith("clips 108 to 119 of the 120")

@@ -87,9 +87,9 @@ def test_presence_follows_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_what_is_found_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
     write_idx(tmp_path / "moving_mnist", pictures(12), pictures(6))
-    made = dict(contents(find_entry("moving-mnist")))
-    assert list(made) == list(PARTS)
-    assert made["train"] == (
+    parts = dict(contents(find_entry("moving-mnist")))
+    assert list(parts) == list(PARTS)
+    assert parts["train"] == (
         "10,000 clips: generated with seed 0 from the first 10 MNIST digits of train-images-idx3-ubyte.gz; "
         "not what published results stand for"
     )
