@@ -242,7 +242,7 @@ class Archive:
 
     @property
     def _settings_file(self) -> Path:
-        return self._entries.folder / "recipe.json"
+        return self._entries.folder / "recipe.json"  # the name that archives have kept it under from the first
 
     def _refused(self, reasons: list[str]) -> ArchiveError:
         differ = any("differ from the archived" in reason for reason in reasons)
