@@ -20,7 +20,7 @@ import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store, disk
-from pipelines.evaluation import batch_size, chunks, scorable, slab
+from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
 from pipelines.home import Home
 from pipelines.tracking import CHAMPION, open_registry, resolve_version
 from pipelines.windows import MEANING, due, missing_history, name_time, on_hours
@@ -223,8 +223,9 @@ class _Run:
 
     def _forecasts(self, times: np.ndarray, refused: dict[Any, str]) -> list[xr.Dataset]:
         """Forecasts of these init times; where some cannot be made, those of the others, one by one."""
-        before = self.forecaster.spec.frames_in - 1
-        near = slab(self.ds, times, self.step, before=before, after=0)
+        spec = self.forecaster.spec
+        # Not loaded: `predict` reads what the histories need of it.
+        near = select_frames(self.ds, spec.states, stretch(times, self.step, before=spec.frames_in - 1, after=0))
         try:
             return [self.forecaster.predict(near, init_time=times, horizon=self.leads, device=self.device)]
         except ContractError as refusal:

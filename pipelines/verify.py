@@ -16,7 +16,16 @@ import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store, disk
-from pipelines.evaluation import chunks, in_words, markdown, score, skill_table, slab, unpredictable, write_skill_csv
+from pipelines.evaluation import (
+    chunks,
+    in_words,
+    markdown,
+    score,
+    select_frames,
+    skill_table,
+    unpredictable,
+    write_skill_csv,
+)
 from pipelines.forecast import replace_store
 from pipelines.home import Home
 from pipelines.pictures import png, sample_strip, skill_curve
@@ -271,14 +280,15 @@ class _Run:
         row = np.flatnonzero(np.isin(encode_times(self.inits)[0], last))
         if len(row):
             made = self.held.isel(init_time=int(row[0])).load()
-            near = slab(self.ds, self.inits[row[:1]], self.step, before=0, after=made.sizes["lead_time"])
-            known, _ = encode_times(near["time"].values)
-            wanted = np.searchsorted(known, encode_times(made["valid_time"].values)[0])
-            for name in [str(n) for n in table["variable"].values[:_MOST_STRIPS]]:
-                truth = made[name].copy(data=near[name].values[wanted])
-                when = name_time(self.inits[row[0]]).replace("T", " ").removesuffix(":00")
+            names = [str(name) for name in table["variable"].values[:_MOST_STRIPS]]
+            truth = select_frames(self.ds, names, made["valid_time"].values).load()
+            seconds, _ = encode_times(truth["time"].values)
+            positions = np.searchsorted(seconds, encode_times(made["valid_time"].values)[0])
+            when = name_time(self.inits[row[0]]).replace("T", " ").removesuffix(":00")
+            for name in names:
+                observed = made[name].copy(data=truth[name].values[positions])
                 title = f"{self.dataset}, {made['model_version'].item()}: {name} from {when}"
-                figures[f"{stem}-{name}"] = sample_strip(truth, made[name], title=title)
+                figures[f"{stem}-{name}"] = sample_strip(observed, made[name], title=title)
         for name, figure in figures.items():
             disk.write(folder / f"{name}.png", png(figure))
         return tuple(folder / f"{name}.png" for name in figures)
@@ -299,9 +309,10 @@ class _Run:
     def _score(self, rows: np.ndarray) -> xr.Dataset:
         made = self.held.isel(init_time=rows).load()
         baselines = self.found[str(made["model_fingerprint"].values[0])].baselines
-        leads = made.sizes["lead_time"]
-        near = slab(self.ds, self.inits[rows], self.step, before=baselines.cycle or 0, after=leads)
-        scores = score(made, near, baselines).transpose("init_time", "system", "variable", "lead_time")
+        inits, valid = self.inits[rows], made["valid_time"].values
+        earlier = baselines.seasonal_times(inits, made.sizes["lead_time"])
+        truth = select_frames(self.ds, baselines.variables, inits, valid, earlier).load()
+        scores = score(made, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
         return scores.assign_coords({name: made[name] for name in ("model_version", "model_fingerprint")})
 
     def _find_models(self, positions: np.ndarray) -> None:

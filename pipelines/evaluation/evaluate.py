@@ -3,12 +3,13 @@
 Forecasts are made and scored a few init times at a time, so memory does not grow with the period.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from pipelines.progress import Progress
 from pipelines.windows import Audit, Frames, find_windows
 from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
@@ -17,8 +18,6 @@ from simvp.scoring import NAMES, Baselines, errors
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
     from simvp.inference import Forecaster
-
-__all__ = ["SYSTEMS", "batch_size", "chunks", "evaluate", "scorable", "score", "slab"]
 
 SYSTEMS = ("model", *NAMES)
 
@@ -35,7 +34,7 @@ def evaluate(
     batch: int = 32,
     horizon: int | None = None,
     device: str | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """Errors of every forecast map of a model and of the baselines that were fitted with it.
 
@@ -76,9 +75,12 @@ def evaluate(
     leads = horizon or spec.frames_out
     parts, done = [], 0
     for chosen in chunks(times, spec.step, batch_size(spec, leads, batch)):
-        near = slab(ds, chosen, spec.step, before=max(spec.frames_in - 1, spec.cycle or 0), after=leads)
-        forecast = forecaster.predict(near, init_time=chosen, horizon=leads, device=device)
-        parts.append(score(forecast, near, forecaster.baselines))
+        near = stretch(chosen, spec.step, before=spec.frames_in - 1, after=leads)
+        # A cycle of a year lies far before the history: those frames are read, what is between them is not.
+        truth = select_frames(ds, spec.states, near, forecaster.baselines.seasonal_times(chosen, leads)).load()
+        inputs = select_frames(truth, spec.states, near)
+        forecast = forecaster.predict(inputs, init_time=chosen, horizon=leads, device=device)
+        parts.append(score(forecast, truth, forecaster.baselines))
         done += len(chosen)
         if progress is not None:
             progress("evaluate", done, len(times))
@@ -165,10 +167,19 @@ def chunks(times: np.ndarray, step: Step, batch: int) -> Iterator[np.ndarray]:
             start = stop
 
 
-def slab(ds: xr.Dataset, times: np.ndarray, step: Step, *, before: int, after: int) -> xr.Dataset:
-    """The frames from `before` steps before the first of `times` to `after` steps after the last, loaded."""
-    first, last = step.shift(times[:1], -before)[0], step.shift(times[-1:], after)[0]
-    return ds.isel(time=_between(ds["time"].values, first, last)).load()
+def stretch(times: np.ndarray, step: Step, *, before: int, after: int) -> np.ndarray:
+    """Every time from `before` steps before the first of `times` to `after` steps after the last."""
+    return step.shift(times[0], np.arange(-before, int(step.index(times[-1:], times[0])[0]) + after + 1))
+
+
+def select_frames(ds: xr.Dataset, names: Sequence[str], *times: np.ndarray) -> xr.Dataset:
+    """The frames of some variables at these times, of any shape; not loaded. Those that are not there are left out."""
+    wanted = np.concatenate([encode_times(part.reshape(-1))[0] for part in times])
+    positions = np.flatnonzero(np.isin(encode_times(ds["time"].values)[0], wanted))
+    run = len(positions) and positions[-1] - positions[0] + 1 == len(positions)
+    return ds[[name for name in names if name in ds]].isel(
+        time=slice(int(positions[0]), int(positions[-1]) + 1) if run else positions
+    )
 
 
 def _between(times: np.ndarray, first: Any, last: Any) -> slice:
