@@ -10,7 +10,7 @@ takes its place when it is whole; one that was cut off goes on where it ended.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,19 +22,17 @@ from datasets.archive import Archive
 from datasets.store import Store, disk
 from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
 from pipelines.home import Home
+from pipelines.progress import Progress
 from pipelines.tracking import CHAMPION, open_registry, resolve_version
-from pipelines.windows import MEANING, due, missing_history, name_time, on_hours
-from simvp.coords import Step
+from pipelines.windows import MEANING, due, missing_history, on_hours
+from simvp.coords import Step, name_time
 from simvp.errors import ConfigError, ContractError, Refusal
 from simvp.inference import steps_of
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
 
-__all__ = ["ForecastReport", "forecast", "horizon_text", "replace_store"]
-
 Kind = Literal["forecasts", "hindcasts"]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,17 +156,6 @@ def forecast(
     return _operational(run, home.forecasts(dataset, run.horizon), init_hours, max_catch_up, first_days)
 
 
-def horizon_text(step: Step, leads: int) -> str:
-    """Name of a horizon: "12h", "90min", "6months"; `Forecaster.predict` reads it back."""
-    if step.months:
-        return f"{step.months * leads}months"
-    seconds = step.seconds * leads
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
-
-
 def replace_store(made: Path, path: Path) -> None:
     """Let a whole store take the place of the one before, which is removed last.
 
@@ -201,7 +188,7 @@ class _Run:
 
     @property
     def horizon(self) -> str:
-        return horizon_text(self.step, self.leads)
+        return self.step.horizon(self.leads)
 
     def issue(self, store: Store, times: np.ndarray, state: Mapping[str, Any]) -> tuple[list[Any], dict[Any, str]]:
         """Forecast and append; returns the init times issued, and those refused with the reason."""

@@ -31,8 +31,7 @@ from pipelines.home import Home
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.tracking import list_versions, open_registry
-from pipelines.windows import name_time
-from simvp.coords import Step, encode_times
+from simvp.coords import Step, encode_times, show_time
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 
 if TYPE_CHECKING:
@@ -284,10 +283,9 @@ class _Run:
             truth = select_frames(self.ds, names, made["valid_time"].values).load()
             seconds, _ = encode_times(truth["time"].values)
             positions = np.searchsorted(seconds, encode_times(made["valid_time"].values)[0])
-            when = name_time(self.inits[row[0]]).replace("T", " ").removesuffix(":00")
             for name in names:
                 observed = made[name].copy(data=truth[name].values[positions])
-                title = f"{self.dataset}, {made['model_version'].item()}: {name} from {when}"
+                title = f"{self.dataset}, {made['model_version'].item()}: {name} from {show_time(self.inits[row[0]])}"
                 figures[f"{stem}-{name}"] = sample_strip(observed, made[name], title=title)
         for name, figure in figures.items():
             disk.write(folder / f"{name}.png", png(figure))

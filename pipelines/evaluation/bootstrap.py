@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-__all__ = ["cut_blocks", "lower_bound"]
-
 # Beyond this many blocks more length buys more than more blocks do: t(9) at 90 % is 1.38, the normal 1.28.
 MOST_BLOCKS = 10
 _LEAST_SPREAD = 0.25  # of the standard error, in a bootstrap draw

@@ -41,8 +41,6 @@ from simvp.coords import Step
 from simvp.errors import ConfigError
 from simvp.scoring import NAMES
 
-__all__ = ["Comparison", "Gate", "Verdict", "decide", "needed_init_times"]
-
 Outcome = Literal["promote", "refuse", "insufficient"]
 
 

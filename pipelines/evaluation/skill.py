@@ -11,17 +11,6 @@ import xarray as xr
 from datasets.store import disk
 from simvp.scoring import NAMES, summarise
 
-__all__ = [
-    "COLUMNS",
-    "in_words",
-    "lead_hours",
-    "markdown",
-    "skill_csv",
-    "skill_table",
-    "unpredictable",
-    "write_skill_csv",
-]
-
 COLUMNS = ("variable", "lead_hours", "n", "weighting", "model", *NAMES)
 
 

@@ -20,8 +20,6 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from simvp.errors import ConfigError, ContractError
 
-__all__ = ["clip_animation", "clip_strip"]
-
 _MOST_COLUMNS = 10
 _FEW = 4  # inputs shown with a forecast of fewer frames
 _DIFFERENCE = "RdBu_r"

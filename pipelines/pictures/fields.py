@@ -15,9 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from simvp.coords import show_time
 from simvp.errors import ConfigError
-
-__all__ = ["learning_curve", "png", "sample_strip", "skill_curve"]
 
 _MODEL = ("#000000", "o", "-")
 # Okabe and Ito (2008), without their yellow, which is too light for a line on white.
@@ -270,6 +269,4 @@ def _wrapped(label: str, width: int = 40) -> str:
 def _init_text(field: xr.DataArray) -> str:
     if "init_time" not in field.coords or field["init_time"].ndim:
         return ""
-    value = field["init_time"].values
-    text = str(np.datetime_as_string(value, unit="m")).replace("T", " ") if value.dtype.kind == "M" else str(value)
-    return f"forecast of {text}"
+    return f"forecast of {show_time(field['init_time'].values[()])}"

@@ -15,18 +15,16 @@ import torch
 import xarray as xr
 
 from simvp.contract import FrameSpec
-from simvp.coords import EPOCH, find_axes, restore
+from simvp.coords import EPOCH, find_axes, name_time, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
 from simvp.inference.model_file import read_header
-from simvp.inference.request import runs_of, said, steps_of
+from simvp.inference.request import runs_of, steps_of
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
 from simvp.scoring import Baselines
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-__all__ = ["Forecaster", "default_device", "read_header"]
 
 logger = logging.getLogger(__name__)
 
@@ -310,7 +308,7 @@ class Forecaster:
             "title": self.provenance.get("title", f"Forecast of {names}"),
             "institution": self.provenance.get("institution", ds.attrs.get("institution", "")),
             "source": self.provenance.get("source", f"SimVP {self.version}, content {print_}"),
-            "history": f"{said(created)}Z simvp.predict",
+            "history": f"{name_time(created)}Z simvp.predict",
             "references": "Gao, Tan, Wu, Li: SimVP, CVPR 2022, arXiv 2206.05099",
             "data_set": self.provenance.get("dataset", ""),
             "code_version": self.provenance.get("code_version", __version__),

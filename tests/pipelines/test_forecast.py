@@ -10,7 +10,7 @@ import xarray as xr
 
 from datasets.archive.archive import Archive
 from datasets.store.store import Store
-from pipelines.forecast import forecast, horizon_text
+from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.windows.init_times import due, on_hours
 from simvp.coords.forecast_layout import VOLATILE, faults
@@ -342,11 +342,3 @@ def test_a_kill_while_a_hindcast_takes_its_place_is_mended(home: Home, monkeypat
     report = forecast(home, "waves", model=forecaster(0.1), hindcast=TestHindcast.INTERVAL)
     assert (report.issued, report.length) == ((), 46)
     assert set(stored(home, "hindcasts")["model_fingerprint"].values) == {forecaster(0.1).fingerprint}
-
-
-def test_horizons_have_names_that_can_be_read_back() -> None:
-    assert horizon_text(HOUR, 12) == "12h"
-    assert horizon_text(Step.parse("30min"), 3) == "90min"
-    assert horizon_text(Step.parse("1D"), 3) == "72h"
-    assert horizon_text(Step.parse("1 month"), 6) == "6months"
-    assert Step.parse(horizon_text(Step.parse("1 month"), 6)).months == 6
