@@ -108,12 +108,8 @@ def promote(
     ----------
     version
         Number or alias; by default the challenger.
-    gate
-        What has to be shown.
-    batch
-        Init times at a time.
-    progress
-        Called as progress(what, init times done, init times).
+    gate, batch, device, progress
+        As in `pipelines.evaluation.judge`.
 
     Raises
     ------

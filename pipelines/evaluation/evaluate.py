@@ -11,6 +11,7 @@ import xarray as xr
 
 from pipelines.progress import Progress
 from pipelines.windows import Audit, Frames, find_windows
+from simvp.budget import fitting
 from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
 from simvp.scoring import NAMES, Baselines, errors
@@ -23,7 +24,6 @@ SYSTEMS = ("model", *NAMES)
 
 # Init times that lie far apart are not read as one piece of the series that spans them all.
 _SPREAD = 8
-BATCH_VALUES = 1 << 26  # of the histories and forecasts of a batch; what is made of them is a few times as many
 
 
 def evaluate(
@@ -153,7 +153,7 @@ def scorable(
 def batch_size(spec: "FrameSpec", leads: int, most: int) -> int:
     """Init times to take at a time, so that memory does not grow with the grid either."""
     values = spec.n_states * spec.shape[0] * spec.shape[1] * (spec.frames_in + leads)
-    return max(1, min(most, BATCH_VALUES // values))
+    return min(most, fitting(4 * values, share=4))
 
 
 def chunks(times: np.ndarray, step: Step, batch: int) -> Iterator[np.ndarray]:

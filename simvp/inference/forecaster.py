@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from simvp.budget import fitting
 from simvp.contract import FrameSpec
 from simvp.coords import EPOCH, find_axes, name_time, restore
 from simvp.errors import ContractError, Refusal, RegistryError
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 logger = logging.getLogger(__name__)
-
-BATCH_VALUES = 1 << 22  # input and output values of a batch; the network's own are a few dozen times as many
-LOAD_BYTES = 1 << 30  # frames are loaded once if they fit in here, else batch by batch
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -243,10 +241,10 @@ class Forecaster:
     def _vetted(self, ds: xr.Dataset, runs: np.ndarray, every: bool) -> tuple[xr.Dataset, np.ndarray, list[str]]:
         """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values."""
         ds, runs = _frames_of(ds, runs)
-        if ds.nbytes <= LOAD_BYTES:
-            ds = ds.load()
         count = ds.sizes["time"]
-        size = max(1, int(LOAD_BYTES // max(1, ds.nbytes // count)))
+        size = fitting(ds.nbytes // count)
+        if size >= count:
+            ds = ds.load()
         complete = np.ones(count, bool)
         faults: list[str] = []
         for start in range(0, count, size):
@@ -271,7 +269,7 @@ class Forecaster:
         if self.device != device:
             self.network.to(device)
         values = (spec.frames_in * spec.n_channels + steps * spec.n_states) * spec.shape[0] * spec.shape[1]
-        size = max(1, BATCH_VALUES // values)
+        size = fitting(4 * values, share=64)
         made = np.empty((len(runs), steps, spec.n_states, *spec.shape), np.float32)
         for start in range(0, len(runs), size):
             part, batch = _frames_of(ds, runs[start : start + size])
