@@ -1,4 +1,4 @@
-"""Forecasts from the archive into a store: each init time issued once, or computed again afterwards.
+"""Forecasts from the archive into a store: each init time issued once, or computed afterwards.
 
 The operational store of a data set and horizon only grows. An init time that is in it is never rewritten, not even by
 a better model: what was believed at the time stays. An init time whose history has a gap is left out with the reason,
@@ -156,7 +156,7 @@ def forecast(
     return _operational(run, home.forecasts(dataset, run.horizon), init_hours, max_catch_up, first_days)
 
 
-def replace_store(made: Path, path: Path) -> None:
+def replace_store(whole: Path, path: Path) -> None:
     """Let a whole store take the place of the one before, which is removed last.
 
     A kill in between leaves nothing under the name for a moment, and the whole store beside it, from where the next
@@ -166,7 +166,7 @@ def replace_store(made: Path, path: Path) -> None:
     disk.discard(old)
     if path.exists():
         os.rename(path, old)
-    disk.publish(made, path)
+    disk.publish(whole, path)
     disk.discard(old)
 
 
@@ -197,12 +197,12 @@ class _Run:
         done = 0
         size = batch_size(self.forecaster.spec, self.leads, self.batch)
         for chosen in chunks(times, self.step, size) if len(times) else ():
-            for made in self._forecasts(chosen, refused):
+            for part in self._forecasts(chosen, refused):
                 if store.exists:
-                    store.append(made, state)
+                    store.append(part, state)
                 else:
-                    store.create(made, axis="init_time", chunks={"init_time": 1}, state=state)
-                issued += list(made["init_time"].values)
+                    store.create(part, axis="init_time", chunks={"init_time": 1}, state=state)
+                issued += list(part["init_time"].values)
             done += len(chosen)
             if self.progress is not None:
                 self.progress("forecast", done, len(times))
@@ -219,9 +219,9 @@ class _Run:
             if len(times) == 1:
                 refused[times[0]] = "; ".join(refusal.reasons) or str(refusal)
                 return []
-        return [made for number in range(len(times)) for made in self._forecasts(times[number : number + 1], refused)]
+        return [part for number in range(len(times)) for part in self._forecasts(times[number : number + 1], refused)]
 
-    def report(self, kind: Kind, path: Path, **found: Any) -> ForecastReport:
+    def report(self, kind: Kind, path: Path, **results: Any) -> ForecastReport:
         store = Store(path)
         return ForecastReport(
             dataset=self.dataset,
@@ -232,7 +232,7 @@ class _Run:
             fingerprint=self.forecaster.fingerprint,
             archive_commit=str(self.ds.attrs.get("archive_commit", "")),
             length=store.length if store.exists else 0,
-            **found,
+            **results,
         )
 
 
@@ -245,9 +245,9 @@ def _operational(
     with store.lock():  # held while forecasting: a second run waits, and then finds nothing left to do
         last = None
         if store.exists:
-            held = store.dataset()
-            _same_variables(run, held, path)
-            last = held["init_time"].values[-1]
+            issued_before = store.dataset()
+            _same_variables(run, issued_before, path)
+            last = issued_before["init_time"].values[-1]
         chosen = due(times, run.step, last=last, init_hours=init_hours, most=max_catch_up, first_days=first_days)
         gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
         whole = np.array([n for n in range(len(chosen.times)) if n not in gaps], dtype=np.int64)
@@ -320,13 +320,13 @@ def _model(home: Home, dataset: str, model: Any, device: str | None) -> "Forecas
     return open_registry(home).load(resolve_version(home, dataset, CHAMPION if model is None else model), device)
 
 
-def _same_variables(run: _Run, held: xr.Dataset, path: Path) -> None:
-    ours, theirs = list(run.forecaster.spec.states), [str(name) for name in held.data_vars]
+def _same_variables(run: _Run, issued: xr.Dataset, path: Path) -> None:
+    ours, theirs = list(run.forecaster.spec.states), [str(name) for name in issued.data_vars]
     faults = []
     if set(ours) != set(theirs):
         faults.append(f"variables: the store holds {', '.join(theirs)}, the model forecasts {', '.join(ours)}")
     try:
-        faults += run.forecaster.spec.grid.faults(held)
+        faults += run.forecaster.spec.grid.faults(issued)
     except Refusal as refusal:
         faults += refusal.reasons
     if faults:

@@ -100,9 +100,9 @@ def score(forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines) -> xr.D
         As fitted with the model that made the forecast.
     """
     variables = list(baselines.variables)
-    made = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
+    rivals = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
     rows = [errors(forecast[variables], truth, climatology=baselines.climatology)]
-    rows += [errors(made[name], truth, climatology=baselines.climatology) for name in NAMES]
+    rows += [errors(rivals[name], truth, climatology=baselines.climatology) for name in NAMES]
     stacked = xr.concat(rows, xr.Variable("system", list(SYSTEMS)), coords="minimal", compat="override", join="exact")
     return stacked.transpose("system", "variable", "init_time", "lead_time")
 
@@ -185,5 +185,5 @@ def select_frames(ds: xr.Dataset, names: Sequence[str], *times: np.ndarray) -> x
 def _between(times: np.ndarray, first: Any, last: Any) -> slice:
     """Positions of the times from `first` to `last`, both included."""
     bounds, _ = encode_times(np.array([first, last], dtype=times.dtype))
-    known, _ = encode_times(times)
-    return slice(int(np.searchsorted(known, bounds[0])), int(np.searchsorted(known, bounds[1], side="right")))
+    seconds, _ = encode_times(times)
+    return slice(int(np.searchsorted(seconds, bounds[0])), int(np.searchsorted(seconds, bounds[1], side="right")))

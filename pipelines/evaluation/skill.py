@@ -112,14 +112,14 @@ def in_words(table: xr.Dataset, name: str) -> str:
     rmse = {str(system): float(scores.sel(system=system)) for system in table["system"].values}
     model = rmse.pop("model")
     units = str(table["units"].sel(variable=name).item())
-    known = {system: value for system, value in rmse.items() if np.isfinite(value)}
-    if not known or not np.isfinite(model):
+    finite = {system: value for system, value in rmse.items() if np.isfinite(value)}
+    if not finite or not np.isfinite(model):
         return f"{name}: no init time yet that the model and all baselines have a score for."
-    best = min(known, key=lambda system: known[system])
+    best = min(finite, key=lambda system: finite[system])
     n = int(table["n_all"].sel(variable=name, system="model"))
-    word = "below" if model < known[best] else "not below"
+    word = "below" if model < finite[best] else "not below"
     return (
-        f"{name}: RMSE over all leads {model:.4g} {units}, {word} the best baseline's {known[best]:.4g} "
+        f"{name}: RMSE over all leads {model:.4g} {units}, {word} the best baseline's {finite[best]:.4g} "
         f"({best.replace('_', ' ')}), {n} maps, weighted by {table.attrs['weighting']}."
     )
 

@@ -19,7 +19,7 @@ def steps_of(horizon: Any, step: Step, default: int) -> int:
     step
         Time from one frame to the next.
     default
-        Number of steps if none are asked for.
+        Number of steps without a horizon.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def steps_of(horizon: Any, step: Step, default: int) -> int:
 
 
 def runs_of(init_time: Any, times: np.ndarray, step: Step, frames: int) -> np.ndarray:
-    """Positions of the input frames of every init time asked for.
+    """Positions of the input frames of every init time requested.
 
     Parameters
     ----------
