@@ -201,6 +201,7 @@ class _Run:
                 if store.exists:
                     store.append(part, state)
                 else:
+                    # One init time a chunk: what was issued is never written again, by no later append.
                     store.create(part, axis="init_time", chunks={"init_time": 1}, state=state)
                 issued += list(part["init_time"].values)
             done += len(chosen)

@@ -196,6 +196,7 @@ def _crown(client: "MlflowClient", candidate: Version, before: Version | None) -
     if before is not None and before.version not in history[-1:]:
         history = [*(number for number in history if number != before.version), before.version]
     history.append(candidate.version)
+    # So many numbers stay within the length of a tag (`LONGEST_TAG`).
     client.set_registered_model_tag(candidate.name, _HISTORY, json.dumps(history[-200:]))
 
 

@@ -294,6 +294,7 @@ class _Run:
 
     def _batches(self, positions: np.ndarray) -> list[np.ndarray]:
         """Runs of forecasts of one model each, in order."""
+        # The baselines of a batch come out of one model's file.
         prints = self.forecasts["model_fingerprint"].values[positions]
         edges = np.flatnonzero(prints[1:] != prints[:-1]) + 1
         runs = [run for run in np.split(positions, edges) if len(run)]
@@ -350,6 +351,7 @@ class _Run:
             if model.fingerprint == fingerprint:
                 return model
         versions = list_versions(self.home, self.dataset)
+        # The version that the forecast names comes first; another may hold the same content.
         for version in sorted(versions, key=lambda v: v.label != label):
             if version.fingerprint == fingerprint:
                 return open_registry(self.home).load(version)

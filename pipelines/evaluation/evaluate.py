@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 SYSTEMS = ("model", *NAMES)
 
-# Init times that lie far apart are not read as one piece of the series that spans them all.
-_SPREAD = 8
+# Steps per init time of the piece of the series that is read for a batch: what lies far apart is not read as one.
+_LONGEST_PIECE = 8
 
 
 def evaluate(
@@ -139,7 +139,7 @@ def scorable(
     times = ds["time"].values
     first, last = bounds = parse_times(interval, calendar_of(times))
     near = ds.isel(time=_between(times, step.shift(bounds[:1], -frames_in)[0], last))
-    whole = np.ones(near.sizes["time"], bool)
+    whole = np.ones(near.sizes["time"], bool)  # where every model has all its variables
     for spec in specs:
         if len(whole):
             whole &= Frames(spec.check(near), spec, memory=0).complete
@@ -152,6 +152,7 @@ def scorable(
 
 def batch_size(spec: "FrameSpec", leads: int, most: int) -> int:
     """Init times to take at a time, so that memory does not grow with the grid either."""
+    # Histories and forecasts; the baselines and errors made of them are a few times as many.
     values = spec.n_states * spec.shape[0] * spec.shape[1] * (spec.frames_in + leads)
     return min(most, fitting(4 * values, share=4))
 
@@ -161,7 +162,7 @@ def chunks(times: np.ndarray, step: Step, batch: int) -> Iterator[np.ndarray]:
     index = step.index(times, times[0])
     start = 0
     for stop in range(1, len(times) + 1):
-        full = stop == len(times) or stop - start == batch or index[stop] - index[start] > _SPREAD * batch
+        full = stop == len(times) or stop - start == batch or index[stop] - index[start] > _LONGEST_PIECE * batch
         if full:
             yield times[start:stop]
             start = stop

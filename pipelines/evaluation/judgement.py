@@ -106,10 +106,12 @@ def judge(
     if not len(init_times):
         dropped = ", ".join(f"{reason} {count}" for reason, count in audit.dropped.items() if count) or "none offered"
         raise RegistryError(subject, [f"no init time has all its inputs and targets in the archive ({dropped})"])
+    # Both forecast the candidate's leads from the same init times: the gate compares pairs.
     errors = evaluate(candidate, ds, init_times, batch=batch, device=device, progress=progress)
     rival = None
     if champion is not None:
         rival = evaluate(champion, ds, init_times, batch=batch, horizon=leads, device=device, progress=progress)
+    # Two blocks apart share no frame only if a block is longer than the windows of both models.
     frames_in = max(s.frames_in for s in specs)
     verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate)
     return Judgement(verdict=verdict, skill=skill_table(errors), held_out=held_out)

@@ -29,6 +29,7 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
         of the mean square) as `rmse_all`, ... (system, variable). A map counts only where every system has it.
         Coordinates `units` (variable) and `lead_hours` (lead_time), attribute `weighting`.
     """
+    # Paired: a baseline that lacks the hard maps would look better than it is.
     by_lead = summarise(errors, "init_time", paired="system")
     overall = summarise(errors, ["init_time", "lead_time"], paired="system")
     table = by_lead.assign({f"{name}_all": overall[name].variable for name in overall.data_vars})
