@@ -1,4 +1,4 @@
-"""Forecasts from the archive into a store: each init time issued once, or computed again afterwards.
+"""Forecasts from the archive into a store: each init time issued once, or computed afterwards.
 
 The operational store of a data set and horizon only grows. An init time that is in it is never rewritten, not even by
 a better model: what was believed at the time stays. An init time whose history has a gap is left out with the reason,
@@ -10,7 +10,7 @@ takes its place when it is whole; one that was cut off goes on where it ended.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,21 +20,19 @@ import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store, disk
-from pipelines.evaluation import batch_size, chunks, scorable, slab
+from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
 from pipelines.home import Home
+from pipelines.progress import Progress
 from pipelines.tracking import CHAMPION, open_registry, resolve_version
-from pipelines.windows import MEANING, due, missing_history, name_time, on_hours
-from simvp.coords import Step
+from pipelines.windows import MEANING, due, missing_history, on_hours
+from simvp.coords import Step, name_time
 from simvp.errors import ConfigError, ContractError, Refusal
 from simvp.inference import steps_of
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
 
-__all__ = ["ForecastReport", "forecast", "horizon_text", "replace_store"]
-
 Kind = Literal["forecasts", "hindcasts"]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,18 +156,7 @@ def forecast(
     return _operational(run, home.forecasts(dataset, run.horizon), init_hours, max_catch_up, first_days)
 
 
-def horizon_text(step: Step, leads: int) -> str:
-    """Name of a horizon: "12h", "90min", "6months"; `Forecaster.predict` reads it back."""
-    if step.months:
-        return f"{step.months * leads}months"
-    seconds = step.seconds * leads
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
-
-
-def replace_store(made: Path, path: Path) -> None:
+def replace_store(whole: Path, path: Path) -> None:
     """Let a whole store take the place of the one before, which is removed last.
 
     A kill in between leaves nothing under the name for a moment, and the whole store beside it, from where the next
@@ -179,7 +166,7 @@ def replace_store(made: Path, path: Path) -> None:
     disk.discard(old)
     if path.exists():
         os.rename(path, old)
-    disk.publish(made, path)
+    disk.publish(whole, path)
     disk.discard(old)
 
 
@@ -201,7 +188,7 @@ class _Run:
 
     @property
     def horizon(self) -> str:
-        return horizon_text(self.step, self.leads)
+        return self.step.horizon(self.leads)
 
     def issue(self, store: Store, times: np.ndarray, state: Mapping[str, Any]) -> tuple[list[Any], dict[Any, str]]:
         """Forecast and append; returns the init times issued, and those refused with the reason."""
@@ -210,12 +197,13 @@ class _Run:
         done = 0
         size = batch_size(self.forecaster.spec, self.leads, self.batch)
         for chosen in chunks(times, self.step, size) if len(times) else ():
-            for made in self._forecasts(chosen, refused):
+            for part in self._forecasts(chosen, refused):
                 if store.exists:
-                    store.append(made, state)
+                    store.append(part, state)
                 else:
-                    store.create(made, axis="init_time", chunks={"init_time": 1}, state=state)
-                issued += list(made["init_time"].values)
+                    # One init time a chunk: what was issued is never written again, by no later append.
+                    store.create(part, axis="init_time", chunks={"init_time": 1}, state=state)
+                issued += list(part["init_time"].values)
             done += len(chosen)
             if self.progress is not None:
                 self.progress("forecast", done, len(times))
@@ -223,17 +211,18 @@ class _Run:
 
     def _forecasts(self, times: np.ndarray, refused: dict[Any, str]) -> list[xr.Dataset]:
         """Forecasts of these init times; where some cannot be made, those of the others, one by one."""
-        before = self.forecaster.spec.frames_in - 1
-        near = slab(self.ds, times, self.step, before=before, after=0)
+        spec = self.forecaster.spec
+        # Not loaded: `predict` reads what the histories need of it.
+        near = select_frames(self.ds, spec.states, stretch(times, self.step, before=spec.frames_in - 1, after=0))
         try:
             return [self.forecaster.predict(near, init_time=times, horizon=self.leads, device=self.device)]
         except ContractError as refusal:
             if len(times) == 1:
                 refused[times[0]] = "; ".join(refusal.reasons) or str(refusal)
                 return []
-        return [made for number in range(len(times)) for made in self._forecasts(times[number : number + 1], refused)]
+        return [part for number in range(len(times)) for part in self._forecasts(times[number : number + 1], refused)]
 
-    def report(self, kind: Kind, path: Path, **found: Any) -> ForecastReport:
+    def report(self, kind: Kind, path: Path, **results: Any) -> ForecastReport:
         store = Store(path)
         return ForecastReport(
             dataset=self.dataset,
@@ -244,7 +233,7 @@ class _Run:
             fingerprint=self.forecaster.fingerprint,
             archive_commit=str(self.ds.attrs.get("archive_commit", "")),
             length=store.length if store.exists else 0,
-            **found,
+            **results,
         )
 
 
@@ -257,9 +246,9 @@ def _operational(
     with store.lock():  # held while forecasting: a second run waits, and then finds nothing left to do
         last = None
         if store.exists:
-            held = store.dataset()
-            _same_variables(run, held, path)
-            last = held["init_time"].values[-1]
+            issued_before = store.dataset()
+            _same_variables(run, issued_before, path)
+            last = issued_before["init_time"].values[-1]
         chosen = due(times, run.step, last=last, init_hours=init_hours, most=max_catch_up, first_days=first_days)
         gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
         whole = np.array([n for n in range(len(chosen.times)) if n not in gaps], dtype=np.int64)
@@ -332,13 +321,13 @@ def _model(home: Home, dataset: str, model: Any, device: str | None) -> "Forecas
     return open_registry(home).load(resolve_version(home, dataset, CHAMPION if model is None else model), device)
 
 
-def _same_variables(run: _Run, held: xr.Dataset, path: Path) -> None:
-    ours, theirs = list(run.forecaster.spec.states), [str(name) for name in held.data_vars]
+def _same_variables(run: _Run, issued: xr.Dataset, path: Path) -> None:
+    ours, theirs = list(run.forecaster.spec.states), [str(name) for name in issued.data_vars]
     faults = []
     if set(ours) != set(theirs):
         faults.append(f"variables: the store holds {', '.join(theirs)}, the model forecasts {', '.join(ours)}")
     try:
-        faults += run.forecaster.spec.grid.faults(held)
+        faults += run.forecaster.spec.grid.faults(issued)
     except Refusal as refusal:
         faults += refusal.reasons
     if faults:

@@ -39,7 +39,7 @@ class Promotion:
         As the verdict's, or "already": the candidate is the champion, nothing was judged.
     candidate, before, champion
         The version judged, the champion before, and the champion now.
-    judged
+    judgement
         Verdict, scores and period; None if nothing was judged.
     """
 
@@ -47,21 +47,21 @@ class Promotion:
     candidate: Version
     before: Version | None
     champion: Version | None
-    judged: Judgement | None = None
+    judgement: Judgement | None = None
 
     @property
     def verdict(self) -> Verdict | None:
         """What the gate decided; None if nothing was judged."""
-        return self.judged.verdict if self.judged else None
+        return self.judgement.verdict if self.judgement else None
 
     def table(self) -> str:
         """Comparisons and skill as Markdown; empty if nothing was judged."""
-        return "\n\n".join(self.judged.tables()) if self.judged else ""
+        return "\n\n".join(self.judgement.tables()) if self.judgement else ""
 
     @property
     def summary(self) -> str:
         """In words: what was judged, on what, and what became of it."""
-        if self.judged is None:
+        if self.judgement is None:
             return f"{self.candidate.label} is the champion already; nothing was judged, nothing moved."
         rival = f"the champion {self.before.label}" if self.before else "no champion (there is none yet)"
         now = f"The champion is now {self.champion.label}." if self.champion else "There is no champion."
@@ -70,8 +70,8 @@ class Promotion:
         return "\n".join(
             [
                 f"{self.candidate.label} against the five baselines and {rival}, targets of "
-                f"{' .. '.join(self.judged.held_out)}, {self.judged.verdict.n} init times.",
-                self.judged.verdict.summary,
+                f"{' .. '.join(self.judgement.held_out)}, {self.judgement.verdict.n} init times.",
+                self.judgement.verdict.summary,
                 now,
             ]
         )
@@ -108,12 +108,8 @@ def promote(
     ----------
     version
         Number or alias; by default the challenger.
-    gate
-        What has to be shown.
-    batch
-        Init times at a time.
-    progress
-        Called as progress(what, init times done, init times).
+    gate, batch, device, progress
+        As in `pipelines.evaluation.judge`.
 
     Raises
     ------
@@ -126,7 +122,7 @@ def promote(
     before = _champion(registry, candidate.name)
     if before is not None and before.version == candidate.version:
         return Promotion(outcome="already", candidate=candidate, before=before, champion=before)
-    judged = judge(
+    judgement = judge(
         registry.load(candidate, device),
         registry.load(before, device) if before else None,
         Archive(home.archive(dataset)).dataset(),
@@ -136,15 +132,15 @@ def promote(
         progress=progress,
     )
     with registry.client() as client:
-        _record(client, candidate, before, judged)
-        if judged.verdict.outcome == "promote":
+        _record(client, candidate, before, judgement)
+        if judgement.verdict.outcome == "promote":
             _crown(client, candidate, before)
     return Promotion(
-        outcome=judged.verdict.outcome,
+        outcome=judgement.verdict.outcome,
         candidate=registry.resolve(candidate.label),
         before=before,
         champion=_champion(registry, candidate.name),
-        judged=judged,
+        judgement=judgement,
     )
 
 
@@ -168,12 +164,12 @@ def rollback(home: Home, dataset: str) -> Rollback:
     with registry.client() as client:
         history = [number for number in _history(client, name) if number in versions]
     if holder is not None and holder in history[-1:]:
-        kept = [number for number in history if number != holder]
+        left = [number for number in history if number != holder]
         reason = "it was the champion before"
     else:
-        kept = history
+        left = history
         reason = "the alias had been moved by hand, and this is the last version that the gate let through"
-    if not kept:
+    if not left:
         shown = f"the champion is {name}/{holder}" if holder else "there is no champion"
         raise RegistryError(
             f"Rollback of {name}",
@@ -181,9 +177,9 @@ def rollback(home: Home, dataset: str) -> Rollback:
             "set the alias champion in MLflow's page to the version that you want",
         )
     with registry.client() as client:
-        client.set_registered_model_alias(name, CHAMPION, kept[-1])
-        client.set_registered_model_tag(name, _HISTORY, json.dumps(kept))
-    return Rollback(before=before, champion=registry.resolve(f"{name}/{kept[-1]}"), reason=reason)
+        client.set_registered_model_alias(name, CHAMPION, left[-1])
+        client.set_registered_model_tag(name, _HISTORY, json.dumps(left))
+    return Rollback(before=before, champion=registry.resolve(f"{name}/{left[-1]}"), reason=reason)
 
 
 def _champion(registry: Registry, name: str) -> Version | None:
@@ -200,23 +196,24 @@ def _crown(client: "MlflowClient", candidate: Version, before: Version | None) -
     if before is not None and before.version not in history[-1:]:
         history = [*(number for number in history if number != before.version), before.version]
     history.append(candidate.version)
+    # So many numbers stay within the length of a tag (`LONGEST_TAG`).
     client.set_registered_model_tag(candidate.name, _HISTORY, json.dumps(history[-200:]))
 
 
-def _record(client: "MlflowClient", candidate: Version, before: Version | None, judged: Judgement) -> None:
+def _record(client: "MlflowClient", candidate: Version, before: Version | None, judgement: Judgement) -> None:
     """Verdict and scores as artifacts of the run and tags of the version; the outcome last, when all is there."""
-    verdict = judged.verdict
+    verdict = judgement.verdict
     if candidate.run_id:
         client.log_text(candidate.run_id, json.dumps(verdict.to_json(), indent=1), "gate/verdict.json")
-        client.log_text(candidate.run_id, judged.text(), "gate/verdict.md")
-        client.log_text(candidate.run_id, skill_csv(judged.skill), "gate/scores.csv")
+        client.log_text(candidate.run_id, judgement.text(), "gate/verdict.md")
+        client.log_text(candidate.run_id, skill_csv(judgement.skill), "gate/scores.csv")
     tags = {
         "gate_reasons": "\n".join(verdict.reasons),
         "gate_champion": before.version if before else "none",
-        "gate_held_out": " .. ".join(judged.held_out),
+        "gate_held_out": " .. ".join(judgement.held_out),
         "gate_n": str(verdict.n),
         "gate_blocks": f"{verdict.blocks} of {verdict.needed_blocks}",
-        "gate_rmse": json.dumps(judged.rmse()),
+        "gate_rmse": json.dumps(judgement.rmse()),
         "gate_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "gate": verdict.outcome,
     }

@@ -16,14 +16,22 @@ import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store, disk
-from pipelines.evaluation import chunks, in_words, markdown, score, skill_table, slab, unpredictable, write_skill_csv
+from pipelines.evaluation import (
+    chunks,
+    in_words,
+    markdown,
+    score,
+    select_frames,
+    skill_table,
+    unpredictable,
+    write_skill_csv,
+)
 from pipelines.forecast import replace_store
 from pipelines.home import Home
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.tracking import list_versions, open_registry
-from pipelines.windows import name_time
-from simvp.coords import Step, encode_times
+from simvp.coords import Step, encode_times, show_time
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 
 if TYPE_CHECKING:
@@ -135,13 +143,13 @@ def verify(
         A model that made some of the forecasts cannot be found.
     """
     horizon = horizon or _only_horizon(home, dataset, kind)
-    held, made = Store(_folder(home, dataset, kind, horizon)).snapshot()
+    forecasts, issue = Store(_folder(home, dataset, kind, horizon)).snapshot()
     archive = Archive(home.archive(dataset))
     ds = archive.dataset()
-    run = _Run(home, dataset, held, ds, archive.step, model, batch, progress)
+    run = _Run(home, dataset, forecasts, ds, archive.step, model, batch, progress)
     path = home.scores(dataset, f"{kind}-{horizon}")
     store = Store(path)
-    state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": made.get("key")}
+    state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": issue.get("key")}
     ready = run.ready()
     with store.lock():
         # `system` was called `method` once. Scores can be made anew, so nothing converts them.
@@ -166,7 +174,7 @@ def verify(
         path=path,
         scored=scored,
         rescored=rescored,
-        pending=held.sizes["init_time"] - len(ready),
+        pending=forecasts.sizes["init_time"] - len(ready),
         n=store.length if store.exists else 0,
     )
     if not store.exists:
@@ -194,8 +202,8 @@ def verify(
 def horizons(home: Home, dataset: str, kind: Kind = "forecasts") -> tuple[str, ...]:
     """Horizons of which there are forecasts ("12h", ...), in alphabetical order."""
     folder = _folder(home, dataset, kind, "any").parent
-    found = (path.name.removesuffix(".zarr") for path in folder.glob("*.zarr") if (path / "zarr.json").is_file())
-    return tuple(sorted(name for name in found if not name.endswith(".building")))
+    names = (path.name.removesuffix(".zarr") for path in folder.glob("*.zarr") if (path / "zarr.json").is_file())
+    return tuple(sorted(name for name in names if not name.endswith(".building")))
 
 
 @dataclass(frozen=True)
@@ -204,21 +212,21 @@ class _Run:
 
     home: Home
     dataset: str
-    held: xr.Dataset
+    forecasts: xr.Dataset
     ds: xr.Dataset
     step: Step
     model: "Forecaster | Path | str | None"
     batch: int
     progress: Progress | None
-    found: dict[str, "Forecaster"] = field(default_factory=dict)
+    models: dict[str, "Forecaster"] = field(default_factory=dict)
 
     @property
     def inits(self) -> np.ndarray:
-        return self.held["init_time"].values
+        return self.forecasts["init_time"].values
 
     def ready(self) -> np.ndarray:
         """Positions of the forecasts whose last valid time lies within the archive."""
-        last, _ = encode_times(self.held["valid_time"].transpose("init_time", "lead_time").values[:, -1])
+        last, _ = encode_times(self.forecasts["valid_time"].transpose("init_time", "lead_time").values[:, -1])
         end, _ = encode_times(self.ds["time"].values[-1:])
         return np.flatnonzero(last <= end[0])
 
@@ -270,39 +278,42 @@ class _Run:
         last = encode_times(scores["init_time"].values)[0][np.flatnonzero(whole)[-1:]]
         row = np.flatnonzero(np.isin(encode_times(self.inits)[0], last))
         if len(row):
-            made = self.held.isel(init_time=int(row[0])).load()
-            near = slab(self.ds, self.inits[row[:1]], self.step, before=0, after=made.sizes["lead_time"])
-            known, _ = encode_times(near["time"].values)
-            wanted = np.searchsorted(known, encode_times(made["valid_time"].values)[0])
-            for name in [str(n) for n in table["variable"].values[:_MOST_STRIPS]]:
-                truth = made[name].copy(data=near[name].values[wanted])
-                when = name_time(self.inits[row[0]]).replace("T", " ").removesuffix(":00")
-                title = f"{self.dataset}, {made['model_version'].item()}: {name} from {when}"
-                figures[f"{stem}-{name}"] = sample_strip(truth, made[name], title=title)
+            forecast = self.forecasts.isel(init_time=int(row[0])).load()
+            names = [str(name) for name in table["variable"].values[:_MOST_STRIPS]]
+            truth = select_frames(self.ds, names, forecast["valid_time"].values).load()
+            seconds, _ = encode_times(truth["time"].values)
+            positions = np.searchsorted(seconds, encode_times(forecast["valid_time"].values)[0])
+            when = show_time(forecast["init_time"].values[()])
+            for name in names:
+                observed = forecast[name].copy(data=truth[name].values[positions])
+                title = f"{self.dataset}, {forecast['model_version'].item()}: {name} from {when}"
+                figures[f"{stem}-{name}"] = sample_strip(observed, forecast[name], title=title)
         for name, figure in figures.items():
             disk.write(folder / f"{name}.png", png(figure))
         return tuple(folder / f"{name}.png" for name in figures)
 
     def _batches(self, positions: np.ndarray) -> list[np.ndarray]:
         """Runs of forecasts of one model each, in order."""
-        prints = self.held["model_fingerprint"].values[positions]
+        # The baselines of a batch come out of one model's file.
+        prints = self.forecasts["model_fingerprint"].values[positions]
         edges = np.flatnonzero(prints[1:] != prints[:-1]) + 1
         runs = [run for run in np.split(positions, edges) if len(run)]
-        made = []
+        batches = []
         for run in runs:
             start = 0
             for part in chunks(self.inits[run], self.step, self.batch):
-                made.append(run[start : start + len(part)])
+                batches.append(run[start : start + len(part)])
                 start += len(part)
-        return made
+        return batches
 
     def _score(self, rows: np.ndarray) -> xr.Dataset:
-        made = self.held.isel(init_time=rows).load()
-        baselines = self.found[str(made["model_fingerprint"].values[0])].baselines
-        leads = made.sizes["lead_time"]
-        near = slab(self.ds, self.inits[rows], self.step, before=baselines.cycle or 0, after=leads)
-        scores = score(made, near, baselines).transpose("init_time", "system", "variable", "lead_time")
-        return scores.assign_coords({name: made[name] for name in ("model_version", "model_fingerprint")})
+        forecast = self.forecasts.isel(init_time=rows).load()
+        baselines = self.models[str(forecast["model_fingerprint"].values[0])].baselines
+        inits, valid = self.inits[rows], forecast["valid_time"].values
+        earlier = baselines.seasonal_times(inits, forecast.sizes["lead_time"])
+        truth = select_frames(self.ds, baselines.variables, inits, valid, earlier).load()
+        scores = score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
+        return scores.assign_coords({name: forecast[name] for name in ("model_version", "model_fingerprint")})
 
     def _find_models(self, positions: np.ndarray) -> None:
         """Load the models that made these forecasts.
@@ -313,17 +324,18 @@ class _Run:
             With every one that cannot be found.
         """
         prints, labels = (
-            [str(text) for text in self.held[name].values[positions]] for name in ("model_fingerprint", "model_version")
+            [str(text) for text in self.forecasts[name].values[positions]]
+            for name in ("model_fingerprint", "model_version")
         )
         lost = []
         for fingerprint, label in dict(zip(prints, labels, strict=True)).items():
-            if fingerprint in self.found:
+            if fingerprint in self.models:
                 continue
-            found = self._find(fingerprint, label)
-            if found is None:
+            model = self._find(fingerprint, label)
+            if model is None:
                 lost.append(f"{label}, content {fingerprint}, which made {prints.count(fingerprint)} of them")
             else:
-                self.found[fingerprint] = found
+                self.models[fingerprint] = model
         if lost:
             raise RegistryError(
                 f"Models of the forecasts of {self.dataset}",
@@ -339,6 +351,7 @@ class _Run:
             if model.fingerprint == fingerprint:
                 return model
         versions = list_versions(self.home, self.dataset)
+        # The version that the forecast names comes first; another may hold the same content.
         for version in sorted(versions, key=lambda v: v.label != label):
             if version.fingerprint == fingerprint:
                 return open_registry(self.home).load(version)
@@ -350,11 +363,11 @@ def _folder(home: Home, dataset: str, kind: Kind, horizon: str) -> Path:
 
 
 def _only_horizon(home: Home, dataset: str, kind: Kind) -> str:
-    found = horizons(home, dataset, kind)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ConfigError(f"Horizon of the {kind} of {dataset}", [f"there are several: {', '.join(found)}"], "name one")
+    names = horizons(home, dataset, kind)
+    if len(names) == 1:
+        return names[0]
+    if names:
+        raise ConfigError(f"Horizon of the {kind} of {dataset}", [f"there are several: {', '.join(names)}"], "name one")
     flow = "forecast" if kind == "forecasts" else "forecast with hindcast_start and hindcast_end"
     raise ArchiveError(
         f"{kind.capitalize()} of {dataset}",

@@ -1,4 +1,11 @@
-from .evaluate import batch_size as batch_size, chunks as chunks, scorable as scorable, score as score, slab as slab
+from .evaluate import (
+    batch_size as batch_size,
+    chunks as chunks,
+    scorable as scorable,
+    score as score,
+    select_frames as select_frames,
+    stretch as stretch,
+)
 from .gate import Gate as Gate, Outcome as Outcome, Verdict as Verdict
 from .judgement import Judgement as Judgement, judge as judge
 from .skill import (

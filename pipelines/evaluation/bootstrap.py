@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-__all__ = ["cut_blocks", "lower_bound"]
-
 # Beyond this many blocks more length buys more than more blocks do: t(9) at 90 % is 1.38, the normal 1.28.
 MOST_BLOCKS = 10
-_LEAST_SPREAD = 0.25  # of the standard error, in a bootstrap draw
+_LEAST_ERROR = 0.25  # of the standard error, in a bootstrap draw
 
 
 def lower_bound(gains: np.ndarray, blocks: np.ndarray, *, confidence: float, draws: int = 4000, seed: int = 0) -> float:
@@ -43,8 +41,8 @@ def lower_bound(gains: np.ndarray, blocks: np.ndarray, *, confidence: float, dra
     student = mean - stdtrit(k - 1, confidence) * error
     picks = np.random.default_rng(seed).integers(0, k, (draws, k))
     means, errors = _ratio(sums[picks], counts[picks])
-    # A draw of blocks that are nearly alike has hardly any spread of its own, and would count for any distance.
-    pivots = (means - mean) / np.maximum(errors, _LEAST_SPREAD * error) if error > 0 else np.zeros(draws)
+    # A draw of blocks that are nearly equal has hardly any standard error of its own, and would count for any distance.
+    pivots = (means - mean) / np.maximum(errors, _LEAST_ERROR * error) if error > 0 else np.zeros(draws)
     quantile = float(np.quantile(pivots, confidence, method="higher"))
     return float(min(student, mean - quantile * error))
 
@@ -55,7 +53,7 @@ def _ratio(sums: np.ndarray, counts: np.ndarray) -> tuple[Any, Any]:
     total = counts.sum(-1, keepdims=True)
     mean = sums.sum(-1, keepdims=True) / total
     residuals = (sums - mean * counts) * k / total
-    # Rounding leaves 1e-17 where there is no spread at all, and a pivot on that is noise.
+    # Rounding leaves 1e-17 where all blocks are equal, and a pivot on that is noise.
     residuals = np.where(np.abs(residuals) <= 1e-12 * np.abs(mean), 0.0, residuals)
     return mean[..., 0], np.sqrt((residuals**2).sum(-1) / (k * (k - 1)))
 
@@ -87,8 +85,8 @@ def cut_blocks(index: np.ndarray, length: int, least: int) -> tuple[int, np.ndar
     wanted = min(max(available // 2, least), MOST_BLOCKS)
     if available <= wanted:
         return available, whole
-    judged = _fill(index, span, wanted, length)
-    return available, judged if judged[-1] + 1 >= least else whole
+    longer = _fill(index, span, wanted, length)
+    return available, longer if longer[-1] + 1 >= least else whole
 
 
 def _fill(index: np.ndarray, span: int, number: int, length: int) -> np.ndarray:

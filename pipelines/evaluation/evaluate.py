@@ -3,13 +3,15 @@
 Forecasts are made and scored a few init times at a time, so memory does not grow with the period.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from pipelines.progress import Progress
 from pipelines.windows import Audit, Frames, find_windows
+from simvp.budget import fitting
 from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
 from simvp.scoring import NAMES, Baselines, errors
@@ -18,13 +20,10 @@ if TYPE_CHECKING:
     from simvp.contract import FrameSpec
     from simvp.inference import Forecaster
 
-__all__ = ["SYSTEMS", "batch_size", "chunks", "evaluate", "scorable", "score", "slab"]
-
 SYSTEMS = ("model", *NAMES)
 
-# Init times that lie far apart are not read as one piece of the series that spans them all.
-_SPREAD = 8
-BATCH_VALUES = 1 << 26  # of the histories and forecasts of a batch; what is made of them is a few times as many
+# Steps per init time of the piece of the series that is read for a batch: what lies far apart is not read as one.
+_LONGEST_PIECE = 8
 
 
 def evaluate(
@@ -35,7 +34,7 @@ def evaluate(
     batch: int = 32,
     horizon: int | None = None,
     device: str | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """Errors of every forecast map of a model and of the baselines that were fitted with it.
 
@@ -76,9 +75,12 @@ def evaluate(
     leads = horizon or spec.frames_out
     parts, done = [], 0
     for chosen in chunks(times, spec.step, batch_size(spec, leads, batch)):
-        near = slab(ds, chosen, spec.step, before=max(spec.frames_in - 1, spec.cycle or 0), after=leads)
-        forecast = forecaster.predict(near, init_time=chosen, horizon=leads, device=device)
-        parts.append(score(forecast, near, forecaster.baselines))
+        near = stretch(chosen, spec.step, before=spec.frames_in - 1, after=leads)
+        # A cycle of a year lies far before the history: those frames are read, what is between them is not.
+        truth = select_frames(ds, spec.states, near, forecaster.baselines.seasonal_times(chosen, leads)).load()
+        inputs = select_frames(truth, spec.states, near)
+        forecast = forecaster.predict(inputs, init_time=chosen, horizon=leads, device=device)
+        parts.append(score(forecast, truth, forecaster.baselines))
         done += len(chosen)
         if progress is not None:
             progress("evaluate", done, len(times))
@@ -98,9 +100,9 @@ def score(forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines) -> xr.D
         As fitted with the model that made the forecast.
     """
     variables = list(baselines.variables)
-    made = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
+    rivals = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
     rows = [errors(forecast[variables], truth, climatology=baselines.climatology)]
-    rows += [errors(made[name], truth, climatology=baselines.climatology) for name in NAMES]
+    rows += [errors(rivals[name], truth, climatology=baselines.climatology) for name in NAMES]
     stacked = xr.concat(rows, xr.Variable("system", list(SYSTEMS)), coords="minimal", compat="override", join="exact")
     return stacked.transpose("system", "variable", "init_time", "lead_time")
 
@@ -137,7 +139,7 @@ def scorable(
     times = ds["time"].values
     first, last = bounds = parse_times(interval, calendar_of(times))
     near = ds.isel(time=_between(times, step.shift(bounds[:1], -frames_in)[0], last))
-    whole = np.ones(near.sizes["time"], bool)
+    whole = np.ones(near.sizes["time"], bool)  # where every model has all its variables
     for spec in specs:
         if len(whole):
             whole &= Frames(spec.check(near), spec, memory=0).complete
@@ -150,8 +152,9 @@ def scorable(
 
 def batch_size(spec: "FrameSpec", leads: int, most: int) -> int:
     """Init times to take at a time, so that memory does not grow with the grid either."""
+    # Histories and forecasts; the baselines and errors made of them are a few times as many.
     values = spec.n_states * spec.shape[0] * spec.shape[1] * (spec.frames_in + leads)
-    return max(1, min(most, BATCH_VALUES // values))
+    return min(most, fitting(4 * values, share=4))
 
 
 def chunks(times: np.ndarray, step: Step, batch: int) -> Iterator[np.ndarray]:
@@ -159,20 +162,29 @@ def chunks(times: np.ndarray, step: Step, batch: int) -> Iterator[np.ndarray]:
     index = step.index(times, times[0])
     start = 0
     for stop in range(1, len(times) + 1):
-        full = stop == len(times) or stop - start == batch or index[stop] - index[start] > _SPREAD * batch
+        full = stop == len(times) or stop - start == batch or index[stop] - index[start] > _LONGEST_PIECE * batch
         if full:
             yield times[start:stop]
             start = stop
 
 
-def slab(ds: xr.Dataset, times: np.ndarray, step: Step, *, before: int, after: int) -> xr.Dataset:
-    """The frames from `before` steps before the first of `times` to `after` steps after the last, loaded."""
-    first, last = step.shift(times[:1], -before)[0], step.shift(times[-1:], after)[0]
-    return ds.isel(time=_between(ds["time"].values, first, last)).load()
+def stretch(times: np.ndarray, step: Step, *, before: int, after: int) -> np.ndarray:
+    """Every time from `before` steps before the first of `times` to `after` steps after the last."""
+    return step.shift(times[0], np.arange(-before, int(step.index(times[-1:], times[0])[0]) + after + 1))
+
+
+def select_frames(ds: xr.Dataset, names: Sequence[str], *times: np.ndarray) -> xr.Dataset:
+    """The frames of some variables at these times, of any shape; not loaded. Those that are not there are left out."""
+    wanted = np.concatenate([encode_times(part.reshape(-1))[0] for part in times])
+    positions = np.flatnonzero(np.isin(encode_times(ds["time"].values)[0], wanted))
+    run = len(positions) and positions[-1] - positions[0] + 1 == len(positions)
+    return ds[[name for name in names if name in ds]].isel(
+        time=slice(int(positions[0]), int(positions[-1]) + 1) if run else positions
+    )
 
 
 def _between(times: np.ndarray, first: Any, last: Any) -> slice:
     """Positions of the times from `first` to `last`, both included."""
     bounds, _ = encode_times(np.array([first, last], dtype=times.dtype))
-    known, _ = encode_times(times)
-    return slice(int(np.searchsorted(known, bounds[0])), int(np.searchsorted(known, bounds[1], side="right")))
+    seconds, _ = encode_times(times)
+    return slice(int(np.searchsorted(seconds, bounds[0])), int(np.searchsorted(seconds, bounds[1], side="right")))

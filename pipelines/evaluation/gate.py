@@ -30,26 +30,25 @@ and a challenger whose errors are rare and large beside a reference whose errors
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipelines.evaluation.bootstrap import MOST_BLOCKS, cut_blocks, lower_bound
 from simvp.coords import Step
 from simvp.errors import ConfigError
 from simvp.scoring import NAMES
-
-__all__ = ["Comparison", "Gate", "Verdict", "decide", "needed_init_times"]
+from simvp.settings import Settings
 
 Outcome = Literal["promote", "refuse", "insufficient"]
 
 
-class Gate(BaseModel):
+class Gate(Settings):
     """What a challenger has to show."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    subject: ClassVar[str] = "Gate"
 
     confidence: float = Field(default=0.9, gt=0.5, lt=1.0, description="level of the one-sided lower bound")
     margin: float = Field(

@@ -1,6 +1,6 @@
 """Judging a model on the period that was held out of its training, beside the champion."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +9,12 @@ import xarray as xr
 from pipelines.evaluation.evaluate import evaluate, scorable
 from pipelines.evaluation.gate import Gate, Verdict, decide
 from pipelines.evaluation.skill import markdown, skill_table
+from pipelines.progress import Progress
 from simvp.coords import parse_times
 from simvp.errors import RegistryError
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
-
-__all__ = ["Judgement", "judge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +61,7 @@ def judge(
     gate: Gate | None = None,
     batch: int = 32,
     device: str | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Judgement:
     """Score a candidate and the champion on the candidate's held-out period, and let the gate decide.
 
@@ -107,10 +106,12 @@ def judge(
     if not len(init_times):
         dropped = ", ".join(f"{reason} {count}" for reason, count in audit.dropped.items() if count) or "none offered"
         raise RegistryError(subject, [f"no init time has all its inputs and targets in the archive ({dropped})"])
+    # Both forecast the candidate's leads from the same init times: the gate compares pairs.
     errors = evaluate(candidate, ds, init_times, batch=batch, device=device, progress=progress)
     rival = None
     if champion is not None:
         rival = evaluate(champion, ds, init_times, batch=batch, horizon=leads, device=device, progress=progress)
+    # Two blocks apart share no frame only if a block is longer than the windows of both models.
     frames_in = max(s.frames_in for s in specs)
     verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate)
     return Judgement(verdict=verdict, skill=skill_table(errors), held_out=held_out)

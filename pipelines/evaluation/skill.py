@@ -11,17 +11,6 @@ import xarray as xr
 from datasets.store import disk
 from simvp.scoring import NAMES, summarise
 
-__all__ = [
-    "COLUMNS",
-    "in_words",
-    "lead_hours",
-    "markdown",
-    "skill_csv",
-    "skill_table",
-    "unpredictable",
-    "write_skill_csv",
-]
-
 COLUMNS = ("variable", "lead_hours", "n", "weighting", "model", *NAMES)
 
 
@@ -40,6 +29,7 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
         of the mean square) as `rmse_all`, ... (system, variable). A map counts only where every system has it.
         Coordinates `units` (variable) and `lead_hours` (lead_time), attribute `weighting`.
     """
+    # Paired: a baseline that lacks the hard maps would look better than it is.
     by_lead = summarise(errors, "init_time", paired="system")
     overall = summarise(errors, ["init_time", "lead_time"], paired="system")
     table = by_lead.assign({f"{name}_all": overall[name].variable for name in overall.data_vars})
@@ -123,14 +113,14 @@ def in_words(table: xr.Dataset, name: str) -> str:
     rmse = {str(system): float(scores.sel(system=system)) for system in table["system"].values}
     model = rmse.pop("model")
     units = str(table["units"].sel(variable=name).item())
-    known = {system: value for system, value in rmse.items() if np.isfinite(value)}
-    if not known or not np.isfinite(model):
+    finite = {system: value for system, value in rmse.items() if np.isfinite(value)}
+    if not finite or not np.isfinite(model):
         return f"{name}: no init time yet that the model and all baselines have a score for."
-    best = min(known, key=lambda system: known[system])
+    best = min(finite, key=lambda system: finite[system])
     n = int(table["n_all"].sel(variable=name, system="model"))
-    word = "below" if model < known[best] else "not below"
+    word = "below" if model < finite[best] else "not below"
     return (
-        f"{name}: RMSE over all leads {model:.4g} {units}, {word} the best baseline's {known[best]:.4g} "
+        f"{name}: RMSE over all leads {model:.4g} {units}, {word} the best baseline's {finite[best]:.4g} "
         f"({best.replace('_', ' ')}), {n} maps, weighted by {table.attrs['weighting']}."
     )
 

@@ -20,8 +20,6 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from simvp.errors import ConfigError, ContractError
 
-__all__ = ["clip_animation", "clip_strip"]
-
 _MOST_COLUMNS = 10
 _FEW = 4  # inputs shown with a forecast of fewer frames
 _DIFFERENCE = "RdBu_r"
@@ -148,9 +146,9 @@ class _Clip:
             if part.ndim != 4 or not part.size
         ]
         if not reasons:
-            before, after, made = (part.shape for part in arrays.values())
-            if made != after:
-                reasons.append(f"predicted: expected {after} as the truth, got {made}")
+            before, after, ours = (part.shape for part in arrays.values())
+            if ours != after:
+                reasons.append(f"predicted: expected {after} as the truth, got {ours}")
             if after[1:] != before[1:]:
                 reasons.append(f"truth: expected frames of {before[1:]} as the inputs, got {after[1:]}")
         if reasons:
@@ -332,14 +330,14 @@ def _when(lead: int) -> str:
 def _heading(title: str, clip: _Clip, names: Sequence[str] | None) -> str:
     if not clip.partial:
         return title
-    said = f"{names[0] if names else 'channel 1'}, the first of {clip.channels} channels"
-    return f"{title}: {said}" if title else said
+    note = f"{names[0] if names else 'channel 1'}, the first of {clip.channels} channels"
+    return f"{title}: {note}" if title else note
 
 
 def _ramp(name: str, steps: int) -> list[list[int]]:
     colours = np.asarray(matplotlib.colormaps[name](np.linspace(0.0, 1.0, steps)))[:, :3]
-    made: list[list[int]] = np.rint(255 * colours).astype(int).tolist()
-    return made
+    levels: list[list[int]] = np.rint(255 * colours).astype(int).tolist()
+    return levels
 
 
 def _image(frame: np.ndarray) -> Image.Image:

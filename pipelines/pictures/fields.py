@@ -1,7 +1,7 @@
 """Pictures of a training and of its forecasts, as matplotlib figures that belong to nobody's global state.
 
 Colours: Okabe and Ito's palette for lines, each with a marker of its own; viridis for fields; red and blue around
-zero, of one scale on both sides, for differences. All of them are read alike with and without colour blindness.
+zero, of one scale on both sides, for differences. All of them can be told apart with and without colour blindness.
 """
 
 import io
@@ -15,9 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from simvp.coords import show_time
 from simvp.errors import ConfigError
-
-__all__ = ["learning_curve", "png", "sample_strip", "skill_curve"]
 
 _MODEL = ("#000000", "o", "-")
 # Okabe and Ito (2008), without their yellow, which is too light for a line on white.
@@ -99,9 +98,9 @@ def skill_curve(summary: xr.Dataset, *, title: str = "") -> Figure:
             axes.plot(leads, values, color=colour, marker=few, ms=4.5, ls=dash, lw=width, label=label)
         units = _shown_units(summary["units"].sel(variable=name).item() if "units" in summary.coords else "")
         counts = summary["n"].sel(system="model", variable=name).values if "n" in summary else np.empty(0)
-        said = f", n = {_range(counts)}" if counts.size else ""
+        count = f", n = {_range(counts)}" if counts.size else ""
         above = f"{title}\n" if title and len(names) == 1 else ""
-        axes.set_title(f"{above}{name}{said}", fontsize=10)
+        axes.set_title(f"{above}{name}{count}", fontsize=10)
         axes.set(xlabel=f"lead time ({unit})", ylabel=f"RMSE ({units})" if units else "RMSE")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -270,6 +269,4 @@ def _wrapped(label: str, width: int = 40) -> str:
 def _init_text(field: xr.DataArray) -> str:
     if "init_time" not in field.coords or field["init_time"].ndim:
         return ""
-    value = field["init_time"].values
-    text = str(np.datetime_as_string(value, unit="m")).replace("T", " ") if value.dtype.kind == "M" else str(value)
-    return f"forecast of {text}"
+    return f"forecast of {show_time(field['init_time'].values[()])}"

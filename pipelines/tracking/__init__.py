@@ -1,4 +1,4 @@
-"""What MLflow is told: runs, versions of a model with their aliases, and which code made them."""
+"""What is written into MLflow: runs, versions of a model with their aliases, and which code they come from."""
 
 import lazy_loader
 

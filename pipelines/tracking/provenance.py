@@ -29,13 +29,13 @@ def git_state(root: Path = CHECKOUT) -> dict[str, Any]:
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that a forecast depends on."""
-    found = {}
+    versions = {}
     for name in ("simvp", *PACKAGES):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "checkout"
-    return found
+            versions[name] = "checkout"
+    return versions
 
 
 def requirements() -> list[str]:
@@ -73,18 +73,18 @@ def modules_behind(module: str, *, beside: Collection[str] = (), root: Path = CH
     ModuleNotFoundError
         The module is not in the checkout.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     left = [module]
     while left:
         name = left.pop()
         path = root.joinpath(*name.split(".")).with_suffix(".py")
-        if name in found or any(name == one or name.startswith(f"{one}.") for one in beside):
+        if name in files or any(name == one or name.startswith(f"{one}.") for one in beside):
             continue
         if not path.is_file():
             raise ModuleNotFoundError(f"{name}: expected a file {path}")
-        found[name] = path
+        files[name] = path
         left += imported(path, root)
-    return found
+    return files
 
 
 def imported(path: Path, root: Path = CHECKOUT) -> Iterator[str]:

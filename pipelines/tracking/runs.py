@@ -1,4 +1,4 @@
-"""What MLflow is told of a training. A training that was killed goes on in its own run, and no point is told twice.
+"""Runs of trainings in MLflow. A training that was killed goes on in its own run, and no point is logged twice.
 
 MLflow keeps its address in the process and in the environment; `open_run` puts both back as they were.
 """
@@ -42,8 +42,8 @@ class Run:
         """Parameters (nested ones as "outer.inner") and tags; parameters that are there already stay."""
         from mlflow.entities import Param, RunTag
 
-        known = self._client.get_run(self.run_id).data.params
-        params = [Param(name, value) for name, value in flat(settings).items() if name not in known]
+        logged = self._client.get_run(self.run_id).data.params
+        params = [Param(name, value) for name, value in flat(settings).items() if name not in logged]
         self._client.log_batch(self.run_id, params=params, tags=[RunTag(k, v) for k, v in tags.items()])
 
     def log_data(self, name: str, source: Path, commit: str) -> None:
@@ -52,12 +52,12 @@ class Run:
         from mlflow.data.dataset_source_registry import get_dataset_source_from_json
         from mlflow.data.meta_dataset import MetaDataset
 
-        known = self._client.get_run(self.run_id).inputs
-        if known is None or not known.dataset_inputs:
-            found = MetaDataset(  # type: ignore[abstract]
+        inputs = self._client.get_run(self.run_id).inputs
+        if inputs is None or not inputs.dataset_inputs:
+            dataset = MetaDataset(  # type: ignore[abstract]
                 source=get_dataset_source_from_json(json.dumps({"uri": str(source)}), "local"), name=name, digest=commit
             )
-            mlflow.log_input(found, context="training")
+            mlflow.log_input(dataset, context="training")
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """One point of each curve; a point that is there already stays."""
@@ -91,10 +91,10 @@ class Run:
         """The saved Forecaster as a model; returns its address for the registry."""
         import mlflow
 
-        found = mlflow.pyfunc.log_model(
+        model = mlflow.pyfunc.log_model(
             name="model", loader_module=LOADER, data_path=str(file), pip_requirements=requirements()
         )
-        return str(found.model_uri)
+        return str(model.model_uri)
 
     def _steps(self, name: str) -> set[int]:
         if name not in self._told:
@@ -182,28 +182,28 @@ def close_run(home: Home, run_id: str) -> str:
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as one level of texts."""
-    made: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            made |= flat(value, f"{prefix}{name}.")
+            texts |= flat(value, f"{prefix}{name}.")
         else:
-            made[prefix + name] = value if isinstance(value, str) else json.dumps(value)
-    return made
+            texts[prefix + name] = value if isinstance(value, str) else json.dumps(value)
+    return texts
 
 
 def _experiment(client: "MlflowClient", home: Home, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         place = home.artifacts.as_uri() if home.tracking_uri == home.database_uri else None
         try:
             return str(client.create_experiment(name, artifact_location=place))
         except MlflowException:  # another process made it meanwhile
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
                 raise
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _unfinished(client: "MlflowClient", experiment: str, key: str) -> str | None:

@@ -46,6 +46,7 @@ def list_versions(home: Home, dataset: str) -> tuple[Version, ...]:
 
 def find_version(home: Home, dataset: str, training_key: str) -> Version | None:
     """The last version of a training, if it was made."""
+    # No search by tag: MLflow gives no aliases with what it finds, and a data set has few versions.
     versions = [version for version in list_versions(home, dataset) if version.training_key == training_key]
     return versions[-1] if versions else None
 

@@ -23,13 +23,13 @@ period moves along as the archive grows: its newest days are the gate, which no 
 """
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.windows.windows import find_windows
-from simvp.coords import DAY, Step, encode_times, parse_times
+from simvp.coords import DAY, Step, encode_times, name_time, parse_times
 from simvp.errors import Refusal
 
 Mode = Literal["study", "operations"]
@@ -69,13 +69,6 @@ class Periods(BaseModel):
     validation: tuple[Interval, ...]
     held_out: Interval
     reference: tuple[Interval, ...]
-
-
-def name_time(time: Any) -> str:
-    """A time in words that `simvp.coords.steps.parse_times` reads back."""
-    if isinstance(time, np.datetime64):
-        return str(np.datetime_as_string(time, unit="s"))
-    return str(time)
 
 
 class Layout:

@@ -18,7 +18,9 @@ from .steps import (
     encode_times as encode_times,
     fields_of as fields_of,
     history as history,
+    name_time as name_time,
     parse_times as parse_times,
+    show_time as show_time,
 )
 from .units import same_units as same_units
 from .weights import area_weights as area_weights

@@ -108,6 +108,16 @@ class Step(Record):
                 return f"{self.seconds // size} {unit}"
         return f"{self.seconds} s"
 
+    def horizon(self, n: int) -> str:
+        """Name of `n` steps that `parse` reads back and a file can bear: "12h", "90min", "72h", "6months"."""
+        if self.months:
+            return f"{self.months * n}months"
+        seconds = self.seconds * n
+        for size, unit in ((3600, "h"), (60, "min")):
+            if seconds % size == 0:
+                return f"{seconds // size}{unit}"
+        return f"{seconds}s"
+
     @property
     def timedelta(self) -> np.timedelta64 | None:
         """The step as a duration; None for calendar months, which have none."""
@@ -248,6 +258,17 @@ def parse_times(values: Any, calendar: str = "proleptic_gregorian") -> np.ndarra
         except (ValueError, TypeError) as error:
             raise Refusal("Time", [f"expected a time in the {calendar} calendar, got {value!r}: {error}"]) from error
     return np.array(found, dtype="M8[ns]" if standard else object)
+
+
+def name_time(time: Any) -> str:
+    """A time in words that `parse_times` reads back; fractions of a second only where there are some."""
+    text = str(time.astype("M8[ns]")) if isinstance(time, np.datetime64) else str(time)
+    return text.removesuffix(".000000000")
+
+
+def show_time(time: Any) -> str:
+    """A time for a title, "2020-01-01 06:00"; seconds only where there are some."""
+    return name_time(time).replace("T", " ").removesuffix(":00")
 
 
 def fields_of(times: np.ndarray) -> dict[str, np.ndarray]:

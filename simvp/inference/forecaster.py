@@ -14,24 +14,20 @@ import numpy as np
 import torch
 import xarray as xr
 
+from simvp.budget import fitting
 from simvp.contract import FrameSpec
-from simvp.coords import EPOCH, find_axes, restore
+from simvp.coords import EPOCH, find_axes, name_time, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
 from simvp.inference.model_file import read_header
-from simvp.inference.request import runs_of, said, steps_of
+from simvp.inference.request import runs_of, steps_of
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
 from simvp.scoring import Baselines
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Forecaster", "default_device", "read_header"]
-
 logger = logging.getLogger(__name__)
-
-BATCH_VALUES = 1 << 22  # input and output values of a batch; the network's own are a few dozen times as many
-LOAD_BYTES = 1 << 30  # frames are loaded once if they fit in here, else batch by batch
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +37,7 @@ class Forecaster:
     Parameters
     ----------
     spec
-        The only road between labels and tensors; holds the only copy of the scaling.
+        The only way between labels and tensors; holds the only copy of the scaling.
     network
         From (B, T, C, H, W) to (B, T', S, H, W), both in departures of the contract; `GriddedSimVP` of the gridded
         pipeline, or the bare `SimVP` of a benchmark.
@@ -69,9 +65,9 @@ class Forecaster:
         """
         state = written(self.network)
         if state is None or state not in self._prints:
-            found = model_file.fingerprint({"format": model_file.FORMAT, **self._header()}, self._arrays())
-            self._prints.clear()
-            self._prints[state] = found
+            content = {"format": model_file.FORMAT, **self._header()}
+            self._prints.clear()  # the state before is gone: one is enough
+            self._prints[state] = model_file.fingerprint(content, self._arrays())
         return self._prints[state]
 
     @property
@@ -113,9 +109,9 @@ class Forecaster:
         subject = f"Model file {os.fspath(path)}"
         parts = {owner: model_file.read_arrays(path, owner) for owner in ("spec", "network", "baselines")}
         arrays = {k: v for owner, values in parts.items() for k, v in model_file.owned(owner, values).items()}
-        found = model_file.fingerprint(header, arrays)
-        if found != header["fingerprint"]:
-            reason = f"expected the content {header['fingerprint']}, got {found}"
+        fingerprint = model_file.fingerprint(header, arrays)
+        if fingerprint != header["fingerprint"]:
+            reason = f"expected the content {header['fingerprint']}, got {fingerprint}"
             raise RegistryError(subject, [reason], "it was changed after it was written: copy it again")
         try:
             # Building a network draws random weights, which must not move the caller's random state.
@@ -124,15 +120,15 @@ class Forecaster:
             network.load_state_dict({name: torch.from_numpy(v) for name, v in parts["network"].items()})
         except (Refusal, RuntimeError) as error:
             raise RegistryError(subject, [f"its weights do not fit its sizes: {error}"]) from error
-        made = cls(
+        forecaster = cls(
             spec=FrameSpec.from_header(header["spec"], parts["spec"]),
             network=network.eval(),
             baselines=Baselines.from_header(header["baselines"], parts["baselines"]),
             provenance=header["provenance"],
             version=version,
         )
-        made._prints[written(made.network)] = found
-        return made if device is None else made.to(device)
+        forecaster._prints[written(forecaster.network)] = fingerprint
+        return forecaster if device is None else forecaster.to(device)
 
     def forecast(self, z: "ArrayLike | torch.Tensor", init_times: np.ndarray, steps: int) -> np.ndarray:
         """Roll the network out, in blocks of T'.
@@ -156,18 +152,18 @@ class Forecaster:
         """
         spec = self.spec
         x = torch.as_tensor(z, dtype=torch.float32).to(self.device)
-        made = np.empty((len(x), steps, spec.n_states, *spec.shape), np.float32)
+        departures = np.empty((len(x), steps, spec.n_states, *spec.shape), np.float32)
         with evaluated(self.network), torch.inference_mode():
             for done in range(0, steps, spec.frames_out):
                 y = self.network(x)  # (B, T', S, H, W)
-                made[:, done : done + spec.frames_out] = y[:, : steps - done].cpu()
+                departures[:, done : done + spec.frames_out] = y[:, : steps - done].cpu()
                 if done + spec.frames_out < steps:
                     leads = np.arange(done + 1, done + spec.frames_out + 1)
-                    known = self._forcings(init_times, leads).to(self.device)
+                    forcings = self._forcings(init_times, leads).to(self.device)
                     valid = torch.from_numpy(spec.mask).to(self.device)
-                    frames = torch.cat([torch.where(valid, y, 0.0), known], dim=2)  # (B, T', C, H, W)
+                    frames = torch.cat([torch.where(valid, y, 0.0), forcings], dim=2)  # (B, T', C, H, W)
                     x = torch.cat([x[:, frames.shape[1] :], frames[:, -spec.frames_in :]], dim=1)
-        return made
+        return departures
 
     def predict(
         self,
@@ -229,14 +225,15 @@ class Forecaster:
             window = (1, self.spec.frames_in, self.spec.n_channels, *self.spec.shape)
             refuse_beyond(self.network, window, (len(runs), steps, self.spec.n_states, *self.spec.shape), target)
         if canonical is not None and len(runs):
-            canonical, runs, found = self._vetted(canonical, runs, isinstance(init_time, str) and init_time == "all")
-            faults += found
+            every = isinstance(init_time, str) and init_time == "all"
+            canonical, runs, value_faults = self._vetted(canonical, runs, every)
+            faults += value_faults
         if faults or canonical is None:
             raise ContractError("The data does not fit what the model was trained on", list(dict.fromkeys(faults)))
         others = sorted(str(name) for name in ds.data_vars if name not in self.spec.states)
         if others:
             logger.info("not used by the model: %s", ", ".join(others))
-        # What can be known before the network runs is made before: after it, nothing is left in the caches.
+        # Coordinates and attributes come before the network, which leaves nothing of the data in the caches.
         axes, (origin, attrs) = find_axes(ds, list(self.spec.states)), self._origin(ds, len(runs))
         coords = self.spec.coordinates(canonical["time"].values[runs[:, -1]], steps, origin)
         departures = self._batches(canonical, runs, steps, target)
@@ -245,10 +242,10 @@ class Forecaster:
     def _vetted(self, ds: xr.Dataset, runs: np.ndarray, every: bool) -> tuple[xr.Dataset, np.ndarray, list[str]]:
         """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values."""
         ds, runs = _frames_of(ds, runs)
-        if ds.nbytes <= LOAD_BYTES:
-            ds = ds.load()
         count = ds.sizes["time"]
-        size = max(1, int(LOAD_BYTES // max(1, ds.nbytes // count)))
+        size = fitting(ds.nbytes // count)
+        if size >= count:
+            ds = ds.load()
         complete = np.ones(count, bool)
         faults: list[str] = []
         for start in range(0, count, size):
@@ -273,20 +270,20 @@ class Forecaster:
         if self.device != device:
             self.network.to(device)
         values = (spec.frames_in * spec.n_channels + steps * spec.n_states) * spec.shape[0] * spec.shape[1]
-        size = max(1, BATCH_VALUES // values)
-        made = np.empty((len(runs), steps, spec.n_states, *spec.shape), np.float32)
+        size = fitting(4 * values, share=64)
+        departures = np.empty((len(runs), steps, spec.n_states, *spec.shape), np.float32)
         for start in range(0, len(runs), size):
             part, batch = _frames_of(ds, runs[start : start + size])
             frames = spec.to_frames(part.load())
             z = frames[None] if len(batch) == 1 else frames[batch]  # (B, T, C, H, W)
-            made[start : start + size] = self.forecast(z, part["time"].values[batch[:, -1]], steps)
-        return made
+            departures[start : start + size] = self.forecast(z, part["time"].values[batch[:, -1]], steps)
+        return departures
 
     def _forcings(self, init_times: np.ndarray, leads: np.ndarray) -> torch.Tensor:
         """Forcing and static channels at init time + leads, (B, len(leads), F, H, W)."""
         valid = self.spec.step.shift(np.asarray(init_times)[:, None], leads)
-        made = self.spec.forcings(valid.reshape(-1))
-        return torch.from_numpy(made.reshape(*valid.shape, *made.shape[1:]))
+        maps = self.spec.forcings(valid.reshape(-1))
+        return torch.from_numpy(maps.reshape(*valid.shape, *maps.shape[1:]))
 
     def _origin(self, ds: xr.Dataset, count: int) -> tuple[dict[str, xr.Variable], dict[str, str]]:
         """Who made a forecast, from what and when: coordinates on `count` init times, and attributes."""
@@ -310,7 +307,7 @@ class Forecaster:
             "title": self.provenance.get("title", f"Forecast of {names}"),
             "institution": self.provenance.get("institution", ds.attrs.get("institution", "")),
             "source": self.provenance.get("source", f"SimVP {self.version}, content {print_}"),
-            "history": f"{said(created)}Z simvp.predict",
+            "history": f"{name_time(created)}Z simvp.predict",
             "references": "Gao, Tan, Wu, Li: SimVP, CVPR 2022, arXiv 2206.05099",
             "data_set": self.provenance.get("dataset", ""),
             "code_version": self.provenance.get("code_version", __version__),
@@ -351,10 +348,10 @@ def default_device() -> torch.device:
 def _device(device: str | torch.device) -> torch.device:
     """A device that this machine has, or a refusal."""
     try:
-        made = torch.device(device)
-        torch.empty(0, device=made)
+        target = torch.device(device)
+        torch.empty(0, device=target)  # a name alone tells nothing of the machine
     except (RuntimeError, AssertionError) as error:
         have = "cpu, cuda" if torch.cuda.is_available() else "cpu"
         reason = f"device: expected one of {have}, got {str(device)!r}"
         raise ContractError("Device", [reason]) from error
-    return made
+    return target

@@ -100,6 +100,7 @@ def _kept(registry: Registry, version: Version) -> Forecaster:
     return registry.load(version)
 
 
+# Contracts are small beside networks, and all champions are asked for theirs.
 @lru_cache(maxsize=32)
 def _contract(registry: Registry, version: Version) -> FrameSpec:
     with registry.file(version) as path:

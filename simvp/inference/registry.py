@@ -149,6 +149,7 @@ class Registry:
         text = name.removeprefix("models:/")
         model, _, alias = text.partition("@")
         model, _, number = model.partition("/")
+        # One question where all is well; what else there is is asked for only to say why not.
         try:
             with self.client() as client:
                 if number:

@@ -1,11 +1,11 @@
-"""What the caller of `predict` asked for: how many steps, and from which init times."""
+"""What a caller of `predict` requests: how many steps, and from which init times."""
 
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
-from simvp.coords import Step, calendar_of, encode_times, history, parse_times
+from simvp.coords import Step, calendar_of, encode_times, history, name_time, parse_times
 from simvp.errors import Refusal
 
 
@@ -19,7 +19,7 @@ def steps_of(horizon: Any, step: Step, default: int) -> int:
     step
         Time from one frame to the next.
     default
-        Number of steps if none are asked for.
+        Number of steps without a horizon.
 
     Raises
     ------
@@ -35,10 +35,10 @@ def steps_of(horizon: Any, step: Step, default: int) -> int:
             raise Refusal(subject, [f"expected one step or more, got {horizon}"])
         return int(horizon)
     if isinstance(horizon, str):
-        asked = Step.parse(horizon)
-        if bool(asked.months) != bool(step.months):
+        duration = Step.parse(horizon)
+        if bool(duration.months) != bool(step.months):
             raise Refusal(subject, [f"expected multiples of the step, {step}, got {horizon!r}"])
-        length, unit = (asked.months, step.months) if step.months else (asked.seconds, step.seconds)
+        length, unit = (duration.months, step.months) if step.months else (duration.seconds, step.seconds)
     elif isinstance(horizon, timedelta | np.timedelta64):
         if step.timedelta is None:
             reason = f"expected steps or words such as '6 months' for a step of {step}, got {horizon}"
@@ -55,7 +55,7 @@ def steps_of(horizon: Any, step: Step, default: int) -> int:
 
 
 def runs_of(init_time: Any, times: np.ndarray, step: Step, frames: int) -> np.ndarray:
-    """Positions of the input frames of every init time asked for.
+    """Positions of the input frames of every init time requested.
 
     Parameters
     ----------
@@ -83,22 +83,21 @@ def runs_of(init_time: Any, times: np.ndarray, step: Step, frames: int) -> np.nd
         if not len(runs):
             raise Refusal("init_time", [_lacking(len(times) - 1, times, step, frames)])
         return runs
-    asked = times[-1:] if init_time is None else parse_times(init_time, calendar_of(times))
-    if not len(asked):
+    init_times = times[-1:] if init_time is None else parse_times(init_time, calendar_of(times))
+    if not len(init_times):
         raise Refusal("init_time", ["expected one time or several, got an empty list"])
     row_of = {int(run[-1]): row for row, run in enumerate(runs)}
     rows, reasons = [], []
-    for time in asked:
+    for time in init_times:
         position = int(np.searchsorted(times, time))
         if position == len(times) or times[position] != time:
-            reasons.append(
-                f"init_time {said(time)}: there is no such frame; the data has {said(times[0])} .. {said(times[-1])}"
-            )
+            span = f"{name_time(times[0])} .. {name_time(times[-1])}"
+            reasons.append(f"init_time {name_time(time)}: there is no such frame; the data has {span}")
         elif position not in row_of:
             reasons.append(_lacking(position, times, step, frames))
         else:
             rows.append(row_of[position])
-    repeated = len(asked) - len(set(asked.tolist()))
+    repeated = len(init_times) - len(set(init_times.tolist()))
     if repeated:
         reasons.append(f"init_time: expected distinct times, got {repeated} repeated")
     if reasons:
@@ -110,12 +109,8 @@ def _lacking(position: int, times: np.ndarray, step: Step, frames: int) -> str:
     """Which of the `frames` up to a position are not there."""
     wanted = step.shift(times[position], np.arange(1 - frames, 1))
     absent = wanted[~np.isin(encode_times(wanted)[0], encode_times(times)[0])]
+    span = f"{name_time(wanted[0])} .. {name_time(wanted[-1])}"
     return (
-        f"init_time {said(times[position])}: expected {frames} frames {said(wanted[0])} .. {said(wanted[-1])}, "
-        f"every {step}; {len(absent)} are missing, first {said(absent[0])}"
+        f"init_time {name_time(times[position])}: expected {frames} frames {span}, every {step}; "
+        f"{len(absent)} are missing, first {name_time(absent[0])}"
     )
-
-
-def said(time: Any) -> str:
-    """A time in words, without the zeros of its nanoseconds."""
-    return str(time).removesuffix(".000000000")

@@ -148,10 +148,8 @@ class Baselines(Record):
             raise Refusal("Baselines", [f"{n}: the variable is missing; the data has {here}" for n in missing])
         leads = self.damping.shape[1] if leads is None else leads
         init_times = np.asarray(init_times)
-        ahead = np.arange(1, leads + 1)
-        valid = self.step.shift(init_times[:, None], ahead)
-        back = ahead if self.cycle is None else self.cycle * -(-ahead // self.cycle)
-        earlier = self.step.shift(init_times[:, None], ahead - back)
+        valid = self.step.shift(init_times[:, None], np.arange(1, leads + 1))
+        earlier = self.seasonal_times(init_times, leads)
         fields: dict[str, dict[str, np.ndarray]] = {name: {} for name in NAMES}
         for v, name in enumerate(self.variables):
             usual = self.climatology[name]
@@ -170,6 +168,12 @@ class Baselines(Record):
             baseline: label(made, coords, grid=grid, variable_attrs=attrs, attrs={"title": baseline})
             for baseline, made in fields.items()
         }
+
+    def seasonal_times(self, init_times: np.ndarray, leads: int) -> np.ndarray:
+        """Times (I, L) of the frames that seasonal persistence takes for the leads 1 .. L."""
+        ahead = np.arange(1, leads + 1)
+        back = ahead if self.cycle is None else self.cycle * -(-ahead // self.cycle)
+        return self.step.shift(np.asarray(init_times)[:, None], ahead - back)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, to be saved beside the header."""

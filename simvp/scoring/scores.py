@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 import xarray as xr
 
+from simvp.budget import fitting
 from simvp.coords import Grid, area_weights, check, encode_times, horizontal_dims, same_units
 from simvp.errors import Refusal
 
-_BLOCK = 1 << 22  # values of one variable in memory at a time
 _MOMENTS = ("anomaly_covariance", "anomaly_variance_forecast", "anomaly_variance_truth")
 _MEANS = ("squared_error", "absolute_error", "error", *_MOMENTS)
 
@@ -72,7 +72,7 @@ def errors(
     kept = _MEANS if climatology is not None else tuple(n for n in _MEANS if n not in _MOMENTS)
     means = {key: np.full((len(names), *shape), np.nan) for key in kept}
     points = np.zeros((len(names), *shape), dtype=np.int64)
-    size = max(1, _BLOCK // (shape[1] * flat.size))
+    size = fitting(4 * shape[1] * flat.size, share=64)
     for v, name in enumerate(names):
         field = forecast[name].transpose("init_time", "lead_time", rows, columns)
         for start in range(0, shape[0], size):

@@ -10,12 +10,13 @@ import xarray as xr
 
 from datasets.archive.archive import Archive
 from datasets.store.store import Store
-from pipelines.forecast import forecast, horizon_text
+from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.windows.init_times import due, on_hours
 from simvp.coords.forecast_layout import VOLATILE, faults
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, ContractError, RegistryError
+from tests.support.counting import counted
 from tests.support.wave_home import FRAMES_IN, forecaster, truth, wave_home, world
 
 HOUR = Step.parse("1h")
@@ -96,6 +97,19 @@ class TestWhichInitTimesAreDue:
 
 
 class TestOperation:
+    def test_only_the_histories_of_the_models_variables_are_read(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ds = Archive(home.archive("waves")).dataset()
+        lazy, arrays = counted(ds.assign(rain=ds["t2m"], wind=ds["t2m"]))
+        monkeypatch.setattr(Archive, "dataset", lambda self: lazy)
+        forecast(home, "waves", model=forecaster(), init_hours=[0, 12])
+        first, last = 13 * 24 - FRAMES_IN + 1, 13 * 24 + 12
+        histories = [*range(first, first + FRAMES_IN), *range(last - FRAMES_IN + 1, last + 1)]
+        # Once to see whether they are complete, all that lies between the first and the last, and once to forecast.
+        assert sorted(arrays["t2m"].read) == sorted([*range(first, last + 1), *histories])
+        assert (arrays["rain"].read, arrays["wind"].read) == ([], [])
+
     def test_the_first_run_issues_the_last_day_and_the_forecasts_are_right(self, home: Home) -> None:
         report = forecast(home, "waves", model=forecaster(0.25))
         assert report.issued == texts("2020-01-14T00", "2020-01-14T06", "2020-01-14T12", "2020-01-14T18")
@@ -328,11 +342,3 @@ def test_a_kill_while_a_hindcast_takes_its_place_is_mended(home: Home, monkeypat
     report = forecast(home, "waves", model=forecaster(0.1), hindcast=TestHindcast.INTERVAL)
     assert (report.issued, report.length) == ((), 46)
     assert set(stored(home, "hindcasts")["model_fingerprint"].values) == {forecaster(0.1).fingerprint}
-
-
-def test_horizons_have_names_that_can_be_read_back() -> None:
-    assert horizon_text(HOUR, 12) == "12h"
-    assert horizon_text(Step.parse("30min"), 3) == "90min"
-    assert horizon_text(Step.parse("1D"), 3) == "72h"
-    assert horizon_text(Step.parse("1 month"), 6) == "6months"
-    assert Step.parse(horizon_text(Step.parse("1 month"), 6)).months == 6

@@ -52,7 +52,7 @@ def logged_model(home: Home) -> tuple[str, str]:
         return run.log_model(file), run.run_id
 
 
-class Shelf:
+class Models:
     """Models of one data set: registered with a real run and file, and looked up here when they are loaded.
 
     The toys that forecast exactly have no file of their own; `test_forecaster.py` and the training's tests load real
@@ -61,16 +61,16 @@ class Shelf:
 
     def __init__(self, home: Home, dataset: str, patch: pytest.MonkeyPatch, folder: Path) -> None:
         self.home, self.dataset, self.folder = home, dataset, folder
-        self.models: dict[str, Forecaster] = {}
+        self.forecasters: dict[str, Forecaster] = {}
         wave_home(home, dataset)
-        patch.setattr(Registry, "load", lambda registry, version, device=None: self.models[version.version])
+        patch.setattr(Registry, "load", lambda registry, version, device=None: self.forecasters[version.version])
 
     def add(self, error: float, key: str = "", **settings: object) -> Version:
-        key = key or f"key {len(self.models)} of {self.dataset}"
+        key = key or f"key {len(self.forecasters)} of {self.dataset}"
         source, run_id = logged_model(self.home)
-        tags = {"training_key": key, "fingerprint": f"{len(self.models):016x}"}
+        tags = {"training_key": key, "fingerprint": f"{len(self.forecasters):016x}"}
         made = register_version(self.home, self.dataset, source=source, run_id=run_id, tags=tags)
-        self.models[made.version] = forecaster(error, version=made.label, **settings)  # type: ignore[arg-type]
+        self.forecasters[made.version] = forecaster(error, version=made.label, **settings)  # type: ignore[arg-type]
         return made
 
     def promote(self, version: str | int | None = None) -> Promotion:
@@ -98,10 +98,10 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(home: Home, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shelf:
+def models(home: Home, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Models:
     logged_model(home)
     dataset = request.node.name.replace("_", "-").replace("test-", "")[:50]
-    return Shelf(home, dataset, monkeypatch, tmp_path)
+    return Models(home, dataset, monkeypatch, tmp_path)
 
 
 def test_asking_makes_no_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,52 +118,52 @@ def test_asking_makes_no_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not (tmp_path / "home").exists()
 
 
-def test_a_training_is_registered_once_and_is_the_challenger(shelf: Shelf) -> None:
-    first = shelf.add(0.5, key="first")
-    assert (first.name, first.version, first.aliases) == (f"simvp-{shelf.dataset}", "1", ("challenger",))
+def test_a_training_is_registered_once_and_is_the_challenger(models: Models) -> None:
+    first = models.add(0.5, key="first")
+    assert (first.name, first.version, first.aliases) == (f"simvp-{models.dataset}", "1", ("challenger",))
     assert (first.training_key, first.fingerprint) == ("first", "0" * 16)
-    second = shelf.add(0.3, key="second")
-    assert resolve_version(shelf.home, shelf.dataset, "challenger").version == "2"
+    second = models.add(0.3, key="second")
+    assert resolve_version(models.home, models.dataset, "challenger").version == "2"
     # The same training again: its version, no third one, and it is the challenger.
     tags = {"training_key": "first", "fingerprint": "0" * 16}
-    again = register_version(shelf.home, shelf.dataset, source=first.source, run_id=first.run_id, tags=tags)
+    again = register_version(models.home, models.dataset, source=first.source, run_id=first.run_id, tags=tags)
     assert (again.version, again.aliases) == ("1", ("challenger",))
-    assert [v.version for v in list_versions(shelf.home, shelf.dataset)] == ["1", "2"]
-    found = find_version(shelf.home, shelf.dataset, "second")
+    assert [v.version for v in list_versions(models.home, models.dataset)] == ["1", "2"]
+    found = find_version(models.home, models.dataset, "second")
     assert found is not None
     assert found == second
     assert (found.aliases, found.tags) == ((), second.tags)
-    assert find_version(shelf.home, shelf.dataset, "third") is None
-    assert set_challenger(shelf.home, found).aliases == ("challenger",)
+    assert find_version(models.home, models.dataset, "third") is None
+    assert set_challenger(models.home, found).aliases == ("challenger",)
     with pytest.raises(RegistryError, match="tags: fingerprint is missing"):
-        register_version(shelf.home, shelf.dataset, source="", run_id="", tags={"training_key": "x"})
+        register_version(models.home, models.dataset, source="", run_id="", tags={"training_key": "x"})
 
 
-def test_an_unknown_version_is_refused_with_the_list(shelf: Shelf) -> None:
+def test_an_unknown_version_is_refused_with_the_list(models: Models) -> None:
     with pytest.raises(RegistryError, match="no version is registered"):
-        shelf.promote()
-    shelf.add(0.5)
+        models.promote()
+    models.add(0.5)
     with pytest.raises(RegistryError, match=r"expected the version '7', got versions 1 \(challenger\)"):
-        shelf.promote(7)
+        models.promote(7)
     with pytest.raises(RegistryError, match=r"alias 'champion'.*\n?.*promote one"):
-        resolve_version(shelf.home, shelf.dataset)
+        resolve_version(models.home, models.dataset)
 
 
-def test_the_first_champion_has_to_beat_the_baselines_only(shelf: Shelf) -> None:
-    shelf.add(0.2)
-    done = shelf.promote()
+def test_the_first_champion_has_to_beat_the_baselines_only(models: Models) -> None:
+    models.add(0.2)
+    done = models.promote()
     assert done.outcome == "promote"
     assert done.before is None
     assert done.champion is not None
-    assert shelf.champion() == "1"
-    assert {c.reference for c in done.judged.verdict.comparisons} == {
+    assert models.champion() == "1"
+    assert {c.reference for c in done.judgement.verdict.comparisons} == {
         "persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly",
     }  # fmt: skip
     # 72 hours of targets, T' = 3: 70 init times, blocks of 4 + 3 + 1 steps.
-    assert (done.judged.verdict.n, done.judged.verdict.blocks) == (70, 8)
-    assert done.judged.held_out == HELD_OUT
+    assert (done.judgement.verdict.n, done.judgement.verdict.blocks) == (70, 8)
+    assert done.judgement.held_out == HELD_OUT
     assert "no champion (there is none yet)" in done.summary
-    assert done.summary.endswith(f"The champion is now simvp-{shelf.dataset}/1.")
+    assert done.summary.endswith(f"The champion is now simvp-{models.dataset}/1.")
     tags = done.candidate.tags
     assert (tags["gate"], tags["gate_champion"], tags["gate_n"], tags["gate_blocks"]) == (
         "promote",
@@ -172,46 +172,46 @@ def test_the_first_champion_has_to_beat_the_baselines_only(shelf: Shelf) -> None
         "8 of 5",
     )
     assert json.loads(tags["gate_rmse"])["t2m"]["model"] == pytest.approx(0.2, abs=1e-3)
-    assert json.loads(shelf.artifact(done.candidate, "gate/verdict.json"))["outcome"] == "promote"
-    assert shelf.artifact(done.candidate, "gate/scores.csv").startswith("variable,lead_hours,n,weighting,model,")
-    assert "| t2m | persistence | 70 |" in shelf.artifact(done.candidate, "gate/verdict.md")
-    assert shelf.history() == ["1"]
+    assert json.loads(models.artifact(done.candidate, "gate/verdict.json"))["outcome"] == "promote"
+    assert models.artifact(done.candidate, "gate/scores.csv").startswith("variable,lead_hours,n,weighting,model,")
+    assert "| t2m | persistence | 70 |" in models.artifact(done.candidate, "gate/verdict.md")
+    assert models.history() == ["1"]
 
 
-def test_promoting_twice_changes_nothing(shelf: Shelf) -> None:
-    shelf.add(0.2)
-    shelf.promote()
-    tags = resolve_version(shelf.home, shelf.dataset).tags
-    again = shelf.promote()
+def test_promoting_twice_changes_nothing(models: Models) -> None:
+    models.add(0.2)
+    models.promote()
+    tags = resolve_version(models.home, models.dataset).tags
+    again = models.promote()
     assert again.outcome == "already"
     assert again.table() == ""
     assert "is the champion already; nothing was judged, nothing moved" in again.summary
-    assert resolve_version(shelf.home, shelf.dataset).tags == tags
-    assert shelf.history() == ["1"]
+    assert resolve_version(models.home, models.dataset).tags == tags
+    assert models.history() == ["1"]
 
 
-def test_a_challenger_that_is_not_better_than_the_champion_is_refused(shelf: Shelf) -> None:
-    shelf.add(0.2)
-    shelf.promote()
-    shelf.add(0.21)
-    done = shelf.promote()
+def test_a_challenger_that_is_not_better_than_the_champion_is_refused(models: Models) -> None:
+    models.add(0.2)
+    models.promote()
+    models.add(0.21)
+    done = models.promote()
     assert done.outcome == "refuse"
-    assert shelf.champion() == "1"
-    assert [c.reference for c in done.judged.verdict.comparisons if not c.passed] == ["champion"]
+    assert models.champion() == "1"
+    assert [c.reference for c in done.judgement.verdict.comparisons if not c.passed] == ["champion"]
     assert "t2m against champion: RMSE 5.0 % higher" in done.summary
-    assert done.summary.endswith(f"The champion is still simvp-{shelf.dataset}/1.")
+    assert done.summary.endswith(f"The champion is still simvp-{models.dataset}/1.")
     assert done.candidate.tags["gate"] == "refuse"
     assert "t2m against champion" in done.candidate.tags["gate_reasons"]
-    shelf.add(0.1)
-    better = shelf.promote()
-    assert (better.outcome, shelf.champion()) == ("promote", "3")
+    models.add(0.1)
+    better = models.promote()
+    assert (better.outcome, models.champion()) == ("promote", "3")
     assert better.candidate.tags["gate_champion"] == "1"
-    assert shelf.history() == ["1", "3"]
+    assert models.history() == ["1", "3"]
 
 
-def test_too_little_to_judge_moves_nothing(shelf: Shelf) -> None:
-    shelf.add(0.0, held_out=("2020-01-14T00:00:00", "2020-01-14T23:00:00"))
-    done = shelf.promote()
+def test_too_little_to_judge_moves_nothing(models: Models) -> None:
+    models.add(0.0, held_out=("2020-01-14T00:00:00", "2020-01-14T23:00:00"))
+    done = models.promote()
     assert done.outcome == "insufficient"
     assert "22 init times form 2 blocks of 8 steps" in done.summary
     assert "40 consecutive init times" in done.summary
@@ -219,79 +219,79 @@ def test_too_little_to_judge_moves_nothing(shelf: Shelf) -> None:
     assert done.candidate.tags["gate"] == "insufficient"
 
 
-def test_a_period_that_a_model_has_seen_is_no_test(shelf: Shelf) -> None:
-    shelf.add(0.2)
-    shelf.promote()
-    shelf.add(0.0, held_out=("2020-01-07T00:00:00", "2020-01-13T00:00:00"))
+def test_a_period_that_a_model_has_seen_is_no_test(models: Models) -> None:
+    models.add(0.2)
+    models.promote()
+    models.add(0.0, held_out=("2020-01-07T00:00:00", "2020-01-13T00:00:00"))
     with pytest.raises(RegistryError) as refusal:
-        shelf.promote()
+        models.promote()
     text = str(refusal.value)
-    assert f"simvp-{shelf.dataset}/2 has seen some of it: its train period is {TRAIN[0]} .. {TRAIN[1]}" in text
-    assert f"the champion simvp-{shelf.dataset}/1 has seen some of it" in text
+    assert f"simvp-{models.dataset}/2 has seen some of it: its train period is {TRAIN[0]} .. {TRAIN[1]}" in text
+    assert f"the champion simvp-{models.dataset}/1 has seen some of it" in text
     assert "a held-out period that no model has seen" in text
-    shelf.add(0.0, held_out=None)
+    models.add(0.0, held_out=None)
     with pytest.raises(RegistryError, match="expected a held-out period in its file, got none"):
-        shelf.promote()
-    shelf.add(0.0, held_out=("2021-01-07T00:00:00", "2021-01-13T00:00:00"))
+        models.promote()
+    models.add(0.0, held_out=("2021-01-07T00:00:00", "2021-01-13T00:00:00"))
     with pytest.raises(RegistryError, match="no init time has all its inputs and targets"):
-        shelf.promote()
-    assert shelf.champion() == "1"
+        models.promote()
+    assert models.champion() == "1"
 
 
-def test_a_champion_of_other_windows_is_compared_on_the_same_init_times(shelf: Shelf) -> None:
-    shelf.add(0.3, frames_in=6, frames_out=2)
-    first = shelf.promote()
+def test_a_champion_of_other_windows_is_compared_on_the_same_init_times(models: Models) -> None:
+    models.add(0.3, frames_in=6, frames_out=2)
+    first = models.promote()
     assert first.outcome == "promote", first.summary
-    shelf.add(0.2)
-    done = shelf.promote()
+    models.add(0.2)
+    done = models.promote()
     assert done.outcome == "promote"
-    row = done.judged.verdict.comparisons[-1]
+    row = done.judgement.verdict.comparisons[-1]
     # The champion rolls out to the third lead. Blocks are longer than its T, 6, and the challenger's T', 3.
-    assert (row.reference, row.n, done.judged.verdict.block_steps) == ("champion", 70, 10)
+    assert (row.reference, row.n, done.judgement.verdict.block_steps) == ("champion", 70, 10)
 
 
-def test_rollback_goes_back_through_the_champions(shelf: Shelf) -> None:
+def test_rollback_goes_back_through_the_champions(models: Models) -> None:
     for error in (0.4, 0.3, 0.2):
-        shelf.add(error)
-        assert shelf.promote().outcome == "promote"
-    back = rollback(shelf.home, shelf.dataset)
-    assert (back.champion.version, shelf.champion()) == ("2", "2")
+        models.add(error)
+        assert models.promote().outcome == "promote"
+    back = rollback(models.home, models.dataset)
+    assert (back.champion.version, models.champion()) == ("2", "2")
     assert back.summary == (
-        f"The champion is now simvp-{shelf.dataset}/2 (it was simvp-{shelf.dataset}/3): it was the champion before."
+        f"The champion is now simvp-{models.dataset}/2 (it was simvp-{models.dataset}/3): it was the champion before."
     )
-    assert rollback(shelf.home, shelf.dataset).champion.version == "1"
+    assert rollback(models.home, models.dataset).champion.version == "1"
     with pytest.raises(
         RegistryError, match=r"no other version was ever promoted; the champion is .*/1, versions are 1, 2, 3"
     ):
-        rollback(shelf.home, shelf.dataset)
-    assert shelf.champion() == "1"
+        rollback(models.home, models.dataset)
+    assert models.champion() == "1"
     # What was rolled back can be promoted again, and rolled back again.
-    assert shelf.promote(3).outcome == "promote"
-    assert rollback(shelf.home, shelf.dataset).champion.version == "1"
+    assert models.promote(3).outcome == "promote"
+    assert rollback(models.home, models.dataset).champion.version == "1"
 
 
-def test_a_hand_on_the_alias_counts_and_can_be_taken_back(shelf: Shelf) -> None:
+def test_a_hand_on_the_alias_counts_and_can_be_taken_back(models: Models) -> None:
     for error in (0.4, 0.3):
-        shelf.add(error)
-    shelf.move_by_hand("1")
-    assert shelf.champion() == "1"
-    assert shelf.promote().outcome == "promote"
+        models.add(error)
+    models.move_by_hand("1")
+    assert models.champion() == "1"
+    assert models.promote().outcome == "promote"
     # The champion by hand was replaced by promotion: that is written down.
-    assert shelf.history() == ["1", "2"]
-    shelf.add(0.9)
-    shelf.move_by_hand("3")
-    back = rollback(shelf.home, shelf.dataset)
-    assert (back.champion.version, shelf.champion()) == ("2", "2")
+    assert models.history() == ["1", "2"]
+    models.add(0.9)
+    models.move_by_hand("3")
+    back = rollback(models.home, models.dataset)
+    assert (back.champion.version, models.champion()) == ("2", "2")
     assert "moved by hand" in back.summary
-    assert rollback(shelf.home, shelf.dataset).champion.version == "1"
+    assert rollback(models.home, models.dataset).champion.version == "1"
 
 
-def test_a_kill_between_alias_and_history_loses_no_champion(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_between_alias_and_history_loses_no_champion(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.tracking import MlflowClient
 
-    shelf.add(0.4)
-    shelf.promote()
-    shelf.add(0.3)
+    models.add(0.4)
+    models.promote()
+    models.add(0.3)
 
     def killed(*arguments: object, **named: object) -> None:
         raise KeyboardInterrupt
@@ -299,10 +299,10 @@ def test_a_kill_between_alias_and_history_loses_no_champion(shelf: Shelf, monkey
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_registered_model_tag", killed)
         with pytest.raises(KeyboardInterrupt):
-            shelf.promote()
-    assert shelf.champion() == "2"
-    assert shelf.promote().outcome == "already"
-    assert rollback(shelf.home, shelf.dataset).champion.version == "1"
+            models.promote()
+    assert models.champion() == "2"
+    assert models.promote().outcome == "already"
+    assert rollback(models.home, models.dataset).champion.version == "1"
 
 
 def test_a_trained_model_is_loaded_from_its_version() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 from simvp.inference.registry import Registry, Version
 from simvp.scoring.scores import errors
+from tests.support.counting import counted
 from tests.support.wave_home import forecaster, wave_home, world
 
 INTERVAL = ("2020-01-12T00", "2020-01-13T23")
@@ -203,6 +205,24 @@ def test_scores_of_an_older_layout_are_made_anew(home: Home, caplog: pytest.LogC
     xr.testing.assert_identical(Store(report.path).dataset().load(), scores)
     assert report.csv.read_text() == skill_csv(first.skill)
     assert verify(home, "waves", model=model).scored == 0
+
+
+def test_only_the_frames_that_count_are_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a cycle as long as a year, and of an archive with other variables: the same scores."""
+    model = forecaster(0.5)
+    model = replace(model, baselines=replace(model.baselines, cycle=200))
+    forecast(home, "waves", model=model)
+    whole = Store(verify(home, "waves", model=model).path).dataset().load()
+    shutil.rmtree(home.scores("waves", "forecasts-3h"))
+    ds = Archive(home.archive("waves")).dataset()
+    lazy, arrays = counted(ds.assign(rain=ds["t2m"], wind=ds["t2m"]))
+    monkeypatch.setattr(Archive, "dataset", lambda self: lazy)
+    report = verify(home, "waves", model=model)
+    xr.testing.assert_identical(Store(report.path).dataset().load(), whole)
+    inits = {13 * 24 + hour for hour in (0, 6, 12, 18)}
+    leads = {init + lead for init in inits for lead in (1, 2, 3)}
+    assert sorted(arrays["t2m"].read) == sorted({*inits, *leads, *(lead - 200 for lead in leads)})
+    assert (arrays["rain"].read, arrays["wind"].read) == ([], [])
 
 
 def test_each_forecast_is_set_beside_the_baselines_of_its_own_model(

@@ -1,13 +1,16 @@
 """Errors of a model beside those of the baselines: by hand, in any batches, with gaps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from pipelines.evaluation.evaluate import SYSTEMS, chunks, evaluate, scorable, slab
+from pipelines.evaluation.evaluate import SYSTEMS, chunks, evaluate, scorable, score, select_frames, stretch
 from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError, ContractError
+from tests.support.counting import counted
 from tests.support.wave_home import FRAMES_IN, FRAMES_OUT, HELD_OUT, forecaster, truth, world
 from tests.support.worlds import formula_world
 
@@ -58,13 +61,31 @@ def test_batches_do_not_change_a_digit_and_progress_is_told(ds: xr.Dataset) -> N
 
 def test_only_the_frames_near_a_batch_are_in_memory(ds: xr.Dataset) -> None:
     inits = times(0, 1, 2)
-    near = slab(ds, inits, HOUR, before=FRAMES_IN - 1, after=FRAMES_OUT)
+    near = select_frames(ds, ["t2m"], stretch(inits, HOUR, before=FRAMES_IN - 1, after=FRAMES_OUT))
     assert near.sizes["time"] == FRAMES_IN - 1 + 3 + FRAMES_OUT
     assert near["time"].values[0] == times(0)[0] - np.timedelta64(3, "h")
     # Init times far apart are not read as one piece of the series.
     apart = list(chunks(times(0, 1, 100, 101, 102), HOUR, 4))
     assert [len(part) for part in apart] == [2, 3]
     assert [len(part) for part in chunks(times(*range(10)), HOUR, 4)] == [4, 4, 2]
+
+
+@pytest.mark.parametrize("inits", [(0, 1, 2), (0, 24)])
+def test_of_a_year_only_the_frames_that_count_are_read(ds: xr.Dataset, inits: tuple[int, ...]) -> None:
+    year, model = 200, forecaster(0.5)
+    model = replace(model, baselines=replace(model.baselines, cycle=year))
+    others = ds.assign(rain=ds["t2m"], wind=ds["t2m"])
+    lazy, arrays = counted(others)
+    got = evaluate(model, lazy, times(*inits))
+    # All frames at once, as a reader would who does not count them.
+    forecast = model.predict(ds, init_time=times(*inits))
+    xr.testing.assert_identical(got, score(forecast, others, model.baselines))
+    assert np.isfinite(got["squared_error"].sel(system="seasonal_persistence")).all()
+    first = 11 * 24 + inits[0]  # of the world's hours, which begin on 1 January
+    near = range(first - FRAMES_IN + 1, first + inits[-1] + FRAMES_OUT + 1)
+    before = {first + init + lead - year for init in inits for lead in range(1, FRAMES_OUT + 1)}
+    assert sorted(arrays["t2m"].read) == sorted({*near, *before})
+    assert (arrays["rain"].read, arrays["wind"].read) == ([], [])
 
 
 def test_longer_horizons_roll_out(ds: xr.Dataset) -> None:

@@ -8,7 +8,17 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
-from simvp.coords.steps import Step, decode_times, encode_times, fields_of, history, lead_times, parse_times
+from simvp.coords.steps import (
+    Step,
+    decode_times,
+    encode_times,
+    fields_of,
+    history,
+    lead_times,
+    name_time,
+    parse_times,
+    show_time,
+)
 from simvp.errors import Refusal
 
 HOURS = pd.date_range("2021-01-01", periods=48, freq="1h").to_numpy().astype("M8[ns]")
@@ -175,3 +185,31 @@ def test_frames_in_a_year():
     assert Step(months=1).per_year() == 12
     assert Step(months=12).per_year() is None
     assert Step(seconds=360 * 86400).per_year("360_day") is None
+
+
+def test_horizons_have_names_that_can_be_read_back() -> None:
+    assert Step.parse("1h").horizon(12) == "12h"
+    assert Step.parse("30min").horizon(3) == "90min"
+    assert Step.parse("1D").horizon(3) == "72h"
+    assert Step.parse("1 month").horizon(6) == "6months"
+    assert Step.parse(Step.parse("1 month").horizon(6)).months == 6
+
+
+@pytest.mark.parametrize(
+    ("time", "name", "shown"),
+    [
+        (np.datetime64("2020-01-01T06", "ns"), "2020-01-01T06:00:00", "2020-01-01 06:00"),
+        (np.datetime64("2020-01-01T06", "h"), "2020-01-01T06:00:00", "2020-01-01 06:00"),
+        (np.datetime64("2020-01-01T00:00:30", "ns"), "2020-01-01T00:00:30", "2020-01-01 00:00:30"),
+        (
+            np.datetime64("2020-01-01T00:00:00.5", "ns"),
+            "2020-01-01T00:00:00.500000000",
+            "2020-01-01 00:00:00.500000000",
+        ),
+        (cftime.datetime(2020, 2, 30, 6, calendar="360_day"), "2020-02-30 06:00:00", "2020-02-30 06:00"),
+    ],
+)
+def test_times_have_names_that_can_be_read_back(time: object, name: str, shown: str) -> None:
+    assert (name_time(time), show_time(time)) == (name, shown)
+    calendar = getattr(time, "calendar", "proleptic_gregorian")
+    assert parse_times(name, calendar)[0] == parse_times(time, calendar)[0]

@@ -195,11 +195,14 @@ class TestInitTimes:
             same = every.sel(init_time=part["init_time"])
             np.testing.assert_allclose(part["t2m"].values, same["t2m"].values, atol=1e-4)
 
-    def test_batches_do_not_show(self, world: xr.Dataset, waves: Forecaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Frames read five at a time and forecasts made one by one; all frames at once, but several batches.
+    @pytest.mark.parametrize("bytes_", [5 * 4 * 2 * 12, 64 * 4 * 7 * 4 * 4 * 12])
+    def test_batches_do_not_show(
+        self, world: xr.Dataset, waves: Forecaster, monkeypatch: pytest.MonkeyPatch, bytes_: int
+    ) -> None:
         past = world.isel(time=slice(0, 60))
         whole = waves.predict(past, init_time="all")
-        monkeypatch.setattr("simvp.inference.forecaster.BATCH_VALUES", 7 * 4 * 4 * 12)
-        monkeypatch.setattr("simvp.inference.forecaster.LOAD_BYTES", 5 * 4 * 2 * 12)
+        monkeypatch.setattr("simvp.budget.BUDGET", bytes_)
         batched = waves.predict(past.chunk(time=25), init_time="all")
         xr.testing.assert_identical(
             batched.drop_vars("created"), whole.drop_vars("created").assign_attrs(batched.attrs)

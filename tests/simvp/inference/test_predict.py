@@ -1,4 +1,4 @@
-"""The notebook's door: by Forecaster, by file, by registered name, and by whichever champion fits."""
+"""What a notebook calls: by Forecaster, by file, by registered name, and by whichever champion fits."""
 
 import logging
 import shutil
@@ -15,18 +15,8 @@ from simvp.errors import ContractError, RegistryError
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.registry import Registry, Version
 from tests.support.models import small_forecaster
-from tests.support.registries import database, register, registry_at
+from tests.support.registries import database, register
 from tests.support.worlds import formula_world
-
-
-@pytest.fixture(scope="module")
-def world() -> xr.Dataset:
-    return formula_world(frames=14 * 24, shape=(3, 4))
-
-
-@pytest.fixture(scope="module")
-def small(world: xr.Dataset) -> Forecaster:
-    return small_forecaster(world)
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +76,14 @@ class TestChampions:
     """With no model given, the one champion whose contract accepts the data."""
 
     @pytest.fixture
-    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        return registry_at(tmp_path, monkeypatch)
-
-    def test_the_one_that_accepts(
-        self, home: Path, small: Forecaster, other: Forecaster, world: xr.Dataset, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def two(self, home: Path, small: Forecaster, other: Forecaster) -> Path:
         register(home, "simvp-weather", small, "champion")
         register(home, "simvp-traffic", other, "champion")
+        return home
+
+    def test_the_one_that_accepts(
+        self, two: Path, small: Forecaster, world: xr.Dataset, caplog: pytest.LogCaptureFixture
+    ) -> None:
         with caplog.at_level(logging.INFO, "simvp"):
             forecast = simvp.predict(world)
         same(forecast, small.predict(world))
@@ -101,12 +91,7 @@ class TestChampions:
         assert "model simvp-weather version 1" in caplog.text
 
     def test_a_version_is_read_once_and_a_new_champion_at_once(
-        self,
-        home: Path,
-        small: Forecaster,
-        other: Forecaster,
-        world: xr.Dataset,
-        monkeypatch: pytest.MonkeyPatch,
+        self, two: Path, small: Forecaster, world: xr.Dataset, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         read: list[tuple[str, str]] = []
         fetch = Registry.file
@@ -116,27 +101,18 @@ class TestChampions:
             return fetch(registry, version)
 
         monkeypatch.setattr(Registry, "file", file)
-        register(home, "simvp-weather", small, "champion")
-        register(home, "simvp-traffic", other, "champion")
         for _ in range(2):
             same(simvp.predict(world), small.predict(world))
             same(simvp.predict(world, "simvp-weather"), small.predict(world))
         # Both contracts, then the network of the one that accepts.
         assert read == [("simvp-traffic", "1"), ("simvp-weather", "1"), ("simvp-weather", "1")]
-        register(home, "simvp-weather", small_forecaster(world, seed=1), "champion")
+        register(two, "simvp-weather", small_forecaster(world, seed=1), "champion")
         assert simvp.predict(world)["model_version"].values.tolist() == ["simvp-weather/2"]
         assert read[3:] == [("simvp-weather", "2"), ("simvp-weather", "2")]
 
     def test_the_registry_is_asked_once_a_version(
-        self,
-        home: Path,
-        small: Forecaster,
-        other: Forecaster,
-        world: xr.Dataset,
-        monkeypatch: pytest.MonkeyPatch,
+        self, two: Path, world: xr.Dataset, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        register(home, "simvp-weather", small, "champion")
-        register(home, "simvp-traffic", other, "champion")
         calls: list[tuple[str, ...]] = []
 
         def counted(name: str) -> None:
@@ -179,11 +155,7 @@ class TestChampions:
         same(after, another.predict(world))
         assert not np.array_equal(before["t2m"], after["t2m"])
 
-    def test_none_that_accepts_says_why_not_for_each(
-        self, home: Path, small: Forecaster, other: Forecaster, world: xr.Dataset
-    ) -> None:
-        register(home, "simvp-weather", small, "champion")
-        register(home, "simvp-traffic", other, "champion")
+    def test_none_that_accepts_says_why_not_for_each(self, two: Path, world: xr.Dataset) -> None:
         shifted = world.assign_coords(latitude=world["latitude"] + 0.1)
         with pytest.raises(RegistryError) as caught:
             simvp.predict(shifted)

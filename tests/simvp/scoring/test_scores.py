@@ -161,7 +161,7 @@ class TestErrors:
         truth = formula_world(frames=40).astype("f8")
         forecast = forecast_of(truth, 5, 12, 3, offset=0.5)
         whole = errors(forecast, truth)
-        monkeypatch.setattr("simvp.scoring.scores._BLOCK", 5 * 3 * 48)
+        monkeypatch.setattr("simvp.budget.BUDGET", 64 * 4 * 5 * 3 * 48)
         xr.testing.assert_allclose(errors(forecast, truth), whole, rtol=1e-12)
 
     def test_absent_truth_is_nan_and_not_counted(self) -> None:
