@@ -27,20 +27,19 @@ that it knows.
 Shape letters: B batch, T frames in, T' frames out, C channels, S states (the first S channels), H rows, W columns.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from simvp.errors import ConfigError, ContractError
-from simvp.networks.config import SimVPConfig, refuse_unknown_keys
+from simvp.networks.config import SimVPConfig, Sizes
 from simvp.networks.simvp import SimVP
 
 
-@dataclass(frozen=True, kw_only=True)
-class GriddedConfig:
+class GriddedConfig(Sizes):
     """Sizes of :class:`GriddedSimVP`.
 
     Parameters
@@ -64,14 +63,17 @@ class GriddedConfig:
         With every value that does not fit.
     """
 
-    network: SimVPConfig
+    subject: ClassVar[str] = "Network for gridded data"
+
+    network: SimVPConfig = Field(strict=False)  # plain values in JSON
     states: int
     lag: int | None = None
     drift: float = 0.5
     tilt: float = 0.3
     swing: float = 0.5
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         network, reasons = self.network, []
         if not 1 <= self.states <= network.channels_in:
             reasons.append(
@@ -90,24 +92,8 @@ class GriddedConfig:
             if not 0 <= getattr(self, name) < float("inf")
         ]
         if reasons:
-            raise ConfigError("Network for gridded data", reasons, "change the named sizes")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; `from_dict` gives the equal config back."""
-        return {
-            "network": self.network.to_dict(),
-            "states": self.states,
-            "lag": self.lag,
-            "drift": self.drift,
-            "tilt": self.tilt,
-            "swing": self.swing,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "GriddedConfig":
-        """Config of plain values; an unknown key raises ConfigError."""
-        refuse_unknown_keys("Network for gridded data", cls, values)
-        return cls(**{**values, "network": SimVPConfig.from_dict(values["network"])})
+            raise ConfigError(self.subject, reasons)
+        return self
 
 
 class GriddedSimVP(nn.Module):

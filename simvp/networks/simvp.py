@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from simvp.errors import ContractError
-from simvp.networks.config import ENCODER_NORM_GROUPS, SimVPConfig, Variant, refuse_unknown_keys
+from simvp.networks.config import ENCODER_NORM_GROUPS, SimVPConfig
 from simvp.networks.normalisation import LEAK, leaky_group_norm
 from simvp.networks.recompute import applied, first, joined
 from simvp.networks.translators import AttentionStack, GatedAttention, InceptionUNet, TemporalAttention
 
-__all__ = ["SimVP", "SimVPConfig", "Variant", "refuse_unknown_keys"]
+__all__ = ["SimVP", "SimVPConfig"]
 
 # Where no gradient is wanted: values of full-size features that encoder and decoder make at a time (what fits a cache
 # takes down to half the time, and a large domain fits the memory), and of the spatial shortcut that are kept meanwhile.
