@@ -92,7 +92,7 @@ class SimVPConfig(Sizes):
     hid_T: int = 256  # noqa: N815
     N_S: int = 4
     N_T: int = 8
-    groups: int = 8
+    groups: int = 8  # of the public code's model; its main.py declares 4 and never passes it on
     kernels: tuple[int, ...] = Field((3, 5, 7, 11), strict=False)  # a list in JSON
     spatial_shortcut: bool = True
     temporal_shortcuts: bool = True
@@ -141,9 +141,10 @@ class SimVPConfig(Sizes):
                 f"becomes input: expected channels_out equal to channels_in {self.channels_in}, "
                 f"got {self.channels_out}"
             )
-        width = self.frames_in * self.hid_S
+        width = self.frames_in * self.hid_S  # of the translator's ends, time folded into channels
         if not isfinite(self.mlp_ratio) or int(max(min(width, self.hid_T), 1) * self.mlp_ratio) < 1:
             reasons.append(f"mlp_ratio: expected 1 or more channels inside the MLP, got a ratio of {self.mlp_ratio}")
+        # The U-Net's last block returns to T * hid_S channels, in as many groups.
         if not reasons and inception and (self.group_conv or self.group_norm) and width % self.block_groups:
             reasons.append(
                 f"groups: expected a divisor of frames_in * hid_S = {self.frames_in} * {self.hid_S} = "

@@ -58,7 +58,7 @@ def test_until_it_is_trained_it_is_the_blend_exactly() -> None:
 def test_the_correction_is_added_at_the_size_of_the_blend_s_error() -> None:
     network, x = build(CONFIG), noise(2, 4, 3, 5, 6)
     unsettle(network)
-    network.spread.copy_(torch.arange(8.0).reshape(4, 2))
+    network.residual_scale.copy_(torch.arange(8.0).reshape(4, 2))
     with torch.no_grad():
         correction = network(x) - torch.einsum("kls,bklshw->blshw", network.mix, network._terms(x))
         torch.testing.assert_close(correction, network.network(x) * torch.arange(8.0).reshape(4, 2, 1, 1))
@@ -77,7 +77,7 @@ def test_weights_by_hand() -> None:
     # Errors 1.5 and -0.5: mean square 1.25.
     network.fit_mix([windows([1, 3], [2, 1])], torch.ones(1, 2))
     assert network.mix.item() == pytest.approx(0.5)
-    assert network.spread.item() == pytest.approx(1.25**0.5)
+    assert network.residual_scale.item() == pytest.approx(1.25**0.5)
 
 
 def test_windows_in_batches_count_each_once() -> None:
@@ -92,7 +92,7 @@ def test_weights_under_drift_by_hand() -> None:
     # offset: weight (0.5 + 1) / (1 + 1) = 0.75, error 0.25 + 1 - 0.75 * 1.5 = 0.125.
     network.fit_mix([windows([1, -1], [0.5, -0.5])], torch.ones(1, 2))
     assert network.mix.item() == pytest.approx(0.75)
-    assert network.spread.item() == pytest.approx(0.125**0.5)
+    assert network.residual_scale.item() == pytest.approx(0.125**0.5)
 
 
 def test_the_area_and_the_mask_weigh_the_points() -> None:
@@ -117,13 +117,13 @@ def test_a_linear_world_is_found_exactly_for_each_lead_and_state() -> None:
         batches.append((x, torch.einsum("kls,bklshw->blshw", truth, network._terms(x)), torch.ones(2, 5, 6)))
     network.fit_mix(batches, torch.ones(5, 6))
     torch.testing.assert_close(network.mix.detach(), truth, rtol=0, atol=1e-5)
-    torch.testing.assert_close(network.spread, torch.zeros(4, 2), rtol=0, atol=1e-3)
+    torch.testing.assert_close(network.residual_scale, torch.zeros(4, 2), rtol=0, atol=1e-3)
 
 
 def test_a_state_that_never_departs_gets_no_weight() -> None:
     network = build(POINT)
     network.fit_mix([windows([0, 0], [0, 0])], torch.ones(1, 2))
-    assert (network.mix.item(), network.spread.item()) == (0.0, 0.0)
+    assert (network.mix.item(), network.residual_scale.item()) == (0.0, 0.0)
 
 
 def test_a_fit_to_no_window_is_refused() -> None:
@@ -154,24 +154,24 @@ def test_weights_under_tilt_by_hand() -> None:
 def test_weights_under_swing_by_hand() -> None:
     network = build(POINT.replace(swing=2.0))
     x, y, mask = windows([1, -1], [0.5, -0.5])
-    # Last frames 1 and target 3 of the rhythm, in both windows, weigh four times as much:
+    # Last frames 1 and target 3 of the cycle, in both windows, weigh four times as much:
     # (0.5 + 4 * 3) / (1 + 4 * 1) = 2.5
-    usual = torch.tensor([7.0, 1.0, 3.0])[None, :, None, None, None].expand(2, 3, 1, 1, 2)
-    network.fit_mix([(x, y, mask, usual)], torch.ones(1, 2))
+    cycle = torch.tensor([7.0, 1.0, 3.0])[None, :, None, None, None].expand(2, 3, 1, 1, 2)
+    network.fit_mix([(x, y, mask, cycle)], torch.ones(1, 2))
     assert network.mix.item() == pytest.approx(2.5)
 
 
-def test_swing_shifts_inputs_and_targets_by_the_rhythm_of_their_own_times() -> None:
+def test_swing_shifts_inputs_and_targets_by_the_cycle_of_their_own_times() -> None:
     network, x = build(CONFIG.replace(drift=0.0, swing=0.5)), noise(4000, 4, 3, 2, 2)
-    usual = noise(1, 8, 2, 2, 2, seed=5).expand(4000, -1, -1, -1, -1)
+    cycle = noise(1, 8, 2, 2, 2, seed=5).expand(4000, -1, -1, -1, -1)
     seen: list[Tensor] = []
     network.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0] - x))
     with torch.no_grad():
-        y = network.train()(x, usual)  # mix is zero: what comes out is the shift back
-        torch.testing.assert_close(network.eval()(x, usual), torch.zeros_like(y))
-    size = seen[0][:, 0, :2, 0, 0] / usual[:, 0, :, 0, 0]  # (B, S)
-    torch.testing.assert_close(seen[0][:, :, :2], size[:, None, :, None, None] * usual[:, :4], rtol=0, atol=1e-4)
-    torch.testing.assert_close(y, -size[:, None, :, None, None] * usual[:, 4:], rtol=0, atol=1e-4)
+        y = network.train()(x, cycle)  # mix is zero: what comes out is the shift back
+        torch.testing.assert_close(network.eval()(x, cycle), torch.zeros_like(y))
+    size = seen[0][:, 0, :2, 0, 0] / cycle[:, 0, :, 0, 0]  # (B, S)
+    torch.testing.assert_close(seen[0][:, :, :2], size[:, None, :, None, None] * cycle[:, :4], rtol=0, atol=1e-4)
+    torch.testing.assert_close(y, -size[:, None, :, None, None] * cycle[:, 4:], rtol=0, atol=1e-4)
     assert size.std(0).tolist() == pytest.approx([0.5, 0.5], rel=0.05)
 
 
@@ -243,7 +243,7 @@ def test_training_leaves_the_blend_where_that_pays() -> None:
 def test_a_saved_state_rebuilds_the_network() -> None:
     network, x = build(CONFIG), noise(2, 4, 3, 5, 6)
     unsettle(network)
-    network.spread.fill_(0.7)
+    network.residual_scale.fill_(0.7)
     again = build(GriddedConfig.from_dict(json.loads(json.dumps(network.config.to_dict()))), seed=9)
     again.load_state_dict(network.state_dict())
     assert again.config == CONFIG
