@@ -244,6 +244,7 @@ def test_a_saved_state_rebuilds_the_network() -> None:
     network, x = build(CONFIG), noise(2, 4, 3, 5, 6)
     unsettle(network)
     network.residual_scale.fill_(0.7)
+    assert {"mix", "spread"} < set(network.state_dict())  # the names in saved models, which stay
     again = build(GriddedConfig.from_dict(json.loads(json.dumps(network.config.to_dict()))), seed=9)
     again.load_state_dict(network.state_dict())
     assert again.config == CONFIG
