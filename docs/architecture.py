@@ -17,7 +17,7 @@ from textwrap import wrap
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from pipelines.tracking import CHECKOUT, imported
+from pipelines.tracking.provenance import CHECKOUT, imported
 
 PACKAGES = {
     "flows": "#7c5cbf",

@@ -19,12 +19,12 @@ KEPT = CHECKOUT / "performance" / "measured"  # kept with the code, so that one 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the sections asked for; the report also holds those measured before."""
+    """Measure the sections that are named; the report also holds those measured before."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections, with commas: {', '.join(SECTIONS)}")
     parser.add_argument("--short", action="store_true", help="tiny sizes, to see that it runs; nothing is written")
-    asked = parser.parse_args(arguments)
-    chosen = asked.only.split(",")
+    settings = parser.parse_args(arguments)
+    chosen = settings.only.split(",")
     unknown = sorted(set(chosen) - set(SECTIONS))
     if unknown:
         parser.error(f"section {', '.join(unknown)}: expected some of {', '.join(SECTIONS)}")
@@ -34,13 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         start = time.monotonic()
         folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
         try:
-            section = import_module(f"performance.{name}").measure(folder, short=asked.short)
+            section = import_module(f"performance.{name}").measure(folder, short=settings.short)
         finally:
             shutil.rmtree(folder)
         print(section.markdown(), f"\n({name}: {time.monotonic() - start:.0f} s)\n", flush=True)
-        if not asked.short:
+        if not settings.short:
             section.save(KEPT / f"{name}.json", where(code))
-    if not asked.short:
+    if not settings.short:
         write(
             CHECKOUT / "BENCHMARKS.md",
             [KEPT / f"{name}.json" for name in SECTIONS if (KEPT / f"{name}.json").is_file()],

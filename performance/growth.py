@@ -36,7 +36,7 @@ STEEP = 1.1  # an exponent up to this is called linear
 def measure(folder: Path, *, short: bool = False) -> Section:
     """Every stage at 1x, 10x and 100x frames, each in a process of its own."""
     scales = {1: 1, 2: 1} if short else {1: 3, 10: 3, 100: 2}
-    found: dict[str, dict[int, list[Process]]] = {stage.__name__: {} for stage in STAGES}
+    processes: dict[str, dict[int, list[Process]]] = {stage.__name__: {} for stage in STAGES}
     for number in range(max(scales.values())):
         for scale, rounds in scales.items():
             if number < rounds:
@@ -44,17 +44,17 @@ def measure(folder: Path, *, short: bool = False) -> Section:
                 write_days(root / "source", scale * DAYS)
                 for stage in STAGES:
                     done = in_process(stage, str(root))
-                    found[stage.__name__].setdefault(scale, []).append(done)
+                    processes[stage.__name__].setdefault(scale, []).append(done)
     if not short:
-        _draw(found, CHECKOUT / "docs" / PICTURE)
+        _draw(processes, CHECKOUT / "docs" / PICTURE)
     base, most = list(scales)[-2:]
-    slopes = {name: _slope(by, base, most) for name, by in found.items()}
+    slopes = {name: _slope(by, base, most) for name, by in processes.items()}
     rows = [
         (name.replace("_", " "), *(_cell(by[scale]) for scale in scales), f"{slopes[name]:.2f}")
-        for name, by in found.items()
+        for name, by in processes.items()
     ]
     steepest = max(slopes, key=lambda name: slopes[name])
-    flat = max(_peak(by[most]) - _peak(by[base]) for by in found.values())
+    flat = max(_peak(by[most]) - _peak(by[base]) for by in processes.values())
     return Section(
         title="Growth with the archive",
         text=(
@@ -198,13 +198,13 @@ def _slope(by: dict[int, list[Process]], base: int, most: int) -> float:
     return math.log(_seconds(by[most]) / _seconds(by[base])) / math.log(most / base)
 
 
-def _draw(found: dict[str, dict[int, list[Process]]], path: Path) -> None:
+def _draw(processes: dict[str, dict[int, list[Process]]], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import ScalarFormatter
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for name, by in found.items():
+    for name, by in processes.items():
         frames = [scale * DAYS * 24 for scale in by]
         left.plot(frames, [_seconds(done) for done in by.values()], "o-", label=name)
         right.plot(frames, [_peak(done) / 2**20 for done in by.values()], "o-", label=name)

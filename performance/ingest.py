@@ -91,7 +91,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
 
 
 def by_ingest(source: str, out: str) -> int:
-    """The whole road: listed, recognised, checked, hashed, committed and synced. Returns bytes on the disk."""
+    """The whole ingest: listed, recognised, checked, hashed, committed and synced. Returns bytes on the disk."""
     ingest(Home(out), DATASET, source=source)
     return _size(out)
 
@@ -211,15 +211,15 @@ def _describe(file: netCDF4.Dataset, shape: tuple[int, int]) -> None:
     latitude, longitude = _axes(shape)
     for name, size in zip(("time", "latitude", "longitude"), (1, *shape), strict=True):
         file.createDimension(name, size)
-        made = file.createVariable(name, "i4" if name == "time" else "f4", (name,))
-        made.long_name = name
+        variable = file.createVariable(name, "i4" if name == "time" else "f4", (name,))
+        variable.long_name = name
     file["time"].setncatts({"units": "hours since 1900-01-01 00:00:00.0", "calendar": "gregorian"})
     file["latitude"].units, file["longitude"].units = "degrees_north", "degrees_east"
     file["time"][:], file["latitude"][:], file["longitude"][:] = 0, latitude, longitude
-    made = file.createVariable("t2m", "i2", ("time", "latitude", "longitude"), fill_value=-32767)
-    made.set_auto_maskandscale(False)
-    made.setncatts({"scale_factor": SCALE, "add_offset": OFFSET, "missing_value": np.int16(-32767)})
-    made.setncatts({"units": "K", "long_name": "2 metre temperature"})
+    variable = file.createVariable("t2m", "i2", ("time", "latitude", "longitude"), fill_value=-32767)
+    variable.set_auto_maskandscale(False)
+    variable.setncatts({"scale_factor": SCALE, "add_offset": OFFSET, "missing_value": np.int16(-32767)})
+    variable.setncatts({"units": "K", "long_name": "2 metre temperature"})
 
 
 def _axes(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -278,7 +278,7 @@ def _name(hour: int) -> str:
 TEXT = (
     "Hourly NetCDF4 files as ERA5 comes: one time each, {height} x {width}, int16 with `scale_factor`, `add_offset` "
     "and a fill value, the same in all files; {files:,} of them, {megabytes:.0f} MB when decoded to float32. *ingest* "
-    "is the whole road of the flow: a new archive, every value checked, every file and every frame hashed (SHA-256), "
+    "is all that the flow does: a new archive, every value checked, every file and every frame hashed (SHA-256), "
     "committed in blocks that are synced to the disk. *open_mfdataset, to_zarr* is "
     "`xr.open_mfdataset(paths).to_zarr(path)` with default settings, which syncs and checks nothing. Each run in a "
     "fresh process, in turn, after one of either that does not count and that shows both stores to hold the same "

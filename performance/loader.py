@@ -195,9 +195,9 @@ def _check(ds: xr.Dataset, ours: Sequences, beyond: Sequences, plain: Path) -> N
         x, y, _ = ours.batch(np.array([start]))
         for one, other in zip(ours.batch(np.array([start])), beyond.batch(np.array([start])), strict=True):
             assert np.array_equal(one, other), "windows in and beyond memory differ"
-        made = np.concatenate([x[0, :, 0], y[0, :, 0]])
+        window = np.concatenate([x[0, :, 0], y[0, :, 0]])
         times = ds["time"].values[start : start + T + LEADS]
-        assert np.allclose(spec.state_channels[0].denormalise(made, times), expected, atol=1e-3), "our windows differ"
+        assert np.allclose(spec.state_channels[0].denormalise(window, times), expected, atol=1e-3), "our windows differ"
         assert np.array_equal(generator[start]["t2m"].values.squeeze(), expected), "xbatcher's windows differ"
         assert np.array_equal(_Windows(values)[start].numpy(), expected), "the loader's windows differ"
 

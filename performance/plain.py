@@ -18,8 +18,8 @@ class PlainSimVP(nn.Module):
 
     def __init__(self, network: SimVP) -> None:
         super().__init__()
-        made = copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        self.encoder, self.translator, self.decoder = made.encoder, made.translator, made.decoder
+        copied = copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.encoder, self.translator, self.decoder = copied.encoder, copied.translator, copied.decoder
 
     def forward(self, x: Tensor) -> Tensor:
         B, T = x.shape[:2]

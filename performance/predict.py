@@ -74,7 +74,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
             "not for every forecast.",
             "Group normalisation sees the whole map, so tiles with an overlap would not give the untiled result. But "
             "encoder and decoder see every frame on its own: without a gradient they take a few frames at a time, one "
-            "at 2,000 x 2,000, and the decoder makes the spatial shortcut again rather than keeping it for all frames. "
+            "at 2,000 x 2,000, and the decoder recomputes the spatial shortcut rather than keeping it for all frames. "
             "What needs most then is the translator, at a quarter of the rows and columns, or one frame in the decoder."
             " On grids of more than a few thousand points that is faster too, for the features stay in the cache.",
             f"A domain that does not fit is refused before it is begun: {_refused(short)}",
@@ -168,12 +168,14 @@ def _beside_the_network(case: Case, inits: int, rounds: int) -> tuple[tuple[str,
     def predict() -> xr.Dataset:
         return forecaster.predict(ds, init_time=None if inits == 1 else "all")
 
-    departures, made = bare().numpy()[:, :, 0], predict()["t2m"].values
-    assert np.allclose(made, 280 + departures, rtol=0, atol=TOLERANCE), "predict does not give what the network gives"
-    found = alternate({BARE: bare, PREDICT: predict}, repetitions=rounds)
-    share = ratios(found[PREDICT], found[BARE])
-    more = statistics.median(a - b for a, b in zip(found[PREDICT].seconds, found[BARE].seconds, strict=True))
-    row = (case.name, str(inits), str(found[BARE]), str(found[PREDICT]), str(share), f"{more / inits * 1e3:.1f}")
+    departures, forecast = bare().numpy()[:, :, 0], predict()["t2m"].values
+    assert np.allclose(forecast, 280 + departures, rtol=0, atol=TOLERANCE), (
+        "predict does not give what the network gives"
+    )
+    timings = alternate({BARE: bare, PREDICT: predict}, repetitions=rounds)
+    share = ratios(timings[PREDICT], timings[BARE])
+    more = statistics.median(a - b for a, b in zip(timings[PREDICT].seconds, timings[BARE].seconds, strict=True))
+    row = (case.name, str(inits), str(timings[BARE]), str(timings[PREDICT]), str(share), f"{more / inits * 1e3:.1f}")
     what = "one window" if inits == 1 else f"{inits} init times at once"
     return row, Goal(
         wanted=f"{case.name}, {what}: at most {SPARE:g} times the bare network",
@@ -208,17 +210,17 @@ def _large(short: bool) -> tuple[Table, Goal]:
     case = Case("base", 12, (201, 303), _sizes("tiny" if short else "base"), FORCINGS)
     ds = case.dataset(1)
     forecaster = case.forecaster(ds)
-    made = {}
+    forecasts = {}
     for way in (WHOLE, PARTS):
         with _taking(way):
-            made[way] = forecaster.predict(ds)["t2m"].values
-    away = float(np.abs(made[WHOLE] - made[PARTS]).max())
+            forecasts[way] = forecaster.predict(ds)["t2m"].values
+    away = float(np.abs(forecasts[WHOLE] - forecasts[PARTS]).max())
     assert away <= TOLERANCE, f"frames in parts differ by {away}"
 
-    asked: list[tuple[Size, int, str]] = [("tiny", 40, WHOLE), ("tiny", 40, PARTS)]
+    cases: list[tuple[Size, int, str]] = [("tiny", 40, WHOLE), ("tiny", 40, PARTS)]
     if not short:
-        asked = [("small", 1000, WHOLE), ("small", 1000, PARTS), ("small", 2000, PARTS), ("base", 2000, PARTS)]
-    done = [(*one, in_process(domain, *one)) for one in asked]
+        cases = [("small", 1000, WHOLE), ("small", 1000, PARTS), ("small", 2000, PARTS), ("base", 2000, PARTS)]
+    done = [(*one, in_process(domain, *one)) for one in cases]
     rows = [
         (f"{size}, {side:,} x {side:,}, {way}", said(process.value["seconds"]), *_gigabytes(process))
         for size, side, way, process in done

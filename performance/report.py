@@ -55,8 +55,8 @@ def _machine() -> str:
         text = ""
     name = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
     flags = re.search(r"^flags\s*:\s*(.*)$", text, re.MULTILINE)
-    known = set(flags[1].split()) if flags else set()
-    has = ", ".join(flag for flag in FLAGS if flag in known) or "none of note"
+    features = set(flags[1].split()) if flags else set()
+    has = ", ".join(flag for flag in FLAGS if flag in features) or "none of note"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     memory = psutil.virtual_memory().total / 2**30
     return (

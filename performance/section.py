@@ -77,18 +77,18 @@ class Section:
 def load(path: Path) -> tuple[Section, dict[str, Any]]:
     """Inverse of `Section.save`."""
     kept = json.loads(path.read_text())
-    made = kept["section"]
-    tables: Sequence[Mapping[str, Any]] = made["tables"]
+    section = kept["section"]
+    tables: Sequence[Mapping[str, Any]] = section["tables"]
     return (
         Section(
             **{
-                **made,
+                **section,
                 "tables": tuple(
                     Table(columns=tuple(t["columns"]), rows=tuple(map(tuple, t["rows"])), title=t["title"])
                     for t in tables
                 ),
-                "goals": tuple(Goal(**goal) for goal in made["goals"]),
-                "notes": tuple(made["notes"]),
+                "goals": tuple(Goal(**goal) for goal in section["goals"]),
+                "notes": tuple(section["notes"]),
             }
         ),
         kept["where"],

@@ -137,11 +137,11 @@ def _runs(folder: Path, repetitions: int) -> list[dict[str, float]]:
         services.wait()
         services.deploy("local")
         services.start_worker("local")
-        made = []
+        runs = []
         for number in range(repetitions + 1):
             Archive(home.archive(DATASET)).append(_world(DAYS + number, 1))
-            made.append(_run(services))
-        return made[1:]
+            runs.append(_run(services))
+        return runs[1:]
     finally:
         services.stop()
 
@@ -161,13 +161,13 @@ def _run(services: Services) -> dict[str, float]:
     ended = time.time()
     if done.returncode:
         raise RuntimeError(f"forecast/daily failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
-    found = re.search(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", done.stdout)
-    assert found, done.stdout
+    run_id = re.search(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", done.stdout)
+    assert run_id, done.stdout
     show = "import json, sys; from prefect import get_client\nwith get_client(sync_client=True) as client:\n"
     show += "    run = client.read_flow_run(sys.argv[1])\n"
     show += "print(json.dumps([str(t) for t in (run.created, run.start_time, run.end_time)]))"
     told = subprocess.run(
-        [sys.executable, "-c", show, found[0]],
+        [sys.executable, "-c", show, run_id[0]],
         cwd=CHECKOUT,
         env=environment,
         capture_output=True,

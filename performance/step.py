@@ -42,9 +42,9 @@ def measure(folder: Path, *, short: bool = False) -> Section:
     rounds = {1: 1} if short else {4: 4, 16: 3}
     tables, goals = [], []
     for batch, count in rounds.items():
-        found = _timed(sizes, batch, count, steps=1 if short else 3)
-        tables.append(_step_table(found, batch))
-        goals += _step_goals(found, batch)
+        timings = _timed(sizes, batch, count, steps=1 if short else 3)
+        tables.append(_step_table(timings, batch))
+        goals += _step_goals(timings, batch)
     memory = {name: _memory(sizes, name) for name in (PLAIN, TUNED, OURS)}
     share = memory[OURS] / memory[PLAIN]
     goals.append(
@@ -189,9 +189,9 @@ def breakdown(way: str, sizes: dict[str, Any], batch: int) -> dict[str, float]:
         start = time.perf_counter()
         update(numbers)
         step = time.perf_counter() - start
-    found = profiler.key_averages()
-    spent = sum(e.self_cpu_time_total for e in found if "convolution" in e.key) / 1e6
-    spent += sum(e.cpu_time_total for e in found if e.key in SPECTRA) / 1e6
+    events = profiler.key_averages()
+    spent = sum(e.self_cpu_time_total for e in events if "convolution" in e.key) / 1e6
+    spent += sum(e.cpu_time_total for e in events if e.key in SPECTRA) / 1e6
     forward = costs_of(_network(sizes), _clips().batch(np.arange(1))[0], torch.mean).multiply_adds
     return {
         "step": step,
@@ -219,17 +219,17 @@ def losses(way: str, sizes: dict[str, Any], seed: int, steps: int) -> list[float
 
 
 def _timed(sizes: dict[str, Any], batch: int, rounds: int, steps: int) -> dict[str, tuple[Timing, list[Process]]]:
-    made: dict[str, list[Process]] = {PLAIN: [], TUNED: [], OURS: []}
+    processes: dict[str, list[Process]] = {PLAIN: [], TUNED: [], OURS: []}
     for number in range(rounds):
-        for way in list(made) if number % 2 == 0 else reversed(made):
-            made[way].append(_apart(step_seconds, way, sizes, batch, steps))
-    return {way: (Timing(tuple(statistics.median(one.value) for one in done)), done) for way, done in made.items()}
+        for way in list(processes) if number % 2 == 0 else reversed(processes):
+            processes[way].append(_apart(step_seconds, way, sizes, batch, steps))
+    return {way: (Timing(tuple(statistics.median(one.value) for one in done)), done) for way, done in processes.items()}
 
 
-def _step_table(found: dict[str, tuple[Timing, list[Process]]], batch: int) -> Table:
+def _step_table(timings: dict[str, tuple[Timing, list[Process]]], batch: int) -> Table:
     rows = []
-    for way, (timing, done) in found.items():
-        faster = ratios(found[PLAIN][0], timing)
+    for way, (timing, done) in timings.items():
+        faster = ratios(timings[PLAIN][0], timing)
         peak = max(one.peak for one in done) / 2**30
         rows.append((way, str(timing), f"{batch / timing.median:.2f}", str(faster), f"{peak:.2f}"))
     return Table(
@@ -256,9 +256,9 @@ def _limit(parts: dict[str, dict[str, float]]) -> str:
 def _parts_table(parts: dict[str, dict[str, float]], batch: int) -> Table:
     """Where the time goes, and how fast the arithmetic is beside the fastest that the processor does."""
     rows = []
-    for way, found in parts.items():
-        speeds = (f"{found[name] / 1e9:.0f}" for name in ("speed", "product"))
-        rows.append((way, said(found["step"]), said(found["convolutions"]), *speeds))
+    for way, figures in parts.items():
+        speeds = (f"{figures[name] / 1e9:.0f}" for name in ("speed", "product"))
+        rows.append((way, said(figures["step"]), said(figures["convolutions"]), *speeds))
     return Table(
         title=f"Where the time of one update goes, B = {batch}, under a profiler, which delays many short calls most",
         columns=(
@@ -272,8 +272,8 @@ def _parts_table(parts: dict[str, dict[str, float]], batch: int) -> Table:
     )
 
 
-def _step_goals(found: dict[str, tuple[Timing, list[Process]]], batch: int) -> list[Goal]:
-    plain, tuned = (ratios(found[way][0], found[OURS][0]) for way in (PLAIN, TUNED))
+def _step_goals(timings: dict[str, tuple[Timing, list[Process]]], batch: int) -> list[Goal]:
+    plain, tuned = (ratios(timings[way][0], timings[OURS][0]) for way in (PLAIN, TUNED))
     wanted = f"B = {batch}: at least {{}} times {{}}"
     return [
         Goal(wanted=wanted.format(3, PLAIN), found=f"{plain} times", met=plain.median >= 3),

@@ -46,7 +46,7 @@ def alternate(ways: Mapping[str, Callable[[], Any]], *, repetitions: int = 5, wa
             spent = time.perf_counter() - start
             if number >= warm_up:
                 seconds[name].append(spent)
-    return {name: Timing(tuple(found)) for name, found in seconds.items()}
+    return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 
 @dataclass(frozen=True)

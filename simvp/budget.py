@@ -8,12 +8,12 @@ place none of these counts.
 ========  ========================================================================================
 share     held at a time
 ========  ========================================================================================
-1         frames of one call of `predict`, loaded once where they fit
-1 / 4     histories and forecasts of a batch that is evaluated or scored
+1         frames of one call of `predict`, loaded once where they fit; features of a network on a GPU
+1 / 4     histories and forecasts of a batch that is evaluated or scored; shortcuts that a network keeps
 1 / 16    frames read at once by a fit, an ingest or a check
 1 / 64    input and output of a batch of the network, which makes a few dozen times as much inside;
           maps of one variable that are compared
-1 / 256   frames that are scaled at once, small enough for the processor's caches
+1 / 256   frames that are scaled at once, features of a network: small enough for a processor's caches
 ========  ========================================================================================
 """
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 class Refusal(ValueError):
-    """Something was asked that cannot be done as asked.
+    """A request that cannot be done as it stands.
 
     The message names the subject first, then every reason at once, then the remedy, so that one run is enough
     to learn all that has to be changed.

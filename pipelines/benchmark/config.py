@@ -74,7 +74,7 @@ def plan_benchmark(
         )
     usual = presets[preset]
     settings = {**usual.loop, **usual.network, **usual.variants.get(variant, {}), **(changes or {})}
-    sizes = set(SimVPConfig.__dataclass_fields__) - {"variant", "frames_in", "channels_in", "channels_out"}
+    sizes = set(SimVPConfig.model_fields) - {"variant", "frames_in", "channels_in", "channels_out"}
     loop = set(BenchmarkConfig.model_fields) - {"data", "preset", "network"}
     unknown = sorted(set(settings) - sizes - loop)
     if unknown:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,7 @@ def _size(batches: ClipBatches) -> int:
 
 def rolled_out(network: SimVP, horizon: int, device: torch.device) -> SimVP:
     """The same network for T' = horizon: longer than it was trained for, by rollout."""
-    made = SimVP(replace(network.config, frames_out=horizon)).eval()
+    made = SimVP(network.config.replace(frames_out=horizon)).eval()
     made.load_state_dict(network.state_dict())
     return made.to(device)
 

@@ -2,7 +2,6 @@ from .provenance import (
     CHECKOUT as CHECKOUT,
     code_digest as code_digest,
     git_state as git_state,
-    imported as imported,
     package_versions as package_versions,
 )
 from .runs import Run as Run, close_run as close_run, open_run as open_run

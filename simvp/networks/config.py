@@ -1,11 +1,13 @@
 """Sizes and switches of the SimVP family, and which of them a variant reads."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from math import isfinite
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
 
 from simvp.errors import ConfigError
+from simvp.settings import Settings
 
 Variant = Literal["simvp", "incepu", "gsta", "tau"]
 
@@ -19,8 +21,22 @@ UNREAD: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class SimVPConfig:
+class Sizes(Settings):
+    """Base of the sizes of a network: of the stated types, since a width of 8.0 or "8" is a slip, and True no count."""
+
+    model_config = ConfigDict(strict=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `from_dict` gives the equal config back."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Config of plain values; a key left out takes its default, an unknown one raises ConfigError."""
+        return cls(**values)
+
+
+class SimVPConfig(Sizes):
     """Sizes and switches of :class:`simvp.SimVP`. The defaults are those of the public code on Moving MNIST.
 
     Parameters
@@ -66,6 +82,8 @@ class SimVPConfig:
         its default.
     """
 
+    subject: ClassVar[str] = "SimVP sizes"
+
     frames_in: int = 10
     frames_out: int = 10
     channels_in: int = 1
@@ -74,8 +92,8 @@ class SimVPConfig:
     hid_T: int = 256  # noqa: N815
     N_S: int = 4
     N_T: int = 8
-    groups: int = 8
-    kernels: tuple[int, ...] = (3, 5, 7, 11)
+    groups: int = 8  # of the public code's model; its main.py declares 4 and never passes it on
+    kernels: tuple[int, ...] = Field((3, 5, 7, 11), strict=False)  # a list in JSON
     spatial_shortcut: bool = True
     temporal_shortcuts: bool = True
     group_norm: bool = True
@@ -83,16 +101,17 @@ class SimVPConfig:
     variant: Variant = "simvp"
     kernel_enc: int = 3
     kernel_dec: int = 3
-    mlp_ratio: float = 8.0
+    mlp_ratio: float | int = 8.0  # a whole number stays one, in saved models too
     drop_path: float = 0.0
 
-    def __post_init__(self) -> None:
-        reasons = _wrong_types(self) or self._unread() + self._out_of_range()
-        if reasons:
-            raise ConfigError("SimVP sizes", reasons, "change the named sizes")
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if reasons := self._unread() + self._out_of_range():
+            raise ConfigError(self.subject, reasons)
+        return self
 
     def _unread(self) -> list[str]:
-        defaults = {field.name: field.default for field in fields(self)}
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
         return [
             f"{name}: variant {self.variant} does not read it: expected {defaults[name]}, got {getattr(self, name)}"
             for name in UNREAD[self.variant]
@@ -122,9 +141,10 @@ class SimVPConfig:
                 f"becomes input: expected channels_out equal to channels_in {self.channels_in}, "
                 f"got {self.channels_out}"
             )
-        width = self.frames_in * self.hid_S
+        width = self.frames_in * self.hid_S  # of the translator's ends, time folded into channels
         if not isfinite(self.mlp_ratio) or int(max(min(width, self.hid_T), 1) * self.mlp_ratio) < 1:
             reasons.append(f"mlp_ratio: expected 1 or more channels inside the MLP, got a ratio of {self.mlp_ratio}")
+        # The U-Net's last block returns to T * hid_S channels, in as many groups.
         if not reasons and inception and (self.group_conv or self.group_norm) and width % self.block_groups:
             reasons.append(
                 f"groups: expected a divisor of frames_in * hid_S = {self.frames_in} * {self.hid_S} = "
@@ -141,38 +161,3 @@ class SimVPConfig:
     def downsampling(self) -> int:
         """Rows and columns of the input per row and column inside the translator."""
         return 2 ** (self.N_S // 2)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; `from_dict` gives the equal config back."""
-        return asdict(self) | {"kernels": list(self.kernels)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "SimVPConfig":
-        """Config of plain values; a key left out takes its default, an unknown one raises ConfigError."""
-        refuse_unknown_keys("SimVP sizes", cls, values)
-        kernels = values.get("kernels", cls.kernels)
-        return cls(**{**values, "kernels": tuple(kernels) if isinstance(kernels, list) else kernels})
-
-
-def refuse_unknown_keys(subject: str, record: type, values: Mapping[str, Any]) -> None:
-    """Raise ConfigError, naming every key of `values` that is no field of the dataclass `record`."""
-    known = [field.name for field in fields(record)]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        reasons = [f"unknown key {key!r}" for key in unknown]
-        raise ConfigError(subject, reasons, f"use {', '.join(known)}")
-
-
-def _wrong_types(config: SimVPConfig) -> list[str]:
-    """Fields that are not of their declared type: a width of 8.0 or "8" is a slip, and True is no count."""
-    reasons = []
-    for field in fields(config):
-        value, default = getattr(config, field.name), field.default
-        if type(value) is not type(default) and (type(value), type(default)) != (int, float):
-            expected = type(default).__name__
-            reasons.append(f"{field.name}: expected {expected}, got {value!r} ({type(value).__name__})")
-        elif isinstance(value, tuple) and any(type(item) is not int for item in value):
-            reasons.append(f"{field.name}: expected whole numbers, got {value!r}")
-        elif isinstance(value, str) and value not in get_args(Variant):
-            reasons.append(f"{field.name}: expected one of {', '.join(get_args(Variant))}, got {value!r}")
-    return reasons

@@ -23,7 +23,7 @@ MARGIN = 1.6
 LARGE = 1 << 26  # values of a window; with fewer, the largest networks need a few GiB
 
 
-def refuse_beyond(network: nn.Module, window: Sequence[int], made: Sequence[int], device: torch.device) -> None:
+def refuse_beyond(network: nn.Module, window: Sequence[int], forecasts: Sequence[int], device: torch.device) -> None:
     """Refuse a forecast that the memory does not hold, before it is begun.
 
     Parameters
@@ -32,7 +32,7 @@ def refuse_beyond(network: nn.Module, window: Sequence[int], made: Sequence[int]
         Runs on `device`, a window at a time.
     window
         Shape of its input, (1, T, C, H, W).
-    made
+    forecasts
         Shape of all forecasts, (I, L, S, H, W), which stay in the memory of the host.
 
     Raises
@@ -42,7 +42,7 @@ def refuse_beyond(network: nn.Module, window: Sequence[int], made: Sequence[int]
     """
     host = torch.device("cpu")
     where = host if device.type == "cpu" else device
-    needed = {host: 2 * 4 * prod(made)}  # in departures, and in their own units
+    needed = {host: 2 * 4 * prod(forecasts)}  # bytes in float32: as departures, and in their own units
     if prod(window) >= LARGE:
         needed[where] = needed.get(where, 0) + peak(network, window, device)
     reasons = []
@@ -51,8 +51,9 @@ def refuse_beyond(network: nn.Module, window: Sequence[int], made: Sequence[int]
         if free is not None and size > free:
             reasons.append(f"memory: {size / 2**30:,.1f} GiB are needed on {place}, {free / 2**30:,.1f} are available")
     if reasons:
+        inits, leads, _, rows, columns = forecasts
         raise Refusal(
-            f"Forecast of {made[0]} init times and {made[1]} steps on {made[-2]} x {made[-1]} points",
+            f"Forecast of {inits} init times and {leads} steps on {rows} x {columns} points",
             reasons,
             "cut the domain, take fewer init times at a time, train a smaller size, or use a larger machine",
         )
@@ -78,8 +79,8 @@ def available(device: torch.device) -> int | None:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    found = [size for size in (_of_system(), _of_control_group()) if size is not None]
-    return min(found, default=None)
+    limits = [size for size in (_of_system(), _of_control_group()) if size is not None]
+    return min(limits, default=None)
 
 
 def _of_system() -> int | None:
@@ -119,14 +120,15 @@ class _Storages(TorchDispatchMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
+        results = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(results):
+            # A view shares the storage of what it looks at, and takes no memory.
             if isinstance(tensor, Tensor) and (storage := tensor.untyped_storage()) not in self.seen:
                 self.seen.add(storage)
                 self.held += storage.nbytes()
                 self.most = max(self.most, self.held)
                 weakref.finalize(storage, self._freed, storage.nbytes())
-        return made
+        return results
 
     def _freed(self, size: int) -> None:
         self.held -= size

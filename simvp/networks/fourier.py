@@ -31,7 +31,7 @@ AT_ONCE = 1 << 10  # samples times channels whose spectra are made at a time
 
 
 def convolved(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """`conv` of x (B, C, h, w) by the faster way; an odd kernel at stride 1 that keeps h and w."""
+    """`conv` of x (B, C, h, w) by whichever is faster; an odd kernel at stride 1 that keeps h and w."""
     if not pays(conv, x):
         return conv(x)
     y: Tensor = _FourierConvolution.apply(x, conv.weight, conv.groups)
@@ -139,37 +139,37 @@ class _FourierConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, groups: int) -> Tensor:
-        known = transforms(x.shape[2], x.shape[3], weight.shape[2], x.dtype)
+        matrices = transforms(x.shape[2], x.shape[3], weight.shape[2], x.dtype)
         laid = weight.unflatten(0, (groups, -1)).permute(0, 4, 3, 1, 2)  # (g, k, k, o, i)
         laid = torch.empty(laid.shape, dtype=x.dtype).copy_(laid)
         ctx.save_for_backward(x, laid)
         ctx.dtype = weight.dtype
-        made = []
+        parts = []
         with torch.autocast(x.device.type, enabled=False):
             for some, their in _together(x, laid):
-                seen = _products(spectrum(some, known.x, len(their)))  # (g, F * N * 2, 2B, i)
+                seen = _products(spectrum(some, matrices.x, len(their)))  # (g, F * N * 2, 2B, i)
                 product = seen.new_empty(*seen.shape[:3], their.shape[3])
                 for one, kernel, into in zip(seen, their, product, strict=True):
-                    torch.bmm(one, kernel_spectrum(kernel, known.kernel).mT, out=into)
-                made.append(maps(_frequencies(product, known, len(x)), known.y))
-        return torch.cat(made, dim=1)
+                    torch.bmm(one, kernel_spectrum(kernel, matrices.kernel).mT, out=into)
+                parts.append(maps(_frequencies(product, matrices, len(x)), matrices.y))
+        return torch.cat(parts, dim=1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         x, laid = ctx.saved_tensors
         groups, k, _, o, i = laid.shape
-        known = transforms(x.shape[2], x.shape[3], k, x.dtype)
-        of_input, of_output = (Pair(pair.rows.mT, pair.columns.mT) for pair in (known.x, known.y))
+        matrices = transforms(x.shape[2], x.shape[3], k, x.dtype)
+        of_input, of_output = (Pair(pair.rows.mT, pair.columns.mT) for pair in (matrices.x, matrices.y))
         of_x, of_weight = [], torch.empty(groups * o, k, k, i, dtype=ctx.dtype).permute(0, 3, 1, 2)  # channels_last
         of_groups = iter(of_weight.chunk(groups))
         for (some, their), (back, _) in zip(_together(x, laid), _together(gradient, laid), strict=True):
             wanted = _products(spectrum(back, of_output, len(their)))  # (g, F * N * 2, 2B, o)
-            seen = _products(spectrum(some, known.x, len(their)))  # (g, F * N * 2, 2B, i)
+            seen = _products(spectrum(some, matrices.x, len(their)))  # (g, F * N * 2, 2B, i)
             for one, other, kernel in zip(seen, wanted, their, strict=True):
-                kernels(other.mT @ one, known.kernel, next(of_groups))
-                torch.bmm(other, kernel_spectrum(kernel, known.kernel), out=one)
-            of_x.append(maps(_frequencies(seen, known, len(x)), of_input))
+                kernels(other.mT @ one, matrices.kernel, next(of_groups))
+                torch.bmm(other, kernel_spectrum(kernel, matrices.kernel), out=one)
+            of_x.append(maps(_frequencies(seen, matrices, len(x)), of_input))
         return torch.cat(of_x, dim=1), of_weight, None
 
 
@@ -185,6 +185,6 @@ def _products(z: Tensor) -> Tensor:
     return z.view(len(z), -1, 2 * z.shape[3], z.shape[4])
 
 
-def _frequencies(z: Tensor, known: Transforms, batch: int) -> Tensor:
+def _frequencies(z: Tensor, matrices: Transforms, batch: int) -> Tensor:
     """What `_products` does, undone."""
-    return z.view(len(z), len(known.x.rows) // 2, -1, batch, z.shape[3])
+    return z.view(len(z), len(matrices.x.rows) // 2, -1, batch, z.shape[3])

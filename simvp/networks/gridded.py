@@ -3,20 +3,20 @@
 Frames are departures from a climatology over one standard deviation (`simvp.contract.frame_spec`). For each state and
 lead the forecast is
 
-    a * last frame + b * the frame one cycle before the valid time + spread * SimVP(all frames)
+    a * last frame + b * the frame one cycle before the valid time + residual scale * SimVP(all frames)
 
-with `a` and `b` fitted to the training windows in closed form (`GriddedSimVP.fit_mix`) and `spread` the RMSE which
-that blend has there. SimVP's readout starts at zero, so training starts at the blend and moves away from it only
+with `a` and `b` fitted to the training windows in closed form (`GriddedSimVP.fit_mix`) and the residual scale the
+RMSE of that blend there. SimVP's readout starts at zero, so training starts at the blend and moves away from it only
 where that pays. Why this generalises from a few hundred overlapping windows, which hold a few dozen independent ones:
 
-* Persistence and yesterday's rhythm are most of the skill, and two numbers a lead say them. A network that has to
+* Persistence and yesterday's cycle are most of the skill, and two numbers a lead say them. A network that has to
   rebuild the fields from its own features spends its capacity, and its overfitting, on that.
-* `spread` is small at the first leads, where the blend is nearly right: there the network is bound to be careful,
-  while one readout serves all leads with outputs of the same size.
+* The residual scale is small at the first leads, where the blend is nearly right: there the network is bound to be
+  careful, while one readout serves all leads with outputs of the same size.
 * The climatology was estimated from the same few weeks, and the season moves on: later data lie off it, as a
   whole and in its gradients, by about as much as they vary inside the training period, and clear spring days swing
   more than the mean day of a stormy month. In training every window therefore drifts, inputs and target alike: by a
-  random offset, a random plane, and a random multiple of the climatology's own rhythm. The network learns to read
+  random offset, a random plane, and a random multiple of the climatology's own cycle. The network learns to read
   level and swing off its inputs, and to trust the climatology only as far as that held under such drifts. On hourly
   2 m temperature (trained on 18 days, validated on the next 6, one seed) offset and swing took the RMSE from 1.14 to
   1.02 K.
@@ -27,20 +27,19 @@ that it knows.
 Shape letters: B batch, T frames in, T' frames out, C channels, S states (the first S channels), H rows, W columns.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from simvp.errors import ConfigError, ContractError
-from simvp.networks.config import SimVPConfig, refuse_unknown_keys
+from simvp.networks.config import SimVPConfig, Sizes
 from simvp.networks.simvp import SimVP
 
 
-@dataclass(frozen=True, kw_only=True)
-class GriddedConfig:
+class GriddedConfig(Sizes):
     """Sizes of :class:`GriddedSimVP`.
 
     Parameters
@@ -56,7 +55,7 @@ class GriddedConfig:
         Standard deviations of what shifts a training window: an offset, and at the grid's edge planes that slope
         along rows and along columns. In standard deviations of the departures.
     swing
-        Standard deviation of the multiple of the climatology's rhythm that is added to a training window.
+        Standard deviation of the multiple of the climatology's seasonal cycle that is added to a training window.
 
     Raises
     ------
@@ -64,14 +63,17 @@ class GriddedConfig:
         With every value that does not fit.
     """
 
-    network: SimVPConfig
+    subject: ClassVar[str] = "Network for gridded data"
+
+    network: SimVPConfig = Field(strict=False)  # plain values in JSON
     states: int
     lag: int | None = None
     drift: float = 0.5
     tilt: float = 0.3
     swing: float = 0.5
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         network, reasons = self.network, []
         if not 1 <= self.states <= network.channels_in:
             reasons.append(
@@ -90,24 +92,8 @@ class GriddedConfig:
             if not 0 <= getattr(self, name) < float("inf")
         ]
         if reasons:
-            raise ConfigError("Network for gridded data", reasons, "change the named sizes")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; `from_dict` gives the equal config back."""
-        return {
-            "network": self.network.to_dict(),
-            "states": self.states,
-            "lag": self.lag,
-            "drift": self.drift,
-            "tilt": self.tilt,
-            "swing": self.swing,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "GriddedConfig":
-        """Config of plain values; an unknown key raises ConfigError."""
-        refuse_unknown_keys("Network for gridded data", cls, values)
-        return cls(**{**values, "network": SimVPConfig.from_dict(values["network"])})
+            raise ConfigError(self.subject, reasons)
+        return self
 
 
 class GriddedSimVP(nn.Module):
@@ -121,33 +107,38 @@ class GriddedSimVP(nn.Module):
     config : GriddedConfig
     mix : Parameter
         (K, T', S) weights of the K = 2 terms (1 without a lag): last frame, frame one cycle before the valid time.
-    spread : Tensor
+    residual_scale : Tensor
         (T', S) size of the correction.
     """
 
-    spread: Tensor
+    spread: Tensor  # the residual scale, under its name in saved models
 
     def __init__(self, config: GriddedConfig) -> None:
         super().__init__()
         self.config = config
         leads, terms = config.network.frames_out, 1 if config.lag is None else 2
         self.network = SimVP(config.network)
+        # The correction begins at zero, whatever the readout reads: training starts at the blend.
         nn.init.zeros_(self.network.decoder.readout.weight)
         if self.network.decoder.readout.bias is not None:
             nn.init.zeros_(self.network.decoder.readout.bias)
         self.mix = nn.Parameter(torch.zeros(terms, leads, config.states))
         self.register_buffer("spread", torch.ones(leads, config.states))
 
-    def forward(self, x: Tensor, usual: Tensor | None = None) -> Tensor:
+    @property
+    def residual_scale(self) -> Tensor:
+        return self.spread
+
+    def forward(self, x: Tensor, cycle: Tensor | None = None) -> Tensor:
         """Forecast of a batch.
 
         Parameters
         ----------
         x
             (B, T, C, H, W) departures and further channels.
-        usual
+        cycle
             (B, T + T', S, H, W), read in training mode only: the climatology at the times of inputs and targets
-            less its mean over all its maps, in units of the departures, 0 where masked; None: it has no rhythm.
+            less its mean over all its maps, in units of the departures, 0 where masked; None: it has no cycle.
 
         Returns
         -------
@@ -166,32 +157,33 @@ class GriddedSimVP(nn.Module):
         if not self.training:
             return self._forecast(x)
         T, S = network.frames_in, self.config.states
-        states = x[:, :, :S]
-        shift = self._shift(x, usual)  # (B, T + T', S, H, W), or one frame for all
+        states = x[:, :, :S]  # (B, T, S, H, W)
+        shift = self._shift(x, cycle)  # (B, T + T', S, H, W), or one frame for all
         shift = shift * (states != 0).any(dim=1, keepdim=True)  # masked points are 0 and stay it
         before, after = (shift, shift) if shift.shape[1] == 1 else (shift[:, :T], shift[:, T:])
+        # Shifted there and back: the loss sees the target of the window as it was.
         return self._forecast(torch.cat([states + before, x[:, :, S:]], dim=2)) - after
 
-    def _shift(self, x: Tensor, usual: Tensor | None) -> Tensor:
+    def _shift(self, x: Tensor, cycle: Tensor | None) -> Tensor:
         """How far each window drifts."""
 
-        def chance() -> Tensor:
+        def normal() -> Tensor:
             return torch.randn(len(x), 1, self.config.states, 1, 1, device=x.device, dtype=x.dtype)
 
         rows, columns = _planes(*x.shape[-2:])
-        shift = self.config.drift * chance()
-        shift = shift + self.config.tilt * (chance() * rows.to(x) + chance() * columns.to(x))
-        return shift if usual is None else shift + self.config.swing * chance() * usual.to(x)
+        shift = self.config.drift * normal()
+        shift = shift + self.config.tilt * (normal() * rows.to(x) + normal() * columns.to(x))
+        return shift if cycle is None else shift + self.config.swing * normal() * cycle.to(x)
 
     def _forecast(self, x: Tensor) -> Tensor:
         blend = torch.einsum("kls,bklshw->blshw", self.mix, self._terms(x))
-        return blend + self.spread[:, :, None, None] * self.network(x)  # (B, T', S, H, W)
+        return blend + self.residual_scale[:, :, None, None] * self.network(x)  # (B, T', S, H, W)
 
     def _terms(self, x: Tensor) -> Tensor:
         """What the blend is made of, (B, K, T', S, H, W)."""
-        T, L, S, lag = self.config.network.frames_in, len(self.spread), self.config.states, self.config.lag
+        (L, S), T, lag = self.residual_scale.shape, self.config.network.frames_in, self.config.lag
         states = x[:, :, :S]
-        terms = [states[:, -1:].expand(-1, L, -1, -1, -1)]
+        terms = [states[:, -1:].expand(-1, L, -1, -1, -1)]  # (B, T', S, H, W), each lead the last frame
         if lag is not None:
             # A lead beyond one cycle takes the same phase of the last cycle.
             terms.append(states[:, [T - lag + lead % lag for lead in range(L)]])
@@ -199,7 +191,7 @@ class GriddedSimVP(nn.Module):
 
     @torch.no_grad()
     def fit_mix(self, batches: Iterable[Sequence[Tensor]], weights: Tensor) -> None:
-        """Set `mix` to the least-squares blend of training windows, and `spread` to its RMSE there.
+        """Set `mix` to the least-squares blend of training windows, and the residual scale to its RMSE there.
 
         The normal equations are those of windows that drift: what a shift adds, in the mean, to each product of two
         terms and of a term with the target is known in closed form. So the weights sum to nearly one where drift is
@@ -208,7 +200,7 @@ class GriddedSimVP(nn.Module):
         Parameters
         ----------
         batches
-            (x (B, T, C, H, W), y (B, T', S, H, W), mask (S, H, W)) and, where there is one, `usual` as in `forward`;
+            (x (B, T, C, H, W), y (B, T', S, H, W), mask (S, H, W)) and, where there is one, `cycle` as in `forward`;
             each window once. Points where the mask is 0 do not count.
         weights
             (H, W) area weights.
@@ -218,19 +210,20 @@ class GriddedSimVP(nn.Module):
         ConfigError
             If there is no window.
         """
-        leads, states, terms = *self.spread.shape, len(self.mix)
+        leads, states, terms = *self.residual_scale.shape, len(self.mix)
+        # In float64: normal equations square the condition number, and last frame and last cycle are nearly alike.
         products = torch.zeros(leads, states, terms, terms, dtype=torch.float64)
         with_target = torch.zeros(leads, states, terms, dtype=torch.float64)
         squares = torch.zeros(leads, states, dtype=torch.float64)
         count = 0
-        for x, y, mask, *usual in batches:
+        for x, y, mask, *cycle in batches:
             share = (mask * weights).double()
             share = (share / share.sum(dim=(-2, -1), keepdim=True)).cpu()  # (S, H, W), sums to one over each map
             pairs = [(self._terms(x), y, 1.0)]
-            if usual:
-                # The rhythm, as a window of its own, with swing**2 of a real one's weight.
+            if cycle:
+                # The cycle, as a window of its own, with swing**2 of a real one's weight.
                 T = self.config.network.frames_in
-                pairs.append((self._terms(usual[0][:, :T]), usual[0][:, T:], self.config.swing**2))
+                pairs.append((self._terms(cycle[0][:, :T]), cycle[0][:, T:], self.config.swing**2))
             for terms_, target, weight in pairs:
                 z, y = terms_.double().cpu(), target.double().cpu()
                 products += weight * torch.einsum("bklshw,bjlshw,shw->lskj", z, z, share)
@@ -242,13 +235,14 @@ class GriddedSimVP(nn.Module):
         rows, columns = _planes(*x.shape[-2:])
         planes = (share * (rows**2 + columns**2)).sum(dim=(-2, -1))  # (S,), mean square of both at tilt 1
         shift = self.config.drift**2 + self.config.tilt**2 * planes
-        products = products / count + shift[:, None, None]
-        with_target, squares = with_target / count + shift[:, None], squares / count + shift
+        products = products / count + shift[:, None, None]  # (T', S, K, K)
+        with_target, squares = with_target / count + shift[:, None], squares / count + shift  # (T', S, K), (T', S)
         # A state that never departs from its climatology has no unique weights; the smallest are zero.
         mix = torch.linalg.pinv(products, hermitian=True) @ with_target[..., None]  # (T', S, K, 1)
-        error = squares - (mix[..., 0] * with_target).sum(-1)
+        # Of the least-squares solution m of A m = b, mean of (y - m z)^2 = mean of y^2 - m b; rounding may make it < 0.
+        error = squares - (mix[..., 0] * with_target).sum(-1)  # (T', S)
         self.mix.copy_(mix[..., 0].movedim(-1, 0))
-        self.spread.copy_(error.clamp(min=0.0).sqrt())
+        self.residual_scale.copy_(error.clamp(min=0.0).sqrt())
 
 
 def _planes(rows: int, columns: int) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Group normalisation and LeakyReLU as one step that keeps nothing but its input for the backward pass.
 
-Done one after the other, autograd keeps what goes into the normalisation and what comes out of the activation. Making
-the second again costs little, so it is not kept: not by this step, nor by a convolution that follows
+Done one after the other, autograd keeps what goes into the normalisation and what comes out of the activation.
+Recomputing the second costs little, so it is not kept: not by this step, nor by a convolution that follows
 (`simvp.networks.recompute.applied`). Training takes half the memory.
 """
 
@@ -13,17 +13,17 @@ from torch.autograd.function import once_differentiable
 
 from simvp.networks.recompute import remember
 
-LEAK = 0.2
+LEAK = 0.2  # slope below zero, of the public code
 
 
 def leaky_group_norm(x: Tensor, norm: nn.GroupNorm) -> Tensor:
     """LeakyReLU of `norm` of x (B, C, H, W), in the type of x."""
     settings = norm.num_groups, norm.eps
-    made: Tensor = _LeakyGroupNorm.apply(x, norm.weight, norm.bias, *settings)
-    if not made.requires_grad:
-        return made
+    y: Tensor = _LeakyGroupNorm.apply(x, norm.weight, norm.bias, *settings)
+    if not y.requires_grad:
+        return y
     kept = [tensor.detach() for tensor in (x, norm.weight, norm.bias)]
-    return remember(made, lambda: _LeakyGroupNorm.apply(*kept, *settings))
+    return remember(y, lambda: _LeakyGroupNorm.apply(*kept, *settings))
 
 
 class _LeakyGroupNorm(torch.autograd.Function):
@@ -41,13 +41,13 @@ class _LeakyGroupNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, deviation = ctx.saved_tensors
         groups, eps = ctx.settings
-        z = _group_norm(x, weight, bias, groups, eps)[0]
+        z = _group_norm(x, weight, bias, groups, eps)[0]  # recomputed, not kept
         gradient = torch.ops.aten.leaky_relu_backward(gradient.to(z.dtype), z, LEAK, False)
         B, C, H, W = x.shape
-        made = torch.ops.aten.native_group_norm_backward(
+        gradients = torch.ops.aten.native_group_norm_backward(
             gradient, x.to(z.dtype), mean, deviation, weight, B, C, H * W, groups, ctx.needs_input_grad[:3]
         )
-        return (made[0].to(x.dtype), *made[1:], None, None)
+        return (gradients[0].to(x.dtype), *gradients[1:], None, None)
 
 
 def _group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -72,7 +72,7 @@ SHUFFLED = re.compile(rf"dec\.dec\.\d+\.conv\.conv\.0{LEAVES}")
 class LeftOut:
     """Stands for an object of a checkpoint that is not needed: takes what it is given and keeps nothing."""
 
-    def __init__(self, *given: Any) -> None:
+    def __init__(self, *values: Any) -> None:
         pass
 
     def __setstate__(self, state: Any) -> None:
@@ -141,11 +141,11 @@ def from_pretrained(path: str | Path) -> SimVP:
     with torch.device("meta"):
         network = SimVP(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     reasons = [
-        f"{name}: expected {expected.get(name, 'nothing')}, got {found.get(name, 'nothing')}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
+        f"{name}: expected {expected.get(name, 'nothing')}, got {shapes.get(name, 'nothing')}"
+        for name in sorted(expected.keys() | shapes.keys())
+        if expected.get(name) != shapes.get(name)
     ]
     if reasons:
         raise _no_fit(path, [*reasons[:MANY], *([f"and {len(reasons) - MANY} more"] if reasons[MANY:] else [])])
@@ -158,14 +158,14 @@ def _content(path: Path) -> Any:
     if not path.is_file():
         raise SourceError(f"checkpoint {path}", ["no such file"], "give the path of a file that torch.save wrote")
     try:
-        named = set(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+        classes = set(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
     except Exception:  # of an older format, or damaged; torch raises whatever its reader ran into
-        named = set(HARMLESS)
-    if foreign := sorted(named - HARMLESS):
+        classes = set(HARMLESS)
+    if foreign := sorted(classes - HARMLESS):
         reason = f"it holds objects of foreign classes or functions, which are not called here: {_some(foreign)}"
         raise SourceError(f"checkpoint {path} cannot be read", [reason], EXTRACT)
     try:
-        with _LOADING, torch.serialization.safe_globals([(LeftOut, name) for name in named]):
+        with _LOADING, torch.serialization.safe_globals([(LeftOut, name) for name in classes]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # again, and torch advises to trust the file
         kind = ", ".join([type(error).__name__, *re.findall(r"GLOBAL ([\w.]+\w)", str(error))])
@@ -225,12 +225,12 @@ def _is_weight(name: str, tensor: Tensor) -> bool:
 
 def _other_translator(names: Iterable[str]) -> list[str]:
     """Reason, if translator blocks of OpenSTL are there and neither gSTA's nor TAU's."""
-    known = {module.removeprefix(UNIT) for module in MODULES if module.startswith(UNIT)}
-    found = {match[1] for name in names if (match := re.fullmatch(rf"hid\.enc\.\d+\.block\.(.+?){LEAVES}", name))}
-    if strange := sorted(found - known):
+    ours = {module.removeprefix(UNIT) for module in MODULES if module.startswith(UNIT)}
+    theirs = {match[1] for name in names if (match := re.fullmatch(rf"hid\.enc\.\d+\.block\.(.+?){LEAVES}", name))}
+    if strange := sorted(theirs - ours):
         return [f"its translator blocks have {_some(strange)}: {NO_TRANSLATOR}"]
-    missing = sorted(module for module in known - found if ".fc." not in module)
-    return [f"its translator blocks lack {_some(missing)}: {NO_TRANSLATOR}"] if found and missing else []
+    missing = sorted(module for module in ours - theirs if ".fc." not in module)
+    return [f"its translator blocks lack {_some(missing)}: {NO_TRANSLATOR}"] if theirs and missing else []
 
 
 def _our_name(name: str) -> str | None:

@@ -45,7 +45,7 @@ def written(network: nn.Module) -> Hashable:
 
 def _parts(network: nn.Module) -> list[nn.Module]:
     """The network and all modules in it; `modules()` also makes their names, which takes several times as long."""
-    found = [network]
-    for module in found:
-        found += [part for part in module._modules.values() if part is not None]
-    return found
+    modules = [network]
+    for module in modules:  # grows while it is walked
+        modules += [part for part in module._modules.values() if part is not None]
+    return modules

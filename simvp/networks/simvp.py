@@ -18,18 +18,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from simvp.budget import fitting
 from simvp.errors import ContractError
-from simvp.networks.config import ENCODER_NORM_GROUPS, SimVPConfig, Variant, refuse_unknown_keys
+from simvp.networks.config import ENCODER_NORM_GROUPS, SimVPConfig
 from simvp.networks.normalisation import LEAK, leaky_group_norm
 from simvp.networks.recompute import applied, first, joined
 from simvp.networks.translators import AttentionStack, GatedAttention, InceptionUNet, TemporalAttention
 
-__all__ = ["SimVP", "SimVPConfig", "Variant", "refuse_unknown_keys"]
+__all__ = ["SimVP", "SimVPConfig"]
 
-# Where no gradient is wanted: values of full-size features that encoder and decoder make at a time (what fits a cache
-# takes down to half the time, and a large domain fits the memory), and of the spatial shortcut that are kept meanwhile.
-AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 28}
-SHORTCUTS = 1 << 26
+# Where no gradient is wanted: float32 values of full-size features that encoder and decoder make at a time (what fits a
+# cache takes down to half the time, and a large domain fits the memory), and of the spatial shortcut kept meanwhile.
+AT_ONCE = {"cpu": fitting(4, 256), "cuda": fitting(4)}
+SHORTCUTS = fitting(4, 4)
 
 
 class ConvBlock(nn.Module):
@@ -43,6 +44,7 @@ class ConvBlock(nn.Module):
         padding = kernel // 2
         self.conv: nn.Module
         if up and stride > 1:
+            # The output padding makes h rows 2h; a transposed convolution of stride 2 alone makes 2h - 1.
             self.conv = nn.ConvTranspose2d(c_in, c_out, kernel, stride, padding, output_padding=stride // 2)
         else:
             self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding)
@@ -116,10 +118,10 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        full = x = self.blocks[0](x)
+        full = x = self.blocks[0](x)  # (N, D, H, W): the first stride is 1
         for block in self.blocks[1:]:
             x = block(x)
-        return x, full
+        return x, full  # (N, D, h, w), (N, D, H, W)
 
 
 class Decoder(nn.Module):
@@ -141,7 +143,7 @@ class Decoder(nn.Module):
         for block in self.blocks[:-1]:
             x = block(x)
         if self.shortcut:
-            x = joined([x, shortcut]) if self.joins else x + shortcut
+            x = joined([x, shortcut]) if self.joins else x + shortcut  # (N, 2D, H, W) or (N, D, H, W)
         return applied(self.readout, self.blocks[-1](x))
 
 
@@ -214,9 +216,9 @@ class SimVP(nn.Module):
         return torch.cat(latent), list(shortcuts)
 
     def _decode(self, x: Tensor, parts: Sequence[Tensor], shortcuts: list[Tensor]) -> Tensor:
-        """Frames (M, C, H, W) of the first M = len(x) encoded ones, whose shortcuts are made again if not kept."""
-        made = []
+        """Frames (M, C, H, W) of the first M = len(x) encoded ones, whose shortcuts are recomputed if not kept."""
+        frames = []
         for number, part in enumerate(x.split(len(parts[0]))):
             shortcut = shortcuts[number] if shortcuts else self.encoder.blocks[0](parts[number])
-            made.append(self.decoder(part, first(shortcut, len(part))))
-        return torch.cat(made)
+            frames.append(self.decoder(part, first(shortcut, len(part))))
+        return torch.cat(frames)

@@ -21,8 +21,8 @@ from simvp.networks.fourier import convolved
 from simvp.networks.normalisation import LEAK, leaky_group_norm
 from simvp.networks.recompute import applied, joined
 
-LAYER_SCALE = 1e-2  # of a new block's two residuals
-FIRST_DROP = 1e-2  # chance of the first block, where there is any
+LAYER_SCALE = 1e-2  # of a new block's two residuals, as in the public code
+FIRST_DROP = 1e-2  # chance of the first block, where there is any, as in the public code
 
 
 class InceptionUNet(nn.Module):
@@ -59,10 +59,10 @@ class Inception(nn.Module):
         self.branches = nn.ModuleList(Branch(config.hid_T // 2, c_out, k, config) for k in config.kernels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = applied(self.squeeze, x)
+        x = applied(self.squeeze, x)  # (B, hid_T / 2, h, w)
         y = self.branches[0](x)
         for branch in self.branches[1:]:
-            y += branch(x)
+            y += branch(x)  # in place: no second sum is held
         return y
 
 
@@ -131,6 +131,7 @@ class AttentionBlock(nn.Module):
     def _kept(self, x: Tensor) -> Tensor:
         if not self.training or not self.drop:
             return x
+        # One draw for a whole sample.
         return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(1 - self.drop) / (1 - self.drop)
 
 
@@ -143,13 +144,14 @@ class LargeKernelAttention(nn.Module, ABC):
     def __init__(self, width: int, mixed: int) -> None:
         super().__init__()
         self.proj_in = nn.Conv2d(width, width, 1)
+        # 5 x 5, then 7 x 7 at every third point: 2 + 9 points to each side, with 74 weights a channel instead of 441.
         self.near = nn.Conv2d(width, width, 5, padding=2, groups=width)
         self.far = nn.Conv2d(width, width, 7, padding=9, groups=width, dilation=3)
         self.mix = nn.Conv2d(width, mixed, 1)
         self.proj_out = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.gelu(self.proj_in(x))
+        y = functional.gelu(self.proj_in(x))  # (B, E, h, w)
         seen = self.mix(self.far(self.near(y)))  # (B, mixed, h, w)
         return x + self.proj_out(self.weigh(y, seen))
 
@@ -179,7 +181,7 @@ class TemporalAttention(LargeKernelAttention):
 
     def __init__(self, width: int) -> None:
         super().__init__(width, width)
-        squeezed = max(width // max(width // 16, 4), 1)
+        squeezed = max(width // max(width // 16, 4), 1)  # as in the public code: 16 where the width allows
         self.squeeze = nn.Linear(width, squeezed, bias=False)
         self.excite = nn.Linear(squeezed, width, bias=False)
 

@@ -56,5 +56,5 @@ def small_forecaster(
         with torch.no_grad():  # a new one forecasts zero, whatever its input
             for weights in network.parameters():
                 weights.normal_(0.0, 0.2)
-            network.spread.fill_(0.1)
+            network.residual_scale.fill_(0.1)
     return with_network(spec, network, ds, **provenance)

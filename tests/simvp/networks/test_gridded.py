@@ -1,7 +1,6 @@
 """The blend of last frame and last cycle: its fit by hand, its start, its drift; and the correction beside it."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ NETWORK = SimVPConfig(
 )
 CONFIG = GriddedConfig(network=NETWORK, states=2, lag=3, drift=0.5, tilt=0.0, swing=0.0)
 POINT = GriddedConfig(
-    network=replace(NETWORK, frames_in=2, frames_out=1, channels_in=1, channels_out=1),
+    network=NETWORK.replace(frames_in=2, frames_out=1, channels_in=1, channels_out=1),
     states=1,
     lag=None,
     drift=0.0,
@@ -59,7 +58,7 @@ def test_until_it_is_trained_it_is_the_blend_exactly() -> None:
 def test_the_correction_is_added_at_the_size_of_the_blend_s_error() -> None:
     network, x = build(CONFIG), noise(2, 4, 3, 5, 6)
     unsettle(network)
-    network.spread.copy_(torch.arange(8.0).reshape(4, 2))
+    network.residual_scale.copy_(torch.arange(8.0).reshape(4, 2))
     with torch.no_grad():
         correction = network(x) - torch.einsum("kls,bklshw->blshw", network.mix, network._terms(x))
         torch.testing.assert_close(correction, network.network(x) * torch.arange(8.0).reshape(4, 2, 1, 1))
@@ -78,7 +77,7 @@ def test_weights_by_hand() -> None:
     # Errors 1.5 and -0.5: mean square 1.25.
     network.fit_mix([windows([1, 3], [2, 1])], torch.ones(1, 2))
     assert network.mix.item() == pytest.approx(0.5)
-    assert network.spread.item() == pytest.approx(1.25**0.5)
+    assert network.residual_scale.item() == pytest.approx(1.25**0.5)
 
 
 def test_windows_in_batches_count_each_once() -> None:
@@ -88,12 +87,12 @@ def test_windows_in_batches_count_each_once() -> None:
 
 
 def test_weights_under_drift_by_hand() -> None:
-    network = build(replace(POINT, drift=1.0))
+    network = build(POINT.replace(drift=1.0))
     # mean of last * target = 0.5, of last**2 = 1, of target**2 = 0.25; each product gains the variance of the
     # offset: weight (0.5 + 1) / (1 + 1) = 0.75, error 0.25 + 1 - 0.75 * 1.5 = 0.125.
     network.fit_mix([windows([1, -1], [0.5, -0.5])], torch.ones(1, 2))
     assert network.mix.item() == pytest.approx(0.75)
-    assert network.spread.item() == pytest.approx(0.125**0.5)
+    assert network.residual_scale.item() == pytest.approx(0.125**0.5)
 
 
 def test_the_area_and_the_mask_weigh_the_points() -> None:
@@ -109,7 +108,7 @@ def test_the_area_and_the_mask_weigh_the_points() -> None:
 
 
 def test_a_linear_world_is_found_exactly_for_each_lead_and_state() -> None:
-    network = build(replace(CONFIG, drift=0.0))
+    network = build(CONFIG.replace(drift=0.0))
     truth = torch.rand(2, 4, 2, generator=torch.Generator().manual_seed(3))
     truth[1, 2] = truth[0, 2]  # three frames before the third lead is the last frame: the weight is split evenly
     batches = []
@@ -118,13 +117,13 @@ def test_a_linear_world_is_found_exactly_for_each_lead_and_state() -> None:
         batches.append((x, torch.einsum("kls,bklshw->blshw", truth, network._terms(x)), torch.ones(2, 5, 6)))
     network.fit_mix(batches, torch.ones(5, 6))
     torch.testing.assert_close(network.mix.detach(), truth, rtol=0, atol=1e-5)
-    torch.testing.assert_close(network.spread, torch.zeros(4, 2), rtol=0, atol=1e-3)
+    torch.testing.assert_close(network.residual_scale, torch.zeros(4, 2), rtol=0, atol=1e-3)
 
 
 def test_a_state_that_never_departs_gets_no_weight() -> None:
     network = build(POINT)
     network.fit_mix([windows([0, 0], [0, 0])], torch.ones(1, 2))
-    assert (network.mix.item(), network.spread.item()) == (0.0, 0.0)
+    assert (network.mix.item(), network.residual_scale.item()) == (0.0, 0.0)
 
 
 def test_a_fit_to_no_window_is_refused() -> None:
@@ -146,38 +145,38 @@ def test_a_blend_that_sums_to_one_does_not_feel_the_drift() -> None:
 
 
 def test_weights_under_tilt_by_hand() -> None:
-    network = build(replace(POINT, tilt=1.0))
+    network = build(POINT.replace(tilt=1.0))
     # Two columns slope from -1 to 1: mean square 1, as an offset of one has; one row has no slope.
     network.fit_mix([windows([1, -1], [0.5, -0.5])], torch.ones(1, 2))
     assert network.mix.item() == pytest.approx(0.75)
 
 
 def test_weights_under_swing_by_hand() -> None:
-    network = build(replace(POINT, swing=2.0))
+    network = build(POINT.replace(swing=2.0))
     x, y, mask = windows([1, -1], [0.5, -0.5])
-    # Last frames 1 and target 3 of the rhythm, in both windows, weigh four times as much:
+    # Last frames 1 and target 3 of the cycle, in both windows, weigh four times as much:
     # (0.5 + 4 * 3) / (1 + 4 * 1) = 2.5
-    usual = torch.tensor([7.0, 1.0, 3.0])[None, :, None, None, None].expand(2, 3, 1, 1, 2)
-    network.fit_mix([(x, y, mask, usual)], torch.ones(1, 2))
+    cycle = torch.tensor([7.0, 1.0, 3.0])[None, :, None, None, None].expand(2, 3, 1, 1, 2)
+    network.fit_mix([(x, y, mask, cycle)], torch.ones(1, 2))
     assert network.mix.item() == pytest.approx(2.5)
 
 
-def test_swing_shifts_inputs_and_targets_by_the_rhythm_of_their_own_times() -> None:
-    network, x = build(replace(CONFIG, drift=0.0, swing=0.5)), noise(4000, 4, 3, 2, 2)
-    usual = noise(1, 8, 2, 2, 2, seed=5).expand(4000, -1, -1, -1, -1)
+def test_swing_shifts_inputs_and_targets_by_the_cycle_of_their_own_times() -> None:
+    network, x = build(CONFIG.replace(drift=0.0, swing=0.5)), noise(4000, 4, 3, 2, 2)
+    cycle = noise(1, 8, 2, 2, 2, seed=5).expand(4000, -1, -1, -1, -1)
     seen: list[Tensor] = []
     network.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0] - x))
     with torch.no_grad():
-        y = network.train()(x, usual)  # mix is zero: what comes out is the shift back
-        torch.testing.assert_close(network.eval()(x, usual), torch.zeros_like(y))
-    size = seen[0][:, 0, :2, 0, 0] / usual[:, 0, :, 0, 0]  # (B, S)
-    torch.testing.assert_close(seen[0][:, :, :2], size[:, None, :, None, None] * usual[:, :4], rtol=0, atol=1e-4)
-    torch.testing.assert_close(y, -size[:, None, :, None, None] * usual[:, 4:], rtol=0, atol=1e-4)
+        y = network.train()(x, cycle)  # mix is zero: what comes out is the shift back
+        torch.testing.assert_close(network.eval()(x, cycle), torch.zeros_like(y))
+    size = seen[0][:, 0, :2, 0, 0] / cycle[:, 0, :, 0, 0]  # (B, S)
+    torch.testing.assert_close(seen[0][:, :, :2], size[:, None, :, None, None] * cycle[:, :4], rtol=0, atol=1e-4)
+    torch.testing.assert_close(y, -size[:, None, :, None, None] * cycle[:, 4:], rtol=0, atol=1e-4)
     assert size.std(0).tolist() == pytest.approx([0.5, 0.5], rel=0.05)
 
 
 def test_tilt_slopes_a_window_along_rows_and_columns() -> None:
-    network, x = build(replace(CONFIG, drift=0.0, tilt=0.3)), noise(4000, 4, 3, 3, 5)
+    network, x = build(CONFIG.replace(drift=0.0, tilt=0.3)), noise(4000, 4, 3, 3, 5)
     with torch.no_grad():
         shift = -network.train()(x)[:, 0, 0]  # (B, H, W); mix is zero
     torch.testing.assert_close(shift[:, 1, 2], torch.zeros(4000))
@@ -222,7 +221,7 @@ def test_training_leaves_the_blend_where_that_pays() -> None:
     frames = torch.cat([pattern.roll(t, dims=-1)[..., :12] for t in range(6)], dim=1)  # (B, 6, 1, 6, 12)
     x, y, mask = frames[:, :4], frames[:, 4:], torch.ones(1, 6, 12)
     config = GriddedConfig(
-        network=replace(NETWORK, frames_out=2, channels_in=1, channels_out=1, hid_S=8, hid_T=32, N_S=1),
+        network=NETWORK.replace(frames_out=2, channels_in=1, channels_out=1, hid_S=8, hid_T=32, N_S=1),
         states=1,
         lag=4,
     )
@@ -244,7 +243,8 @@ def test_training_leaves_the_blend_where_that_pays() -> None:
 def test_a_saved_state_rebuilds_the_network() -> None:
     network, x = build(CONFIG), noise(2, 4, 3, 5, 6)
     unsettle(network)
-    network.spread.fill_(0.7)
+    network.residual_scale.fill_(0.7)
+    assert {"mix", "spread"} < set(network.state_dict())  # the names in saved models, which stay
     again = build(GriddedConfig.from_dict(json.loads(json.dumps(network.config.to_dict()))), seed=9)
     again.load_state_dict(network.state_dict())
     assert again.config == CONFIG
@@ -255,7 +255,7 @@ def test_a_saved_state_rebuilds_the_network() -> None:
 def test_all_that_does_not_fit_is_said_at_once() -> None:
     with pytest.raises(ConfigError) as refused:
         GriddedConfig(
-            network=replace(NETWORK, channels_out=3, frames_out=5), states=4, lag=5, drift=-1.0, swing=float("nan")
+            network=NETWORK.replace(channels_out=3, frames_out=5), states=4, lag=5, drift=-1.0, swing=float("nan")
         )
     assert refused.value.reasons == (
         "states: expected 1 to channels_in = 3, the states being the first channels, got 4",
@@ -268,7 +268,9 @@ def test_all_that_does_not_fit_is_said_at_once() -> None:
 
 
 def test_an_unknown_key_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"unknown key 'lags'\nTo mend it: use network, states, lag, drift, tilt"):
+    with pytest.raises(
+        ConfigError, match=r"lags: Extra inputs are not permitted, got 3\n.* the settings are network, states"
+    ):
         GriddedConfig.from_dict({**CONFIG.to_dict(), "lags": 3})
 
 

@@ -6,7 +6,6 @@ import pickle
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -49,9 +48,9 @@ def test_the_public_code_s_output_comes_out(shared: Path, name: str) -> None:
 # Networks of this library under the public names: no golden file is needed, and the sizes may be odd.
 
 SMALL = SimVPConfig(frames_in=3, frames_out=3, hid_S=4, hid_T=16, N_S=2, N_T=2, groups=2, kernels=(3, 5))
-INCEPU = replace(SMALL, variant="incepu")
+INCEPU = SMALL.replace(variant="incepu")
 ATTENTION = {"groups": 8, "kernels": (3, 5, 7, 11), "hid_T": 20}
-GSTA, TAU = replace(SMALL, variant="gsta", **ATTENTION), replace(SMALL, variant="tau", **ATTENTION)
+GSTA, TAU = SMALL.replace(variant="gsta", **ATTENTION), SMALL.replace(variant="tau", **ATTENTION)
 OF_ALL: tuple[State, ...] = (
     {},
     {"channels_in": 3, "channels_out": 3},
@@ -97,7 +96,7 @@ def odd_sizes() -> Iterator[SimVPConfig]:
     ):
         for changes in (changes for each in lists for changes in each):
             unread = {"groups"} if small in (GSTA, TAU) else set()
-            yield replace(small, **{name: value for name, value in changes.items() if name not in unread})
+            yield small.replace(**{name: value for name, value in changes.items() if name not in unread})
 
 
 def randomised(config: SimVPConfig) -> SimVP:
@@ -160,9 +159,9 @@ def same(loaded: SimVP, network: SimVP) -> None:
 
 
 def test_a_width_that_the_groups_do_not_divide_comes_back_with_one_group(tmp_path: Path) -> None:
-    network = randomised(replace(SMALL, hid_T=18))  # squeezed to 9
+    network = randomised(SMALL.replace(hid_T=18))  # squeezed to 9
     loaded = from_pretrained(saved(public_state(network), tmp_path))
-    assert loaded.config == replace(network.config, groups=1)
+    assert loaded.config == network.config.replace(groups=1)
     x = torch.randn(1, 3, 1, 8, 8)
     with torch.no_grad():
         torch.testing.assert_close(loaded(x), network(x), rtol=0, atol=0)
@@ -171,7 +170,7 @@ def test_a_width_that_the_groups_do_not_divide_comes_back_with_one_group(tmp_pat
 @pytest.mark.parametrize("ratio", [8.0, 2.7, 8 / 3, 1.001, 3.99])
 def test_any_ratio_gives_back_both_widths(ratio: float, tmp_path: Path) -> None:
     for frames, inner in ((3, 20), (25, 33)):
-        network = randomised(replace(TAU, frames_in=frames, frames_out=frames, hid_T=inner, mlp_ratio=ratio))
+        network = randomised(TAU.replace(frames_in=frames, frames_out=frames, hid_T=inner, mlp_ratio=ratio))
         same(from_pretrained(saved(public_state(network), tmp_path)), network)
 
 
@@ -388,7 +387,7 @@ def test_attention_that_neither_gates_nor_squeezes_is_refused(tmp_path: Path) ->
 
 
 def test_one_block_without_upsampling_does_not_tell_its_activation(tmp_path: Path) -> None:
-    for narrow in (replace(SMALL, N_S=1, spatial_shortcut=False), replace(INCEPU, N_S=1)):
+    for narrow in (SMALL.replace(N_S=1, spatial_shortcut=False), INCEPU.replace(N_S=1)):
         with pytest.raises(SourceError, match="simvp without its spatial shortcut and incepu have the same tensors"):
             from_pretrained(saved(public_state(randomised(narrow)), tmp_path))
 

@@ -1,7 +1,6 @@
 """What the translators of SimVPv2 and TAU do, beside giving the public code's output (test_pretrained.py)."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -30,7 +29,7 @@ def test_the_first_block_leads_to_the_inner_width_and_the_last_one_back() -> Non
 
 
 def test_equal_widths_need_no_reduction() -> None:
-    assert not any("reduction" in name for name in stack(replace(SIZES, hid_T=12)).state_dict())
+    assert not any("reduction" in name for name in stack(SIZES.replace(hid_T=12)).state_dict())
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ def test_equal_widths_need_no_reduction() -> None:
     [(0.0, [0, 0, 0, 0]), (0.1, [0.01, 0.04, 0.07, 0.1]), (0.004, [0.004] * 4)],
 )
 def test_blocks_are_left_out_by_a_linear_rule(drop_path: float, expected: list[float]) -> None:
-    assert [block.drop for block in stack(replace(SIZES, drop_path=drop_path)).blocks] == pytest.approx(expected)
+    assert [block.drop for block in stack(SIZES.replace(drop_path=drop_path)).blocks] == pytest.approx(expected)
 
 
 def test_a_block_is_left_out_for_whole_samples_and_keeps_the_mean() -> None:
@@ -55,7 +54,7 @@ def test_a_block_is_left_out_for_whole_samples_and_keeps_the_mean() -> None:
 def test_without_a_chance_no_block_is_left_out_in_training() -> None:
     network, x = SimVP(SIZES).train(), torch.randn(2, 3, 1, 8, 8)
     assert torch.equal(network(x), network(x))
-    dropping = SimVP(replace(SIZES, drop_path=0.9)).train()
+    dropping = SimVP(SIZES.replace(drop_path=0.9)).train()
     assert not torch.equal(dropping(x), dropping(x))
 
 
@@ -100,7 +99,7 @@ def test_new_weights_are_those_of_the_public_code() -> None:
 
     wide = SimVPConfig(variant="gsta", frames_in=1, frames_out=1, hid_S=32, hid_T=32, N_S=2, N_T=2)
     for variant, std in (("gsta", 0.02), ("simvp", math.sqrt(1 / (3 * 32 * 9)))):  # torch's default is uniform
-        network = SimVP(replace(wide, variant=variant))
+        network = SimVP(wide.replace(variant=variant))
         for block in (network.encoder.blocks[1], network.decoder.blocks[0]):
             assert block.conv.weight.std().item() == pytest.approx(std, rel=0.05)
             assert bool(block.conv.bias.any()) is (variant == "simvp")
