@@ -191,12 +191,13 @@ def choose(times: np.ndarray, points: np.ndarray, step: Step, periods: Iterable[
 
 
 def _means(points: np.ndarray, where: np.ndarray, size: int) -> np.ndarray:
-    total, count = np.zeros((size, points.shape[1])), np.zeros((size, points.shape[1]))
-    seen = np.isfinite(points)
-    np.add.at(total, where, np.where(seen, points, 0.0))
-    np.add.at(count, where, seen)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return total / count
+    means = np.full((size, points.shape[1]), np.nan)
+    for position in np.unique(where):
+        values = points[where == position]
+        known = np.isfinite(values)
+        with np.errstate(invalid="ignore"):
+            means[position] = np.where(known, values, 0.0).sum(0, dtype="f8") / known.sum(0)
+    return means
 
 
 def _interpolated(step: Step) -> bool:

@@ -262,7 +262,8 @@ def log_scale(points: np.ndarray) -> float | None:
     deviation = values.std()
     if values.size == 0 or values.min() < 0 or deviation == 0:
         return None
-    skewness = float((((values - values.mean()) / deviation) ** 3).mean())
+    standard = (values - values.mean()) / deviation
+    skewness = float((standard * standard * standard).mean())  # `** 3` takes ten times as long
     return float(values[values > 0].mean()) if skewness > 2 else None
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simvp.budget import fitting
 from simvp.contract import Climatology, Past, pairs
 from simvp.coords import Grid, Record, Step, coordinates, encode_times, label
 from simvp.errors import ConfigError, Refusal
@@ -218,11 +219,14 @@ def frames_at(ds: xr.Dataset, name: str, times: np.ndarray) -> np.ndarray:
 
 def _damping(index: np.ndarray, departures: np.ndarray, leads: int, weights: np.ndarray) -> np.ndarray:
     """a_l, l = 1 .. `leads`, from departures (N, P) at the steps `index` (N,); 0 without pairs."""
-    known = np.isfinite(departures)
-    scaled = np.where(known, departures, 0.0) * np.sqrt(weights)
     product, square = np.zeros(leads), np.zeros(leads)
-    for lead in range(1, leads + 1):
-        earlier, later = pairs(index, lead)
-        product[lead - 1] = np.vdot(scaled[earlier], scaled[later])
-        square[lead - 1] = np.vdot(scaled[earlier] ** 2, known[later])
+    size = fitting(8 * len(index), 64)
+    for start in range(0, len(weights), size):
+        part = departures[:, start : start + size]
+        known = np.isfinite(part)
+        scaled = np.where(known, part, 0.0) * np.sqrt(weights[start : start + size])
+        for lead in range(1, leads + 1):
+            earlier, later = pairs(index, lead)
+            product[lead - 1] += np.vdot(scaled[earlier], scaled[later])
+            square[lead - 1] += np.vdot(scaled[earlier] ** 2, known[later])
     return np.divide(product, square, out=np.zeros(leads), where=square > 0)
