@@ -14,6 +14,7 @@ share     held at a time
 1 / 64    input and output of a batch of the network, which makes a few dozen times as much inside;
           maps of one variable that are compared
 1 / 256   frames that are scaled at once, small enough for the processor's caches
+1 / 1024  maps whose windows are compared at once, which has to fit into the second of these caches
 ========  ========================================================================================
 """
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from simvp.budget import fitting
 from simvp.errors import ConfigError, ContractError
 
 Range = float | tuple[float, float]
@@ -16,7 +17,6 @@ GAUSSIAN, UNIFORM = 11, 7
 """Sides of the windows of `ssim` and of `ssim_paper`."""
 
 _SIGMA = 1.5
-_BLOCK = 1 << 17  # values at a time: the windows of a similarity then stay in the processor's cache
 _PAPER_RANGE = 2.0  # scikit-image takes a frame of floats to lie in [-1, 1], if nothing else is said
 
 
@@ -26,7 +26,8 @@ def by_map(score: Callable[[Tensor, Tensor], Tensor], predicted: Tensor, truth: 
     if reasons:
         raise ContractError("Video scores", reasons)
     height, width = truth.shape[3:]
-    maps = (x.detach().reshape(-1, height, width).split(max(1, _BLOCK // (height * width))) for x in (predicted, truth))
+    size = fitting(8 * height * width, 1024)
+    maps = (x.detach().reshape(-1, height, width).split(size) for x in (predicted, truth))
     with torch.inference_mode():
         found = torch.cat([score(p.double(), t.double()) for p, t in zip(*maps, strict=True)], -1)
     return found.reshape(*found.shape[:-1], *truth.shape[:3])

@@ -19,6 +19,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from simvp.budget import fitting
 from simvp.coords import horizontal_dims
 from simvp.errors import ConfigError, ContractError
 from simvp.scoring.map_scores import (
@@ -40,7 +41,6 @@ from simvp.scoring.map_scores import (
 )
 from simvp.scoring.scores import align
 
-_VALUES = 1 << 22  # of one variable in memory at a time
 _WINDOWS = {"ssim": GAUSSIAN, "ssim_paper": UNIFORM}
 _DEFINITIONS = {
     "mse": "mean squared error, over every element",
@@ -243,7 +243,7 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
     frame = (forecast.sizes[dims[0]], forecast.sizes[dims[1]])
     inits, leads = positions.shape
     sums = {name: _Sums((leads,)) for name in names}
-    size = max(1, _VALUES // (leads * frame[0] * frame[1]))
+    size = fitting(4 * leads * frame[0] * frame[1], 64)
     for name in names:
         field = forecast[name].transpose("init_time", "lead_time", *dims)
         for start in range(0, inits, size):
