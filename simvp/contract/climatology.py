@@ -80,9 +80,9 @@ class Sums:
 
     def add(self, times: np.ndarray, frames: np.ndarray) -> None:
         """Add frames (n, H, W) of `times` (n,); NaN is left out, point by point. Sums are in float64."""
-        known = np.isfinite(frames)
+        finite = np.isfinite(frames)
         if not self._total:
-            seen = known.any((1, 2))
+            seen = finite.any((1, 2))
             if not seen.any():
                 return
             # Departures from a first map keep the squares small, and are exactly zero where nothing varies.
@@ -92,14 +92,14 @@ class Sums:
                 size = prod(_positions(self._step, period))
                 self._total[period] = np.zeros((size, *first.shape))
                 self._count[period] = np.zeros((size, *first.shape), np.int32)
-        departures = np.where(known, frames - self._origin, 0.0)
+        departures = np.where(finite, frames - self._origin, 0.0)
         self._square += float(np.vdot(departures, departures))
         for period in self._periods:
             where = _places(times, self._step, period)
             for position in np.unique(where):
                 rows = where == position
                 self._total[period][position] += departures[rows].sum(0)
-                self._count[period][position] += known[rows].sum(0, dtype=np.int32)
+                self._count[period][position] += finite[rows].sum(0, dtype=np.int32)
 
     @property
     def valid(self) -> np.ndarray | None:
@@ -194,9 +194,9 @@ def _means(points: np.ndarray, where: np.ndarray, size: int) -> np.ndarray:
     means = np.full((size, points.shape[1]), np.nan)
     for position in np.unique(where):
         values = points[where == position]
-        known = np.isfinite(values)
+        finite = np.isfinite(values)
         with np.errstate(invalid="ignore"):
-            means[position] = np.where(known, values, 0.0).sum(0, dtype="f8") / known.sum(0)
+            means[position] = np.where(finite, values, 0.0).sum(0, dtype="f8") / finite.sum(0)
     return means
 
 

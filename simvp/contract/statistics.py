@@ -1,4 +1,4 @@
-"""What is learned from the frames of the past: climatologies, a sample to choose by, and what values are plausible."""
+"""What is learned from past frames: climatologies, a sample to choose by, and what values are plausible."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Summary:
         return self.sample if self.rows.all() else self.sample[self.rows]
 
 
-class Past:
+class Statistics:
     """Summaries of variables over a training period and a reference, whose frames are read together.
 
     Each frame is read once. It is read again where that is not enough: for the climatology of logarithms, whose scale
@@ -289,8 +289,8 @@ def implausible(values: np.ndarray, seen: Mapping[str, Any], units: str, amount:
     than five times the training range (5 to 95 %) away; or the spread is off by a factor of 30 (of 200 for
     amounts, where a dry spell is no mistake). A field without any spread, inside the range of training, passes.
     """
-    known = np.isfinite(values)
-    values = values if known.all() else values[known]
+    finite = np.isfinite(values)
+    values = values if finite.all() else values[finite]
     if not values.size:
         return None
     low, high, spread = float(values.min()), float(values.max()), _deviation(values)

@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.budget import fitting
-from simvp.contract import Climatology, Past, pairs
+from simvp.contract import Climatology, Statistics, pairs
 from simvp.coords import Grid, Record, Step, coordinates, encode_times, label
 from simvp.errors import ConfigError, Refusal
 
@@ -63,7 +63,7 @@ class Baselines(Record):
         leads: int,
         period: Sequence[tuple[Any, Any]],
         weights: np.ndarray,
-        past: Past | None = None,
+        statistics: Statistics | None = None,
     ) -> "Baselines":
         """Climatology and damping from the frames of a period, read once, in bounded blocks.
 
@@ -85,7 +85,7 @@ class Baselines(Record):
             Closed intervals (first time, last time).
         weights
             (H, W) area weights.
-        past
+        statistics
             Of the same `period` as its reference, where a contract is fitted on the same reading of the frames.
 
         Raises
@@ -95,8 +95,8 @@ class Baselines(Record):
         """
         reasons = [f"{n}: expected one of {', '.join(map(str, ds.data_vars))}" for n in variables if n not in ds]
         words = ", ".join(f"{first} .. {last}" for first, last in period)
-        past = past or Past(ds, step, reference=period)
-        times = ds["time"].values[past.reference]
+        statistics = statistics or Statistics(ds, step, reference=period)
+        times = ds["time"].values[statistics.reference]
         if not len(times):
             frames = ds.sizes["time"]
             reasons.append(f"period: expected frames in {words or 'some interval'}, got none of {frames}")
@@ -106,7 +106,7 @@ class Baselines(Record):
             raise ConfigError("Baselines", reasons)
         climatology, damping = {}, []
         for name in variables:
-            summary = past.of_reference(name)
+            summary = statistics.of_reference(name)
             if summary is None:
                 raise ConfigError("Baselines", [f"{name}: only NaN in {words}"])
             climatology[name] = summary.mean if cycle is None else summary.climatology
@@ -153,10 +153,10 @@ class Baselines(Record):
         earlier = self.seasonal_times(init_times, leads)
         fields: dict[str, dict[str, np.ndarray]] = {name: {} for name in NAMES}
         for v, name in enumerate(self.variables):
-            usual = self.climatology[name]
+            climatology = self.climatology[name]
             now = frames_at(ds, name, init_times)[:, None]
-            normal = usual.at(valid.reshape(-1)).reshape(*valid.shape, *now.shape[2:])
-            anomaly = now - usual.at(init_times)[:, None]
+            normal = climatology.at(valid.reshape(-1)).reshape(*valid.shape, *now.shape[2:])
+            anomaly = now - climatology.at(init_times)[:, None]
             factor = extended(self.damping[v], leads).astype(normal.dtype)[:, None, None]
             fields["persistence"][name] = np.broadcast_to(now, normal.shape)
             fields["seasonal_persistence"][name] = frames_at(ds, name, earlier)
@@ -166,15 +166,15 @@ class Baselines(Record):
         grid, attrs = Grid.of(ds), {n: ds[n].attrs for n in self.variables}
         coords = coordinates(init_times, leads, step=self.step, grid=grid)
         return {
-            baseline: label(made, coords, grid=grid, variable_attrs=attrs, attrs={"title": baseline})
-            for baseline, made in fields.items()
+            baseline: label(field, coords, grid=grid, variable_attrs=attrs, attrs={"title": baseline})
+            for baseline, field in fields.items()
         }
 
     def seasonal_times(self, init_times: np.ndarray, leads: int) -> np.ndarray:
         """Times (I, L) of the frames that seasonal persistence takes for the leads 1 .. L."""
-        ahead = np.arange(1, leads + 1)
-        back = ahead if self.cycle is None else self.cycle * -(-ahead // self.cycle)
-        return self.step.shift(np.asarray(init_times)[:, None], ahead - back)
+        lead = np.arange(1, leads + 1)
+        back = lead if self.cycle is None else self.cycle * -(-lead // self.cycle)
+        return self.step.shift(np.asarray(init_times)[:, None], lead - back)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, to be saved beside the header."""
@@ -205,16 +205,16 @@ def extended(damping: np.ndarray, leads: int) -> np.ndarray:
 def frames_at(ds: xr.Dataset, name: str, times: np.ndarray) -> np.ndarray:
     """Frames of a variable at any times, (..., H, W); NaN where there is none."""
     field = ds[name]
-    known, calendar = encode_times(ds["time"].values)
-    asked, other = encode_times(times)
+    present, calendar = encode_times(ds["time"].values)
+    wanted, other = encode_times(times)
     if calendar != other:
         raise Refusal("Baselines", [f"time: expected the {calendar} calendar, got {other}"])
-    wanted, inverse = np.unique(asked, return_inverse=True)
-    position = np.searchsorted(known, wanted).clip(max=len(known) - 1)
-    there = known[position] == wanted
-    frames = np.full((len(wanted), *field.shape[1:]), np.nan, dtype=field.dtype)
+    distinct, inverse = np.unique(wanted, return_inverse=True)
+    position = np.searchsorted(present, distinct).clip(max=len(present) - 1)
+    there = present[position] == distinct
+    frames = np.full((len(distinct), *field.shape[1:]), np.nan, dtype=field.dtype)
     frames[there] = field.isel(time=position[there]).values
-    return frames[inverse.reshape(asked.shape)]
+    return frames[inverse.reshape(wanted.shape)]
 
 
 def _damping(index: np.ndarray, departures: np.ndarray, leads: int, weights: np.ndarray) -> np.ndarray:
@@ -223,10 +223,10 @@ def _damping(index: np.ndarray, departures: np.ndarray, leads: int, weights: np.
     size = fitting(8 * len(index), 64)
     for start in range(0, len(weights), size):
         part = departures[:, start : start + size]
-        known = np.isfinite(part)
-        scaled = np.where(known, part, 0.0) * np.sqrt(weights[start : start + size])
+        finite = np.isfinite(part)
+        scaled = np.where(finite, part, 0.0) * np.sqrt(weights[start : start + size])
         for lead in range(1, leads + 1):
             earlier, later = pairs(index, lead)
             product[lead - 1] += np.vdot(scaled[earlier], scaled[later])
-            square[lead - 1] += np.vdot(scaled[earlier] ** 2, known[later])
+            square[lead - 1] += np.vdot(scaled[earlier] ** 2, finite[later])
     return np.divide(product, square, out=np.zeros(leads), where=square > 0)

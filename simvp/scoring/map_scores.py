@@ -29,8 +29,8 @@ def by_map(score: Callable[[Tensor, Tensor], Tensor], predicted: Tensor, truth: 
     size = fitting(8 * height * width, 1024)
     maps = (x.detach().reshape(-1, height, width).split(size) for x in (predicted, truth))
     with torch.inference_mode():
-        found = torch.cat([score(p.double(), t.double()) for p, t in zip(*maps, strict=True)], -1)
-    return found.reshape(*found.shape[:-1], *truth.shape[:3])
+        scores = torch.cat([score(p.double(), t.double()) for p, t in zip(*maps, strict=True)], -1)
+    return scores.reshape(*scores.shape[:-1], *truth.shape[:3])
 
 
 def all_kinds(predicted: Tensor, truth: Tensor, low: float, width: float) -> Tensor:
@@ -67,8 +67,8 @@ def similarity(predicted: Tensor, truth: Tensor) -> Tensor:
     # The package's own window is float32; its sum misses 1 by so much that bright flat parts lose 1e-5.
     offset = torch.arange(GAUSSIAN, dtype=truth.dtype, device=truth.device) - GAUSSIAN // 2
     window = torch.softmax(-(offset**2) / (2 * _SIGMA**2), 0).view(1, 1, 1, -1)
-    found: Tensor = gaussian_ssim(predicted[:, None], truth[:, None], data_range=1.0, size_average=False, win=window)
-    return found
+    scores: Tensor = gaussian_ssim(predicted[:, None], truth[:, None], data_range=1.0, size_average=False, win=window)
+    return scores
 
 
 def paper_similarity(predicted: Tensor, truth: Tensor) -> Tensor:
