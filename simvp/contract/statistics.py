@@ -110,6 +110,7 @@ class Statistics:
         sample = self._read(name, every, drafts, places)
         seen = [draft.sums.valid for draft in drafts if draft.sums.valid is not None]
         known = np.flatnonzero(seen[0]) if seen else places
+        # A quarter is enough to choose by: oceans and countries pass, a few stations on a wide grid do not.
         if np.isin(places, known).sum() < min(number // 4, len(known)):
             places = _spread(known, number)
             sample = self._read(name, every, [], places)
@@ -255,8 +256,8 @@ def pairs(index: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
 def log_scale(points: np.ndarray) -> float | None:
     """Scale s of log(1 + x / s) for amounts such as rain and counts; None where the values are no amounts.
 
-    Amounts are never negative and lean far to one side (skewness above 2); s is the mean of what is above
-    zero, so that the transform does not depend on the unit.
+    Amounts are never negative and lean far to one side: their skewness is above 2, that of the exponential
+    distribution. s is the mean of what is above zero, so that the transform does not depend on the unit.
     """
     values = points[np.isfinite(points)].astype("f8")
     deviation = values.std()

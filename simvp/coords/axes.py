@@ -23,6 +23,7 @@ STORAGE = re.compile(
     r"GRIB_.*|_FillValue|missing_value|scale_factor|add_offset|dtype|coordinates|bounds|ancillary_variables|"
     r"cell_measures|valid_(min|max|range)|actual_range|history|_Netcdf4.*|_ChunkSizes|_nc3_strict|edges"
 )
+# What writers put where they have nothing to say; cfgrib says "unknown".
 MEANINGLESS = ("", "unknown", "undefined", "none", "missing")
 
 
@@ -201,7 +202,7 @@ def _arranged(source: xr.Variable, dims: Mapping[str, str], times: int) -> xr.Va
     var = var.transpose("time", y, x)
     if var.dtype.type in (np.float32, np.float64):
         return var if var.dtype.isnative else var.astype(var.dtype.newbyteorder("="))
-    return var.astype("f4" if var.dtype.itemsize <= 2 else "f8")
+    return var.astype("f4" if var.dtype.itemsize <= 2 else "f8")  # float32 is exact for integers up to 2^24
 
 
 def _variable_attrs(ds: xr.Dataset, name: str, axes: Axes, units: Mapping[str, str]) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def _modulo(name: str, difference: np.ndarray) -> np.ndarray:
 def _match(dim: str, mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Positions in `theirs` of the values of `mine`: by rank, longitudes turned to the same branch first."""
     if dim == "longitude":
-        start = mine.min() - 0.5 * _spacing(mine)
+        start = mine.min() - 0.5 * _spacing(mine)  # so that rounding does not send the first to the other end
         theirs = start + (theirs - start) % 360.0
     order = np.empty(len(mine), dtype=np.int64)
     order[np.argsort(mine, kind="stable")] = np.argsort(theirs, kind="stable")

@@ -26,6 +26,7 @@ TABLES: tuple[tuple[Role, str], ...] = (
     ("z", "Z"),
     ("z", "vertical"),
 )
+# Reversed, so that of two roles with the same saying the first of the tables has it.
 SAYINGS: dict[tuple[str, str], Role] = {
     (attribute, saying.lower()): role
     for role, table in reversed(TABLES)

@@ -74,6 +74,7 @@ class Step(Record):
         if (differences <= 0).any():
             at = int(np.argmax(differences <= 0))
             raise Refusal("Time axis", [f"expected rising times, got {times[at]} followed by {times[at + 1]}"])
+        # No month is shorter than 28 days. Months of 30 days throughout are a fixed step, which has a duration.
         if differences.min() >= 28 * DAY and not (calendar == "360_day" and len(set(differences)) == 1):
             monthly = _infer_months(times, calendar)
             if monthly is not None:
@@ -331,6 +332,7 @@ def _infer_months(times: np.ndarray, calendar: str) -> Step | None:
     if months < 1 or (differences % months).any():
         return None
     day, second = int(fields["day"][0]), int(fields["second"][0])
+    # Only a day that every month has can be the fixed one: the 31st is the last day, or none of these.
     candidates = [Step(months=months, anchor="day", day=day, second=second)] if day <= 28 else []
     candidates += [
         Step(months=months, anchor="end", second=second),

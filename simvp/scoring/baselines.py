@@ -228,5 +228,5 @@ def _damping(index: np.ndarray, departures: np.ndarray, leads: int, weights: np.
         for lead in range(1, leads + 1):
             earlier, later = pairs(index, lead)
             product[lead - 1] += np.vdot(scaled[earlier], scaled[later])
-            square[lead - 1] += np.vdot(scaled[earlier] ** 2, finite[later])
+            square[lead - 1] += np.vdot(scaled[earlier] ** 2, finite[later])  # over the pairs that the product has
     return np.divide(product, square, out=np.zeros(leads), where=square > 0)
