@@ -131,8 +131,8 @@ class FrameSpec(Record):
         assert np.array_equal(statistics.train, positions)
         channels, samples = [], []
         for name in names:
-            summary = statistics.of_train(name)
-            if summary is None:
+            summary, _ = statistics[name]
+            if not summary.valid.any():
                 raise ConfigError("Contract", [f"{name}: only NaN in the training period"])
             channels.append(State.fit(ds[name], summary, (bounds or {}).get(name)))
             samples.append(summary.points)

@@ -106,8 +106,8 @@ class Baselines(Record):
             raise ConfigError("Baselines", reasons)
         climatology, damping = {}, []
         for name in variables:
-            summary = statistics.of_reference(name)
-            if summary is None:
+            _, summary = statistics[name]
+            if not summary.valid.any():
                 raise ConfigError("Baselines", [f"{name}: only NaN in {words}"])
             climatology[name] = summary.mean if cycle is None else summary.climatology
             normal = climatology[name].at_points(times, summary.places)

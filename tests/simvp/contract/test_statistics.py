@@ -126,8 +126,7 @@ def test_a_few_points_with_values_are_found_on_a_wide_grid():
     for row, column in places:
         values[:, row, column] = ds.t2m.values[:, row, column]
     lazy, arrays = counted(ds.assign(t2m=(ds.t2m.dims, values, ds.t2m.attrs)))
-    summary = Statistics(lazy, HOUR, train=[("2020-01-01", "2020-01-10T23")]).of_train("t2m")
-    assert summary is not None
+    summary = Statistics(lazy, HOUR, train=[("2020-01-01", "2020-01-10T23")])["t2m"][0]
     assert summary.points.shape == (240, 3)
     assert np.isfinite(summary.points).all()
     assert np.argwhere(summary.valid).tolist() == [list(place) for place in places]
@@ -153,6 +152,5 @@ def test_a_wide_grid_is_sampled_evenly(monkeypatch):
 
 def test_where_nothing_was_seen_there_is_no_summary(world):
     statistics = together(world.assign(t2m=world.t2m * np.nan))
-    assert statistics.of_train("t2m") is None
-    assert statistics.of_reference("t2m") is None
-    assert statistics.of_train("rain") is not None
+    assert [summary.valid.any() for summary in statistics["t2m"]] == [False, False]
+    assert all(summary.valid.all() for summary in statistics["rain"])
