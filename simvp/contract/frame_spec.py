@@ -22,6 +22,7 @@ from simvp.coords import (
     Record,
     Step,
     area_weights,
+    below,
     calendar_of,
     canonicalise,
     coordinates,
@@ -345,15 +346,14 @@ class FrameSpec(Record):
         return arrays
 
     @classmethod
-    def from_header(
-        cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None, under: str = ""
-    ) -> "FrameSpec":
+    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> "FrameSpec":
         """Inverse of `to_header` and `arrays`."""
+        arrays = arrays or {}
         channels: dict[str, Any] = {f"{role}_channels": () for role in ROLES}
         for number, record in enumerate(header["channels"]):
-            channel = ROLES[record["role"]].from_header(record, arrays, f"channel.{number}")
+            channel = ROLES[record["role"]].from_header(record, below(arrays, f"channel.{number}"))
             channels[f"{channel.role}_channels"] += (channel,)
-        return super().from_header({**header, **channels}, arrays, under)
+        return super().from_header({**header, **channels}, arrays)
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Frames to work on at a time, so that what is made on the way stays small."""

@@ -21,7 +21,7 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract import Climatology, Statistics, pairs
-from simvp.coords import Grid, Record, Step, coordinates, encode_times, label
+from simvp.coords import Grid, Record, Step, below, coordinates, encode_times, label
 from simvp.errors import ConfigError, Refusal
 
 NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")
@@ -184,15 +184,14 @@ class Baselines(Record):
         return arrays
 
     @classmethod
-    def from_header(
-        cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None, under: str = ""
-    ) -> "Baselines":
+    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> "Baselines":
         """Inverse of `to_header` and `arrays`."""
+        arrays = arrays or {}
         climatology = {
-            name: Climatology.from_header(header["climatology"][name], arrays, f"climatology.{number}")
+            name: Climatology.from_header(header["climatology"][name], below(arrays, f"climatology.{number}"))
             for number, name in enumerate(header["variables"])
         }
-        return super().from_header({**header, "climatology": climatology}, arrays, under)
+        return super().from_header({**header, "climatology": climatology}, arrays)
 
 
 def extended(damping: np.ndarray, leads: int) -> np.ndarray:
