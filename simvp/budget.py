@@ -9,7 +9,7 @@ place none of these counts.
 share     held at a time
 ========  ========================================================================================
 1         frames of one call of `predict`, loaded once where they fit
-1 / 4     histories and forecasts of a batch that is evaluated or scored
+1 / 4     histories and forecasts of a batch that is evaluated or scored; sums of a climatology
 1 / 16    frames read at once by a fit, an ingest or a check
 1 / 64    input and output of a batch of the network, which makes a few dozen times as much inside;
           maps of one variable that are compared
