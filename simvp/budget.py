@@ -9,11 +9,13 @@ place none of these counts.
 share     held at a time
 ========  ========================================================================================
 1         frames of one call of `predict`, loaded once where they fit; features of a network on a GPU
-1 / 4     histories and forecasts of a batch that is evaluated or scored; shortcuts that a network keeps
+1 / 4     histories and forecasts of a batch that is evaluated or scored; sums of a climatology; shortcuts
+          that a network keeps; a source that is checked and then written
 1 / 16    frames read at once by a fit, an ingest or a check
 1 / 64    input and output of a batch of the network, which makes a few dozen times as much inside;
           maps of one variable that are compared
 1 / 256   frames that are scaled at once, features of a network: small enough for a processor's caches
+1 / 1024  maps whose windows are compared at once, which has to fit into the second of these caches
 ========  ========================================================================================
 """
 

@@ -21,7 +21,7 @@ from pipelines.training.network import build_network, fit_start
 from pipelines.training.plan import MINIMUM, Plan, too_few_windows
 from pipelines.training.validation import Validation
 from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
-from simvp.contract import FrameSpec, Past
+from simvp.contract import FrameSpec, Statistics
 from simvp.inference import Forecaster
 from simvp.scoring import Baselines
 
@@ -157,7 +157,7 @@ class Training:
         plan, config = self.plan, self.config
         names = [str(name) for name in self.ds.data_vars]
         train, reference = plan.intervals("train"), plan.intervals("reference")
-        past = Past(self.ds, plan.step, train=train, reference=reference, log1p=config.log1p)
+        statistics = Statistics(self.ds, plan.step, train=train, reference=reference, log1p=config.log1p)
         spec = FrameSpec.fit(
             self.ds,
             frames_in=plan.frames_in,
@@ -169,7 +169,7 @@ class Training:
             log1p=config.log1p,
             bounds=config.bounds,
             archive_commit=self.commit,
-            past=past,
+            statistics=statistics,
         )
         baselines = Baselines.fit(
             self.ds,
@@ -179,7 +179,7 @@ class Training:
             leads=plan.frames_out,
             period=reference,
             weights=spec.weights,
-            past=past,
+            statistics=statistics,
         )
         frames = Frames(self.ds, spec, memory=config.memory_mib << 20)
         # Of the held-out frames only the time axis is known here.

@@ -1,7 +1,8 @@
 """The contract between labels and tensors: what a frame is made of, fitted on the training period only.
 
-`frame_spec` is the road there and back, `channel` one channel of it, `climatology` what is usual at a place and a
-time, `statistics` what is learned from the training period in one pass.
+`frame_spec` turns labelled frames into tensors and back, `channel` holds what a frame is made of (states, forcings,
+statics), `climatology` the means by hour, weekday and month, and `statistics` reads the training period, once for the
+contract and the baselines together.
 """
 
 import lazy_loader

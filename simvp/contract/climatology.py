@@ -69,55 +69,53 @@ class Sums:
         Of the series.
     periods
         That may be asked for. The longest alone are summed up: hours of the day are sums over the hours of the week.
+    shape
+        (H, W).
     """
 
-    def __init__(self, step: Step, periods: Sequence[Period]) -> None:
+    def __init__(self, step: Step, periods: Sequence[Period], shape: tuple[int, ...]) -> None:
         self._step = step
-        self._periods = longest(periods)
-        self._total: dict[Period, np.ndarray] = {}
-        self._count: dict[Period, np.ndarray] = {}
+        sizes = {period: prod(_positions(step, period)) for period in longest(periods)}
+        self._total = {period: np.zeros((size, *shape)) for period, size in sizes.items()}
+        self._count = {period: np.zeros((size, *shape), np.int32) for period, size in sizes.items()}
+        self._origin: np.ndarray | None = None
         self._square = 0.0
 
     def add(self, times: np.ndarray, frames: np.ndarray) -> None:
         """Add frames (n, H, W) of `times` (n,); NaN is left out, point by point. Sums are in float64."""
-        known = np.isfinite(frames)
-        if not self._total:
-            seen = known.any((1, 2))
-            if not seen.any():
-                return
+        finite = np.isfinite(frames)
+        if not finite.any():
+            return
+        if self._origin is None:
             # Departures from a first map keep the squares small, and are exactly zero where nothing varies.
-            first = frames[seen.argmax()].astype("f8")
+            first = frames[finite.any((1, 2)).argmax()].astype("f8")
             self._origin = np.where(np.isfinite(first), first, first[np.isfinite(first)].mean())
-            for period in self._periods:
-                size = prod(_positions(self._step, period))
-                self._total[period] = np.zeros((size, *first.shape))
-                self._count[period] = np.zeros((size, *first.shape), np.int32)
-        departures = np.where(known, frames - self._origin, 0.0)
+        departures = np.where(finite, frames - self._origin, 0.0)
         self._square += float(np.vdot(departures, departures))
-        for period in self._periods:
+        for period, total in self._total.items():
             where = _places(times, self._step, period)
             for position in np.unique(where):
                 rows = where == position
-                self._total[period][position] += departures[rows].sum(0)
-                self._count[period][position] += known[rows].sum(0, dtype=np.int32)
+                total[position] += departures[rows].sum(0)
+                self._count[period][position] += finite[rows].sum(0, dtype=np.int32)
 
     @property
-    def valid(self) -> np.ndarray | None:
-        """(H, W) bool: where any frame had a value; None where none had one anywhere."""
-        return np.any(next(iter(self._count.values())), 0) if self._count else None
+    def valid(self) -> np.ndarray:
+        """(H, W) bool: where any frame had a value."""
+        return np.asarray(next(iter(self._count.values())).any(0))
 
     def covers(self, period: Period) -> bool:
         """Whether the climatology of a period can be made."""
-        return any(period == kept or period in PARTS[kept] for kept in self._periods)
+        return any(period == kept or period in PARTS[kept] for kept in self._total)
 
     def climatology(self, period: Period) -> tuple[Climatology, float]:
         """The climatology of one of the periods, and the standard deviation of the departures from its positions.
 
         The deviation is over all frames and points (one number, population form; 0 where nothing varies).
         """
-        if not self._total:
+        if self._origin is None:
             raise ConfigError("Climatology", ["no frame with a value in the training period"])
-        source = next(p for p in self._periods if p == period or period in PARTS[p])
+        source = next(p for p in self._total if p == period or period in PARTS[p])
         wanted = _positions(self._step, period)
         shape = (*_positions(self._step, source), *self._origin.shape)
         over = tuple(axis for axis in range(3) if wanted[axis] == 1)
@@ -191,12 +189,13 @@ def choose(times: np.ndarray, points: np.ndarray, step: Step, periods: Iterable[
 
 
 def _means(points: np.ndarray, where: np.ndarray, size: int) -> np.ndarray:
-    total, count = np.zeros((size, points.shape[1])), np.zeros((size, points.shape[1]))
-    seen = np.isfinite(points)
-    np.add.at(total, where, np.where(seen, points, 0.0))
-    np.add.at(count, where, seen)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return total / count
+    means = np.full((size, points.shape[1]), np.nan)
+    for position in np.unique(where):
+        values = points[where == position]
+        finite = np.isfinite(values)
+        with np.errstate(invalid="ignore"):
+            means[position] = np.where(finite, values, 0.0).sum(0, dtype="f8") / finite.sum(0)
+    return means
 
 
 def _interpolated(step: Step) -> bool:

@@ -1,4 +1,4 @@
-"""The contract between data and network: what a frame is made of, and the only road there and back.
+"""The contract between data and network: what a frame is made of, and the only conversion there and back.
 
 Labels become tensors in `FrameSpec.to_frames` and tensors labels in `FrameSpec.to_dataset`, in training and in
 prediction alike, so a scaling cannot be applied twice or forgotten. A state is given to the network as its departure
@@ -16,12 +16,13 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract.channel import Forcing, State, Static, forcing_names
-from simvp.contract.statistics import Past, cycles_in, implausible, positions_in, seasonal_cycle
+from simvp.contract.statistics import Statistics, cycles_in, implausible, positions_in, seasonal_cycle
 from simvp.coords import (
     Grid,
     Record,
     Step,
     area_weights,
+    below,
     calendar_of,
     canonicalise,
     coordinates,
@@ -82,7 +83,7 @@ class FrameSpec(Record):
         log1p: Sequence[str] | Literal["auto"] = "auto",
         bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
         archive_commit: str = "",
-        past: Past | None = None,
+        statistics: Statistics | None = None,
     ) -> "FrameSpec":
         """Fit the contract on the training period of a canonical Dataset, read in bounded blocks.
 
@@ -106,7 +107,7 @@ class FrameSpec(Record):
             Physical bounds by state. A state that reaches down to exactly zero has zero as its lower bound.
         archive_commit
             Commit of the archive that `ds` was read from.
-        past
+        statistics
             Of the same `train`, `step` and `log1p`, where baselines are fitted on the same reading of the frames.
 
         Raises
@@ -115,8 +116,8 @@ class FrameSpec(Record):
             A state without units or without values in the training period; no training frame; unknown names.
         """
         names = [str(v) for v in ds.data_vars if "time" in ds[v].dims] if states is None else list(states)
-        asked = dict.fromkeys([*names, *statics, *(bounds or {}), *(() if log1p == "auto" else log1p)])
-        faults = [f"{n}: expected one of {', '.join(map(str, ds.data_vars))}" for n in asked if n not in ds]
+        wanted = dict.fromkeys([*names, *statics, *(bounds or {}), *(() if log1p == "auto" else log1p)])
+        faults = [f"{n}: expected one of {', '.join(map(str, ds.data_vars))}" for n in wanted if n not in ds]
         faults += [
             f"{n}: units are missing; state them at ingest" for n in names if n in ds and not ds[n].attrs.get("units")
         ]
@@ -127,11 +128,12 @@ class FrameSpec(Record):
         if faults:
             raise ConfigError("Contract", faults)
         step = step or Step.infer(times)
-        past = past or Past(ds, step, train=train, log1p=log1p)
+        statistics = statistics or Statistics(ds, step, train=train, log1p=log1p)
+        assert np.array_equal(statistics.train, positions)
         channels, samples = [], []
         for name in names:
-            summary = past.of_train(name)
-            if summary is None:
+            summary, _ = statistics[name]
+            if not summary.valid.any():
                 raise ConfigError("Contract", [f"{name}: only NaN in the training period"])
             channels.append(State.fit(ds[name], summary, (bounds or {}).get(name)))
             samples.append(summary.points)
@@ -242,14 +244,14 @@ class FrameSpec(Record):
         for channel in self.state_channels:
             if channel.name not in present:
                 continue
-            found = canonical[channel.name].attrs.get("units")
-            if not found:
+            theirs = canonical[channel.name].attrs.get("units")
+            if not theirs:
                 faults.append(
                     f"{channel.name}: units are missing, expected {channel.units!r}; "
                     f"state them: units={{{channel.name!r}: {channel.units!r}}}"
                 )
-            elif not same_units(found, channel.units):
-                faults.append(f"{channel.name}: expected units {channel.units!r}, got {found!r}; convert the data")
+            elif not same_units(theirs, channel.units):
+                faults.append(f"{channel.name}: expected units {channel.units!r}, got {theirs!r}; convert the data")
         grid_faults = self.grid.faults(canonical)
         faults += grid_faults + self._time_faults(canonical["time"].values)
         if grid_faults or missing:
@@ -323,10 +325,10 @@ class FrameSpec(Record):
         fields = {}
         for number, channel in enumerate(self.state_channels):
             flat = departures[:, :, number].reshape(n_init * n_lead, *self.shape)
-            made = np.empty_like(flat)
+            maps = np.empty_like(flat)
             for part in self._parts(len(flat)):
-                made[part] = channel.denormalise(flat[part], valid[part])
-            fields[channel.name] = made.reshape(n_init, n_lead, *self.shape)
+                maps[part] = channel.denormalise(flat[part], valid[part])
+            fields[channel.name] = maps.reshape(n_init, n_lead, *self.shape)
         states = {c.name: {**c.attrs, "units": c.units} for c in self.state_channels}
         return label(fields, coords, grid=self.grid, variable_attrs=states, attrs=attrs)
 
@@ -344,15 +346,14 @@ class FrameSpec(Record):
         return arrays
 
     @classmethod
-    def from_header(
-        cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None, under: str = ""
-    ) -> "FrameSpec":
+    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> "FrameSpec":
         """Inverse of `to_header` and `arrays`."""
+        arrays = arrays or {}
         channels: dict[str, Any] = {f"{role}_channels": () for role in ROLES}
         for number, record in enumerate(header["channels"]):
-            channel = ROLES[record["role"]].from_header(record, arrays, f"channel.{number}")
+            channel = ROLES[record["role"]].from_header(record, below(arrays, f"channel.{number}"))
             channels[f"{channel.role}_channels"] += (channel,)
-        return super().from_header({**header, **channels}, arrays, under)
+        return super().from_header({**header, **channels}, arrays)
 
     def _parts(self, count: int) -> Iterator[slice]:
         """Frames to work on at a time, so that what is made on the way stays small."""
@@ -372,9 +373,9 @@ class FrameSpec(Record):
         if len(times) < 2:
             return []
         try:
-            found = Step.infer(times)
+            step = Step.infer(times)
         except Refusal as refusal:
             return [f"time: {reason}" for reason in refusal.reasons]
-        if (found.seconds, found.months) != (self.step.seconds, self.step.months):
-            return [f"time: expected a step of {self.step}, got {found}"]
+        if (step.seconds, step.months) != (self.step.seconds, self.step.months):
+            return [f"time: expected a step of {self.step}, got {step}"]
         return []

@@ -6,7 +6,7 @@ from .forecast_layout import (
     label as label,
 )
 from .grid import Grid as Grid
-from .record import Record as Record, plain as plain
+from .record import Record as Record, below as below, plain as plain
 from .roles import Axes as Axes, find_axes as find_axes
 from .selection import axis_names as axis_names, check_names as check_names, select_values as select_values
 from .steps import (

@@ -23,6 +23,7 @@ STORAGE = re.compile(
     r"GRIB_.*|_FillValue|missing_value|scale_factor|add_offset|dtype|coordinates|bounds|ancillary_variables|"
     r"cell_measures|valid_(min|max|range)|actual_range|history|_Netcdf4.*|_ChunkSizes|_nc3_strict|edges"
 )
+# What writers put where they have nothing to say; cfgrib says "unknown".
 MEANINGLESS = ("", "unknown", "undefined", "none", "missing")
 
 
@@ -121,13 +122,13 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
     kept = {n for n, c in original.coords.items() if c.dims and set(c.dims) <= {axes.y, axes.x}}
     kept |= {n for n in (axes.latitude, axes.longitude, axes.grid_mapping) if n is not None}
     # Made at once: dropping, renaming and assigning one after the other takes three times as long.
-    made = {}
+    variables = {}
     for name in set(forecast.variables) - grid:
-        var = made[name] = forecast.variables[name].copy(deep=False)
+        var = variables[name] = forecast.variables[name].copy(deep=False)
         var.dims = tuple({y: axes.y, x: axes.x}.get(str(dim), dim) for dim in var.dims)
-    coords = {n: made[n] for n in forecast.coords if n in made} | {n: original.variables[n] for n in kept}
-    fields = {n: made[n].transpose(*_dim_order(made[n], original, str(n), axes)) for n in forecast.data_vars}
-    indexes = {n: i for n, i in forecast.xindexes.items() if n in made}
+    coords = {n: variables[n] for n in forecast.coords if n in variables} | {n: original.variables[n] for n in kept}
+    fields = {n: variables[n].transpose(*_dim_order(variables[n], original, str(n), axes)) for n in forecast.data_vars}
+    indexes = {n: i for n, i in forecast.xindexes.items() if n in variables}
     indexes |= {n: i for n, i in original.xindexes.items() if n in kept}
     return xr.Dataset(fields, xr.Coordinates(coords, indexes), forecast.attrs)
 
@@ -138,8 +139,8 @@ def _dim_order(var: xr.Variable, original: xr.Dataset, name: str, axes: Axes) ->
     wanted: list[Hashable] = [*first]
     for dim in theirs:
         wanted += ["init_time", "lead_time"] if dim == axes.time else [dim]
-    known = [dim for dim in wanted if dim in var.dims]
-    return [*(dim for dim in var.dims if dim not in known), *known]
+    placed = [dim for dim in wanted if dim in var.dims]
+    return [*(dim for dim in var.dims if dim not in placed), *placed]
 
 
 def _gridded(ds: xr.Dataset, axes: Axes) -> list[str]:
@@ -201,7 +202,7 @@ def _arranged(source: xr.Variable, dims: Mapping[str, str], times: int) -> xr.Va
     var = var.transpose("time", y, x)
     if var.dtype.type in (np.float32, np.float64):
         return var if var.dtype.isnative else var.astype(var.dtype.newbyteorder("="))
-    return var.astype("f4" if var.dtype.itemsize <= 2 else "f8")
+    return var.astype("f4" if var.dtype.itemsize <= 2 else "f8")  # float32 is exact for integers up to 2^24
 
 
 def _variable_attrs(ds: xr.Dataset, name: str, axes: Axes, units: Mapping[str, str]) -> dict[str, Any]:

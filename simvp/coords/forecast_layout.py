@@ -64,7 +64,7 @@ def coordinates(
     init_times = np.asarray(init_times)
     valid = step.shift(init_times[:, None], np.arange(1, leads + 1))
     lead_attrs = dict(_TIME_ATTRS["lead_time"]) | ({"units": "month"} if step.months else {})
-    made = {
+    coords = {
         "init_time": xr.Variable(("init_time",), init_times, _TIME_ATTRS["init_time"]),
         "lead_time": xr.Variable(("lead_time",), lead_times(step, leads), lead_attrs),
         "valid_time": xr.Variable(("init_time", "lead_time"), valid, _TIME_ATTRS["valid_time"]),
@@ -73,8 +73,8 @@ def coordinates(
     }
     calendar = calendar_of(init_times) if init_times.size else "proleptic_gregorian"
     for name in ("init_time", "valid_time"):
-        made[name].encoding = {"units": EPOCH, "dtype": "int64", "calendar": calendar}
-    return xr.Coordinates(made)
+        coords[name].encoding = {"units": EPOCH, "dtype": "int64", "calendar": calendar}
+    return xr.Coordinates(coords)
 
 
 def label(
@@ -108,19 +108,19 @@ def label(
     dims = ("init_time", "lead_time", *grid.dims)
     chunks = dict(zip(dims, (1, coords.sizes["lead_time"], *grid.shape), strict=True))
     mapping = {"grid_mapping": grid.mapping[0]} if grid.mapping else {}
-    made = {
+    variables = {
         name: xr.Variable(
             dims, values, {**variable_attrs.get(name, {}), **mapping}, encoding={"preferred_chunks": chunks}
         )
         for name, values in fields.items()
     }
-    return xr.Dataset(made, coords, {"Conventions": CONVENTIONS, **(attrs or {})})
+    return xr.Dataset(variables, coords, {"Conventions": CONVENTIONS, **(attrs or {})})
 
 
 def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:
     """Coordinates of the grid with the CF attributes that every forecast has."""
-    made = grid.coords()
-    for name, variable in made.items():
+    coords = grid.coords()
+    for name, variable in coords.items():
         if name in _GRID_ATTRS:
             variable.attrs = {**variable.attrs, **_GRID_ATTRS[name]}
         if name in grid.dims:
@@ -129,7 +129,7 @@ def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:
             variable.attrs = {**_INDEX_ATTRS[name], **variable.attrs}
         elif name in _INDEX_ATTRS:
             variable.attrs.setdefault("standard_name", f"projection_{name}_coordinate")
-    return made
+    return coords
 
 
 def horizontal_dims(ds: xr.Dataset) -> tuple[str, str]:
@@ -143,38 +143,38 @@ def faults(ds: xr.Dataset) -> list[str]:
     dims, coords = (", ".join(map(str, names)) or "none" for names in (ds.dims, ds.coords))
     axes = ("init_time", "lead_time", rows, columns)
     times = ("init_time", "lead_time", "valid_time")
-    found = [f"dims: expected {name}, got {dims}" for name in axes if name not in ds.dims]
-    found += [f"coordinates: expected {name}, got {coords}" for name in times if name not in ds.coords]
-    if found:
-        return found
+    reasons = [f"dims: expected {name}, got {dims}" for name in axes if name not in ds.dims]
+    reasons += [f"coordinates: expected {name}, got {coords}" for name in times if name not in ds.coords]
+    if reasons:
+        return reasons
     if set(ds["valid_time"].dims) != {"init_time", "lead_time"}:
-        found.append(f"valid_time: expected dims ('init_time', 'lead_time'), got {ds['valid_time'].dims}")
+        reasons.append(f"valid_time: expected dims ('init_time', 'lead_time'), got {ds['valid_time'].dims}")
     elif ds["lead_time"].dtype.kind == "m":
         difference = ds["valid_time"] - ds["init_time"] != ds["lead_time"]
         if bool(difference.any()):
-            found.append(f"valid_time: {int(difference.sum())} values are not init_time + lead_time")
+            reasons.append(f"valid_time: {int(difference.sum())} values are not init_time + lead_time")
     elif ds["lead_time"].dtype.kind != "i" or ds["lead_time"].attrs.get("units") != "month":
-        found.append(
+        reasons.append(
             f"lead_time: expected timedelta64, or int64 with units 'month', got {ds['lead_time'].dtype} "
             f"with units {ds['lead_time'].attrs.get('units')!r}"
         )
     if ds["init_time"].to_index().has_duplicates:
-        found.append("init_time: expected distinct times, got repeated ones")
+        reasons.append("init_time: expected distinct times, got repeated ones")
     expected = set(axes)
-    found += [
+    reasons += [
         f"{name}: expected dims (init_time, lead_time, {rows}, {columns}), got {variable.dims}"
         for name, variable in ds.data_vars.items()
         if not expected <= set(variable.dims) <= expected | {"member"}
     ]
-    return found
+    return reasons
 
 
 def check(ds: xr.Dataset) -> None:
     """Refuse a Dataset that is not a labelled forecast, with every reason."""
-    found = faults(ds)
-    if found:
+    reasons = faults(ds)
+    if reasons:
         raise Refusal(
-            "Labelled forecast", found, "label it with simvp.coords.forecast_layout.label, or rename with an adapter"
+            "Labelled forecast", reasons, "label it with simvp.coords.forecast_layout.label, or rename with an adapter"
         )
 
 

@@ -48,19 +48,21 @@ class Grid(Record):
     def of(cls, ds: xr.Dataset) -> "Grid":
         """Grid of a canonical Dataset (dims latitude and longitude, or y and x)."""
         dims = ("latitude", "longitude") if "latitude" in ds.dims else ("y", "x")
-        known = ds.variables  # as variables: a DataArray of each would take longer than all else here
-        names = {str(known[n].attrs["grid_mapping"]) for n in ds.data_vars if "grid_mapping" in known[n].attrs}
-        mapping = next(((n, dict(known[n].attrs)) for n in sorted(names) if n in known), None)
-        plane = {n: np.asarray(known[n], "f8") for n in ("latitude", "longitude") if n in ds.coords and n not in dims}
+        variables = ds.variables  # as variables: a DataArray of each would take longer than all else here
+        names = {str(variables[n].attrs["grid_mapping"]) for n in ds.data_vars if "grid_mapping" in variables[n].attrs}
+        mapping = next(((n, dict(variables[n].attrs)) for n in sorted(names) if n in variables), None)
+        plane = {
+            n: np.asarray(variables[n], "f8") for n in ("latitude", "longitude") if n in ds.coords and n not in dims
+        }
         kind: Kind = "latlon"
         if dims == ("y", "x"):
-            standard = str(known["y"].attrs.get("standard_name", "")) if "y" in ds.coords else ""
+            standard = str(variables["y"].attrs.get("standard_name", "")) if "y" in ds.coords else ""
             projected = mapping is not None or standard in ("projection_y_coordinate", "grid_latitude")
             kind = "projected" if projected else "curvilinear" if plane else "index"
         rows, columns = (
-            np.asarray(known[d], "f8") if d in ds.coords else np.arange(ds.sizes[d], dtype="f8") for d in dims
+            np.asarray(variables[d], "f8") if d in ds.coords else np.arange(ds.sizes[d], dtype="f8") for d in dims
         )
-        attrs = {n: dict(known[n].attrs) for n in (*dims, *plane) if n in ds.coords}
+        attrs = {n: dict(variables[n].attrs) for n in (*dims, *plane) if n in ds.coords}
         return cls(kind=kind, dims=dims, rows=rows, columns=columns, attrs=attrs, mapping=mapping, **plane)
 
     @property
@@ -106,26 +108,26 @@ class Grid(Record):
                 orders[dim] = order
         if orders:
             ds = ds.isel(orders)
-        known, ours = ds.variables, self.coords()
-        kept = {n: known[n] for n in ds.coords if n not in ours and n not in ("latitude", "longitude")}
-        if len(kept) + len(ours) == len(ds.coords) and all(v.identical(known.get(n)) for n, v in ours.items()):
+        variables, ours = ds.variables, self.coords()
+        kept = {n: variables[n] for n in ds.coords if n not in ours and n not in ("latitude", "longitude")}
+        if len(kept) + len(ours) == len(ds.coords) and all(v.identical(variables.get(n)) for n, v in ours.items()):
             return ds
         # Made at once: dropping and assigning take three times as long.
-        return xr.Dataset({n: known[n] for n in ds.data_vars}, kept | ours, ds.attrs)
+        return xr.Dataset({n: variables[n] for n in ds.data_vars}, kept | ours, ds.attrs)
 
     def coords(self) -> dict[str, xr.Variable]:
         """Coordinates to assign to a Dataset on this grid."""
-        made = {
+        coords = {
             dim: xr.Variable((dim,), axis, dict(self.attrs.get(dim, {})))
             for dim, axis in zip(self.dims, self._axes(), strict=True)
         }
         for name in ("latitude", "longitude"):
             plane = getattr(self, name)
             if plane is not None:
-                made[name] = xr.Variable(self.dims, plane, dict(self.attrs.get(name, {})))
+                coords[name] = xr.Variable(self.dims, plane, dict(self.attrs.get(name, {})))
         if self.mapping is not None:
-            made[self.mapping[0]] = xr.Variable((), 0, dict(self.mapping[1]))
-        return made
+            coords[self.mapping[0]] = xr.Variable((), 0, dict(self.mapping[1]))
+        return coords
 
     def _axes(self) -> tuple[np.ndarray, np.ndarray]:
         return self.rows, self.columns
@@ -138,7 +140,7 @@ def _modulo(name: str, difference: np.ndarray) -> np.ndarray:
 def _match(dim: str, mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Positions in `theirs` of the values of `mine`: by rank, longitudes turned to the same branch first."""
     if dim == "longitude":
-        start = mine.min() - 0.5 * _spacing(mine)
+        start = mine.min() - 0.5 * _spacing(mine)  # so that rounding does not send the first to the other end
         theirs = start + (theirs - start) % 360.0
     order = np.empty(len(mine), dtype=np.int64)
     order[np.argsort(mine, kind="stable")] = np.argsort(theirs, kind="stable")

@@ -33,6 +33,7 @@ def _dates(values: np.ndarray) -> np.ndarray:
         values = np.array([str(v, "ascii") if isinstance(v, bytes) else str(v) for v in values])
         values = np.array([v.strip().replace("_", "T") for v in values], dtype="datetime64[ns]")
     if values.dtype.kind == "M" and values.dtype != "datetime64[ns]":
+        # datetime64[ns] reaches from 1677 to 2262; a cast from beyond wraps around without a word.
         years = values.astype("datetime64[Y]").astype(np.int64) + 1970
         if (np.abs(years[~np.isnat(values)] - 1970) > 290).any():
             raise ValueError(f"years {years.min()} to {years.max()}; expected 1680 to 2260, or cftime dates")
@@ -92,7 +93,7 @@ def _join_longitudes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]
     if len(jumps) > 1 or span >= 360.0:
         order = np.argsort(labels)
         return labels[order], order
-    if span + gaps.max() >= 360.0 - 0.5 * gaps.max():
+    if span + gaps.max() >= 360.0 - 0.5 * gaps.max():  # across the border lies no more than one and a half spacings
         order = np.roll(np.arange(len(labels)), -(jumps[0] + 1))
         return labels[order], order
     return joined if joined.max() <= 360.0 or joined.min() < -180.0 else joined - np.sign(turn[-1]) * 360.0, None

@@ -38,23 +38,24 @@ class Record:
         return {f"{name}.{inner}".rstrip("."): values for inner, values in self.arrays().items()}
 
     @classmethod
-    def from_header(
-        cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None, under: str = ""
-    ) -> Self:
-        """Inverse of `to_header` and `arrays`, or of `arrays_under` the name `under`."""
+    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> Self:
+        """Inverse of `to_header` and `arrays`."""
         arrays = arrays or {}
-        if under:
-            arrays = {n[len(under) + 1 :]: values for n, values in arrays.items() if f"{n}.".startswith(f"{under}.")}
         values: dict[str, Any] = {}
         for field in fields(cls):
             name = field.name
             if isclass(field.type) and issubclass(field.type, Record):
-                values[name] = field.type.from_header(header[name], arrays, name)
+                values[name] = field.type.from_header(header[name], below(arrays, name))
             elif _is_array(field):
                 values[name] = arrays.get("" if name == cls.unnamed else name)
             elif name in header:
                 values[name] = tuple(header[name]) if isinstance(header[name], list) else header[name]
         return cls(**values)
+
+
+def below(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """Those arrays that have `name` before theirs, without it: inverse of `Record.arrays_under`."""
+    return {n[len(name) + 1 :]: values for n, values in arrays.items() if f"{n}.".startswith(f"{name}.")}
 
 
 def plain(value: Any) -> Any:

@@ -26,6 +26,7 @@ TABLES: tuple[tuple[Role, str], ...] = (
     ("z", "Z"),
     ("z", "vertical"),
 )
+# Reversed, so that of two roles with the same saying the first of the tables has it.
 SAYINGS: dict[tuple[str, str], Role] = {
     (attribute, saying.lower()): role
     for role, table in reversed(TABLES)
@@ -98,7 +99,7 @@ class Candidate:
 def candidates(ds: xr.Dataset) -> list[Candidate]:
     """Every variable of at most two dims that may be an axis, best first."""
     auxiliary = bounds(ds)
-    found = []
+    axes = []
     for key, var in ds.variables.items():
         name, dims = str(key), tuple(map(str, var.dims))
         if var.ndim > 2 or name in auxiliary:
@@ -107,20 +108,20 @@ def candidates(ds: xr.Dataset) -> list[Candidate]:
         if role is None and (key in ds.coords or var.ndim < 2):
             role, rank = _named(name), len(ATTRIBUTES)
         if role is not None:
-            found.append(Candidate(name=name, role=role, rank=rank, dims=dims))
-    return sorted(found, key=lambda c: (c.rank, c.name not in ds.dims, c.name))
+            axes.append(Candidate(name=name, role=role, rank=rank, dims=dims))
+    return sorted(axes, key=lambda c: (c.rank, c.name not in ds.dims, c.name))
 
 
 def bounds(ds: xr.Dataset) -> set[str]:
     """Variables that only describe others: cell bounds, cell measures, grid mappings."""
-    found = {str(name) for name, var in ds.variables.items() if "grid_mapping_name" in var.attrs}
+    auxiliary = {str(name) for name, var in ds.variables.items() if "grid_mapping_name" in var.attrs}
     for var in ds.variables.values():
         for key in ("bounds", "climatology", "ancillary_variables", "cell_measures", "edges"):
             text = str(var.attrs.get(key) or var.encoding.get(key) or "")
-            found.update(word for word in text.split() if word in ds.variables)
+            auxiliary.update(word for word in text.split() if word in ds.variables)
         mapping = mapping_name(var)
-        found.update([mapping] if mapping is not None and mapping in ds.variables else [])
-    return found | {str(name) for name in ds.variables if re.search(r"_(bnds|bounds)$", str(name).lower())}
+        auxiliary.update([mapping] if mapping is not None and mapping in ds.variables else [])
+    return auxiliary | {str(name) for name in ds.variables if re.search(r"_(bnds|bounds)$", str(name).lower())}
 
 
 def mapping_name(var: xr.Variable) -> str | None:
@@ -156,22 +157,22 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     Refusal
         No time axis, no horizontal axes, or variables on more than one horizontal grid.
     """
-    known = candidates(ds)
+    ranked = candidates(ds)
     reasons: list[str] = []
     names = [str(n) for n in (variables if variables is not None else ds.data_vars) if n in ds.variables]
     dims = {name: tuple(map(str, ds.variables[name].dims)) for name in names}
     if variables is None:
-        aside = bounds(ds) | {c.name for c in known if c.rank < len(ATTRIBUTES)}
+        aside = bounds(ds) | {c.name for c in ranked if c.rank < len(ATTRIBUTES)}
         dims = {name: d for name, d in dims.items() if name not in aside and len(d) > 1}
-    times = _times(ds, known, {dim for d in dims.values() for dim in d})
+    times = _times(ds, ranked, {dim for d in dims.values() for dim in d})
     time = "" if times is None else _time_dim(ds, times, dims)
-    grids = {name: _horizontal(ds, known, tuple(d for d in own if d != time)) for name, own in dims.items()}
+    grids = {name: _horizontal(ds, ranked, tuple(d for d in own if d != time)) for name, own in dims.items()}
     planes: dict[Plane, str] = {}
     for name, plane in grids.items():
         if plane is not None:
             planes.setdefault(plane, name)
     if times is None:
-        reasons.append(_timeless(ds, known))
+        reasons.append(_timeless(ds, ranked))
     if not planes:
         reasons.append(
             "no horizontal axes: expected latitude and longitude, or y and x, known by standard_name, units, axis "
@@ -219,11 +220,11 @@ def _named(name: str) -> Role | None:
     return next((role for role, pattern in NAMES.items() if pattern.fullmatch(name.lower())), None)
 
 
-def _times(ds: xr.Dataset, known: Sequence[Candidate], dims: set[str]) -> str | None:
-    found = [c.name for c in known if c.role == "time" and len(c.dims) < 2 and is_dates(ds.variables[c.name])]
-    on_data = [n for n in found if ds.variables[n].ndim == 0 or str(ds.variables[n].dims[0]) in dims]
+def _times(ds: xr.Dataset, ranked: Sequence[Candidate], dims: set[str]) -> str | None:
+    dated = [c.name for c in ranked if c.role == "time" and len(c.dims) < 2 and is_dates(ds.variables[c.name])]
+    on_data = [n for n in dated if ds.variables[n].ndim == 0 or str(ds.variables[n].dims[0]) in dims]
     by_type = [str(d) for d in ds.dims if d in dims and d in ds.variables and is_dates(ds.variables[d])]
-    return next(iter((*on_data, *found, *by_type)), None)
+    return next(iter((*on_data, *dated, *by_type)), None)
 
 
 def _time_dim(ds: xr.Dataset, times: str, dims: Mapping[str, tuple[str, ...]]) -> str:
@@ -232,32 +233,32 @@ def _time_dim(ds: xr.Dataset, times: str, dims: Mapping[str, tuple[str, ...]]) -
     return str(own[0]) if own and (str(own[0]) in used or ds.sizes[own[0]] > 1) else times
 
 
-def _timeless(ds: xr.Dataset, known: Sequence[Candidate]) -> str:
-    undated = [c.name for c in known if c.role == "time" and len(c.dims) < 2]
+def _timeless(ds: xr.Dataset, ranked: Sequence[Candidate]) -> str:
+    undated = [c.name for c in ranked if c.role == "time" and len(c.dims) < 2]
     if undated:
         return (
             f"no time axis: {undated[0]} holds numbers without dates; expected units such as 'hours since 2019-01-01', "
             f"got {ds[undated[0]].attrs.get('units')!r}"
         )
-    two = [c.name for c in known if c.role == "time"]
-    if two:
-        dim = next((c.name for c in known if c.role == "lead"), ds[two[0]].dims[-1])
-        way = f"choose one lead with select={{{str(dim)!r}: ...}}"
-        return f"no single time axis: {two[0]} has dims {ds[two[0]].dims}; {way}"
+    undecided = [c.name for c in ranked if c.role == "time"]
+    if undecided:
+        dim = next((c.name for c in ranked if c.role == "lead"), ds[undecided[0]].dims[-1])
+        remedy = f"choose one lead with select={{{str(dim)!r}: ...}}"
+        return f"no single time axis: {undecided[0]} has dims {ds[undecided[0]].dims}; {remedy}"
     return f"no time axis: expected a coordinate or a scalar variable with standard_name 'time'; got dims {_sizes(ds)}"
 
 
-def _horizontal(ds: xr.Dataset, known: Sequence[Candidate], dims: tuple[str, ...]) -> Plane | None:
+def _horizontal(ds: xr.Dataset, ranked: Sequence[Candidate], dims: tuple[str, ...]) -> Plane | None:
     """Dims y and x, latitude and longitude variables, and kind of the grid, among the dims of one variable."""
 
     def along(role: Role) -> Candidate | None:
-        return next((c for c in known if c.role == role and len(c.dims) == 1 and c.dims[0] in dims), None)
+        return next((c for c in ranked if c.role == role and len(c.dims) == 1 and c.dims[0] in dims), None)
 
     lat, lon = along("latitude"), along("longitude")
     if lat and lon and lat.dims != lon.dims:
         return lat.dims[0], lon.dims[0], lat.name, lon.name, "latlon"
     planes: dict[Role, Candidate] = {}
-    for c in known:
+    for c in ranked:
         if c.role in ("latitude", "longitude") and len(c.dims) == 2 and set(c.dims) <= set(dims):
             planes.setdefault(c.role, c)
     lat, lon = planes.get("latitude"), planes.get("longitude")
@@ -271,8 +272,8 @@ def _horizontal(ds: xr.Dataset, known: Sequence[Candidate], dims: tuple[str, ...
     if y is None or x is None or y == x:
         return None
     mapping = next((c for c in (along("y"), along("x")) if c is not None), None)
-    named = mapping is not None and _is_projection(ds, y, x)
-    kind: Kind = "projected" if named else "index" if lat is None else "curvilinear"
+    projected = mapping is not None and _is_projection(ds, y, x)
+    kind: Kind = "projected" if projected else "index" if lat is None else "curvilinear"
     return y, x, *geography, kind
 
 

@@ -42,9 +42,9 @@ def axis_names(ds: xr.Dataset, key: str) -> list[str]:
     if key in ds.dims or key in ds.coords:
         return [key]
     role = {"level": "z", "height": "z", "depth": "z", "pressure": "z", "member": "member", "step": "lead"}.get(key)
-    found = [c.name for c in candidates(ds) if role is not None and c.role == role and len(c.dims) < 2]
+    axes = [c.name for c in candidates(ds) if role is not None and c.role == role and len(c.dims) < 2]
     bare = [str(d) for d in ds.dims if d not in ds.variables and re.fullmatch(rf"{key}s?\d*", str(d), re.IGNORECASE)]
-    return sorted(found, key=lambda n: ds[n].size < 2) + bare
+    return sorted(axes, key=lambda n: ds[n].size < 2) + bare
 
 
 def _equal(values: np.ndarray, value: Any) -> np.ndarray:
@@ -74,13 +74,13 @@ def check_names(datasets: Sequence[xr.Dataset], variables: Sequence[str]) -> Non
 
 
 def _meant(datasets: Sequence[xr.Dataset], name: str) -> str | None:
-    known: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for ds in datasets:
         for key, var in ds.data_vars.items():
             for text in (str(key), var.attrs.get("standard_name"), var.attrs.get("long_name")):
-                known.setdefault(str(text).lower().replace(" ", "_"), str(key))
-    close = difflib.get_close_matches(name.lower(), known, 1, 0.6)
-    return known[close[0]] if close else None
+                labels.setdefault(str(text).lower().replace(" ", "_"), str(key))
+    close = difflib.get_close_matches(name.lower(), labels, 1, 0.6)
+    return labels[close[0]] if close else None
 
 
 def axis_of(ds: xr.Dataset, name: str) -> xr.DataArray:

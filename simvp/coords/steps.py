@@ -74,6 +74,7 @@ class Step(Record):
         if (differences <= 0).any():
             at = int(np.argmax(differences <= 0))
             raise Refusal("Time axis", [f"expected rising times, got {times[at]} followed by {times[at + 1]}"])
+        # No month is shorter than 28 days. Months of 30 days throughout are a fixed step, which has a duration.
         if differences.min() >= 28 * DAY and not (calendar == "360_day" and len(set(differences)) == 1):
             monthly = _infer_months(times, calendar)
             if monthly is not None:
@@ -164,10 +165,10 @@ class Step(Record):
             number, rest = np.divmod(_month_number(times) - _month_number(first), self.months)
             off = (rest != 0) | (self.shift(first, number) != times)
         if off.any():
-            named = ", ".join(str(t) for t in times[off][:3])
+            listed = ", ".join(str(t) for t in times[off][:3])
             raise Refusal(
                 "Time axis",
-                [f"expected steps of {self} counted from {first}, got {int(off.sum())} between them: {named}"],
+                [f"expected steps of {self} counted from {first}, got {int(off.sum())} between them: {listed}"],
                 "give the step, or take the frames off the step out",
             )
         return number.astype(np.int64)
@@ -244,20 +245,20 @@ def parse_times(values: Any, calendar: str = "proleptic_gregorian") -> np.ndarra
     """
     listed = [values] if np.ndim(values) == 0 else list(values)
     standard = calendar in ("proleptic_gregorian", "standard", "gregorian")
-    found = []
+    times = []
     for value in listed:
         try:
             if hasattr(value, "calendar") and hasattr(value, "timetuple"):
                 if standard or value.calendar != calendar:
                     raise ValueError(f"its calendar is {value.calendar}")
-                found.append(value)
+                times.append(value)
             elif standard:
-                found.append(np.datetime64(pd.Timestamp(value)).astype("M8[ns]"))
+                times.append(np.datetime64(pd.Timestamp(value)).astype("M8[ns]"))
             else:
-                found.append(_parse_cftime(str(value), calendar))
+                times.append(_parse_cftime(str(value), calendar))
         except (ValueError, TypeError) as error:
             raise Refusal("Time", [f"expected a time in the {calendar} calendar, got {value!r}: {error}"]) from error
-    return np.array(found, dtype="M8[ns]" if standard else object)
+    return np.array(times, dtype="M8[ns]" if standard else object)
 
 
 def name_time(time: Any) -> str:
@@ -302,9 +303,9 @@ def _scalar(time: Any) -> np.ndarray:
         return np.asarray(time.astype("M8[ns]"))
     if isinstance(time, np.ndarray):
         return time.reshape(())
-    made = np.empty((), dtype=object)
-    made[()] = time
-    return made if hasattr(time, "calendar") else np.asarray(pd.Timestamp(time).to_datetime64())
+    scalar = np.empty((), dtype=object)
+    scalar[()] = time
+    return scalar if hasattr(time, "calendar") else np.asarray(pd.Timestamp(time).to_datetime64())
 
 
 def _parse_cftime(text: str, calendar: str) -> Any:
@@ -317,20 +318,21 @@ def _parse_cftime(text: str, calendar: str) -> Any:
 
 
 def _month_number(times: np.ndarray) -> np.ndarray:
-    found = fields_of(times)
-    return found["year"] * 12 + found["month"] - 1
+    calendar = fields_of(times)
+    return calendar["year"] * 12 + calendar["month"] - 1
 
 
 def _infer_months(times: np.ndarray, calendar: str) -> Step | None:
     """Step of calendar months whose labels give back every one of `times`, if there is one."""
-    found = fields_of(times)
-    number = found["year"] * 12 + found["month"] - 1
+    fields = fields_of(times)
+    number = fields["year"] * 12 + fields["month"] - 1
     differences = np.diff(number)
     values, counts = np.unique(differences, return_counts=True)
     months = int(values[np.argmax(counts)])
     if months < 1 or (differences % months).any():
         return None
-    day, second = int(found["day"][0]), int(found["second"][0])
+    day, second = int(fields["day"][0]), int(fields["second"][0])
+    # Only a day that every month has can be the fixed one: the 31st is the last day, or none of these.
     candidates = [Step(months=months, anchor="day", day=day, second=second)] if day <= 28 else []
     candidates += [
         Step(months=months, anchor="end", second=second),

@@ -16,7 +16,7 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract import FrameSpec
-from simvp.coords import EPOCH, find_axes, name_time, restore
+from simvp.coords import EPOCH, below, find_axes, name_time, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
 from simvp.inference.model_file import read_header
@@ -107,8 +107,7 @@ class Forecaster:
         """
         header = read_header(path)
         subject = f"Model file {os.fspath(path)}"
-        parts = {owner: model_file.read_arrays(path, owner) for owner in ("spec", "network", "baselines")}
-        arrays = {k: v for owner, values in parts.items() for k, v in model_file.owned(owner, values).items()}
+        arrays = model_file.read_arrays(path)
         fingerprint = model_file.fingerprint(header, arrays)
         if fingerprint != header["fingerprint"]:
             reason = f"expected the content {header['fingerprint']}, got {fingerprint}"
@@ -117,13 +116,13 @@ class Forecaster:
             # Building a network draws random weights, which must not move the caller's random state.
             with torch.random.fork_rng(devices=[]):
                 network = build(header["network"])
-            network.load_state_dict({name: torch.from_numpy(v) for name, v in parts["network"].items()})
+            network.load_state_dict({name: torch.from_numpy(v) for name, v in below(arrays, "network").items()})
         except (Refusal, RuntimeError) as error:
             raise RegistryError(subject, [f"its weights do not fit its sizes: {error}"]) from error
         forecaster = cls(
-            spec=FrameSpec.from_header(header["spec"], parts["spec"]),
+            spec=FrameSpec.from_header(header["spec"], below(arrays, "spec")),
             network=network.eval(),
-            baselines=Baselines.from_header(header["baselines"], parts["baselines"]),
+            baselines=Baselines.from_header(header["baselines"], below(arrays, "baselines")),
             provenance=header["provenance"],
             version=version,
         )
@@ -322,12 +321,8 @@ class Forecaster:
         }
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        weights = {name: value.detach().cpu().numpy() for name, value in self.network.state_dict().items()}
-        return {
-            **model_file.owned("spec", self.spec.arrays()),
-            **model_file.owned("network", weights),
-            **model_file.owned("baselines", self.baselines.arrays()),
-        }
+        weights = {f"network.{name}": value.detach().cpu().numpy() for name, value in self.network.state_dict().items()}
+        return {**self.spec.arrays_under("spec"), **weights, **self.baselines.arrays_under("baselines")}
 
 
 def _frames_of(ds: xr.Dataset, runs: np.ndarray) -> tuple[xr.Dataset, np.ndarray]:

@@ -101,15 +101,10 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     return dict(header)
 
 
-def read_arrays(path: str | os.PathLike[str], owner: str) -> dict[str, np.ndarray]:
-    """Arrays of one owner ("spec", "network", "baselines") of a model file, by name without the owner."""
+def read_arrays(path: str | os.PathLike[str], owner: str = "") -> dict[str, np.ndarray]:
+    """Arrays of a model file by name; those of one owner alone ("spec", "network", "baselines") if it is named."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as stream:
-        names = [name for name in stream.keys() if name.startswith(f"{owner}.")]  # noqa: SIM118  no mapping
-        return {name.removeprefix(f"{owner}."): stream.get_tensor(name) for name in names}
-
-
-def owned(owner: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays with their owner before their names, as a model file keeps them."""
-    return {f"{owner}.{name}": values for name, values in arrays.items()}
+        names = stream.keys()
+        return {name: stream.get_tensor(name) for name in names if name.startswith(owner)}

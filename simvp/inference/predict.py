@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from simvp.contract import FrameSpec
+from simvp.coords import below
 from simvp.errors import RegistryError
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.model_file import read_arrays, read_header
@@ -104,7 +105,7 @@ def _kept(registry: Registry, version: Version) -> Forecaster:
 @lru_cache(maxsize=32)
 def _contract(registry: Registry, version: Version) -> FrameSpec:
     with registry.file(version) as path:
-        return FrameSpec.from_header(read_header(path)["spec"], read_arrays(path, "spec"))
+        return FrameSpec.from_header(read_header(path)["spec"], below(read_arrays(path, "spec"), "spec"))
 
 
 def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] | None) -> Version:

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.contract import Climatology, Past, pairs
-from simvp.coords import Grid, Record, Step, coordinates, encode_times, label
+from simvp.budget import fitting
+from simvp.contract import Climatology, Statistics, pairs
+from simvp.coords import Grid, Record, Step, below, coordinates, encode_times, label
 from simvp.errors import ConfigError, Refusal
 
 NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")
@@ -62,7 +63,7 @@ class Baselines(Record):
         leads: int,
         period: Sequence[tuple[Any, Any]],
         weights: np.ndarray,
-        past: Past | None = None,
+        statistics: Statistics | None = None,
     ) -> "Baselines":
         """Climatology and damping from the frames of a period, read once, in bounded blocks.
 
@@ -84,7 +85,7 @@ class Baselines(Record):
             Closed intervals (first time, last time).
         weights
             (H, W) area weights.
-        past
+        statistics
             Of the same `period` as its reference, where a contract is fitted on the same reading of the frames.
 
         Raises
@@ -94,8 +95,8 @@ class Baselines(Record):
         """
         reasons = [f"{n}: expected one of {', '.join(map(str, ds.data_vars))}" for n in variables if n not in ds]
         words = ", ".join(f"{first} .. {last}" for first, last in period)
-        past = past or Past(ds, step, reference=period)
-        times = ds["time"].values[past.reference]
+        statistics = statistics or Statistics(ds, step, reference=period)
+        times = ds["time"].values[statistics.reference]
         if not len(times):
             frames = ds.sizes["time"]
             reasons.append(f"period: expected frames in {words or 'some interval'}, got none of {frames}")
@@ -105,8 +106,8 @@ class Baselines(Record):
             raise ConfigError("Baselines", reasons)
         climatology, damping = {}, []
         for name in variables:
-            summary = past.of_reference(name)
-            if summary is None:
+            _, summary = statistics[name]
+            if not summary.valid.any():
                 raise ConfigError("Baselines", [f"{name}: only NaN in {words}"])
             climatology[name] = summary.mean if cycle is None else summary.climatology
             normal = climatology[name].at_points(times, summary.places)
@@ -152,10 +153,10 @@ class Baselines(Record):
         earlier = self.seasonal_times(init_times, leads)
         fields: dict[str, dict[str, np.ndarray]] = {name: {} for name in NAMES}
         for v, name in enumerate(self.variables):
-            usual = self.climatology[name]
+            climatology = self.climatology[name]
             now = frames_at(ds, name, init_times)[:, None]
-            normal = usual.at(valid.reshape(-1)).reshape(*valid.shape, *now.shape[2:])
-            anomaly = now - usual.at(init_times)[:, None]
+            normal = climatology.at(valid.reshape(-1)).reshape(*valid.shape, *now.shape[2:])
+            anomaly = now - climatology.at(init_times)[:, None]
             factor = extended(self.damping[v], leads).astype(normal.dtype)[:, None, None]
             fields["persistence"][name] = np.broadcast_to(now, normal.shape)
             fields["seasonal_persistence"][name] = frames_at(ds, name, earlier)
@@ -165,15 +166,15 @@ class Baselines(Record):
         grid, attrs = Grid.of(ds), {n: ds[n].attrs for n in self.variables}
         coords = coordinates(init_times, leads, step=self.step, grid=grid)
         return {
-            baseline: label(made, coords, grid=grid, variable_attrs=attrs, attrs={"title": baseline})
-            for baseline, made in fields.items()
+            baseline: label(field, coords, grid=grid, variable_attrs=attrs, attrs={"title": baseline})
+            for baseline, field in fields.items()
         }
 
     def seasonal_times(self, init_times: np.ndarray, leads: int) -> np.ndarray:
         """Times (I, L) of the frames that seasonal persistence takes for the leads 1 .. L."""
-        ahead = np.arange(1, leads + 1)
-        back = ahead if self.cycle is None else self.cycle * -(-ahead // self.cycle)
-        return self.step.shift(np.asarray(init_times)[:, None], ahead - back)
+        lead = np.arange(1, leads + 1)
+        back = lead if self.cycle is None else self.cycle * -(-lead // self.cycle)
+        return self.step.shift(np.asarray(init_times)[:, None], lead - back)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, to be saved beside the header."""
@@ -183,15 +184,14 @@ class Baselines(Record):
         return arrays
 
     @classmethod
-    def from_header(
-        cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None, under: str = ""
-    ) -> "Baselines":
+    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> "Baselines":
         """Inverse of `to_header` and `arrays`."""
+        arrays = arrays or {}
         climatology = {
-            name: Climatology.from_header(header["climatology"][name], arrays, f"climatology.{number}")
+            name: Climatology.from_header(header["climatology"][name], below(arrays, f"climatology.{number}"))
             for number, name in enumerate(header["variables"])
         }
-        return super().from_header({**header, "climatology": climatology}, arrays, under)
+        return super().from_header({**header, "climatology": climatology}, arrays)
 
 
 def extended(damping: np.ndarray, leads: int) -> np.ndarray:
@@ -204,25 +204,28 @@ def extended(damping: np.ndarray, leads: int) -> np.ndarray:
 def frames_at(ds: xr.Dataset, name: str, times: np.ndarray) -> np.ndarray:
     """Frames of a variable at any times, (..., H, W); NaN where there is none."""
     field = ds[name]
-    known, calendar = encode_times(ds["time"].values)
-    asked, other = encode_times(times)
+    present, calendar = encode_times(ds["time"].values)
+    wanted, other = encode_times(times)
     if calendar != other:
         raise Refusal("Baselines", [f"time: expected the {calendar} calendar, got {other}"])
-    wanted, inverse = np.unique(asked, return_inverse=True)
-    position = np.searchsorted(known, wanted).clip(max=len(known) - 1)
-    there = known[position] == wanted
-    frames = np.full((len(wanted), *field.shape[1:]), np.nan, dtype=field.dtype)
+    distinct, inverse = np.unique(wanted, return_inverse=True)
+    position = np.searchsorted(present, distinct).clip(max=len(present) - 1)
+    there = present[position] == distinct
+    frames = np.full((len(distinct), *field.shape[1:]), np.nan, dtype=field.dtype)
     frames[there] = field.isel(time=position[there]).values
-    return frames[inverse.reshape(asked.shape)]
+    return frames[inverse.reshape(wanted.shape)]
 
 
 def _damping(index: np.ndarray, departures: np.ndarray, leads: int, weights: np.ndarray) -> np.ndarray:
     """a_l, l = 1 .. `leads`, from departures (N, P) at the steps `index` (N,); 0 without pairs."""
-    known = np.isfinite(departures)
-    scaled = np.where(known, departures, 0.0) * np.sqrt(weights)
     product, square = np.zeros(leads), np.zeros(leads)
-    for lead in range(1, leads + 1):
-        earlier, later = pairs(index, lead)
-        product[lead - 1] = np.vdot(scaled[earlier], scaled[later])
-        square[lead - 1] = np.vdot(scaled[earlier] ** 2, known[later])
+    size = fitting(8 * len(index), 64)
+    for start in range(0, len(weights), size):
+        part = departures[:, start : start + size]
+        finite = np.isfinite(part)
+        scaled = np.where(finite, part, 0.0) * np.sqrt(weights[start : start + size])
+        for lead in range(1, leads + 1):
+            earlier, later = pairs(index, lead)
+            product[lead - 1] += np.vdot(scaled[earlier], scaled[later])
+            square[lead - 1] += np.vdot(scaled[earlier] ** 2, finite[later])  # over the pairs that the product has
     return np.divide(product, square, out=np.zeros(leads), where=square > 0)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from simvp.budget import fitting
 from simvp.errors import ConfigError, ContractError
 
 Range = float | tuple[float, float]
@@ -16,7 +17,6 @@ GAUSSIAN, UNIFORM = 11, 7
 """Sides of the windows of `ssim` and of `ssim_paper`."""
 
 _SIGMA = 1.5
-_BLOCK = 1 << 17  # values at a time: the windows of a similarity then stay in the processor's cache
 _PAPER_RANGE = 2.0  # scikit-image takes a frame of floats to lie in [-1, 1], if nothing else is said
 
 
@@ -26,10 +26,11 @@ def by_map(score: Callable[[Tensor, Tensor], Tensor], predicted: Tensor, truth: 
     if reasons:
         raise ContractError("Video scores", reasons)
     height, width = truth.shape[3:]
-    maps = (x.detach().reshape(-1, height, width).split(max(1, _BLOCK // (height * width))) for x in (predicted, truth))
+    size = fitting(8 * height * width, 1024)
+    maps = (x.detach().reshape(-1, height, width).split(size) for x in (predicted, truth))
     with torch.inference_mode():
-        found = torch.cat([score(p.double(), t.double()) for p, t in zip(*maps, strict=True)], -1)
-    return found.reshape(*found.shape[:-1], *truth.shape[:3])
+        scores = torch.cat([score(p.double(), t.double()) for p, t in zip(*maps, strict=True)], -1)
+    return scores.reshape(*scores.shape[:-1], *truth.shape[:3])
 
 
 def all_kinds(predicted: Tensor, truth: Tensor, low: float, width: float) -> Tensor:
@@ -66,8 +67,8 @@ def similarity(predicted: Tensor, truth: Tensor) -> Tensor:
     # The package's own window is float32; its sum misses 1 by so much that bright flat parts lose 1e-5.
     offset = torch.arange(GAUSSIAN, dtype=truth.dtype, device=truth.device) - GAUSSIAN // 2
     window = torch.softmax(-(offset**2) / (2 * _SIGMA**2), 0).view(1, 1, 1, -1)
-    found: Tensor = gaussian_ssim(predicted[:, None], truth[:, None], data_range=1.0, size_average=False, win=window)
-    return found
+    scores: Tensor = gaussian_ssim(predicted[:, None], truth[:, None], data_range=1.0, size_average=False, win=window)
+    return scores
 
 
 def paper_similarity(predicted: Tensor, truth: Tensor) -> Tensor:

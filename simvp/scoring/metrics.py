@@ -19,6 +19,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from simvp.budget import fitting
 from simvp.coords import horizontal_dims
 from simvp.errors import ConfigError, ContractError
 from simvp.scoring.map_scores import (
@@ -40,7 +41,6 @@ from simvp.scoring.map_scores import (
 )
 from simvp.scoring.scores import align
 
-_VALUES = 1 << 22  # of one variable in memory at a time
 _WINDOWS = {"ssim": GAUSSIAN, "ssim_paper": UNIFORM}
 _DEFINITIONS = {
     "mse": "mean squared error, over every element",
@@ -193,23 +193,23 @@ class VideoScores:
         """
         if self._frame is None:
             raise ContractError("Video scores", ["expected one or more samples, got none"], "add some with `update`")
-        found, whole = self._sums.means(), self._sums.total().means()
-        made: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-        for name, values in found.items():
-            made[name] = (("variable", "lead"), values[:, :-1].T)
-            made[f"{name}_overall"] = ((), whole[name][-1])
+        means, whole = self._sums.means(), self._sums.total().means()
+        fields: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+        for name, values in means.items():
+            fields[name] = (("variable", "lead"), values[:, :-1].T)
+            fields[f"{name}_overall"] = ((), whole[name][-1])
         elements = len(self.names) * self._frame[0] * self._frame[1]
-        made |= {f"{name}_per_frame": ((), whole[name][-1] * elements) for name in ("mse", "mae")}
-        made["n"] = ((), self._sums.n[0, 0])
+        fields |= {f"{name}_per_frame": ((), whole[name][-1] * elements) for name in ("mse", "mae")}
+        fields["n"] = ((), self._sums.n[0, 0])
         coords = {"variable": list(self.names), "lead": np.arange(1, self.frames_out + 1)}
-        ds = xr.Dataset(made, coords, {"data_range": [self._low, self._low + self._width]})
+        ds = xr.Dataset(fields, coords, {"data_range": [self._low, self._low + self._width]})
         return _described(ds, self._frame)
 
 
 def overall(scores: xr.Dataset) -> dict[str, float]:
     """The overall numbers of `VideoScores.compute` by the names of the functions of this module, for a log."""
-    found = {name: float(scores[f"{name}_overall"]) for name in ("mse", "mae", "ssim", "ssim_paper", "psnr")}
-    return found | {name: float(scores[name]) for name in ("mse_per_frame", "mae_per_frame")}
+    scalars = {name: float(scores[f"{name}_overall"]) for name in ("mse", "mae", "ssim", "ssim_paper", "psnr")}
+    return scalars | {name: float(scores[name]) for name in ("mse_per_frame", "mae_per_frame")}
 
 
 def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range | Mapping[str, Range]) -> xr.Dataset:
@@ -243,7 +243,7 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
     frame = (forecast.sizes[dims[0]], forecast.sizes[dims[1]])
     inits, leads = positions.shape
     sums = {name: _Sums((leads,)) for name in names}
-    size = max(1, _VALUES // (leads * frame[0] * frame[1]))
+    size = fitting(4 * leads * frame[0] * frame[1], 64)
     for name in names:
         field = forecast[name].transpose("init_time", "lead_time", *dims)
         for start in range(0, inits, size):
@@ -255,8 +255,8 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
                 raise ContractError("Video scores", reasons)
             predicted = field.isel(init_time=slice(start, start + size)).values
             sums[name].add(_scores_where(used, predicted, observed, *ranges[name]), used)
-    found = [{**sums[name].means(), "n": sums[name].n} for name in names]
-    made = {kind: (("variable", "lead_time"), np.stack([one[kind] for one in found])) for kind in found[0]}
+    means = [{**sums[name].means(), "n": sums[name].n} for name in names]
+    fields = {kind: (("variable", "lead_time"), np.stack([one[kind] for one in means])) for kind in means[0]}
     low, width = np.array([ranges[name] for name in names]).T
     coords = {
         "variable": names,
@@ -265,7 +265,7 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
         "data_high": ("variable", low + width),
         "lead_time": forecast["lead_time"].variable,
     }
-    return _described(xr.Dataset(made, coords), frame)
+    return _described(xr.Dataset(fields, coords), frame)
 
 
 class _Sums:
@@ -277,20 +277,20 @@ class _Sums:
 
     def add(self, values: np.ndarray, used: np.ndarray) -> None:
         """Values (kinds, B, *S) in the order of `KINDS`, where `used` (B, *S)."""
-        found = dict(zip(KINDS, values, strict=True))
-        square = found.pop("scaled_mse")
+        scores = dict(zip(KINDS, values, strict=True))
+        square = scores.pop("scaled_mse")
         identical = used & (square == 0)
-        found["psnr"] = decibels(torch.from_numpy(np.where(identical, 1.0, square))).numpy()
-        self.values = {k: total + np.where(used, found[k], 0.0).sum(0) for k, total in self.values.items()}
+        scores["psnr"] = decibels(torch.from_numpy(np.where(identical, 1.0, square))).numpy()
+        self.values = {k: total + np.where(used, scores[k], 0.0).sum(0) for k, total in self.values.items()}
         self.n = self.n + used.sum(0)
         self.identical = self.identical + identical.sum(0)
 
     def total(self) -> "_Sums":
         """The sums over the first axis too."""
-        made = _Sums(self.n.shape[1:])
-        made.values = {kind: total.sum(0) for kind, total in self.values.items()}
-        made.n, made.identical = self.n.sum(0), self.identical.sum(0)
-        return made
+        sums = _Sums(self.n.shape[1:])
+        sums.values = {kind: total.sum(0) for kind, total in self.values.items()}
+        sums.n, sums.identical = self.n.sum(0), self.identical.sum(0)
+        return sums
 
     def means(self) -> dict[str, np.ndarray]:
         """Every score, of shape S; NaN where nothing was added."""
@@ -304,22 +304,22 @@ class _Sums:
 
 def _looked_up(field: xr.DataArray, positions: np.ndarray) -> np.ndarray:
     """Maps (I, L, H, W) of (time, row, column) at positions (I, L); NaN where one is negative."""
-    found = np.full((*positions.shape, *field.shape[1:]), np.nan)
-    there = positions >= 0
-    wanted, inverse = np.unique(positions[there], return_inverse=True)
-    found[there] = field.isel(time=wanted).values[inverse]
-    return found
+    maps = np.full((*positions.shape, *field.shape[1:]), np.nan)
+    present = positions >= 0
+    wanted, inverse = np.unique(positions[present], return_inverse=True)
+    maps[present] = field.isel(time=wanted).values[inverse]
+    return maps
 
 
 def _scores_where(
     used: np.ndarray, predicted: np.ndarray, observed: np.ndarray, low: float, width: float
 ) -> np.ndarray:
     """(kinds, I, L): scores of the maps (I, L, H, W) where `used` (I, L), else 1."""
-    made = np.ones((len(KINDS), *used.shape))
+    scores = np.ones((len(KINDS), *used.shape))
     if used.any():
         pair = (torch.from_numpy(np.asarray(x[used], np.float64))[:, None, None] for x in (predicted, observed))
-        made[:, used] = by_map(lambda p, t: all_kinds(p, t, low, width), *pair)[..., 0, 0].numpy()
-    return made
+        scores[:, used] = by_map(lambda p, t: all_kinds(p, t, low, width), *pair)[..., 0, 0].numpy()
+    return scores
 
 
 def _elements(frames: Tensor) -> int:
@@ -331,8 +331,8 @@ def _ranges(names: Sequence[str], data_range: Range | Mapping[str, Range]) -> di
     """Low end and width by variable."""
     if not isinstance(data_range, Mapping):
         return dict.fromkeys(names, limits(data_range))
-    given = ", ".join(map(str, data_range)) or "none"
-    reasons = [f"expected one for {name}, got {given}" for name in names if name not in data_range]
+    listed = ", ".join(map(str, data_range)) or "none"
+    reasons = [f"expected one for {name}, got {listed}" for name in names if name not in data_range]
     if reasons:
         raise ConfigError("Data range", reasons, "state the range of every variable, in its units")
     return {name: limits(data_range[name]) for name in names}

@@ -88,8 +88,8 @@ def errors(
             predicted = field.isel(init_time=part).values.reshape(-1, shape[1], flat.size)
             # One init time after the other: its maps fit into the processor's cache, which all of them do not.
             for i, row in enumerate(inverse.reshape(-1, shape[1]), start):
-                usual = None if normal is None else normal[row]
-                found, points[v, i] = _map_means(predicted[i - start], observed[row], usual, flat)
+                normals = None if normal is None else normal[row]
+                found, points[v, i] = _map_means(predicted[i - start], observed[row], normals, flat)
                 for key, values in found.items():
                     means[key][v, i] = values
     dims = ("variable", "init_time", "lead_time")

@@ -17,7 +17,7 @@ def hours(n: int) -> np.ndarray:
 
 
 def fit(blocks: list[tuple[np.ndarray, np.ndarray]], step: Step, period: str) -> tuple[Climatology, float]:
-    sums = Sums(step, [period])
+    sums = Sums(step, [period], blocks[0][1].shape[1:])
     for times, frames in blocks:
         sums.add(times, frames)
     return sums.climatology(period)
@@ -83,7 +83,7 @@ def test_sums_of_the_longest_periods_give_all_others(step):
     values[rng.random(values.shape) < 0.1] = np.nan
     values[:, 0, 0] = np.nan
     periods = ["none", "day", "week", "year"] if step.months == 0 else ["none", "year"]
-    sums = Sums(step, periods)
+    sums = Sums(step, periods, (2, 3))
     for start in range(0, 500, 37):
         sums.add(times[start : start + 37], values[start : start + 37])
     assert sums.valid.tolist() == [[False, True, True], [True, True, True]]
@@ -93,12 +93,11 @@ def test_sums_of_the_longest_periods_give_all_others(step):
         alone, same = fit([(times, values)], step, period)
         np.testing.assert_allclose(climatology.values, alone.values, rtol=1e-6)
         assert deviation == pytest.approx(same, rel=1e-9)
-    assert not Sums(step, ["none"]).covers("year")
+    assert not Sums(step, ["none"], (2, 3)).covers("year")
 
 
 def test_the_size_of_sums_is_what_they_take():
-    sums = Sums(HOUR, ["none", "day", "week", "year"])
-    sums.add(hours(24), np.ones((24, 5, 6)))
+    sums = Sums(HOUR, ["none", "day", "week", "year"], (5, 6))
     held = sum(a.nbytes for held in (sums._total, sums._count) for a in held.values())
     assert size_of(HOUR, ["none", "day", "week", "year"], 30) == held == 12 * 30 * (7 * 24 + 12 * 24)
 

@@ -10,7 +10,7 @@ from xarray.core import indexing
 
 from simvp.contract import statistics
 from simvp.contract.frame_spec import FrameSpec
-from simvp.contract.statistics import Past
+from simvp.contract.statistics import Statistics
 from simvp.coords.steps import Step
 from simvp.scoring.baselines import Baselines
 from tests.support.worlds import formula_world
@@ -55,8 +55,8 @@ def world() -> xr.Dataset:
     return ds.assign(t2m=(dims, warm.astype("f4"), {"units": "K"}), rain=(dims, wet.astype("f4"), {"units": "mm"}))
 
 
-def both(ds: xr.Dataset, past: Past | None) -> tuple[FrameSpec, Baselines]:
-    spec = FrameSpec.fit(ds, frames_in=24, frames_out=12, train=TRAIN, step=HOUR, past=past)
+def both(ds: xr.Dataset, statistics: Statistics | None) -> tuple[FrameSpec, Baselines]:
+    spec = FrameSpec.fit(ds, frames_in=24, frames_out=12, train=TRAIN, step=HOUR, statistics=statistics)
     baselines = Baselines.fit(
         ds,
         variables=spec.states,
@@ -65,13 +65,13 @@ def both(ds: xr.Dataset, past: Past | None) -> tuple[FrameSpec, Baselines]:
         leads=12,
         period=REFERENCE,
         weights=spec.weights,
-        past=past,
+        statistics=statistics,
     )
     return spec, baselines
 
 
-def together(ds: xr.Dataset) -> Past:
-    return Past(ds, HOUR, train=TRAIN, reference=REFERENCE, log1p="auto")
+def together(ds: xr.Dataset) -> Statistics:
+    return Statistics(ds, HOUR, train=TRAIN, reference=REFERENCE, log1p="auto")
 
 
 def expected_reads(train: int, reference: int) -> np.ndarray:
@@ -126,8 +126,7 @@ def test_a_few_points_with_values_are_found_on_a_wide_grid():
     for row, column in places:
         values[:, row, column] = ds.t2m.values[:, row, column]
     lazy, arrays = counted(ds.assign(t2m=(ds.t2m.dims, values, ds.t2m.attrs)))
-    summary = Past(lazy, HOUR, train=[("2020-01-01", "2020-01-10T23")]).of_train("t2m")
-    assert summary is not None
+    summary = Statistics(lazy, HOUR, train=[("2020-01-01", "2020-01-10T23")])["t2m"][0]
     assert summary.points.shape == (240, 3)
     assert np.isfinite(summary.points).all()
     assert np.argwhere(summary.valid).tolist() == [list(place) for place in places]
@@ -152,7 +151,6 @@ def test_a_wide_grid_is_sampled_evenly(monkeypatch):
 
 
 def test_where_nothing_was_seen_there_is_no_summary(world):
-    past = together(world.assign(t2m=world.t2m * np.nan))
-    assert past.of_train("t2m") is None
-    assert past.of_reference("t2m") is None
-    assert past.of_train("rain") is not None
+    statistics = together(world.assign(t2m=world.t2m * np.nan))
+    assert [summary.valid.any() for summary in statistics["t2m"]] == [False, False]
+    assert all(summary.valid.all() for summary in statistics["rain"])

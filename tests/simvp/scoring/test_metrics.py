@@ -240,7 +240,7 @@ class TestStreaming:
     def test_neither_order_nor_batch_size_matters(self, monkeypatch: pytest.MonkeyPatch) -> None:
         predicted, truth = clips((13, 2, 2, 12, 15))
         whole = streamed(predicted, truth).compute()
-        monkeypatch.setattr("simvp.scoring.map_scores._BLOCK", 5 * 12 * 15)
+        monkeypatch.setattr("simvp.scoring.map_scores.fitting", lambda item, share: 5)
         order = torch.from_numpy(np.random.default_rng(1).permutation(13))
         parts = VideoScores(["c0", "c1"], 2, 1.0)
         for chosen in order.split([1, 5, 0, 4, 3]):
@@ -414,7 +414,7 @@ class TestLabelled:
     def test_blocks_of_init_times_do_not_show(self, truth: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
         forecast = labelled(truth, 1.5, inits=9)
         whole = video_scores(forecast, truth, data_range=RANGES)
-        monkeypatch.setattr("simvp.scoring.metrics._VALUES", 2 * 5 * 12 * 14)
+        monkeypatch.setattr("simvp.scoring.metrics.fitting", lambda item, share: 2)
         xr.testing.assert_allclose(video_scores(forecast, truth, data_range=RANGES), whole, rtol=1e-12)
 
     def test_maps_with_missing_truth_are_left_out_and_counted(self, truth: xr.Dataset) -> None:
