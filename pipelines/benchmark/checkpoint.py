@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -27,13 +26,13 @@ from pipelines.benchmark.scores import (
     score,
 )
 from pipelines.home import Home
+from pipelines.progress import Progress, silent
 from pipelines.tracking import Run, open_run
 from pipelines.training import choose_device
 from simvp.errors import ConfigError
 from simvp.networks import SimVP, from_pretrained
 from simvp.scoring import overall
 
-Progress = Callable[[str, int, int], None]
 TRAINED = "whatever its authors trained it on"
 
 
@@ -44,7 +43,7 @@ def score_checkpoint(
     *,
     test_clips: int | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> BenchmarkReport:
     """Score a public checkpoint on the test clips of a benchmark, in float32, and add it to the report.
 
@@ -86,8 +85,7 @@ def score_checkpoint(
         run.log_settings({"checkpoint": path.name, "sha256": digest, "network": sizes.to_dict()}, {"benchmark": data})
         for batches in sets:
             horizon = batches.clips.frames_out
-            if progress is not None:
-                progress(f"scoring {path.name}, T' = {horizon}", 0, 0)
+            progress(f"scoring {path.name}, T' = {horizon}", 0, 0)
             longer = rolled_out(network, horizon, chosen)
             rows += _rows(run, longer, batches, method, f"sha256 {digest[:8]}")
             if batches is sets[0]:

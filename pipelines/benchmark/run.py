@@ -9,13 +9,12 @@ The same settings on the same data and code are one run: cut off, it goes on; as
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from filelock import FileLock
 
 from datasets.benchmarks import find_benchmark
@@ -23,21 +22,10 @@ from datasets.store import disk
 from datasets.video import PARTS, Clips, Part
 from pipelines.benchmark.config import EVALUATION_SEED, BenchmarkConfig
 from pipelines.benchmark.rows import Row, frame, published, report
-from pipelines.benchmark.training import BenchmarkTraining
+from pipelines.benchmark.training import VideoTask
 from pipelines.home import Home
-from pipelines.tracking import code_digest
-from pipelines.training import OPERATIONAL, choose_device, choose_precision, threads
-
-Progress = Callable[[str, int, int], None]
-
-# What a run imports and what does not decide what it finds.
-BESIDE = (
-    "pipelines.promote",
-    "pipelines.tracking.runs",
-    "pipelines.pictures.fields",
-    "pipelines.pictures.clips",
-    "pipelines.tracking.provenance",
-)
+from pipelines.progress import Progress, silent
+from pipelines.training import choose_device, exclusive_folder, run_training, training_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +72,7 @@ class BenchmarkReport:
 
 
 def run_benchmark(
-    home: Home, config: BenchmarkConfig, *, register: bool = True, progress: Progress | None = None
+    home: Home, config: BenchmarkConfig, *, register: bool = True, progress: Progress = silent
 ) -> BenchmarkReport:
     """Train, score and report one benchmark.
 
@@ -117,28 +105,28 @@ def run_benchmark(
         for horizon in benchmark.horizons
         if horizon != benchmark.frames_out
     ]
-    key = _key(config, [*parts.values(), *further])
+    key = training_key(config, "pipelines.benchmark.run", clips=_digest([*parts.values(), *further]))
     folder = home.benchmarks / benchmark.name
+    pictures, file = folder / "pictures" / key[:16], folder / "rows" / f"{key[:16]}.json"
     training = folder / "training" / key[:16]
-    training.parent.mkdir(parents=True, exist_ok=True)
-    with disk.exclusive(FileLock(training.with_suffix(".lock")), 24 * 3600.0):
-        found = _finished(folder / "rows" / f"{key[:16]}.json")
-        if found is None:
-            with threads(config.threads), torch.random.fork_rng():
-                run = BenchmarkTraining(home, config, parts, further, device, key, training, progress)
-                found = run.run(folder / "pictures" / key[:16], register=register)
-            disk.write(folder / "rows" / f"{key[:16]}.json", json.dumps(found, indent=1).encode())
-            existing = False
-        else:
-            existing = True
-        disk.discard(training)
-        disk.discard(training.with_suffix(".lock"))
+    with exclusive_folder(training):
+        finished = _finished(file)
+        existing = finished is not None
+        if finished is None:
+            task = VideoTask(config, parts, further, device, pictures, progress)
+            run, version = run_training(home, task, key, training, progress, register=register)
+            finished = {
+                "rows": [row.model_dump(mode="json") for row in task.rows],
+                "run_id": run.run_id,
+                "version": "" if version is None else version.label,
+            }
+            disk.write(file, json.dumps(finished, indent=1).encode())
     return BenchmarkReport(
-        rows=tuple(Row.model_validate(row) for row in found["rows"]),
+        rows=tuple(Row.model_validate(row) for row in finished["rows"]),
         existing=existing,
-        run_id=found["run_id"],
-        version=found["version"],
-        pictures=tuple(sorted((folder / "pictures" / key[:16]).glob("*"))),
+        run_id=finished["run_id"],
+        version=finished["version"],
+        pictures=tuple(sorted(pictures.glob("*"))),
         path=write_report(home),
     )
 
@@ -169,14 +157,10 @@ def _finished(path: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def _key(config: BenchmarkConfig, parts: Sequence[Clips]) -> str:
-    """SHA-256 of everything that decides what a run finds: settings, precision used, clips and code."""
+def _digest(parts: Sequence[Clips]) -> str:
+    """Which clips a run is made of: where they come from, how many, and the frames of the first and the last."""
     digest = hashlib.sha256()
-    settings = config.model_dump(mode="json", exclude={*OPERATIONAL, "precision"})
-    settings["precision"] = choose_precision(config.precision, choose_device(config.device))
-    digest.update(json.dumps(settings, sort_keys=True).encode())
     for clips in parts:
         digest.update(f"{clips.part} {clips.frames_out} {len(clips)} {clips.origin}".encode())
         digest.update(clips.frames(np.array([0, len(clips) - 1])).cpu().numpy().tobytes())
-    digest.update(code_digest("pipelines.benchmark.run", beside=BESIDE).encode())
     return digest.hexdigest()

@@ -235,7 +235,7 @@ class Sequences(Batches):
         self._frames, self._spec = frames, spec
         self._mask = spec.mask.astype(np.float32)
         climatologies = [state.climatology for state in spec.state_channels]
-        self._rhythmic = any(climatology.period != "none" for climatology in climatologies)
+        self._cyclic = any(climatology.period != "none" for climatology in climatologies)
         self._means = [climatology.values.mean(axis=(0, 1)) for climatology in climatologies]
         # A few windows from all over the archive are read one by one: their runs hold more than they do.
         runs = 0 if frames.run is None else len(np.unique(inits // frames.run)) * frames.run
@@ -263,12 +263,12 @@ class Sequences(Batches):
         x, y = values[:, : self._spec.frames_in], values[:, self._spec.frames_in :, : len(self._spec.states)]
         return x, y, self._mask
 
-    def usual(self, indices: np.ndarray) -> np.ndarray | None:
-        """Rhythm of the climatology over inputs and targets, (B, T + T', S, H, W) float32; None where there is none.
+    def seasonal_cycle(self, indices: np.ndarray) -> np.ndarray | None:
+        """The climatology less its mean map over inputs and targets, (B, T + T', S, H, W) float32.
 
-        The climatology less its mean map, normalised as the frames are; 0 where a point is masked.
+        Normalised as the frames are; 0 where a point is masked. None where no state has a cycle.
         """
-        if not self._rhythmic:
+        if not self._cyclic:
             return None
         run = self.inits[indices][:, None] + np.arange(1 - self._spec.frames_in, self._spec.frames_out + 1)
         made = np.empty((*run.shape, len(self._spec.states), *self._spec.shape), np.float32)

@@ -18,7 +18,7 @@ from datasets.archive.archive import Archive
 from pipelines.home import Home
 from pipelines.tracking.provenance import CHECKOUT
 from pipelines.tracking.versions import list_versions
-from pipelines.train import TrainConfig, TrainReport, train, training_key
+from pipelines.train import TrainConfig, TrainReport, _key, train
 from pipelines.training.device import choose_device, choose_precision
 from pipelines.training.loop import DivergedError
 from simvp.errors import ConfigError
@@ -177,7 +177,7 @@ def test_key_depends_on_what_decides_and_on_nothing_else(whole):
 
     def key_of(commit: str = "commit", frames_out: int | None = None, in_memory: bool = True, **changed: Any) -> str:
         plan = report.plan if frames_out is None else report.plan.model_copy(update={"frames_out": frames_out})
-        return training_key(config.model_copy(update=changed), commit, plan, in_memory=in_memory)
+        return _key(config.model_copy(update=changed), commit, plan, in_memory=in_memory)
 
     key = key_of()
     assert key_of(threads=2, memory_mib=1) == key

@@ -159,7 +159,7 @@ def test_frames_with_missing_values_are_incomplete_and_masked_points_are_not(wor
     assert m.sum(axis=(1, 2)).tolist() == [11, 12]
 
 
-def test_rhythm_is_the_climatology_about_its_mean_at_the_times_of_the_window():
+def test_seasonal_cycle_is_the_climatology_about_its_mean_at_the_times_of_the_window():
     hours = np.arange(240)
     ds = address_world(frames=240, shape=(2, 3))
     noise = np.random.default_rng(0).normal(0, 0.1, (240, 2, 3))
@@ -169,16 +169,16 @@ def test_rhythm_is_the_climatology_about_its_mean_at_the_times_of_the_window():
     train = [(ds["time"].values[0], ds["time"].values[-1])]
     spec = FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=())
     assert spec.channels[0].climatology.period == "day"
-    usual = Sequences(Frames(ds, spec), np.array([30, 40]), spec).usual(np.array([1, 0]))
-    assert usual.shape == (2, 6, 1, 2, 3)
+    cycle = Sequences(Frames(ds, spec), np.array([30, 40]), spec).seasonal_cycle(np.array([1, 0]))
+    assert cycle.shape == (2, 6, 1, 2, 3)
     for row, init in enumerate([40, 30]):
         expected = 5 * np.cos(2 * np.pi * np.arange(init - 3, init + 3) / 24) / spec.channels[0].scale
-        assert usual[row, :, 0, 1, 2] == pytest.approx(expected, abs=0.2 / spec.channels[0].scale)
-        assert (usual[row, :, 0, 0, 0] == 0).all()
+        assert cycle[row, :, 0, 1, 2] == pytest.approx(expected, abs=0.2 / spec.channels[0].scale)
+        assert (cycle[row, :, 0, 0, 0] == 0).all()
     flat = ds.copy(data={"t2m": (280 + noise).astype("f4")})
     still = FrameSpec.fit(flat, frames_in=4, frames_out=2, train=train, log1p=(), cycle=None)
     assert still.channels[0].climatology.period == "none"
-    assert Sequences(Frames(flat, still), np.array([30]), still).usual(np.array([0])) is None
+    assert Sequences(Frames(flat, still), np.array([30]), still).seasonal_cycle(np.array([0])) is None
 
 
 def test_order_depends_on_seed_and_number_alone(world):
