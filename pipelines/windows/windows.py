@@ -6,6 +6,7 @@ has been observed is known when the forecast is made. Windows come from the time
 alone: none spans a gap.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ import numpy as np
 import xarray as xr
 
 from pipelines.windows.batches import Batches
+from simvp.budget import fitting
 from simvp.contract import FrameSpec
 from simvp.coords import Step, encode_times
 from simvp.errors import ConfigError
 
+BLOCK = 256  # frames at most that are read at a time while they are normalised or looked through
 RUNS = 8  # runs of frames in memory at a time, where not all frames fit
 MOST_FORCINGS = 6  # sine and cosine of the time of day, of week and of year
 MIXED = RUNS - 2  # whose windows are mixed; a batch may reach into the next
@@ -138,9 +141,9 @@ def find_windows(
 class Frames:
     """Normalised frames of an archive, in memory where they fit, else a few runs of them at a time.
 
-    A run is what the windows of some successive init positions need. `RUNS` of them are held, those that were asked
-    for last, and together they take up the memory that is allowed; where that is little, a run is still as long as
-    two windows.
+    A run is what the windows of some successive init positions need. `RUNS` of them are held, those that were needed
+    last, and together they take up the memory that is allowed; where that is little, a run is still as long as two
+    windows. While they are normalised or looked through, frames are read in blocks no larger than a run.
 
     Parameters
     ----------
@@ -149,9 +152,7 @@ class Frames:
     spec
         The contract that normalises.
     memory
-        Bytes that the frames may take in memory.
-    block
-        Frames read at a time while they are normalised or looked through.
+        Bytes that the frames may take in memory; 0 for frames that are only looked through.
 
     Attributes
     ----------
@@ -159,22 +160,24 @@ class Frames:
         Init positions of a run; None where all frames are held.
     """
 
-    def __init__(self, ds: xr.Dataset, spec: FrameSpec, *, memory: int = 2 << 30, block: int = 256) -> None:
+    def __init__(self, ds: xr.Dataset, spec: FrameSpec, *, memory: int = 2 << 30) -> None:
         self._ds, self._spec = ds, spec
         self.times = ds["time"].values
         self.run: int | None = None
         self._held: np.ndarray | None = None
         self._runs: OrderedDict[int, np.ndarray] = OrderedDict()
         count, reach = ds.sizes["time"], spec.frames_in + spec.frames_out
+        frame = 4 * spec.n_channels * math.prod(spec.shape)
+        share = memory // (RUNS * frame)
+        if frame * count <= memory:
+            self._held = np.empty((count, spec.n_channels, *spec.shape), np.float32)
+        else:
+            self.run = max(reach, share - reach)
+        block = min(BLOCK, max(reach, share) if memory else fitting(frame, 16))
         self.complete = np.zeros(count, bool)
         for start in range(0, count, block):
-            part = spec.to_frames(ds.isel(time=slice(start, start + block)))
+            part = self._read(start, start + block)
             self.complete[start : start + len(part)] = np.isfinite(part).all(axis=(1, 2, 3))
-            if start == 0:
-                if part[0].nbytes * count <= memory:
-                    self._held = np.empty((count, *part.shape[1:]), np.float32)
-                else:
-                    self.run = max(reach, memory // (RUNS * part[0].nbytes) - reach)
             if self._held is not None:
                 self._held[start : start + len(part)] = part
 

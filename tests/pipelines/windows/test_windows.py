@@ -125,9 +125,10 @@ def world() -> tuple[xr.Dataset, FrameSpec]:
 
 
 @pytest.mark.parametrize("memory", [1 << 30, 0], ids=["in memory", "read per batch"])
-def test_batch_holds_the_frames_that_its_windows_name(world, memory):
+def test_batch_holds_the_frames_that_its_windows_name(world, memory, monkeypatch):
     ds, spec = world
-    frames = Frames(ds, spec, memory=memory, block=7)
+    monkeypatch.setattr("pipelines.windows.windows.BLOCK", 7)
+    frames = Frames(ds, spec, memory=memory)
     assert (frames.run is None) == (memory > 0)
     assert frames.complete.all()
     x, y, m = Sequences(frames, np.array([3, 10, 57]), spec).batch(np.array([2, 0]))
@@ -146,14 +147,15 @@ def test_batch_holds_the_frames_that_its_windows_name(world, memory):
             assert column[0, 0].tolist() == [0, 1, 2, 3]
 
 
-def test_frames_with_missing_values_are_incomplete_and_masked_points_are_not(world):
+def test_frames_with_missing_values_are_incomplete_and_masked_points_are_not(world, monkeypatch):
+    monkeypatch.setattr("pipelines.windows.windows.BLOCK", 16)
     ds, _ = world
     ds = ds.copy(deep=True)
     ds["t2m"][:, 0, 0] = np.nan  # the mask: never there
     ds["d2m"][17, 1, 1] = np.nan
     train = [(ds["time"].values[0], ds["time"].values[-1])]
     spec = FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=())
-    frames = Frames(ds, spec, block=16)
+    frames = Frames(ds, spec)
     assert np.flatnonzero(~frames.complete).tolist() == [17]
     _, _, m = Sequences(frames, np.array([5]), spec).batch(np.array([0]))
     assert m.sum(axis=(1, 2)).tolist() == [11, 12]
@@ -244,6 +246,22 @@ def test_windows_held_in_runs_are_those_in_memory_and_each_run_is_read_once_a_pa
     for indices in windows.ordered(16):
         assert np.array_equal(windows.batch(indices)[0], held.batch(indices)[0])
     assert len(reads) == len(set(reads))
+
+
+@pytest.mark.parametrize(("frames", "most"), [(1_000_000, 256), (RUNS * 26, 26), (1, 6), (0, 256)])
+def test_no_more_is_read_at_a_time_than_the_memory_allows(long_world, monkeypatch, frames, most):
+    ds, spec = long_world
+    frame = 4 * spec.n_channels * 6
+    reads: list[int] = []
+    plain = Frames._read
+    monkeypatch.setattr(Frames, "_read", lambda self, a, b: reads.append(b - a) or plain(self, a, b))
+    assert Frames(ds, spec, memory=frames * frame).complete.all()
+    assert max(reads) == most
+    # Frames that are only looked through come in blocks of a sixteenth of the budget.
+    monkeypatch.setattr("simvp.budget.BUDGET", 16 * 10 * frame)
+    reads.clear()
+    Frames(ds, spec, memory=0)
+    assert max(reads) == 10
 
 
 def test_order_of_runs_depends_on_seed_and_number_alone(long_world):
