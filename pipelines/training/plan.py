@@ -21,19 +21,18 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipelines.windows import Choice, Layout, Mode, Periods, name_time
 from simvp.coords import Step, calendar_of, parse_times
 from simvp.errors import ConfigError
+from simvp.settings import Settings
 
 MINIMUM = {"train": 16, "validation": 4, "held_out": 4}
 
 
-class Plan(BaseModel):
+class Plan(Settings):
     """Everything a training takes from the data. `text` says it in words, and where it comes from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: Step
     calendar: str

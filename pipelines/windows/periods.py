@@ -23,14 +23,15 @@ period moves along as the archive grows: its newest days are the gate, which no 
 """
 
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipelines.windows.windows import find_windows
 from simvp.coords import DAY, Step, encode_times, name_time, parse_times
 from simvp.errors import Refusal
+from simvp.settings import Settings
 
 Mode = Literal["study", "operations"]
 Interval = tuple[str, str]
@@ -42,10 +43,10 @@ VALIDATION_BLOCKS = (4, 3, 2)
 MONTH_DAYS = 30.436875
 
 
-class Choice(BaseModel):
+class Choice(Settings):
     """Periods as far as they are given; what is not given is derived. Times in words, first and last included."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    subject: ClassVar[str] = "Periods"
 
     held_out: Interval | None = Field(
         default=None, description="First and last time of the held-out period, both included."
@@ -59,10 +60,8 @@ class Choice(BaseModel):
     )
 
 
-class Periods(BaseModel):
+class Periods(Settings):
     """The three disjoint parts and the baselines' reference, as first and last time of each piece."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Mode
     train: tuple[Interval, ...]

@@ -23,8 +23,8 @@ from simvp.errors import ConfigError
 
 BLOCK = 256  # frames at most that are read at a time while they are normalised or looked through
 RUNS = 8  # runs of frames in memory at a time, where not all frames fit
+SPARE = 2  # of them, whose windows are not mixed with those of the others; a batch may reach into the next
 MOST_FORCINGS = 6  # sine and cosine of the time of day, of week and of year
-MIXED = RUNS - 2  # whose windows are mixed; a batch may reach into the next
 
 REASONS = ("series_edge", "split_edge", "gap", "nan")
 MEANING = {
@@ -143,7 +143,8 @@ class Frames:
 
     A run is what the windows of some successive init positions need. `RUNS` of them are held, those that were needed
     last, and together they take up the memory that is allowed; where that is little, a run is still as long as two
-    windows. While they are normalised or looked through, frames are read in blocks no larger than a run.
+    windows, and fewer are held: one at least. While they are normalised or looked through, frames are read in blocks no
+    larger than a run.
 
     Parameters
     ----------
@@ -158,12 +159,15 @@ class Frames:
     ----------
     run : int or None
         Init positions of a run; None where all frames are held.
+    runs : int
+        Runs that are held at a time.
     """
 
     def __init__(self, ds: xr.Dataset, spec: FrameSpec, *, memory: int = 2 << 30) -> None:
         self._ds, self._spec = ds, spec
         self.times = ds["time"].values
         self.run: int | None = None
+        self.runs = 0
         self._held: np.ndarray | None = None
         self._runs: OrderedDict[int, np.ndarray] = OrderedDict()
         count, reach = ds.sizes["time"], spec.frames_in + spec.frames_out
@@ -173,6 +177,7 @@ class Frames:
             self._held = np.empty((count, spec.n_channels, *spec.shape), np.float32)
         else:
             self.run = max(reach, share - reach)
+            self.runs = max(1, min(RUNS, memory // ((self.run + reach) * frame)))
         block = min(BLOCK, max(reach, share) if memory else fitting(frame, 16))
         self.complete = np.zeros(count, bool)
         for start in range(0, count, block):
@@ -204,7 +209,7 @@ class Frames:
         number = init // self.run
         first = max(0, number * self.run - self._spec.frames_in + 1)
         if number not in self._runs:
-            if len(self._runs) >= RUNS:
+            if len(self._runs) >= self.runs:
                 self._runs.popitem(last=False)
             self._runs[number] = self._read(first, (number + 1) * self.run + self._spec.frames_out)
         self._runs.move_to_end(number)
@@ -251,14 +256,16 @@ class Sequences(Batches):
         """All windows in a random order, (M,).
 
         Where the frames are held in runs, each run is read once: the runs come in an order of their own, one after the
-        other, and each stays for as long as `MIXED` of them take; its windows are spread evenly over that time.
+        other, and each stays for as long as all but `SPARE` of those that are held take; its windows are spread evenly
+        over that time.
         """
         if self._frames.run is None or self._sparse:
             return super().arranged(random)
         run = self.inits // self._frames.run
         place = random.permutation(int(run.max()) + 1)[run]  # a run that has no window leaves a place empty
         place = np.unique(place, return_inverse=True)[1]
-        return np.argsort(place + MIXED * random.random(len(run)), kind="stable")
+        mixed = max(1, self._frames.runs - SPARE)
+        return np.argsort(place + mixed * random.random(len(run)), kind="stable")
 
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m (S, H, W); float32, normalised."""

@@ -275,6 +275,25 @@ def test_order_of_runs_depends_on_seed_and_number_alone(long_world):
     assert [b.tolist() for b in windows.shuffled(8, seed=2, first=0, count=150)] != batches
 
 
+@pytest.mark.parametrize(("runs", "mixed"), [(0.5, 1), (1, 1), (3, 1), (4, 2), (7.9, 5)])
+def test_fewer_runs_are_held_where_the_memory_is_little_and_each_is_still_read_once(long_world, runs, mixed):
+    ds, spec = long_world
+    frame = 4 * spec.n_channels * 6
+    frames = Frames(ds, spec, memory=int(runs * 12 * frame))  # the shortest run is that of 6 windows: 12 frames at most
+    assert (frames.run, frames.runs) == (6, max(1, int(runs)))
+    reads: list[int] = []
+    plain = frames._read
+    frames._read = lambda start, stop: reads.append(start) or plain(start, stop)  # type: ignore[method-assign]
+    windows, held = (Sequences(one, np.arange(3, 398), spec) for one in (frames, Frames(ds, spec)))
+    order = list(windows.shuffled(5, seed=3, first=0, count=79))
+    for indices in order:
+        assert np.array_equal(windows.batch(indices)[0], held.batch(indices)[0])
+        assert len(frames._runs) <= frames.runs
+    assert sorted(np.concatenate(order).tolist()) == list(range(395))
+    assert len(reads) == len(set(reads)) == 67
+    assert max(len(set((indices + 3) // 6)) for indices in order) <= mixed + 2
+
+
 def test_a_few_windows_from_all_over_are_read_alone(long_world):
     ds, spec = long_world
     windows, _, reads, _ = in_runs(ds, spec, np.array([10, 100, 200, 390]))
