@@ -17,12 +17,12 @@ from pipelines.benchmark.clip_batches import ClipBatches
 from pipelines.pictures import clip_animation, clip_strip, png
 from pipelines.tracking import Run, git_state
 from pipelines.training import predictions
+from simvp.budget import fitting
 from simvp.networks import SimVP, Variant
 from simvp.scoring import VideoScores, overall
 
 Precision = Callable[[], AbstractContextManager[Any]]
 NAMES: Mapping[Variant, str] = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gsta": "SimVP gSTA", "tau": "TAU"}
-BATCH_POINTS = 64 * 64 * 64  # rows x columns x clips scored at a time
 
 
 def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> xr.Dataset:
@@ -61,7 +61,7 @@ def _predicted(network: nn.Module, batches: ClipBatches, autocast: Precision) ->
 
 def _size(batches: ClipBatches) -> int:
     rows, columns = batches.clips.benchmark.size
-    return max(1, BATCH_POINTS // (rows * columns))
+    return fitting(64 * rows * columns, 64)  # 64 clips of 64 x 64 points, where each counts as 16 maps
 
 
 def rolled_out(network: SimVP, horizon: int, device: torch.device) -> SimVP:

@@ -22,7 +22,6 @@ from pipelines.home import Home
 from pipelines.progress import Progress
 from pipelines.tracking import (
     Run,
-    Version,
     code_digest,
     git_state,
     open_run,
@@ -34,7 +33,7 @@ from pipelines.training.config import OPERATIONAL, LoopConfig
 from pipelines.training.device import choose_device, choose_precision, threads
 from pipelines.training.loop import Score, TrainingLoop
 from simvp.contract import FrameSpec
-from simvp.inference import Forecaster
+from simvp.inference import Forecaster, Version
 from simvp.scoring import Baselines
 
 _log = logging.getLogger(__name__)

@@ -282,8 +282,8 @@ def test_fewer_runs_are_held_where_the_memory_is_little_and_each_is_still_read_o
     frames = Frames(ds, spec, memory=int(runs * 12 * frame))  # the shortest run is that of 6 windows: 12 frames at most
     assert (frames.run, frames.runs) == (6, max(1, int(runs)))
     reads: list[int] = []
-    plain = frames._read
-    frames._read = lambda start, stop: reads.append(start) or plain(start, stop)  # type: ignore[method-assign]
+    plain = frames._blocks
+    frames._blocks = lambda start, stop: reads.append(start) or plain(start, stop)  # type: ignore[method-assign]
     windows, held = (Sequences(one, np.arange(3, 398), spec) for one in (frames, Frames(ds, spec)))
     order = list(windows.shuffled(5, seed=3, first=0, count=79))
     for indices in order:
