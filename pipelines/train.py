@@ -1,7 +1,7 @@
 """Training: from the archive to a registered version of the model, tracked in MLflow, resumable after any kill.
 
 The same settings on the same commit, periods and code are one training: it has a key, its checkpoint lies under
-that key, and asked again it returns the version that it has already made.
+that key, and requested once more it returns the version that it has already made.
 """
 
 import xarray as xr
@@ -91,16 +91,16 @@ def _key(config: TrainConfig, commit: str, plan: Plan, *, in_memory: bool) -> st
 
 
 def _selected(ds: xr.Dataset, config: TrainConfig) -> xr.Dataset:
-    named = {*config.variables, *config.bounds, *(() if config.log1p == "auto" else config.log1p)}
+    names = {*config.variables, *config.bounds, *(() if config.log1p == "auto" else config.log1p)}
     here = ", ".join(map(str, ds.data_vars))
-    faults = [f"{name}: expected one of {here}" for name in sorted(named) if name not in ds.data_vars]
+    faults = [f"{name}: expected one of {here}" for name in sorted(names) if name not in ds.data_vars]
     if faults:
         raise ConfigError(f"Training on {config.dataset}", faults)
     return ds[list(config.variables)] if config.variables else ds
 
 
 def _plan(ds: xr.Dataset, archive: Archive, config: TrainConfig) -> Plan:
-    """The plan: what the settings say, then what the study of a named source fixes, then what the data say."""
+    """The plan: what the settings say, then what the study of a source in the catalog fixes, then what the data say."""
     name = archive.source_settings.get("catalog")
     study = find_source(name).study if name else None
     own = config.periods.held_out is not None or config.periods.held_out_days is not None
@@ -120,5 +120,5 @@ def _plan(ds: xr.Dataset, archive: Archive, config: TrainConfig) -> Plan:
         cycle=config.cycle,
         choice=choice,
         mode=config.mode or ("study" if study or config.periods.held_out else "operations"),
-        given_by="given" if study is None else f"fixed by the study {name}",
+        source="given" if study is None else f"fixed by the study {name}",
     )

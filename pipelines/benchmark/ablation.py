@@ -50,16 +50,16 @@ def plan_ablation(
         Of all runs alike; a switch of the ablation wins over them.
     """
     common = dict(changes or {})
-    usual = plan_benchmark(data, preset=preset, changes=common)
-    made = {
+    preset_config = plan_benchmark(data, preset=preset, changes=common)
+    configs = {
         name: plan_benchmark(data, preset=preset, changes={**common, **switch}) for name, switch in SWITCHES.items()
     }
     for width in WIDTHS:
-        half = usual.network[width] // 2
-        made[f"{width} {half} instead of {usual.network[width]}"] = plan_benchmark(
+        half = preset_config.network[width] // 2
+        configs[f"{width} {half} instead of {preset_config.network[width]}"] = plan_benchmark(
             data, preset=preset, changes={**common, width: half}
         )
-    return made
+    return configs
 
 
 def run_ablation(home: Home, configs: Mapping[str, BenchmarkConfig], *, progress: Progress = silent) -> AblationReport:

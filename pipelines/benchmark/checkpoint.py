@@ -90,8 +90,8 @@ def score_checkpoint(
             rows += _rows(run, longer, batches, method, f"sha256 {digest[:8]}")
             if batches is sets[0]:
                 keep_files(run, clip_files(longer, batches, method), folder / "pictures" / key[:16])
-    found = {"rows": [row.model_dump(mode="json") for row in rows], "run_id": run.run_id, "version": ""}
-    disk.write(folder / "rows" / f"{key[:16]}.json", json.dumps(found, indent=1).encode())
+    finished = {"rows": [row.model_dump(mode="json") for row in rows], "run_id": run.run_id, "version": ""}
+    disk.write(folder / "rows" / f"{key[:16]}.json", json.dumps(finished, indent=1).encode())
     return BenchmarkReport(
         rows=tuple(rows),
         existing=False,

@@ -1,10 +1,11 @@
 """A run of a vision benchmark, from its files to a row of the report.
 
-The road is that of gridded data: windows, the same training loop with the same checkpoints, every number in MLflow,
+It goes as with gridded data: windows, the same training loop with the same checkpoints, every number in MLflow,
 the model as a version in the registry. The best epoch is chosen on validation clips. The test clips are scored after
 every epoch too, but only to state, marked as such, the number that published codes would print, which choose on them.
 
-The same settings on the same data and code are one run: cut off, it goes on; asked again, it gives the rows it has.
+The same settings on the same data and code are one run: cut off, it goes on; requested once more, it gives the rows
+that it has.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ from pipelines.training import choose_device, exclusive_folder, run_training, tr
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkReport:
-    """What a run found.
+    """The results of a run.
 
     Parameters
     ----------
@@ -135,15 +136,15 @@ def write_report(home: Home) -> Path:
     """Write `report.md` and `report.csv` with every finished run beside the published rows; returns the first."""
     path = home.benchmarks / "report.md"
     with disk.exclusive(FileLock(home.benchmarks / ".report.lock"), 60.0):  # several runs may end at once
-        found = [_finished(path) for path in sorted(home.benchmarks.glob("*/rows/*.json"))]
-        ours = [Row.model_validate(row) for one in found if one is not None for row in one["rows"]]
-        rows = [*published(), *_once(sorted(ours, key=lambda row: row.when))]
+        runs = [_finished(path) for path in sorted(home.benchmarks.glob("*/rows/*.json"))]
+        ours = [Row.model_validate(row) for run in runs if run is not None for row in run["rows"]]
+        rows = [*published(), *_without_repetitions(sorted(ours, key=lambda row: row.when))]
         disk.write(home.benchmarks / "report.csv", frame(rows).to_csv(index=False).encode())
         disk.write(path, report(rows).encode())
     return path
 
 
-def _once(rows: Sequence[Row]) -> list[Row]:
+def _without_repetitions(rows: Sequence[Row]) -> list[Row]:
     """Rows without the repetitions of persistence, which is the same for every run on a test set."""
     kept: dict[str, Row] = {}
     for row in rows:

@@ -66,9 +66,9 @@ def _size(batches: ClipBatches) -> int:
 
 def rolled_out(network: SimVP, horizon: int, device: torch.device) -> SimVP:
     """The same network for T' = horizon: longer than it was trained for, by rollout."""
-    made = SimVP(replace(network.config, frames_out=horizon)).eval()
-    made.load_state_dict(network.state_dict())
-    return made.to(device)
+    longer = SimVP(replace(network.config, frames_out=horizon)).eval()
+    longer.load_state_dict(network.state_dict())
+    return longer.to(device)
 
 
 def processor(device: torch.device, precision: str) -> str:
@@ -120,12 +120,12 @@ def clip_files(network: SimVP, batches: ClipBatches, method: str) -> dict[str, b
         x, y, _ = (part.to(device) for part in batches.batch(np.array([index])))
         with torch.inference_mode():
             predicted = network(x)
-        inputs, truth, made = (part[0].float().cpu().numpy() for part in (x, y, predicted))
+        inputs, truth, forecast = (part[0].float().cpu().numpy() for part in (x, y, predicted))
         title = f"{clips.benchmark.name}, test {clips.name(int(batches.places[index]))}, {method}"
         names = list(clips.benchmark.variables)
-        files[f"strip_{number}.png"] = png(clip_strip(inputs, truth, made, title=title, names=names))
+        files[f"strip_{number}.png"] = png(clip_strip(inputs, truth, forecast, title=title, names=names))
         if number == 0:
-            files["animation.gif"] = clip_animation(inputs, truth, made)
+            files["animation.gif"] = clip_animation(inputs, truth, forecast)
     return files
 
 

@@ -37,7 +37,7 @@ from simvp.scoring import Baselines, overall
 
 
 class VideoTask:
-    """Training on the clips of a benchmark, as `pipelines.training.run.Task`; `rows` are made at its end."""
+    """Training on the clips of a benchmark, as `pipelines.training.run.Task`; `rows` come at its end."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class VideoTask:
         return f"MSE {entry['validation_mse_per_frame']:.4g} per frame"
 
     def settings(self) -> dict[str, Any]:
-        """What was said, and what was made of it."""
+        """The settings, and what follows from them."""
         return {
             **self.config.model_dump(mode="json"),
             **{f"{part}_clips": clips.origin for part, clips in self.parts.items()},

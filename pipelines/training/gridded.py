@@ -25,7 +25,7 @@ from simvp.scoring import Baselines
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """What a training made, or found.
+    """The version of a training, and how it came about.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class GriddedTask:
         )
 
     def settings(self) -> dict[str, Any]:
-        """What was said, and what was made of it."""
+        """The settings, and what follows from them."""
         return {
             **self.config.model_dump(mode="json"),
             "plan": self.plan.model_dump(mode="json", exclude={"text", "counts", "periods"}),
@@ -166,7 +166,7 @@ class GriddedTask:
         return {"archive_commit": self.commit, "held_out": " .. ".join(self.plan.periods.held_out), **scores}
 
     def outcome(self) -> dict[str, Any]:
-        """The fields of `TrainReport` that only a training that was made here has."""
+        """The fields of `TrainReport` that only a new version has."""
         return {
             "audit": tuple(audit.row() for audit in self.audits),
             "history": tuple(self.loop.history),

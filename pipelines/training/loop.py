@@ -182,7 +182,7 @@ class TrainingLoop:
             The loss is no number.
         """
         if not self.history:
-            self._judge(validate, on_epoch, save)
+            self._score(validate, on_epoch, save)
         while self.epoch < self.config.epochs and not self.stopped:
             self.network.train()
             if len(self.seconds) == self.epoch:
@@ -205,7 +205,7 @@ class TrainingLoop:
             self.seconds[-1] += time.perf_counter() - mark
             mean, rate = self.total / self.batches, self._rate()
             self.epoch, self.batch, self.total = self.epoch + 1, 0, 0.0
-            self._judge(validate, on_epoch, save, training_loss=mean, learning_rate=rate)
+            self._score(validate, on_epoch, save, training_loss=mean, learning_rate=rate)
 
     def read_loss(self) -> float:
         """Loss of the newest batch, fetched from the device with all that are still there.
@@ -229,7 +229,7 @@ class TrainingLoop:
                 self._loss = loss
         return self._loss
 
-    def _judge(
+    def _score(
         self,
         validate: Callable[[nn.Module], Score],
         on_epoch: Callable[["TrainingLoop", dict[str, Any]], None],
@@ -242,11 +242,11 @@ class TrainingLoop:
             raise DivergedError("Training", [f"the validation loss of epoch {self.epoch} is {score.loss}"], _REMEDY)
         rmse = {f"validation_rmse_{name}": value for name, value in score.rmse.items()}
         self.history.append({"epoch": self.epoch, **more, "validation_loss": score.loss, **rmse, **score.more})
-        waited = self.epoch - self.best_epoch
-        if waited == 0:
+        stale = self.epoch - self.best_epoch
+        if stale == 0:
             self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         # In the middle of the cycle the rate is high and the scores are poor; the best weights come at its end.
-        if waited >= self.config.patience and self.epoch >= STOP_AFTER * self.config.epochs:
+        if stale >= self.config.patience and self.epoch >= STOP_AFTER * self.config.epochs:
             self.stopped = f"no better validation loss for {self.config.patience} epochs"
         on_epoch(self, self.history[-1])
         save(self)

@@ -46,7 +46,7 @@ WORDS_SECONDS = 0.25  # between two looks at the loss, for each of which the dev
 
 
 class Task(Protocol):
-    """What is trained on what, and judged by what.
+    """What is trained, on which data, and how it is scored.
 
     Attributes
     ----------

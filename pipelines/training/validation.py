@@ -1,4 +1,4 @@
-"""What a training is judged by while it runs: the validation windows, and the five baselines on the same ones."""
+"""How a training is scored while it runs: the validation windows, and the five baselines on the same ones."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -79,13 +79,13 @@ class Layout:
         self.slots = int(index[-1]) + 1
         self.axis = times if self.slots == len(times) else step.shift(times[0], np.arange(self.slots))
         self.seconds, self.calendar = encode_times(self.axis)
-        self.given: set[str] = set()
+        self.stated: set[str] = set()
         self._held_out: tuple[int, int] | None = None
         self._validation: list[tuple[int, int]] = []
         self._reference: list[tuple[int, int]] = []
 
     def take(self, choice: Choice) -> list[str]:
-        """Take over the given periods; returns every fault in them."""
+        """Take over the periods that are given; returns every fault in them."""
         faults: list[str] = []
         if choice.held_out is not None and choice.held_out_days is not None:
             faults.append("held_out and held_out_days: expected one of them, got both")
@@ -100,28 +100,28 @@ class Layout:
                 )
             else:
                 self._held_out = (self.slots - frames, self.slots - 1)
-        for name, pieces, made in (
+        for name, pieces, runs in (
             ("validation", choice.validation, self._validation),
             ("reference", choice.reference, self._reference),
         ):
             for number, piece in enumerate(pieces):
-                found = self._piece(f"{name}[{number}]", piece, faults)
-                if found is None:
+                slots = self._piece(f"{name}[{number}]", piece, faults)
+                if slots is None:
                     continue
-                made.append(found)
-                if self._held_out is not None and found[1] >= self._held_out[0]:
+                runs.append(slots)
+                if self._held_out is not None and slots[1] >= self._held_out[0]:
                     faults.append(
                         f"{name}[{number}]: expected an end before the held-out period, which begins at "
                         f"{name_time(self.axis[self._held_out[0]])}, got {piece[1]}"
                     )
-            made.sort()
-            for (_, end), (start, _) in pairwise(made):
+            runs.sort()
+            for (_, end), (start, _) in pairwise(runs):
                 if start <= end:
                     faults.append(
                         f"{name}: expected pieces apart from each other, got one up to "
                         f"{name_time(self.axis[end])} and one from {name_time(self.axis[start])}"
                     )
-        self.given = {n for n, v in choice.model_dump().items() if v not in (None, ())}
+        self.stated = {n for n, v in choice.model_dump().items() if v not in (None, ())}
         return faults
 
     def periods(self, frames_in: int, frames_out: int) -> tuple[Periods, dict[str, int]]:
@@ -135,14 +135,14 @@ class Layout:
         counts = {}
         for part, pieces in parts.items():
             ends = [(self.axis[a], self.axis[b]) for a, b in pieces]
-            found, _ = find_windows(self.times, self.present, self.step, frames_in, frames_out, ends, part)
-            counts[part] = len(found)
-        named = {part: tuple(self._name(piece) for piece in pieces) for part, pieces in parts.items()}
+            inits, _ = find_windows(self.times, self.present, self.step, frames_in, frames_out, ends, part)
+            counts[part] = len(inits)
+        names = {part: tuple(self._name(piece) for piece in pieces) for part, pieces in parts.items()}
         periods = Periods(
             mode=self.mode,
-            train=named["train"],
-            validation=named["validation"],
-            held_out=named["held_out"][0],
+            train=names["train"],
+            validation=names["validation"],
+            held_out=names["held_out"][0],
             reference=tuple(self._name(piece) for piece in reference),
         )
         return periods, counts

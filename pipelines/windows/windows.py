@@ -1,6 +1,6 @@
 """Windows of T input and T' target frames: which the archive offers, which are used, and their values.
 
-A window is named by its init position, the place of its last input frame on the time axis. It belongs to the part
+A window goes by its init position, the place of its last input frame on the time axis. It belongs to the part
 (train, validation, held-out) in which all its targets lie; its inputs may reach back into another part, since what
 has been observed is known when the forecast is made. Windows come from the time coordinate, never from positions
 alone: none spans a gap.
@@ -188,19 +188,19 @@ class Frames:
     def windows(self, inits: np.ndarray, *, alone: bool = False) -> np.ndarray:
         """Windows at the init positions (B,): (B, T + T', C, H, W) float32.
 
-        `alone`: not worth to read and hold a run for.
+        `alone`: not worth reading and holding a run for.
         """
         before, length = self._spec.frames_in - 1, self._spec.frames_in + self._spec.frames_out
         if self._held is not None:
             return self._held[inits[:, None] + np.arange(-before, length - before)]
-        made = np.empty((len(inits), length, self._spec.n_channels, *self._spec.shape), np.float32)
+        windows = np.empty((len(inits), length, self._spec.n_channels, *self._spec.shape), np.float32)
         for row, init in enumerate(inits.tolist()):
             if alone:
-                made[row] = self._read(init - before, init - before + length)
+                windows[row] = self._read(init - before, init - before + length)
             else:
                 frames, first = self._run_of(init)
-                made[row] = frames[init - before - first : init - before - first + length]
-        return made
+                windows[row] = frames[init - before - first : init - before - first + length]
+        return windows
 
     def _run_of(self, init: int) -> tuple[np.ndarray, int]:
         """The run with that init position, and the position of its first frame."""
@@ -208,8 +208,8 @@ class Frames:
         number = init // self.run
         first = max(0, number * self.run - self._spec.frames_in + 1)
         if number not in self._runs:
-            # Their arrays are used again, since new ones tear holes into the heap: a pass over 384 x 384 maps took 89 MiB
-            # with them where 32 MiB are allowed, and takes 72.
+            # Their arrays are used again, since new ones tear holes into the heap: where 32 MiB are allowed, a pass
+            # over 384 x 384 maps takes 72 MiB, and took 89 with new ones.
             if len(self._runs) >= self.runs:
                 frames = self._runs.popitem(last=False)[1]
             else:
@@ -293,11 +293,11 @@ class Sequences(Batches):
         if not self._cyclic:
             return None
         run = self.inits[indices][:, None] + np.arange(1 - self._spec.frames_in, self._spec.frames_out + 1)
-        made = np.empty((*run.shape, len(self._spec.states), *self._spec.shape), np.float32)
+        cycle = np.empty((*run.shape, len(self._spec.states), *self._spec.shape), np.float32)
         for number, state in enumerate(self._spec.state_channels):
             maps = state.climatology.at(self._frames.times[run.reshape(-1)]) - self._means[number]
-            made[:, :, number] = (maps / state.scale).reshape(*run.shape, *self._spec.shape)
-        return np.nan_to_num(made, copy=False)
+            cycle[:, :, number] = (maps / state.scale).reshape(*run.shape, *self._spec.shape)
+        return np.nan_to_num(cycle, copy=False)
 
 
 def _inside(times: np.ndarray, step: Step, slots: int, intervals: Sequence[tuple[Any, Any]]) -> np.ndarray:
