@@ -66,7 +66,8 @@ _MOVING = {
     "full": _full(_network(64, 512, 4, 8), 200, 1e-3),
     "quick": _quick(_network(8, 128, 4, 2), gsta=_SMALL, tau=_SMALL),
 }
-_TAXI = {"learning_rate": 5e-4, "drop_path": 0.1}
+_TAXI, _HUMAN = {"learning_rate": 5e-4, "drop_path": 0.1}, {"N_T": 8, "drop_path": 0.1}
+_DEEP, _DEEP_TAU = {"N_T": 6, "drop_path": 0.2}, {"N_T": 6, "drop_path": 0.1}
 _LARGE = _quick(_network(8, 32, 4, 2))  # of maps of 100 to 160 points a side
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "moving-mnist": _MOVING,
@@ -76,33 +77,15 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "quick": _quick(_network(16, 64, 2, 2)),
     },
     "human36m": {
-        "full": _full(
-            _network(64, 512, 4, 6),
-            50,
-            1e-3,
-            gsta={"hid_T": 256, "N_T": 8, "drop_path": 0.1},
-            tau={"N_T": 8, "drop_path": 0.1},
-        ),
+        "full": _full(_network(64, 512, 4, 6), 50, 1e-3, gsta={"hid_T": 256, **_HUMAN}, tau=_HUMAN),
         "quick": _LARGE,
     },
     "kitticaltech": {
-        "full": _full(
-            _network(64, 256, 2, 4),
-            100,
-            5e-3,
-            gsta={"N_T": 6, "drop_path": 0.2},
-            tau={"N_T": 6, "drop_path": 0.1, "learning_rate": 1e-2},
-        ),
+        "full": _full(_network(64, 256, 2, 4), 100, 5e-3, gsta=_DEEP, tau={**_DEEP_TAU, "learning_rate": 1e-2}),
         "quick": _LARGE,
     },
     "kth": {
-        "full": _full(
-            _network(64, 256, 2, 4),
-            100,
-            1e-3,
-            gsta={"N_T": 6, "drop_path": 0.2},
-            tau={"N_T": 6, "drop_path": 0.1},
-        ),
+        "full": _full(_network(64, 256, 2, 4), 100, 1e-3, gsta=_DEEP, tau=_DEEP_TAU),
         "quick": _LARGE,
     },
 }

@@ -163,5 +163,6 @@ def _digest(parts: Sequence[Clips]) -> str:
     digest = hashlib.sha256()
     for clips in parts:
         digest.update(f"{clips.part} {clips.frames_out} {len(clips)} {clips.origin}".encode())
+        # The origin names files, and files of one name can differ.
         digest.update(clips.frames(np.array([0, len(clips) - 1])).cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -79,6 +79,7 @@ def one_cycle(step: int, steps: int, peak: float, warm_up: float) -> float:
     From peak / 25 to peak during the share `warm_up` of the steps, then down to peak / 1000. A function of the
     number alone, so that nothing of it has to be kept in a checkpoint.
     """
+    # It starts as PyTorch's OneCycleLR does, with which the public code trains: at a 25th.
     rise = max(1.0, warm_up * steps)
     if step < rise:
         low, share = peak / 25, 1 - step / rise

@@ -13,7 +13,7 @@ from simvp.budget import fitting
 from simvp.contract import FrameSpec
 from simvp.networks import UNREAD, GriddedConfig, GriddedSimVP, SimVPConfig
 
-# hid_S, hid_T, N_S, N_T, kernels, groups
+# hid_S, hid_T, N_S, N_T, kernels, groups; "paper" is what the public code takes for Moving MNIST.
 SIZES: Mapping[Size, tuple[int, int, int, int, tuple[int, ...], int]] = {
     "tiny": (4, 16, 2, 1, (3, 5), 4),
     "small": (8, 64, 4, 2, (3, 5, 7), 8),

@@ -137,6 +137,7 @@ def run_training(
     DivergedError
         A loss is no number.
     """
+    # A training seeds PyTorch's random numbers; whoever called gets theirs back.
     with threads(task.config.threads), torch.random.fork_rng():
         state = checkpoint.load(folder)
         task.begin(fresh=state is None)

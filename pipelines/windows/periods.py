@@ -40,7 +40,7 @@ GATE_BLOCKS = 8
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.2, 0.25
 VALIDATION_SHARE, VALIDATION_MOST = 0.15, 0.25
 VALIDATION_BLOCKS = (4, 3, 2)
-MONTH_DAYS = 30.436875
+MONTH_DAYS = 30.436875  # a 12th of the mean Gregorian year, 365.2425 days
 
 
 class Choice(Settings):
@@ -151,6 +151,7 @@ class Layout:
         frames = round(HELD_OUT_SHARE * self.slots)
         if self.step.seconds:
             frames = min(frames, round((30 if self.step.seconds < DAY else 365) * self._per_day()))
+        # The targets of the last init time lie in the period as well.
         wanted = GATE_BLOCKS * (frames_in + frames_out + 1) + frames_out - 1
         frames = max(frames, min(wanted, int(HELD_OUT_MOST * self.slots)), 1)
         return self.slots - min(self._whole_days(frames), self.slots - 1), self.slots - 1
@@ -172,6 +173,7 @@ class Layout:
             if year is not None and end >= year:
                 apart = np.abs((starts / year - (block + 0.5) / blocks) % 1)
                 season = np.round(np.minimum(apart, 1 - apart) * year / unit)
+            # The season decides, and among starts of the same distance to it the middle of the stretch.
             start = int(starts[np.lexsort((middle, season))[0]])
             pieces.append((start, start + size - 1))
         return pieces
