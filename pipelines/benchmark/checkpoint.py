@@ -13,7 +13,7 @@ from pipelines.benchmark.clip_batches import ClipBatches
 from pipelines.benchmark.config import EVALUATION_SEED
 from pipelines.benchmark.costs import costs_of
 from pipelines.benchmark.rows import Row
-from pipelines.benchmark.run import BenchmarkReport, write_report
+from pipelines.benchmark.run import BenchmarkReport, report_of
 from pipelines.benchmark.scores import (
     NAMES,
     clip_files,
@@ -92,14 +92,7 @@ def score_checkpoint(
                 keep_files(run, clip_files(longer, batches, method), folder / "pictures" / key[:16])
     finished = {"rows": [row.model_dump(mode="json") for row in rows], "run_id": run.run_id, "version": ""}
     disk.write(folder / "rows" / f"{key[:16]}.json", json.dumps(finished, indent=1).encode())
-    return BenchmarkReport(
-        rows=tuple(rows),
-        existing=False,
-        run_id=run.run_id,
-        version="",
-        pictures=tuple(sorted((folder / "pictures" / key[:16]).glob("*"))),
-        path=write_report(home),
-    )
+    return report_of(home, folder, key, finished, existing=False)
 
 
 def _rows(run: Run, network: SimVP, batches: ClipBatches, method: str, source: str) -> list[Row]:

@@ -10,7 +10,7 @@ that it has.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,13 +108,13 @@ def run_benchmark(
     ]
     key = training_key(config, "pipelines.benchmark.run", clips=_digest([*parts.values(), *further]))
     folder = home.benchmarks / benchmark.name
-    pictures, file = folder / "pictures" / key[:16], folder / "rows" / f"{key[:16]}.json"
+    file = folder / "rows" / f"{key[:16]}.json"
     training = folder / "training" / key[:16]
     with exclusive_folder(training):
         finished = _finished(file)
         existing = finished is not None
         if finished is None:
-            task = VideoTask(config, parts, further, device, pictures, progress)
+            task = VideoTask(config, parts, further, device, folder / "pictures" / key[:16], progress)
             run, version = run_training(home, task, key, training, progress, register=register)
             finished = {
                 "rows": [row.model_dump(mode="json") for row in task.rows],
@@ -122,12 +122,17 @@ def run_benchmark(
                 "version": "" if version is None else version.label,
             }
             disk.write(file, json.dumps(finished, indent=1).encode())
+    return report_of(home, folder, key, finished, existing=existing)
+
+
+def report_of(home: Home, folder: Path, key: str, finished: Mapping[str, Any], *, existing: bool) -> BenchmarkReport:
+    """The report of a run that wrote down its rows; that of all runs is written anew."""
     return BenchmarkReport(
         rows=tuple(Row.model_validate(row) for row in finished["rows"]),
         existing=existing,
         run_id=finished["run_id"],
         version=finished["version"],
-        pictures=tuple(sorted(pictures.glob("*"))),
+        pictures=tuple(sorted((folder / "pictures" / key[:16]).glob("*"))),
         path=write_report(home),
     )
 

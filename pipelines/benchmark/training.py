@@ -88,9 +88,9 @@ class VideoTask:
         """The error that chooses."""
         return f"MSE {entry['validation_mse_per_frame']:.4g} per frame"
 
-    def settings(self) -> dict[str, Any]:
-        """The settings, and what follows from them."""
-        return {
+    def log_start(self, run: Run) -> None:
+        """Settings, clips, and what the network costs."""
+        settings = {
             **self.config.model_dump(mode="json"),
             **{f"{part}_clips": clips.origin for part, clips in self.parts.items()},
             "parameters": self.costs.parameters,
@@ -99,13 +99,7 @@ class VideoTask:
             "used_device": processor(self.device, self.precision),
             "used_precision": self.precision,
         }
-
-    def tags(self) -> dict[str, str]:
-        """The benchmark."""
-        return {"benchmark": self.config.data}
-
-    def log_start(self, run: Run) -> None:
-        """Nothing more."""
+        run.log_settings(settings, {"benchmark": self.config.data})
 
     def finish(self, run: Run) -> None:
         """Scores of the best epoch on the test clips, and pictures."""
@@ -116,23 +110,16 @@ class VideoTask:
         self._score(run)
         self._draw(run)
 
-    def contract(self) -> tuple[FrameSpec, Baselines]:
-        """Fixed by the protocol."""
-        return clip_contract(self.parts["train"])
-
-    def provenance(self) -> dict[str, Any]:
-        """The benchmark, and where its clips come from."""
-        return {
+    def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
+        """The contract of the protocol; with where the clips come from, and the error on the test clips."""
+        provenance = {
             "dataset": self.config.data,
             "title": self.parts["train"].benchmark.title,
             "clips": {part: clips.origin for part, clips in self.parts.items()},
         }
-
-    def version_tags(self) -> dict[str, str]:
-        """The error on the test clips."""
         best = self.rows[0]
         words = f"{best.scores['mse_per_frame']:.5g} (epoch chosen on validation), on {best.test}"
-        return {"test_mse_per_frame": words}
+        return *clip_contract(self.parts["train"]), provenance, {"test_mse_per_frame": words}
 
     def _score(self, run: Run) -> None:
         """Rows of the benchmark's own horizon, then of the longer ones, by rollout."""

@@ -101,9 +101,9 @@ class GriddedTask:
             for state, row in self.validation.summary(entry).items()
         )
 
-    def settings(self) -> dict[str, Any]:
-        """The settings, and what follows from them."""
-        return {
+    def log_start(self, run: Run) -> None:
+        """Data, settings and what follows from them: plan, windows, contract and baselines."""
+        settings = {
             **self.config.model_dump(mode="json"),
             "plan": self.plan.model_dump(mode="json", exclude={"text", "counts", "periods"}),
             "device": str(self.device),
@@ -112,13 +112,7 @@ class GriddedTask:
             "lag": self.spec.lag,
             "parameters": sum(p.numel() for p in self.loop.network.parameters()),
         }
-
-    def tags(self) -> dict[str, str]:
-        """Data set and commit."""
-        return {"dataset": self.config.dataset, "archive_commit": self.commit}
-
-    def log_start(self, run: Run) -> None:
-        """Data, plan, windows, contract and baselines."""
+        run.log_settings(settings, {"dataset": self.config.dataset, "archive_commit": self.commit})
         run.log_data(self.config.dataset, self.home.archive(self.config.dataset), self.commit)
         run.log_text(self.plan.text, "plan.txt")
         run.log_json([audit.row() for audit in self.audits], "windows.json")
@@ -142,28 +136,22 @@ class GriddedTask:
         run.log_json(loop.history, "history.json")
         run.log_json(self._summary(), "validation.json")
 
-    def contract(self) -> tuple[FrameSpec, Baselines]:
-        """As fitted."""
-        return self.spec, self.baselines
-
-    def provenance(self) -> dict[str, Any]:
-        """Data, periods, and how the validation went."""
-        return {
-            **self.tags(),
-            "periods": self.plan.periods.model_dump(mode="json"),
+    def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
+        """As fitted; with data, periods and the validation scores."""
+        summary, periods = self._summary(), self.plan.periods
+        provenance = {
+            "dataset": self.config.dataset,
+            "archive_commit": self.commit,
+            "periods": periods.model_dump(mode="json"),
             "epochs": self.loop.epoch,
             "best_epoch": self.loop.best_epoch,
-            "validation": self._summary(),
+            "validation": summary,
         }
-
-    def version_tags(self) -> dict[str, str]:
-        """Commit, held-out period, and the validation scores beside the best baselines'."""
-        scores = {
-            f"validation_{state}": f"RMSE {row['rmse']:.4g} {row['units']}; "
-            f"{row['best_baseline']} {row['baseline_rmse']:.4g}"
-            for state, row in self._summary().items()
-        }
-        return {"archive_commit": self.commit, "held_out": " .. ".join(self.plan.periods.held_out), **scores}
+        tags = {"archive_commit": self.commit, "held_out": " .. ".join(periods.held_out)}
+        for state, row in summary.items():
+            baseline = f"{row['best_baseline']} {row['baseline_rmse']:.4g}"
+            tags[f"validation_{state}"] = f"RMSE {row['rmse']:.4g} {row['units']}; {baseline}"
+        return self.spec, self.baselines, provenance, tags
 
     def outcome(self) -> dict[str, Any]:
         """The fields of `TrainReport` that only a new version has."""

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,14 +64,8 @@ class Task(Protocol):
     def begin(self, *, fresh: bool) -> None:
         """Make `loop`, on the device; `fresh`: no checkpoint will replace its weights."""
 
-    def settings(self) -> dict[str, Any]:
-        """Parameters of the run in MLflow."""
-
-    def tags(self) -> dict[str, str]:
-        """Tags of the run in MLflow."""
-
     def log_start(self, run: Run) -> None:
-        """Anything more that the run should hold before the first update."""
+        """Settings, tags and what else the run should hold before the first update."""
 
     def validate(self, network: nn.Module) -> Score:
         """Score a network (in eval mode): the loss chooses the epoch."""
@@ -82,14 +76,8 @@ class Task(Protocol):
     def finish(self, run: Run) -> None:
         """What is made with the best network, which `loop` now holds, beside the model itself."""
 
-    def contract(self) -> tuple[FrameSpec, Baselines]:
-        """What the network is saved with."""
-
-    def provenance(self) -> dict[str, Any]:
-        """Where the saved model comes from."""
-
-    def version_tags(self) -> dict[str, str]:
-        """Tags of the registered version."""
+    def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
+        """What the network is saved with: contract, baselines, provenance; and tags of the version."""
 
 
 def training_key(config: LoopConfig, module: str, **deciding: Any) -> str:
@@ -146,10 +134,9 @@ def run_training(
             loop.restore(state["loop"])
         with open_run(home, task.name, key, run_id=None if state is None else state["run_id"]) as run:
             _log_start(run, task)
-            words = _Words(task, progress)
             loop.run(
                 task.validate,
-                on_batch=words.tell,
+                on_batch=_teller(task, progress),
                 on_epoch=lambda loop, entry: _log_epoch(run, task, entry),
                 save=lambda loop: checkpoint.save(folder, {"run_id": run.run_id, "loop": loop.state()}),
             )
@@ -159,32 +146,29 @@ def run_training(
             return run, _register(home, task, key, folder, run) if register else None
 
 
-class _Words:
-    """Progress of a loop: epoch, loss, score and the time left."""
+def _teller(task: Task, progress: Progress) -> Callable[[TrainingLoop], None]:
+    """Tells of every batch: epoch, loss, score and time left, in new words a few times a second."""
+    began, first, epochs = time.monotonic(), task.loop.step, task.config.epochs
+    words, epoch, written = "", -1, began
 
-    def __init__(self, task: Task, progress: Progress) -> None:
-        self.task, self.progress = task, progress
-        self.began = self.written = time.monotonic()
-        self.first = task.loop.step
-        self.epoch, self.words = -1, ""
+    def tell(loop: TrainingLoop) -> None:
+        nonlocal words, epoch, written
+        now, total = time.monotonic(), epochs * loop.batches
+        if now - written > WORDS_SECONDS or loop.epoch != epoch:
+            epoch, written = loop.epoch, now
+            left = (now - began) / max(1, loop.step - first) * (total - loop.step)
+            scores = f", validation {task.score_words(loop.history[-1])}" if loop.history else ""
+            words = f"training: epoch {epoch + 1}/{epochs}, loss {loop.read_loss():.4f}{scores}, {left:.0f} s left"
+        progress(words, loop.step, total)
 
-    def tell(self, loop: TrainingLoop) -> None:
-        """Tell of a batch; in new words a few times a second and at the start of an epoch."""
-        total = self.task.config.epochs * loop.batches
-        now = time.monotonic()
-        if now - self.written > WORDS_SECONDS or loop.epoch != self.epoch:
-            self.epoch, self.written = loop.epoch, now
-            left = (now - self.began) / max(1, loop.step - self.first) * (total - loop.step)
-            scores = f", validation {self.task.score_words(loop.history[-1])}" if loop.history else ""
-            epoch = f"epoch {loop.epoch + 1}/{self.task.config.epochs}"
-            self.words = f"training: {epoch}, loss {loop.read_loss():.4f}{scores}, {left:.0f} s left"
-        self.progress(self.words, loop.step, total)
+    return tell
 
 
 def _log_start(run: Run, task: Task) -> None:
     code = git_state()
-    git = {"git_commit": str(code["commit"]), "git_dirty": str(code["dirty"]).lower()}
-    run.log_settings(task.settings(), {**task.tags(), **git, "mlflow.source.git.commit": str(code["commit"])})
+    commit = str(code["commit"])
+    tags = {"git_commit": commit, "git_dirty": str(code["dirty"]).lower(), "mlflow.source.git.commit": commit}
+    run.log_settings({}, tags)
     task.log_start(run)
     for entry in task.loop.history:  # what a run that is gone has been told
         _log_entry(run, entry)
@@ -212,9 +196,9 @@ def _log_entry(run: Run, entry: Mapping[str, Any], **more: float) -> None:
 
 def _register(home: Home, task: Task, key: str, folder: Path, run: Run) -> Version:
     """The model as one file under its contract, as a version in the registry."""
-    spec, baselines = task.contract()
+    spec, baselines, origin, tags = task.package()
     provenance = {
-        **task.provenance(),
+        **origin,
         "training_key": key,
         "config": task.config.model_dump(mode="json", exclude=set(OPERATIONAL)),
         "git": git_state(),
@@ -226,5 +210,5 @@ def _register(home: Home, task: Task, key: str, folder: Path, run: Run) -> Versi
     file = folder / "forecaster.safetensors"
     forecaster.save(file)
     run.log_settings({}, {"fingerprint": forecaster.fingerprint, "stopped": task.loop.stopped})
-    tags = {"training_key": key, "fingerprint": forecaster.fingerprint, **task.version_tags()}
+    tags |= {"training_key": key, "fingerprint": forecaster.fingerprint}
     return register_version(home, task.name, source=run.log_model(file), run_id=run.run_id, tags=tags)
