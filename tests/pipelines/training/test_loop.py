@@ -185,6 +185,8 @@ def test_cut_anywhere_and_resumed_is_the_same_to_the_last_bit(windows, tmp_path,
     resumed.run(validate_on(windows), on_batch=lambda loop: rest.append(loop.read_loss()))
     assert rest == losses[len(losses) - len(rest) :]
     assert resumed.history == whole.history
+    assert len(resumed.seconds) == len(whole.seconds) == 4
+    assert min(resumed.seconds) > 0
     for name, value in whole.best.items():
         assert torch.equal(resumed.best[name], value)
 
