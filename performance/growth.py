@@ -16,7 +16,7 @@ from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from pipelines.tracking import CHECKOUT
-from pipelines.training import Fitting, Score, TrainConfig, build_network, fit_start
+from pipelines.training import Score, TrainConfig, TrainingLoop, build_network, fit_start
 from pipelines.verify import verify
 from pipelines.windows import Frames, Sequences, find_windows
 from simvp.contract import FrameSpec
@@ -116,8 +116,8 @@ def epoch(root: str) -> None:
     )
     network = build_network(spec, config)
     fit_start(network, training, spec, BATCH)
-    fitting = Fitting(network, config, training, spec.weights, precision="float32")
-    fitting.run(lambda average: Score(loss=0.0))
+    loop = TrainingLoop(network, config, training, spec.weights, precision="float32")
+    loop.run(lambda average: Score(loss=0.0))
 
 
 def forecasts(root: str) -> None:

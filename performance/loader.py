@@ -14,7 +14,7 @@ import xarray as xr
 from datasets.archive import Archive
 from performance.section import Goal, Section, Table
 from performance.timing import Process, Timing, alternate, in_process, ratios, said
-from pipelines.training import Fitting, Score, TrainConfig, build_network
+from pipelines.training import Score, TrainConfig, TrainingLoop, build_network
 from pipelines.windows import Frames, Sequences
 from simvp.contract import FrameSpec
 from simvp.coords import Step
@@ -212,12 +212,13 @@ def waiting(path: str, memory: int, updates: int) -> list[float]:
     """Seconds that updates waited for batches, and their seconds in all."""
     windows = _sequences(Path(path), memory)
     config = TrainConfig(dataset="windows", size="tiny", epochs=1, epoch_updates=updates, batch_size=BATCH)
-    fitting = Fitting(build_network(windows._spec, config), config, windows, windows._spec.weights, precision="float32")
+    spec = windows._spec
+    loop = TrainingLoop(build_network(spec, config), config, windows, spec.weights, precision="float32")
     marks: list[float] = []
-    fitting.run(lambda average: Score(loss=0.0), on_batch=lambda fitting, loss: marks.append(time.perf_counter()))
+    loop.run(lambda average: Score(loss=0.0), on_batch=lambda loop: marks.append(time.perf_counter()))
     # Since the first batch was there: before it nothing could be done ahead.
     first = statistics.median(np.diff(marks))
-    return [fitting.waited, marks[-1] - marks[0] + float(first)]
+    return [loop.waited, marks[-1] - marks[0] + float(first)]
 
 
 def _peak_row(frames: int, done: Process) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ from performance.plain import PlainSimVP
 from performance.section import Goal, Section, Table
 from performance.timing import Process, Timing, in_process, ratios, said
 from pipelines.benchmark import ClipBatches, costs_of
-from pipelines.training import Fitting, LoopConfig, choose_precision
+from pipelines.training import LoopConfig, TrainingLoop, choose_precision
 from simvp.networks import SimVP, SimVPConfig
 
 PUBLISHED: dict[str, Any] = {"hid_S": 64, "hid_T": 512, "N_S": 4, "N_T": 8}
@@ -63,7 +63,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
             f"loss, backward, AdamW. *{PLAIN}*: the same layers and weights, nothing else done "
             f"([performance/plain.py](performance/plain.py)), PyTorch's default AdamW. *{TUNED}*: the same with "
             f"{'bfloat16 autocast and ' if LOW else ''}channels_last weights{'' if LOW else EMULATED}. *{OURS}*: "
-            "`pipelines.training.loop.Fitting` as every training runs it, precision "
+            "`pipelines.training.loop.TrainingLoop` as every training runs it, precision "
             f"{PRECISION}, with gradient clipping and the running average of the weights on top, and threads that wait "
             f"as in every flow. Each way in processes of its own, in turn, {WARM_UP} updates before those that count; "
             "the clips are made beforehand. Before the timing: outputs and gradients of plain network and ours agree "
@@ -141,9 +141,9 @@ def _update(
     network: nn.Module = _network(sizes, seed)
     config = LoopConfig(learning_rate=RATE, weight_decay=0.0, device="cpu", warm_up=0.0)
     if way == OURS:
-        fitting = Fitting(network, config, batches, np.ones((64, 64)), precision=PRECISION)
-        fitting._rate = lambda: RATE  # type: ignore[method-assign]
-        return lambda indices: fitting._update(batches.batch(indices))
+        loop = TrainingLoop(network, config, batches, np.ones((64, 64)), precision=PRECISION)
+        loop._rate = lambda: RATE  # type: ignore[method-assign]
+        return lambda indices: float(loop._update(batches.batch(indices)))
     network = PlainSimVP(network)  # type: ignore[arg-type]
     if way == TUNED:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

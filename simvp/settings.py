@@ -38,10 +38,10 @@ def refused(error: ValidationError, subject: str, names: Mapping[str, Any]) -> C
     """The refusal that says what pydantic found: every reason, and the names that there are."""
     reasons: list[str] = []
     for found in error.errors():
+        place = ".".join(map(str, found["loc"]))
         inner = found.get("ctx", {}).get("error")
         if isinstance(inner, Refusal):  # a record inside this one, or a check of its own, has said it in words
-            reasons += inner.reasons or [inner.subject]
+            reasons += [f"{place}.{reason}" if place else reason for reason in inner.reasons or [inner.subject]]
             continue
-        place = ".".join(map(str, found["loc"]))
         reasons.append(f"{place}: {found['msg']}, got {found['input']!r}")
     return ConfigError(subject, reasons, f"the settings are {', '.join(names)}")

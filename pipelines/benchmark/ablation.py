@@ -5,7 +5,7 @@ convolution, (3) the set of kernels, (4) the widths. Everything else stays as in
 seed, updates.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,9 @@ from datasets.store import disk
 from pipelines.benchmark.config import BenchmarkConfig, plan_benchmark
 from pipelines.benchmark.presets import PresetName
 from pipelines.benchmark.rows import Row
-from pipelines.benchmark.run import BenchmarkReport, run_benchmark
+from pipelines.benchmark.run import run_benchmark
 from pipelines.home import Home
-
-Progress = Callable[[str, int, int], None]
+from pipelines.progress import Progress, silent
 
 SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "whole network": {},
@@ -51,21 +50,19 @@ def plan_ablation(
         Of all runs alike; a switch of the ablation wins over them.
     """
     common = dict(changes or {})
-    usual = plan_benchmark(data, preset=preset, changes=common)
-    made = {
+    preset_config = plan_benchmark(data, preset=preset, changes=common)
+    configs = {
         name: plan_benchmark(data, preset=preset, changes={**common, **switch}) for name, switch in SWITCHES.items()
     }
     for width in WIDTHS:
-        half = usual.network[width] // 2
-        made[f"{width} {half} instead of {usual.network[width]}"] = plan_benchmark(
+        half = preset_config.network[width] // 2
+        configs[f"{width} {half} instead of {preset_config.network[width]}"] = plan_benchmark(
             data, preset=preset, changes={**common, width: half}
         )
-    return made
+    return configs
 
 
-def run_ablation(
-    home: Home, configs: Mapping[str, BenchmarkConfig], *, progress: Progress | None = None
-) -> AblationReport:
+def run_ablation(home: Home, configs: Mapping[str, BenchmarkConfig], *, progress: Progress = silent) -> AblationReport:
     """Run every network that is not finished yet, and write the table; nothing is registered.
 
     Parameters
@@ -79,9 +76,7 @@ def run_ablation(
     data = ""
     for number, (name, config) in enumerate(configs.items(), 1):
         label = f"{number}/{len(configs)} {name}: "
-        told = None if progress is None else _named(progress, label)
-        found: BenchmarkReport = run_benchmark(home, config, register=False, progress=told)
-        rows[name] = found.rows[0]
+        rows[name] = run_benchmark(home, config, register=False, progress=_labelled(progress, label)).rows[0]
         data = config.data
     path = home.benchmarks / f"ablation-{data}.md"
     disk.write(path, ablation_table(rows).encode())
@@ -112,5 +107,5 @@ def ablation_table(rows: Mapping[str, Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _named(progress: Progress, label: str) -> Progress:
+def _labelled(progress: Progress, label: str) -> Progress:
     return lambda what, done, total: progress(label + what, done, total)

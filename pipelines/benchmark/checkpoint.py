@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from pipelines.benchmark.clip_batches import ClipBatches
 from pipelines.benchmark.config import EVALUATION_SEED
 from pipelines.benchmark.costs import costs_of
 from pipelines.benchmark.rows import Row
-from pipelines.benchmark.run import BenchmarkReport, write_report
+from pipelines.benchmark.run import BenchmarkReport, report_of
 from pipelines.benchmark.scores import (
     NAMES,
     clip_files,
@@ -27,13 +26,13 @@ from pipelines.benchmark.scores import (
     score,
 )
 from pipelines.home import Home
+from pipelines.progress import Progress, silent
 from pipelines.tracking import Run, open_run
 from pipelines.training import choose_device
 from simvp.errors import ConfigError
 from simvp.networks import SimVP, from_pretrained
 from simvp.scoring import overall
 
-Progress = Callable[[str, int, int], None]
 TRAINED = "whatever its authors trained it on"
 
 
@@ -44,7 +43,7 @@ def score_checkpoint(
     *,
     test_clips: int | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> BenchmarkReport:
     """Score a public checkpoint on the test clips of a benchmark, in float32, and add it to the report.
 
@@ -86,22 +85,14 @@ def score_checkpoint(
         run.log_settings({"checkpoint": path.name, "sha256": digest, "network": sizes.to_dict()}, {"benchmark": data})
         for batches in sets:
             horizon = batches.clips.frames_out
-            if progress is not None:
-                progress(f"scoring {path.name}, T' = {horizon}", 0, 0)
+            progress(f"scoring {path.name}, T' = {horizon}", 0, 0)
             longer = rolled_out(network, horizon, chosen)
             rows += _rows(run, longer, batches, method, f"sha256 {digest[:8]}")
             if batches is sets[0]:
                 keep_files(run, clip_files(longer, batches, method), folder / "pictures" / key[:16])
-    found = {"rows": [row.model_dump(mode="json") for row in rows], "run_id": run.run_id, "version": ""}
-    disk.write(folder / "rows" / f"{key[:16]}.json", json.dumps(found, indent=1).encode())
-    return BenchmarkReport(
-        rows=tuple(rows),
-        existing=False,
-        run_id=run.run_id,
-        version="",
-        pictures=tuple(sorted((folder / "pictures" / key[:16]).glob("*"))),
-        path=write_report(home),
-    )
+    finished = {"rows": [row.model_dump(mode="json") for row in rows], "run_id": run.run_id, "version": ""}
+    disk.write(folder / "rows" / f"{key[:16]}.json", json.dumps(finished, indent=1).encode())
+    return report_of(home, folder, key, finished, existing=False)
 
 
 def _rows(run: Run, network: SimVP, batches: ClipBatches, method: str, source: str) -> list[Row]:

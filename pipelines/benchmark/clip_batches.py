@@ -1,7 +1,7 @@
 """Clips of a benchmark as a training loop and the contract see them.
 
 The contract of a benchmark is fixed by its protocol, not fitted: channels between 0 and 1, no climatology, no forcings,
-every point valid. With it a model trained on a benchmark is saved, registered, loaded and asked for a labelled forecast
+every point valid. With it a model trained on a benchmark is saved, registered, loaded and makes labelled forecasts
 like any other.
 """
 
@@ -59,7 +59,7 @@ def clip_contract(clips: Clips) -> tuple[FrameSpec, Baselines]:
     clips
         The training part.
     """
-    made = clips.benchmark
+    benchmark = clips.benchmark
     sample = _series(clips)
     grid = Grid.of(sample)
     times = sample["time"].values
@@ -67,7 +67,7 @@ def clip_contract(clips: Clips) -> tuple[FrameSpec, Baselines]:
     states = tuple(
         State(
             name=name,
-            units=made.units,
+            units=benchmark.units,
             attrs={"long_name": long_name},
             climatology=Climatology(period="none", step=clips.step, values=normal),
             scale=clips.scale,
@@ -75,7 +75,7 @@ def clip_contract(clips: Clips) -> tuple[FrameSpec, Baselines]:
             valid=np.ones(grid.shape, bool),
             seen=what_was_seen(sample[name].values),
         )
-        for name, long_name in made.variables.items()
+        for name, long_name in benchmark.variables.items()
     )
     spec = FrameSpec(
         state_channels=states,
@@ -86,11 +86,11 @@ def clip_contract(clips: Clips) -> tuple[FrameSpec, Baselines]:
         frames_out=clips.frames_out,
         cycle=None,
         lag=None,
-        fitted_on={"train": [[made.name, clips.origin]], "frames": len(times), "archive_commit": ""},
+        fitted_on={"train": [[benchmark.name, clips.origin]], "frames": len(times), "archive_commit": ""},
     )
     baselines = Baselines.fit(
         sample,
-        variables=list(made.variables),
+        variables=list(benchmark.variables),
         step=clips.step,
         cycle=None,
         leads=clips.frames_out,

@@ -1,10 +1,10 @@
 """What a run of a benchmark can be told, and what it is made of when it is told nothing."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from datasets.benchmarks import find_benchmark
 from pipelines.benchmark.presets import PRESETS, PresetName
@@ -17,6 +17,8 @@ EVALUATION_SEED = 0  # of validation and test clips that are generated: the same
 
 class BenchmarkConfig(LoopConfig):
     """Settings of one run, all of them said."""
+
+    subject: ClassVar[str] = "Settings of the benchmark"
 
     data: str = Field(description="Name of the benchmark.")
     preset: PresetName = Field(description="quick: reduced, minutes on two cores; full: as published, for a GPU.")
@@ -72,8 +74,7 @@ def plan_benchmark(
         raise ConfigError(
             f"Benchmark {data}", [f"preset: expected one of {', '.join(get_args(PresetName))}, got {preset!r}"]
         )
-    usual = presets[preset]
-    settings = {**usual.loop, **usual.network, **usual.variants.get(variant, {}), **(changes or {})}
+    settings = {**presets[preset].settings(variant), **(changes or {})}
     sizes = set(SimVPConfig.model_fields) - {"variant", "frames_in", "channels_in", "channels_out"}
     loop = set(BenchmarkConfig.model_fields) - {"data", "preset", "network"}
     unknown = sorted(set(settings) - sizes - loop)
@@ -93,10 +94,6 @@ def plan_benchmark(
             **{name: value for name, value in settings.items() if name in sizes},
         }
     )
-    chosen = {name: value for name, value in settings.items() if name in loop}
-    chosen.setdefault("patience", chosen.get("epochs", LoopConfig.model_fields["epochs"].default))
-    try:
-        return BenchmarkConfig(data=benchmark.name, preset=preset, network=network.to_dict(), **chosen)
-    except ValidationError as error:
-        reasons = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}, got {one['input']!r}" for one in error.errors()]
-        raise ConfigError(f"Benchmark {data}", reasons) from None
+    # The published schedules have no early stop.
+    chosen = {"patience": settings["epochs"]} | {name: value for name, value in settings.items() if name in loop}
+    return BenchmarkConfig(data=benchmark.name, preset=preset, network=network.to_dict(), **chosen)

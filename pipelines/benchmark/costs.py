@@ -46,6 +46,7 @@ def costs_of(network: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]) ->
     network.train(training)
     return Costs(
         parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
+        # The counter takes a multiplication and the addition after it for two operations; published tables, for one.
         multiply_adds=counter.get_total_flops() // 2,
         memory=kept[1] - kept[0],
     )

@@ -6,116 +6,86 @@ schedule is one cycle for all, gradients are cut at norm 1, and the optimizer is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pydantic import Field
+
 from simvp.networks import Variant
+from simvp.settings import Settings
 
 PresetName = Literal["quick", "full"]
-Settings = Mapping[str, Any]
-
-# TAU's authors train it with this weight of the differential divergence.
-TAU_DIVERGENCE = 0.1
+Values = Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """Settings of one benchmark, full or quick.
+class Preset(Settings):
+    """Settings of one benchmark, full or quick: fields of `BenchmarkConfig` and of `simvp.SimVPConfig` by name."""
 
-    Parameters
-    ----------
-    network
-        Fields of `simvp.SimVPConfig`, but for frames and channels, which the benchmark has.
-    loop
-        Fields of `pipelines.benchmark.config.BenchmarkConfig`.
-    variants
-        Further fields of either, for one variant.
-    """
+    common: Values = Field(description="Of all variants; frames and channels are the benchmark's.")
+    variants: Mapping[str, Values] = Field(default={}, description="Of one variant by name, where they differ.")
 
-    network: Settings
-    loop: Settings
-    variants: Mapping[Variant, Settings] = field(default_factory=dict)
+    def settings(self, variant: Variant) -> dict[str, Any]:
+        """Settings of a variant."""
+        # TAU's authors train it with this weight of the differential divergence (arXiv 2206.12126).
+        divergence = {"divergence": 0.1} if variant == "tau" else {}
+        return {**self.common, **divergence, **self.variants.get(variant, {})}
 
 
-# A checkpoint of the published sizes is about a gigabyte: one each epoch, and not in between.
-_PUBLISHED = {"weight_decay": 0.0, "averaging": 0.0, "batch_size": 16, "warm_up": 0.3, "checkpoint_every": 100_000}
-_SHORT = {
-    "weight_decay": 0.0,
-    "averaging": 0.99,
-    "batch_size": 16,
-    "epochs": 6,
-    "epoch_updates": 100,
-    "learning_rate": 5e-3,
-    "validation_clips": 256,
-    "test_clips": 500,
-}
+def _network(hid_S: int, hid_T: int, N_S: int, N_T: int) -> Values:
+    return {"hid_S": hid_S, "hid_T": hid_T, "N_S": N_S, "N_T": N_T}
 
+
+def _full(network: Values, epochs: int, learning_rate: float, **variants: Values) -> Preset:
+    schedule = {
+        "weight_decay": 0.0,
+        "averaging": 0.0,
+        "batch_size": 16,
+        "warm_up": 0.3,
+        # A checkpoint of the published sizes is about a gigabyte: one each epoch, and not in between.
+        "checkpoint_every": 100_000,
+    }
+    common = {**schedule, **network, "epochs": epochs, "learning_rate": learning_rate}
+    return Preset(common=common, variants=variants)
+
+
+def _quick(network: Values, **variants: Values) -> Preset:
+    schedule = {
+        "weight_decay": 0.0,
+        "averaging": 0.99,
+        "batch_size": 16,
+        "epochs": 6,
+        "epoch_updates": 100,
+        "learning_rate": 5e-3,
+        "validation_clips": 256,
+        "test_clips": 500,
+    }
+    return Preset(common={**schedule, **network}, variants=variants)
+
+
+_SMALL = {"hid_T": 64, "N_T": 4}
 _MOVING = {
-    "full": Preset(
-        network={"hid_S": 64, "hid_T": 512, "N_S": 4, "N_T": 8},
-        loop={**_PUBLISHED, "epochs": 200, "learning_rate": 1e-3},
-        variants={"tau": {"divergence": TAU_DIVERGENCE}},
-    ),
-    "quick": Preset(
-        network={"hid_S": 8, "hid_T": 128, "N_S": 4, "N_T": 2},
-        loop=_SHORT,
-        variants={"gsta": {"hid_T": 64, "N_T": 4}, "tau": {"hid_T": 64, "N_T": 4, "divergence": TAU_DIVERGENCE}},
-    ),
+    "full": _full(_network(64, 512, 4, 8), 200, 1e-3),
+    "quick": _quick(_network(8, 128, 4, 2), gsta=_SMALL, tau=_SMALL),
 }
-_LARGE_QUICK = Preset(
-    network={"hid_S": 8, "hid_T": 32, "N_S": 4, "N_T": 2},
-    loop=_SHORT,
-    variants={"tau": {"divergence": TAU_DIVERGENCE}},
-)
+_TAXI, _HUMAN = {"learning_rate": 5e-4, "drop_path": 0.1}, {"N_T": 8, "drop_path": 0.1}
+_DEEP, _DEEP_TAU = {"N_T": 6, "drop_path": 0.2}, {"N_T": 6, "drop_path": 0.1}
+_LARGE = _quick(_network(8, 32, 4, 2))  # of maps of 100 to 160 points a side
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "moving-mnist": _MOVING,
     "moving-fashion-mnist": _MOVING,
     "taxibj": {
-        "full": Preset(
-            network={"hid_S": 32, "hid_T": 256, "N_S": 2, "N_T": 8},
-            loop={**_PUBLISHED, "epochs": 50, "learning_rate": 1e-3},
-            variants={
-                "gsta": {"learning_rate": 5e-4, "drop_path": 0.1},
-                "tau": {"learning_rate": 5e-4, "drop_path": 0.1, "divergence": TAU_DIVERGENCE},
-            },
-        ),
-        "quick": Preset(
-            network={"hid_S": 16, "hid_T": 64, "N_S": 2, "N_T": 2},
-            loop=_SHORT,
-            variants={"tau": {"divergence": TAU_DIVERGENCE}},
-        ),
+        "full": _full(_network(32, 256, 2, 8), 50, 1e-3, gsta=_TAXI, tau=_TAXI),
+        "quick": _quick(_network(16, 64, 2, 2)),
     },
     "human36m": {
-        "full": Preset(
-            network={"hid_S": 64, "hid_T": 512, "N_S": 4, "N_T": 6},
-            loop={**_PUBLISHED, "epochs": 50, "learning_rate": 1e-3},
-            variants={
-                "gsta": {"hid_T": 256, "N_T": 8, "drop_path": 0.1},
-                "tau": {"N_T": 8, "drop_path": 0.1, "divergence": TAU_DIVERGENCE},
-            },
-        ),
-        "quick": _LARGE_QUICK,
+        "full": _full(_network(64, 512, 4, 6), 50, 1e-3, gsta={"hid_T": 256, **_HUMAN}, tau=_HUMAN),
+        "quick": _LARGE,
     },
     "kitticaltech": {
-        "full": Preset(
-            network={"hid_S": 64, "hid_T": 256, "N_S": 2, "N_T": 4},
-            loop={**_PUBLISHED, "epochs": 100, "learning_rate": 5e-3},
-            variants={
-                "gsta": {"N_T": 6, "drop_path": 0.2},
-                "tau": {"N_T": 6, "drop_path": 0.1, "learning_rate": 1e-2, "divergence": TAU_DIVERGENCE},
-            },
-        ),
-        "quick": _LARGE_QUICK,
+        "full": _full(_network(64, 256, 2, 4), 100, 5e-3, gsta=_DEEP, tau={**_DEEP_TAU, "learning_rate": 1e-2}),
+        "quick": _LARGE,
     },
     "kth": {
-        "full": Preset(
-            network={"hid_S": 64, "hid_T": 256, "N_S": 2, "N_T": 4},
-            loop={**_PUBLISHED, "epochs": 100, "learning_rate": 1e-3},
-            variants={
-                "gsta": {"N_T": 6, "drop_path": 0.2},
-                "tau": {"N_T": 6, "drop_path": 0.1, "divergence": TAU_DIVERGENCE},
-            },
-        ),
-        "quick": _LARGE_QUICK,
+        "full": _full(_network(64, 256, 2, 4), 100, 1e-3, gsta=_DEEP, tau=_DEEP_TAU),
+        "quick": _LARGE,
     },
 }

@@ -87,21 +87,21 @@ def published() -> list[Row]:
     """Published rows of all benchmarks."""
     rows = []
     for record in pd.read_csv(_PUBLISHED, dtype={"horizon": int}).to_dict("records"):
-        known = {str(name): value for name, value in record.items() if not pd.isna(value)}
+        cells = {str(name): value for name, value in record.items() if not pd.isna(value)}
         counts = ("epochs", "parameters", "multiply_adds", "memory")
-        size = f" at {known['test']}" if "test" in known else ""
-        made = {
-            **{name: known[name] for name in ("data", "horizon", "method")},
-            **{name: int(known[name]) for name in counts if name in known},
+        size = f" at {cells['test']}" if "test" in cells else ""
+        fields = {
+            **{name: cells[name] for name in ("data", "horizon", "method")},
+            **{name: int(cells[name]) for name in counts if name in cells},
             "selected_on": "test",
             "train": "the published training part" + size,
             "test": "the published test part" + size,
             "comparable": True,
             "published": True,
-            "source": _SOURCES[known["source"]],
-            "scores": {name: known[name] for name in SCORES if name in known},
+            "source": _SOURCES[cells["source"]],
+            "scores": {name: cells[name] for name in SCORES if name in cells},
         }
-        rows.append(Row.model_validate(made))
+        rows.append(Row.model_validate(fields))
     return rows
 
 
@@ -117,8 +117,8 @@ def report(rows: Iterable[Row]) -> str:
     for row in rows:
         groups.setdefault((row.data, row.horizon), []).append(row)
     parts = ["# Benchmarks", "", _LEGEND]
-    for (data, horizon), found in groups.items():
-        parts += ["", f"## {data}, T' = {horizon}", "", *_table(found)]
+    for (data, horizon), group in groups.items():
+        parts += ["", f"## {data}, T' = {horizon}", "", *_table(group)]
     return "\n".join(parts) + "\n"
 
 
@@ -128,7 +128,7 @@ _LEGEND = """\
 * **protocol**: the letter names what a row was trained on and tested on, listed below its table. Rows of different
   letters, or of different numbers of epochs, must not be ranked against each other.
 * **epoch chosen on**: *validation* is ours. *test* is what published codes do (their validation loader is the test
-  loader); such a number of ours stands here to be set beside theirs, and nothing else is made of it.
+  loader); such a number of ours stands here to be set beside theirs, and it serves for nothing else.
 * **memory**: what training needs for one more clip in the batch; published ones as they say."""
 
 _HEAD = (

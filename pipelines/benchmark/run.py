@@ -1,21 +1,21 @@
 """A run of a vision benchmark, from its files to a row of the report.
 
-The road is that of gridded data: windows, the same training loop with the same checkpoints, every number in MLflow,
+It goes as with gridded data: windows, the same training loop with the same checkpoints, every number in MLflow,
 the model as a version in the registry. The best epoch is chosen on validation clips. The test clips are scored after
 every epoch too, but only to state, marked as such, the number that published codes would print, which choose on them.
 
-The same settings on the same data and code are one run: cut off, it goes on; asked again, it gives the rows it has.
+The same settings on the same data and code are one run: cut off, it goes on; requested once more, it gives the rows
+that it has.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from filelock import FileLock
 
 from datasets.benchmarks import find_benchmark
@@ -23,26 +23,15 @@ from datasets.store import disk
 from datasets.video import PARTS, Clips, Part
 from pipelines.benchmark.config import EVALUATION_SEED, BenchmarkConfig
 from pipelines.benchmark.rows import Row, frame, published, report
-from pipelines.benchmark.training import BenchmarkTraining
+from pipelines.benchmark.training import VideoTask
 from pipelines.home import Home
-from pipelines.tracking import code_digest
-from pipelines.training import OPERATIONAL, choose_device, choose_precision, threads
-
-Progress = Callable[[str, int, int], None]
-
-# What a run imports and what does not decide what it finds.
-BESIDE = (
-    "pipelines.promote",
-    "pipelines.tracking.runs",
-    "pipelines.pictures.fields",
-    "pipelines.pictures.clips",
-    "pipelines.tracking.provenance",
-)
+from pipelines.progress import Progress, silent
+from pipelines.training import choose_device, exclusive_folder, run_training, training_key
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkReport:
-    """What a run found.
+    """The results of a run.
 
     Parameters
     ----------
@@ -84,7 +73,7 @@ class BenchmarkReport:
 
 
 def run_benchmark(
-    home: Home, config: BenchmarkConfig, *, register: bool = True, progress: Progress | None = None
+    home: Home, config: BenchmarkConfig, *, register: bool = True, progress: Progress = silent
 ) -> BenchmarkReport:
     """Train, score and report one benchmark.
 
@@ -117,27 +106,32 @@ def run_benchmark(
         for horizon in benchmark.horizons
         if horizon != benchmark.frames_out
     ]
-    key = _key(config, [*parts.values(), *further])
+    key = training_key(config, "pipelines.benchmark.run", clips=_digest([*parts.values(), *further]))
     folder = home.benchmarks / benchmark.name
+    file = folder / "rows" / f"{key[:16]}.json"
     training = folder / "training" / key[:16]
-    training.parent.mkdir(parents=True, exist_ok=True)
-    with disk.exclusive(FileLock(training.with_suffix(".lock")), 24 * 3600.0):
-        found = _finished(folder / "rows" / f"{key[:16]}.json")
-        if found is None:
-            with threads(config.threads), torch.random.fork_rng():
-                run = BenchmarkTraining(home, config, parts, further, device, key, training, progress)
-                found = run.run(folder / "pictures" / key[:16], register=register)
-            disk.write(folder / "rows" / f"{key[:16]}.json", json.dumps(found, indent=1).encode())
-            existing = False
-        else:
-            existing = True
-        disk.discard(training)
-        disk.discard(training.with_suffix(".lock"))
+    with exclusive_folder(training):
+        finished = _finished(file)
+        existing = finished is not None
+        if finished is None:
+            task = VideoTask(config, parts, further, device, folder / "pictures" / key[:16], progress)
+            run, version = run_training(home, task, key, training, progress, register=register)
+            finished = {
+                "rows": [row.model_dump(mode="json") for row in task.rows],
+                "run_id": run.run_id,
+                "version": "" if version is None else version.label,
+            }
+            disk.write(file, json.dumps(finished, indent=1).encode())
+    return report_of(home, folder, key, finished, existing=existing)
+
+
+def report_of(home: Home, folder: Path, key: str, finished: Mapping[str, Any], *, existing: bool) -> BenchmarkReport:
+    """The report of a run that wrote down its rows; that of all runs is written anew."""
     return BenchmarkReport(
-        rows=tuple(Row.model_validate(row) for row in found["rows"]),
+        rows=tuple(Row.model_validate(row) for row in finished["rows"]),
         existing=existing,
-        run_id=found["run_id"],
-        version=found["version"],
+        run_id=finished["run_id"],
+        version=finished["version"],
         pictures=tuple(sorted((folder / "pictures" / key[:16]).glob("*"))),
         path=write_report(home),
     )
@@ -147,15 +141,15 @@ def write_report(home: Home) -> Path:
     """Write `report.md` and `report.csv` with every finished run beside the published rows; returns the first."""
     path = home.benchmarks / "report.md"
     with disk.exclusive(FileLock(home.benchmarks / ".report.lock"), 60.0):  # several runs may end at once
-        found = [_finished(path) for path in sorted(home.benchmarks.glob("*/rows/*.json"))]
-        ours = [Row.model_validate(row) for one in found if one is not None for row in one["rows"]]
-        rows = [*published(), *_once(sorted(ours, key=lambda row: row.when))]
+        runs = [_finished(path) for path in sorted(home.benchmarks.glob("*/rows/*.json"))]
+        ours = [Row.model_validate(row) for run in runs if run is not None for row in run["rows"]]
+        rows = [*published(), *_without_repetitions(sorted(ours, key=lambda row: row.when))]
         disk.write(home.benchmarks / "report.csv", frame(rows).to_csv(index=False).encode())
         disk.write(path, report(rows).encode())
     return path
 
 
-def _once(rows: Sequence[Row]) -> list[Row]:
+def _without_repetitions(rows: Sequence[Row]) -> list[Row]:
     """Rows without the repetitions of persistence, which is the same for every run on a test set."""
     kept: dict[str, Row] = {}
     for row in rows:
@@ -169,14 +163,11 @@ def _finished(path: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def _key(config: BenchmarkConfig, parts: Sequence[Clips]) -> str:
-    """SHA-256 of everything that decides what a run finds: settings, precision used, clips and code."""
+def _digest(parts: Sequence[Clips]) -> str:
+    """Which clips a run is made of: where they come from, how many, and the frames of the first and the last."""
     digest = hashlib.sha256()
-    settings = config.model_dump(mode="json", exclude={*OPERATIONAL, "precision"})
-    settings["precision"] = choose_precision(config.precision, choose_device(config.device))
-    digest.update(json.dumps(settings, sort_keys=True).encode())
     for clips in parts:
         digest.update(f"{clips.part} {clips.frames_out} {len(clips)} {clips.origin}".encode())
+        # The origin names files, and files of one name can differ.
         digest.update(clips.frames(np.array([0, len(clips) - 1])).cpu().numpy().tobytes())
-    digest.update(code_digest("pipelines.benchmark.run", beside=BESIDE).encode())
     return digest.hexdigest()

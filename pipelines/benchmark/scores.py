@@ -16,12 +16,12 @@ from pipelines.benchmark.clip_batches import ClipBatches
 from pipelines.pictures import clip_animation, clip_strip, png
 from pipelines.tracking import Run, git_state
 from pipelines.training import predictions
+from simvp.budget import fitting
 from simvp.networks import SimVP, Variant
 from simvp.scoring import VideoScores, overall
 
 Precision = Callable[[], AbstractContextManager[Any]]
 NAMES: Mapping[Variant, str] = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gsta": "SimVP gSTA", "tau": "TAU"}
-BATCH_POINTS = 64 * 64 * 64  # rows x columns x clips scored at a time
 
 
 def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> xr.Dataset:
@@ -60,14 +60,14 @@ def _predicted(network: nn.Module, batches: ClipBatches, autocast: Precision) ->
 
 def _size(batches: ClipBatches) -> int:
     rows, columns = batches.clips.benchmark.size
-    return max(1, BATCH_POINTS // (rows * columns))
+    return fitting(64 * rows * columns, 64)  # 64 clips of 64 x 64 points, where each counts as 16 maps
 
 
 def rolled_out(network: SimVP, horizon: int, device: torch.device) -> SimVP:
     """The same network for T' = horizon: longer than it was trained for, by rollout."""
-    made = SimVP(network.config.replace(frames_out=horizon)).eval()
-    made.load_state_dict(network.state_dict())
-    return made.to(device)
+    longer = SimVP(network.config.replace(frames_out=horizon)).eval()
+    longer.load_state_dict(network.state_dict())
+    return longer.to(device)
 
 
 def processor(device: torch.device, precision: str) -> str:
@@ -119,12 +119,12 @@ def clip_files(network: SimVP, batches: ClipBatches, method: str) -> dict[str, b
         x, y, _ = (part.to(device) for part in batches.batch(np.array([index])))
         with torch.inference_mode():
             predicted = network(x)
-        inputs, truth, made = (part[0].float().cpu().numpy() for part in (x, y, predicted))
+        inputs, truth, forecast = (part[0].float().cpu().numpy() for part in (x, y, predicted))
         title = f"{clips.benchmark.name}, test {clips.name(int(batches.places[index]))}, {method}"
         names = list(clips.benchmark.variables)
-        files[f"strip_{number}.png"] = png(clip_strip(inputs, truth, made, title=title, names=names))
+        files[f"strip_{number}.png"] = png(clip_strip(inputs, truth, forecast, title=title, names=names))
         if number == 0:
-            files["animation.gif"] = clip_animation(inputs, truth, made)
+            files["animation.gif"] = clip_animation(inputs, truth, forecast)
     return files
 
 

@@ -1,7 +1,8 @@
 """One training, from a plan to a registered version.
 
-`config` is what can be asked for and `plan` what follows from the data; `run` is the whole of it, `network` builds,
-`loop` trains, `validation` judges, `checkpoint` survives a kill, `device` says where and in which precision.
+`config` is what can be requested and `plan` what follows from the data; `run` is the skeleton of every training and
+`gridded` what is particular to archives; `network` builds, `loop` trains, `validation` scores, `checkpoint` survives a
+kill, `device` says where and in which precision.
 """
 
 import lazy_loader

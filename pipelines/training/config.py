@@ -1,11 +1,12 @@
 """What a training can be told. Everything has a default but the data set; what the data decide is derived from them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipelines.windows import Choice, Mode
 from simvp.networks import Variant
+from simvp.settings import Settings
 
 Size = Literal["tiny", "small", "base", "paper"]
 
@@ -13,10 +14,8 @@ Size = Literal["tiny", "small", "base", "paper"]
 OPERATIONAL = frozenset({"device", "threads", "memory_mib", "checkpoint_every"})
 
 
-class LoopConfig(BaseModel):
+class LoopConfig(Settings):
     """Settings of the loop: how long, how fast, in what arithmetic."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=10, ge=1, le=100_000, description="Epochs, at most; the schedule is made for them.")
     epoch_updates: int = Field(
@@ -57,6 +56,8 @@ class LoopConfig(BaseModel):
 
 class TrainConfig(LoopConfig):
     """Settings of a training on the archive of a data set."""
+
+    subject: ClassVar[str] = "settings of the training"
 
     dataset: str = Field(description="Name of the data set whose archive is trained on.")
     variables: tuple[str, ...] = Field(default=(), description="Variables to predict; all of the archive where empty.")

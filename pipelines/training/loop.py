@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pipelines.training.config import LoopConfig
 from pipelines.training.device import keep_freed_memory
-from pipelines.windows import Array, Batches, ahead
+from pipelines.windows import Array, Batches, prefetched
 from simvp.errors import Refusal
 
 STOP_AFTER = 0.7  # share of the cycle
@@ -79,6 +79,7 @@ def one_cycle(step: int, steps: int, peak: float, warm_up: float) -> float:
     From peak / 25 to peak during the share `warm_up` of the steps, then down to peak / 1000. A function of the
     number alone, so that nothing of it has to be kept in a checkpoint.
     """
+    # It starts as PyTorch's OneCycleLR does, with which the public code trains: at a 25th.
     rise = max(1.0, warm_up * steps)
     if step < rise:
         low, share = peak / 25, 1 - step / rise
@@ -87,14 +88,14 @@ def one_cycle(step: int, steps: int, peak: float, warm_up: float) -> float:
     return low + (peak - low) * (1 + math.cos(math.pi * min(1.0, share))) / 2
 
 
-class Fitting:
+class TrainingLoop:
     """Everything of a training that changes from batch to batch.
 
     Parameters
     ----------
     network
-        Maps (B, T, C, H, W) to (B, T', S, H, W); on its device. In training it is also given the climatology's rhythm
-        (`Sequences.usual`), where there is one.
+        Maps (B, T, C, H, W) to (B, T', S, H, W); on its device. In training it is also given the seasonal cycle
+        (`Batches.seasonal_cycle`), where there is one.
     config
         Settings of the loop.
     windows
@@ -106,6 +107,8 @@ class Fitting:
 
     Attributes
     ----------
+    seconds : list of float
+        Seconds of each epoch's updates, without scoring and saving; the last is that of the epoch under way.
     waited : float
         Seconds that updates waited for their batches, in the epoch under way or since it went on after a kill.
     """
@@ -133,7 +136,10 @@ class Fitting:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         self.stopped = ""
+        self.seconds: list[float] = []
         self.waited = 0.0
+        self._loss = math.nan
+        self._unread: list[Tensor] = []  # losses that are still on the device
         self._weights = torch.as_tensor(weights, dtype=torch.float32, device=self.device)
 
     @property
@@ -155,9 +161,9 @@ class Fitting:
         self,
         validate: Callable[[nn.Module], Score],
         *,
-        on_batch: Callable[["Fitting", float], None] = lambda fitting, loss: None,
-        on_epoch: Callable[["Fitting", dict[str, Any]], None] = lambda fitting, entry: None,
-        save: Callable[["Fitting"], None] = lambda fitting: None,
+        on_batch: Callable[["TrainingLoop"], None] = lambda loop: None,
+        on_epoch: Callable[["TrainingLoop", dict[str, Any]], None] = lambda loop, entry: None,
+        save: Callable[["TrainingLoop"], None] = lambda loop: None,
     ) -> None:
         """Train to the end, from wherever this stands.
 
@@ -166,9 +172,10 @@ class Fitting:
         validate
             Scores a network (in eval mode) on the validation windows.
         on_batch, on_epoch
-            Told the loss of every batch, and the entry of every epoch; epoch 0 is the start, before any update.
+            Told of every batch, and the entry of every epoch; epoch 0 is the start, before any update.
         save
-            Called every `checkpoint_every` batches and after each epoch; keeps `state()`.
+            Called every `checkpoint_every` batches and after each epoch, when all losses so far are known to be
+            numbers; keeps `state()`.
 
         Raises
         ------
@@ -176,29 +183,58 @@ class Fitting:
             The loss is no number.
         """
         if not self.history:
-            self._judge(validate, on_epoch, save)
+            self._score(validate, on_epoch, save)
         while self.epoch < self.config.epochs and not self.stopped:
             self.network.train()
+            if len(self.seconds) == self.epoch:
+                self.seconds.append(0.0)
+            mark = time.perf_counter()
             order = self.windows.shuffled(
                 self.config.batch_size, seed=self.config.seed, first=self.step, count=self.batches - self.batch
             )
             with closing(self._ready(order)) as batches:
                 for parts in batches:
-                    loss = self._update(parts)
-                    self.total += loss
+                    self._unread.append(self._update(parts))
                     self.batch += 1
-                    on_batch(self, loss)
+                    on_batch(self)
                     if self.batch % self.config.checkpoint_every == 0 and self.batch < self.batches:
+                        self.read_loss()
+                        self.seconds[-1] += time.perf_counter() - mark
                         save(self)
+                        mark = time.perf_counter()
+            self.read_loss()
+            self.seconds[-1] += time.perf_counter() - mark
             mean, rate = self.total / self.batches, self._rate()
             self.epoch, self.batch, self.total = self.epoch + 1, 0, 0.0
-            self._judge(validate, on_epoch, save, training_loss=mean, learning_rate=rate)
+            self._score(validate, on_epoch, save, training_loss=mean, learning_rate=rate)
 
-    def _judge(
+    def read_loss(self) -> float:
+        """Loss of the newest batch, fetched from the device with all that are still there.
+
+        Each fetch waits for the device, and the device then waits for the next update to be prepared: so not after
+        every batch.
+
+        Raises
+        ------
+        DivergedError
+            One of them is no number.
+        """
+        if self._unread:
+            losses = torch.stack(self._unread).tolist()
+            self._unread.clear()
+            for number, loss in enumerate(losses, self.batch - len(losses) + 1):
+                if not math.isfinite(loss):
+                    where = f"the loss of batch {number} in epoch {self.epoch + 1} is {loss}"
+                    raise DivergedError("Training", [where], _REMEDY)
+                self.total += loss
+                self._loss = loss
+        return self._loss
+
+    def _score(
         self,
         validate: Callable[[nn.Module], Score],
-        on_epoch: Callable[["Fitting", dict[str, Any]], None],
-        save: Callable[["Fitting"], None],
+        on_epoch: Callable[["TrainingLoop", dict[str, Any]], None],
+        save: Callable[["TrainingLoop"], None],
         **more: float,
     ) -> None:
         """Score the average weights, keep them if they are the best, and see whether to stop."""
@@ -207,11 +243,11 @@ class Fitting:
             raise DivergedError("Training", [f"the validation loss of epoch {self.epoch} is {score.loss}"], _REMEDY)
         rmse = {f"validation_rmse_{name}": value for name, value in score.rmse.items()}
         self.history.append({"epoch": self.epoch, **more, "validation_loss": score.loss, **rmse, **score.more})
-        waited = self.epoch - self.best_epoch
-        if waited == 0:
+        stale = self.epoch - self.best_epoch
+        if stale == 0:
             self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         # In the middle of the cycle the rate is high and the scores are poor; the best weights come at its end.
-        if waited >= self.config.patience and self.epoch >= STOP_AFTER * self.config.epochs:
+        if stale >= self.config.patience and self.epoch >= STOP_AFTER * self.config.epochs:
             self.stopped = f"no better validation loss for {self.config.patience} epochs"
         on_epoch(self, self.history[-1])
         save(self)
@@ -228,6 +264,7 @@ class Fitting:
             "best": self.best,
             "position": [self.epoch, self.batch],
             "total": self.total,
+            "seconds": self.seconds,
             "history": self.history,
             "stopped": self.stopped,
             "random": random,
@@ -241,7 +278,7 @@ class Fitting:
         self.best = dict(state["best"])
         self.epoch, self.batch = state["position"]
         self.total, self.stopped = state["total"], state["stopped"]
-        self.history = list(state["history"])
+        self.history, self.seconds = list(state["history"]), list(state["seconds"])
         torch.set_rng_state(state["random"]["cpu"].cpu())
         if "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"].cpu(), self.device)
@@ -256,13 +293,14 @@ class Fitting:
         return one_cycle(self.step, self.config.epochs * self.batches, self.config.learning_rate, self.config.warm_up)
 
     def _ready(self, order: Iterable[np.ndarray]) -> Generator[list[Array], None, None]:
-        """The batches of the windows named, made ahead by a thread; what is waited for them counts."""
+        """The batches of these windows, prefetched by a thread; what is waited for them counts."""
 
-        def made(indices: np.ndarray) -> list[Array]:
-            return [part for part in (*self.windows.batch(indices), self.windows.usual(indices)) if part is not None]
+        def load(indices: np.ndarray) -> list[Array]:
+            parts = (*self.windows.batch(indices), self.windows.seasonal_cycle(indices))
+            return [part for part in parts if part is not None]
 
         self.waited = 0.0
-        with closing(ahead(partial(made, indices) for indices in order)) as batches:
+        with closing(prefetched(partial(load, indices) for indices in order)) as batches:
             while True:
                 start = time.perf_counter()
                 parts = next(batches, None)
@@ -271,27 +309,22 @@ class Fitting:
                     return
                 yield parts
 
-    def _update(self, parts: Sequence[Array]) -> float:
-        """One step of the optimizer on a batch; the loss before it."""
-        x, y, mask, *usual = (torch.as_tensor(part).to(self.device, non_blocking=True) for part in parts)
+    def _update(self, parts: Sequence[Array]) -> Tensor:
+        """One step of the optimizer on a batch; the loss before it, on the device."""
+        x, y, mask, *seasonal_cycle = (torch.as_tensor(part).to(self.device, non_blocking=True) for part in parts)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         with self.autocast():
-            predicted = self.network(x, *usual)
+            predicted = self.network(x, *seasonal_cycle)
         loss = masked_loss(predicted, y, mask, self._weights)
         if self.config.divergence:
             loss = loss + self.config.divergence * differential_divergence(predicted.float(), y)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise DivergedError(
-                "Training", [f"the loss of batch {self.batch + 1} in epoch {self.epoch + 1} is {value}"], _REMEDY
-            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
         self._follow()
-        return value
+        return loss.detach()
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -1,5 +1,6 @@
 """The network of a training: sizes by name, and the start that the training windows give it."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -8,10 +9,11 @@ from torch import Tensor
 
 from pipelines.training.config import Size, TrainConfig
 from pipelines.windows import Sequences
+from simvp.budget import fitting
 from simvp.contract import FrameSpec
 from simvp.networks import UNREAD, GriddedConfig, GriddedSimVP, SimVPConfig
 
-# hid_S, hid_T, N_S, N_T, kernels, groups
+# hid_S, hid_T, N_S, N_T, kernels, groups; "paper" is what the public code takes for Moving MNIST.
 SIZES: Mapping[Size, tuple[int, int, int, int, tuple[int, ...], int]] = {
     "tiny": (4, 16, 2, 1, (3, 5), 4),
     "small": (8, 64, 4, 2, (3, 5, 7), 8),
@@ -41,14 +43,21 @@ def build_network(spec: FrameSpec, config: TrainConfig) -> GriddedSimVP:
     return GriddedSimVP(sizes(spec, config))
 
 
+def batch_size(spec: FrameSpec, most: int) -> int:
+    """Windows to forecast at a time: `most`, or as many as fit with their forecasts."""
+    maps = spec.frames_in * spec.n_channels + 2 * spec.frames_out * spec.n_states
+    return min(most, fitting(4 * maps * math.prod(spec.shape), 4))
+
+
 def fit_start(network: GriddedSimVP, windows: Sequences, spec: FrameSpec, size: int) -> None:
-    """Begin at the best blend of the training windows (at most `MIX_WINDOWS`, evenly spread)."""
+    """Begin at the best blend of the training windows (at most `MIX_WINDOWS`, evenly spread), `size` at a time."""
+    size = batch_size(spec, size)
     chosen = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), MIX_WINDOWS)).round().astype(int))
 
     def batches() -> Iterator[tuple[Tensor, ...]]:
         for start in range(0, len(chosen), size):
             indices = chosen[start : start + size]
-            parts = [*windows.batch(indices), windows.usual(indices)]
+            parts = [*windows.batch(indices), windows.seasonal_cycle(indices)]
             yield tuple(torch.from_numpy(part) for part in parts if part is not None)
 
     network.fit_mix(batches(), torch.as_tensor(spec.weights))

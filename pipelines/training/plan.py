@@ -21,19 +21,18 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipelines.windows import Choice, Layout, Mode, Periods, name_time
 from simvp.coords import Step, calendar_of, parse_times
 from simvp.errors import ConfigError
+from simvp.settings import Settings
 
 MINIMUM = {"train": 16, "validation": 4, "held_out": 4}
 
 
-class Plan(BaseModel):
+class Plan(Settings):
     """Everything a training takes from the data. `text` says it in words, and where it comes from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: Step
     calendar: str
@@ -59,7 +58,7 @@ def derive_plan(
     cycle: int | Literal["auto"] | None = "auto",
     choice: Choice | None = None,
     mode: Mode = "study",
-    given_by: str = "given",
+    source: str = "given",
 ) -> Plan:
     """Plan for an archive, by the rule of this module.
 
@@ -77,7 +76,7 @@ def derive_plan(
         Periods that are given.
     mode
         Whether the periods are meant to stay ("study") or to move along ("operations").
-    given_by
+    source
         How the text says where given values come from.
 
     Raises
@@ -110,7 +109,7 @@ def derive_plan(
         periods, counts = layout.periods(t_in, t_out)
         tried.append((t_in, t_out, counts))
         if all(counts[part] >= least for part, least in MINIMUM.items()):
-            text = _say(layout, t_in, t_out, cycle, periods, counts, tried, (frames_in, frames_out), given_by)
+            text = _say(layout, t_in, t_out, cycle, periods, counts, tried, (frames_in, frames_out), source)
             return Plan(
                 step=step,
                 calendar=calendar_of(times),
@@ -161,8 +160,8 @@ def _say(
     periods: Periods,
     counts: dict[str, int],
     tried: Sequence[tuple[int, int, dict[str, int]]],
-    asked: tuple[int | None, int | None],
-    given: str,
+    requested: tuple[int | None, int | None],
+    source: str,
 ) -> str:
     """The plan in words, one line for each thing."""
     absent = layout.slots - int(layout.present.sum())
@@ -170,16 +169,16 @@ def _say(
         f"frames      {layout.slots} from {name_time(layout.axis[0])} to {name_time(layout.axis[-1])}, every "
         f"{layout.step} ({layout.calendar}), {absent} absent",
     ]
-    origin = [given if value else "derived from the step" for value in asked]
+    origin = [source if value else "derived from the step" for value in requested]
     if len(tried) > 1:
         first = tried[0]
         short = ", ".join(f"{part} {first[2][part]}" for part in MINIMUM)
         why = f"halved: T = {first[0]}, T' = {first[1]} leave too few windows ({short})"
-        origin = [given if value else why for value in asked]
+        origin = [source if value else why for value in requested]
     lines.append(f"T           {frames_in} ({origin[0]})")
     lines.append(f"T'          {frames_out} ({origin[1]})")
     words = {"auto": "the one that predicts best what it was not fitted on (see the model)", None: "none (given)"}
-    lines.append(f"cycle       {words[cycle] if cycle is None or isinstance(cycle, str) else f'{cycle} ({given})'}")
+    lines.append(f"cycle       {words[cycle] if cycle is None or isinstance(cycle, str) else f'{cycle} ({source})'}")
     lines.append(f"periods     {periods.mode}")
     for part, pieces, keys in (
         ("train", periods.train, ()),
@@ -187,7 +186,7 @@ def _say(
         ("held_out", (periods.held_out,), ("held_out", "held_out_days")),
         ("reference", periods.reference, ("reference",)),
     ):
-        how = given if layout.given.intersection(keys) else "derived"
+        how = source if layout.stated.intersection(keys) else "derived"
         spans = "; ".join(f"{a} .. {b}" for a, b in pieces)
         size = f", {counts[part]} windows (at least {MINIMUM[part]})" if part in counts else ""
         lines.append(f"{part:<12}{how}{size}: {spans}")

@@ -1,324 +1,214 @@
-"""One training: contract, baselines, windows and network from a plan, the loop, and the registered version."""
+"""Any training, of gridded data or of clips: one that goes on after a kill, is tracked, and ends as a version.
 
+The same settings on the same data and code are one training: it has a key, and its checkpoint lies in a folder of that
+key. What is particular to the data is a `Task`.
+"""
+
+import hashlib
+import json
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
-import xarray as xr
+import torch
+from filelock import FileLock
+from torch import nn
 
+from datasets.store import disk
 from pipelines.home import Home
-from pipelines.pictures import learning_curve, sample_strip
-from pipelines.tracking import Run, git_state, open_run, package_versions, register_version
+from pipelines.progress import Progress
+from pipelines.tracking import (
+    Run,
+    code_digest,
+    git_state,
+    open_run,
+    package_versions,
+    register_version,
+)
 from pipelines.training import checkpoint
-from pipelines.training.config import OPERATIONAL, TrainConfig
-from pipelines.training.device import choose_device, choose_precision
-from pipelines.training.loop import Fitting
-from pipelines.training.network import build_network, fit_start
-from pipelines.training.plan import MINIMUM, Plan, too_few_windows
-from pipelines.training.validation import Validation
-from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
-from simvp.contract import FrameSpec, Statistics
-from simvp.inference import Forecaster
+from pipelines.training.config import OPERATIONAL, LoopConfig
+from pipelines.training.device import choose_device, choose_precision, threads
+from pipelines.training.loop import Score, TrainingLoop
+from simvp.contract import FrameSpec
+from simvp.inference import Forecaster, Version
 from simvp.scoring import Baselines
 
 _log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
+# What a training imports and what does not decide what it makes: how it is tracked and drawn, and the sources, of which
+# nothing but the study is taken, which is in the plan.
+BESIDE = ("pipelines.promote", "pipelines.tracking", "pipelines.pictures", "datasets.catalog")
+LOCK_SECONDS = 24 * 3600.0
+WORDS_SECONDS = 0.25  # between two looks at the loss, for each of which the device is waited for
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainReport:
-    """What a training made, or found.
+class Task(Protocol):
+    """What is trained, on which data, and how it is scored.
+
+    Attributes
+    ----------
+    name
+        Of the experiment and of the registered model.
+    """
+
+    name: str
+    loop: TrainingLoop
+
+    @property
+    def config(self) -> LoopConfig:
+        """Settings."""
+
+    def begin(self, *, fresh: bool) -> None:
+        """Make `loop`, on the device; `fresh`: no checkpoint will replace its weights."""
+
+    def log_start(self, run: Run) -> None:
+        """Settings, tags and what else the run should hold before the first update."""
+
+    def validate(self, network: nn.Module) -> Score:
+        """Score a network (in eval mode): the loss chooses the epoch."""
+
+    def score_words(self, entry: Mapping[str, Any]) -> str:
+        """Scores of one epoch of the history, in words."""
+
+    def finish(self, run: Run) -> None:
+        """What is made with the best network, which `loop` now holds, beside the model itself."""
+
+    def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
+        """What the network is saved with: contract, baselines, provenance; and tags of the version."""
+
+
+def training_key(config: LoopConfig, module: str, **deciding: Any) -> str:
+    """SHA-256 of all that decides what a training makes: settings, the precision that is used, data and code.
 
     Parameters
     ----------
-    dataset, version, fingerprint, training_key
-        The registered version, ``simvp-<dataset>`` number `version`, and what it is.
-    run_id, experiment_id
-        Of the MLflow run.
-    existing
-        Whether the version was there already; then the fields below `plan` are empty.
-    archive_commit
-        That was read.
-    plan
-        Step, T, T', periods; `plan.text` says it in words.
-    audit
-        One row per part: offered, used, and dropped by reason.
-    history
-        One entry per epoch: losses, learning rate, validation RMSE.
-    best_epoch
-        Whose weights were kept.
-    validation
-        For each state: RMSE of the model and of the best baseline on the same windows, and that baseline's name.
+    module
+        Where the training begins ("pipelines.train"): its code and that of all it imports count.
+    deciding
+        Plain values that stand for the data and what was taken from them.
     """
-
-    dataset: str
-    version: str
-    fingerprint: str
-    training_key: str
-    run_id: str
-    experiment_id: str
-    existing: bool
-    archive_commit: str
-    plan: Plan
-    audit: tuple[dict[str, Any], ...] = ()
-    history: tuple[dict[str, Any], ...] = ()
-    best_epoch: int | None = None
-    validation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    parts = {
+        "config": config.model_dump(mode="json", exclude={*OPERATIONAL, "precision"}),
+        "precision": choose_precision(config.precision, choose_device(config.device)),
+        "code": code_digest(module, beside=BESIDE),
+        **deciding,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-class Training:
-    """One training, from the plan to the version."""
+@contextmanager
+def exclusive_folder(folder: Path) -> Iterator[None]:
+    """Hold the folder of a training that one process may look for, or make, at a time; it goes when that is done."""
+    lock = folder.with_suffix(".lock")
+    with disk.exclusive(FileLock(lock), LOCK_SECONDS):
+        yield
+        disk.discard(folder)
+        # One who waits for this lock, or makes a new one, finds what was made.
+        disk.discard(lock)
 
-    def __init__(
-        self,
-        home: Home,
-        config: TrainConfig,
-        ds: xr.Dataset,
-        plan: Plan,
-        commit: str,
-        key: str,
-        folder: Path,
-        progress: Progress | None,
-    ) -> None:
-        self.home, self.config, self.plan, self.commit, self.key = home, config, plan, commit, key
-        self.folder, self.progress = folder, progress
-        self.device = choose_device(config.device)
-        self.precision = choose_precision(config.precision, self.device)
-        # Nothing at or after the first held-out target is read: a value that was never seen cannot leak.
-        end = int(np.searchsorted(ds["time"].values, plan.intervals("held_out")[0][0]))
-        self.times, self.present = ds["time"].values, np.asarray(ds["present"].values, bool)
-        self.ds = ds.isel(time=slice(0, end))
 
-    def run(self) -> TrainReport:
-        """Train, track and register."""
-        self._tell("reading the archive", 0, 0)
-        spec, baselines, windows = self._prepare()
-        self.spec, self.baselines = spec, baselines
-        state = checkpoint.load(self.folder)
-        network = build_network(spec, self.config)
-        if state is None:
-            fit_start(network, windows["train"], spec, 4 * self.config.batch_size)
-        network = network.to(self.device)
-        self.fitting = Fitting(network, self.config, windows["train"], spec.weights, precision=self.precision)
+def run_training(
+    home: Home, task: Task, key: str, folder: Path, progress: Progress, *, register: bool = True
+) -> tuple[Run, Version | None]:
+    """Train from wherever the checkpoint in `folder` stands, track it, and register the model.
+
+    Returns
+    -------
+    tuple
+        The run, and the version, which is the challenger now; None where it was not to be registered.
+
+    Raises
+    ------
+    DivergedError
+        A loss is no number.
+    """
+    # A training seeds PyTorch's random numbers; whoever called gets theirs back.
+    with threads(task.config.threads), torch.random.fork_rng():
+        state = checkpoint.load(folder)
+        task.begin(fresh=state is None)
+        loop = task.loop
         if state is not None:
-            self.fitting.restore(state["fitting"])
-        self.validation = Validation(windows["validation"], spec, baselines, self.ds)
-        self._clock = (time.monotonic(), self.fitting.step)
-        with open_run(
-            self.home, self.config.dataset, self.key, run_id=None if state is None else state["run_id"]
-        ) as run:
-            self._log_start(run)
-            self._epoch_clock = time.monotonic()
-            self.fitting.run(
-                lambda average: self.validation.score(average, self.fitting.autocast),
-                on_batch=self._on_batch,
-                on_epoch=lambda fitting, entry: self._on_epoch(run, entry),
-                save=lambda fitting: checkpoint.save(self.folder, {"run_id": run.run_id, "fitting": fitting.state()}),
+            loop.restore(state["loop"])
+        with open_run(home, task.name, key, run_id=None if state is None else state["run_id"]) as run:
+            _log_start(run, task)
+            loop.run(
+                task.validate,
+                on_batch=_teller(task, progress),
+                on_epoch=lambda loop, entry: _log_epoch(run, task, entry),
+                save=lambda loop: checkpoint.save(folder, {"run_id": run.run_id, "loop": loop.state()}),
             )
-            self._tell("saving the model", self.fitting.step, self.fitting.step)
-            network.load_state_dict(self.fitting.best)
-            forecaster = Forecaster(
-                spec=spec, network=network.to("cpu").eval(), baselines=baselines, provenance=self._provenance(run)
-            )
-            file = self.folder / "forecaster.safetensors"
-            forecaster.save(file)
-            self._log_end(run, forecaster)
+            loop.network.load_state_dict(loop.best)
+            task.finish(run)
             # Inside the run: MLflow looks the logged model up at the address of the process.
-            version = register_version(
-                self.home,
-                self.config.dataset,
-                source=run.log_model(file),
-                run_id=run.run_id,
-                tags=self._version_tags(forecaster),
-            )
-        return TrainReport(
-            dataset=self.config.dataset,
-            version=version.version,
-            fingerprint=forecaster.fingerprint,
-            training_key=self.key,
-            run_id=run.run_id,
-            experiment_id=run.experiment_id,
-            existing=False,
-            archive_commit=self.commit,
-            plan=self.plan,
-            audit=tuple(audit.row() for audit in self.audits),
-            history=tuple(self.fitting.history),
-            best_epoch=self.fitting.best_epoch,
-            validation=self._summary(),
-        )
+            return run, _register(home, task, key, folder, run) if register else None
 
-    def _prepare(self) -> tuple[FrameSpec, Baselines, dict[str, Sequences]]:
-        """Contract, baselines and windows; the audit on the way."""
-        plan, config = self.plan, self.config
-        names = [str(name) for name in self.ds.data_vars]
-        train, reference = plan.intervals("train"), plan.intervals("reference")
-        statistics = Statistics(self.ds, plan.step, train=train, reference=reference, log1p=config.log1p)
-        spec = FrameSpec.fit(
-            self.ds,
-            frames_in=plan.frames_in,
-            frames_out=plan.frames_out,
-            train=train,
-            states=names,
-            step=plan.step,
-            cycle=plan.cycle,
-            log1p=config.log1p,
-            bounds=config.bounds,
-            archive_commit=self.commit,
-            statistics=statistics,
-        )
-        baselines = Baselines.fit(
-            self.ds,
-            variables=names,
-            step=plan.step,
-            cycle=spec.cycle,
-            leads=plan.frames_out,
-            period=reference,
-            weights=spec.weights,
-            statistics=statistics,
-        )
-        frames = Frames(self.ds, spec, memory=config.memory_mib << 20)
-        # Of the held-out frames only the time axis is known here.
-        complete = np.concatenate([frames.complete, np.ones(len(self.times) - len(frames.complete), bool)])
-        self.audits: list[Audit] = []
-        windows = {}
-        for part in MINIMUM:
-            inits, audit = find_windows(
-                self.times,
-                self.present,
-                plan.step,
-                plan.frames_in,
-                plan.frames_out,
-                plan.intervals(part),
-                part,
-                complete=complete,
-            )
-            self.audits.append(audit)
-            if part == "validation" and len(inits) > config.validation_windows:
-                inits = inits[np.linspace(0, len(inits) - 1, config.validation_windows).round().astype(int)]
-            windows[part] = Sequences(frames, inits, spec)
-        counts = {audit.part: audit.used for audit in self.audits}
-        if any(counts[part] < least for part, least in MINIMUM.items()):
-            usable = int((self.present & complete).sum())
-            raise too_few_windows(plan.frames_in, plan.frames_out, counts, frames=usable)
-        return spec, baselines, windows
 
-    def _summary(self) -> dict[str, dict[str, Any]]:
-        return self.validation.summary(self.fitting.best_entry)
+def _teller(task: Task, progress: Progress) -> Callable[[TrainingLoop], None]:
+    """Tells of every batch: epoch, loss, score and time left, in new words a few times a second."""
+    began, first, epochs = time.monotonic(), task.loop.step, task.config.epochs
+    words, epoch, written = "", -1, began
 
-    def _provenance(self, run: Run) -> dict[str, Any]:
-        return {
-            "dataset": self.config.dataset,
-            "archive_commit": self.commit,
-            "training_key": self.key,
-            "periods": self.plan.periods.model_dump(mode="json"),
-            "config": self.config.model_dump(mode="json", exclude=set(OPERATIONAL)),
-            "epochs": self.fitting.epoch,
-            "best_epoch": self.fitting.best_epoch,
-            "validation": self._summary(),
-            "git": git_state(),
-            "packages": package_versions(),
-            "run_id": run.run_id,
-        }
+    def tell(loop: TrainingLoop) -> None:
+        nonlocal words, epoch, written
+        now, total = time.monotonic(), epochs * loop.batches
+        if now - written > WORDS_SECONDS or loop.epoch != epoch:
+            epoch, written = loop.epoch, now
+            left = (now - began) / max(1, loop.step - first) * (total - loop.step)
+            scores = f", validation {task.score_words(loop.history[-1])}" if loop.history else ""
+            words = f"training: epoch {epoch + 1}/{epochs}, loss {loop.read_loss():.4f}{scores}, {left:.0f} s left"
+        progress(words, loop.step, total)
 
-    def _log_start(self, run: Run) -> None:
-        code = git_state()
-        settings = {
-            **self.config.model_dump(mode="json"),
-            "plan": self.plan.model_dump(mode="json", exclude={"text", "counts", "periods"}),
-            "device": str(self.device),
-            "precision": self.precision,
-            "cycle": self.spec.cycle,
-            "lag": self.spec.lag,
-            "parameters": sum(p.numel() for p in self.fitting.network.parameters()),
-        }
-        tags = {
-            "dataset": self.config.dataset,
-            "archive_commit": self.commit,
-            "git_commit": str(code["commit"]),
-            "git_dirty": str(code["dirty"]).lower(),
-            "mlflow.source.git.commit": str(code["commit"]),
-        }
-        run.log_settings(settings, tags)
-        run.log_data(self.config.dataset, self.home.archive(self.config.dataset), self.commit)
-        run.log_text(self.plan.text, "plan.txt")
-        run.log_json([audit.row() for audit in self.audits], "windows.json")
-        run.log_text(audit_table(self.audits), "windows.md")
-        run.log_json(self.spec.to_header(), "contract.json")
-        run.log_json(self.validation.reference, "baselines.json")
-        flat = {
-            f"baseline_rmse_{s}_{n}": value
-            for s, scores in self.validation.reference.items()
-            for n, value in scores.items()
-        }
-        run.log_metrics(flat, 0)
-        for entry in self.fitting.history:
-            self._log_epoch(run, entry)
+    return tell
 
-    def _log_epoch(self, run: Run, entry: Mapping[str, Any], **more: float) -> None:
-        values = {name: float(value) for name, value in entry.items() if name != "epoch"}
-        run.log_metrics({**values, **more}, int(entry["epoch"]))
 
-    def _log_end(self, run: Run, forecaster: Forecaster) -> None:
-        history = self.fitting.history
-        curves = {n: [entry.get(f"{n}_loss", float("nan")) for entry in history] for n in ("training", "validation")}
-        best = self.fitting.best_epoch
-        figure = learning_curve([entry["epoch"] for entry in history], curves, best=best)
-        run.log_figure(figure, "learning_curve.png")
-        for state, (truth, forecast) in self.validation.sample(forecaster.network).items():
-            run.log_figure(sample_strip(truth, forecast), f"sample_{state}.png")
-        run.log_json(history, "history.json")
-        run.log_json(self._summary(), "validation.json")
-        run.log_settings({}, {"fingerprint": forecaster.fingerprint, "stopped": self.fitting.stopped})
+def _log_start(run: Run, task: Task) -> None:
+    code = git_state()
+    commit = str(code["commit"])
+    tags = {"git_commit": commit, "git_dirty": str(code["dirty"]).lower(), "mlflow.source.git.commit": commit}
+    run.log_settings({}, tags)
+    task.log_start(run)
+    for entry in task.loop.history:  # what a run that is gone has been told
+        _log_entry(run, entry)
 
-    def _version_tags(self, forecaster: Forecaster) -> dict[str, str]:
-        tags = {
-            "training_key": self.key,
-            "fingerprint": forecaster.fingerprint,
-            "archive_commit": self.commit,
-            "held_out": " .. ".join(self.plan.periods.held_out),
-        }
-        for state, row in self._summary().items():
-            tags[f"validation_{state}"] = (
-                f"RMSE {row['rmse']:.4g} {row['units']}; {row['best_baseline']} {row['baseline_rmse']:.4g}"
-            )
-        return tags
 
-    def _on_batch(self, fitting: Fitting, loss: float) -> None:
-        if self.progress is None:
-            return
-        steps = self.config.epochs * fitting.batches
-        since, first = self._clock
-        each = (time.monotonic() - since) / max(1, fitting.step - first)
-        left = each * (steps - fitting.step)
-        words = f"epoch {fitting.epoch + 1}/{self.config.epochs}, loss {loss:.4f}"
-        if fitting.history:
-            words += f", validation {self._score_words(fitting.history[-1])}"
-        self._tell(f"training: {words}, {left:.0f} s left", fitting.step, steps)
-
-    def _on_epoch(self, run: Run, entry: Mapping[str, Any]) -> None:
-        seconds = time.monotonic() - self._epoch_clock
-        updates = 0 if not entry["epoch"] else self.fitting.batches
+def _log_epoch(run: Run, task: Task, entry: Mapping[str, Any]) -> None:
+    loop = task.loop
+    speed = {}
+    if entry["epoch"]:
+        seconds = loop.seconds[-1]
         speed = {
-            "windows_per_second": updates * self.config.batch_size / max(seconds, 1e-9),
+            "windows_per_second": loop.batches * task.config.batch_size / max(seconds, 1e-9),
             "epoch_seconds": seconds,
-            "data_wait_seconds": self.fitting.waited,
+            "minutes": sum(loop.seconds) / 60,
+            "data_wait_seconds": loop.waited,
         }
-        self._log_epoch(run, entry, **speed if updates else {})
-        self._epoch_clock = time.monotonic()
-        _log.info("epoch %d: validation %s", entry["epoch"], self._score_words(entry))
+    _log_entry(run, entry, **speed)
+    _log.info("epoch %d: validation %s", entry["epoch"], task.score_words(entry))
 
-    def _score_words(self, entry: Mapping[str, Any]) -> str:
-        rows = self.validation.summary(entry)
-        return ", ".join(
-            f"{state} {row['rmse']:.4g} ({row['best_baseline']} {row['baseline_rmse']:.4g})"
-            for state, row in rows.items()
-        )
 
-    def _tell(self, what: str, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(what, done, total)
+def _log_entry(run: Run, entry: Mapping[str, Any], **more: float) -> None:
+    values = {name: float(value) for name, value in entry.items() if name != "epoch"}
+    run.log_metrics({**values, **more}, int(entry["epoch"]))
+
+
+def _register(home: Home, task: Task, key: str, folder: Path, run: Run) -> Version:
+    """The model as one file under its contract, as a version in the registry."""
+    spec, baselines, origin, tags = task.package()
+    provenance = {
+        **origin,
+        "training_key": key,
+        "config": task.config.model_dump(mode="json", exclude=set(OPERATIONAL)),
+        "git": git_state(),
+        "packages": package_versions(),
+        "run_id": run.run_id,
+    }
+    network = task.loop.network.to("cpu").eval()
+    forecaster = Forecaster(spec=spec, network=network, baselines=baselines, provenance=provenance)  # type: ignore[arg-type]
+    file = folder / "forecaster.safetensors"
+    forecaster.save(file)
+    run.log_settings({}, {"fingerprint": forecaster.fingerprint, "stopped": task.loop.stopped})
+    tags |= {"training_key": key, "fingerprint": forecaster.fingerprint}
+    return register_version(home, task.name, source=run.log_model(file), run_id=run.run_id, tags=tags)

@@ -1,5 +1,6 @@
-"""What a training is judged by while it runs: the validation windows, and the five baselines on the same ones."""
+"""How a training is scored while it runs: the validation windows, and the five baselines on the same ones."""
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,9 +11,13 @@ import xarray as xr
 from torch import nn
 
 from pipelines.training.loop import Score, masked_loss, predictions
+from pipelines.training.network import batch_size
 from pipelines.windows import Sequences
+from simvp.budget import fitting
 from simvp.contract import FrameSpec
-from simvp.scoring import Baselines, errors
+from simvp.scoring import NAMES, Baselines, errors
+
+BATCH = 64  # windows at most that are scored at a time
 
 
 class Validation:
@@ -33,16 +38,14 @@ class Validation:
         self._inits = ds["time"].values[windows.inits]
         self.reference = _reference(self._inits, spec, baselines, ds)
 
-    def score(
-        self, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]], *, batch: int = 64
-    ) -> Score:
+    def score(self, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]]) -> Score:
         """Loss as in training, and the RMSE of each state in its units over all windows and leads."""
         spec = self.spec
         device = next(network.parameters()).device
         weights = torch.as_tensor(spec.weights, dtype=torch.float32, device=device)
         mask = torch.as_tensor(spec.mask, dtype=torch.float32, device=device)
         loss, square = 0.0, np.zeros(spec.n_states)
-        for indices, predicted, target in predictions(network, self.windows, batch, autocast):
+        for indices, predicted, target in predictions(network, self.windows, batch_size(spec, BATCH), autocast):
             loss += float(masked_loss(predicted, target, mask, weights)) * len(indices)
             leads = np.arange(1, spec.frames_out + 1)
             valid = spec.step.shift(self._inits[indices][:, None], leads).reshape(-1)
@@ -62,12 +65,12 @@ class Validation:
 
     def summary(self, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Model and best baseline side by side, by state, for one epoch of the history."""
-        made = {}
+        rows = {}
         for channel in self.spec.state_channels:
             name, value = self.best_baseline(channel.name)
             rmse = entry[f"validation_rmse_{channel.name}"]
-            made[channel.name] = {"rmse": rmse, "best_baseline": name, "baseline_rmse": value, "units": channel.units}
-        return made
+            rows[channel.name] = {"rmse": rmse, "best_baseline": name, "baseline_rmse": value, "units": channel.units}
+        return rows
 
     def sample(self, network: nn.Module) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
         """Truth and forecast of the middle window, by state, each (lead_time, row, column)."""
@@ -83,10 +86,12 @@ class Validation:
 def _reference(inits: np.ndarray, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset) -> dict[str, dict[str, float]]:
     """RMSE of the baselines by state, over the windows and leads that each of them can forecast."""
     sums: dict[str, np.ndarray] = {}
-    for start in range(0, len(inits), 64):
-        for name, forecast in baselines.predict(ds, inits[start : start + 64]).items():
-            found = errors(forecast, ds, weights=spec.weights, weighting=spec.weighting)
-            square = found["squared_error"].sel(variable=list(spec.states)).values  # (S, I, L)
+    maps = spec.frames_out * spec.n_states * (len(NAMES) + 1)  # of the baselines and the truth
+    size = min(BATCH, fitting(4 * maps * math.prod(spec.shape), 4))
+    for start in range(0, len(inits), size):
+        for name, forecast in baselines.predict(ds, inits[start : start + size]).items():
+            scores = errors(forecast, ds, weights=spec.weights, weighting=spec.weighting)
+            square = scores["squared_error"].sel(variable=list(spec.states)).values  # (S, I, L)
             seen = np.isfinite(square)
             add = np.stack([np.where(seen, square, 0.0).sum((1, 2)), seen.sum((1, 2))])
             sums[name] = sums.get(name, np.zeros_like(add)) + add

@@ -32,8 +32,8 @@ class Batches(ABC):
     def batch(self, indices: np.ndarray) -> tuple[Array, Array, Array]:
         """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m (S, H, W); float32, normalised."""
 
-    def usual(self, indices: np.ndarray) -> "Array | None":
-        """Rhythm of the climatology over inputs and targets, (B, T + T', S, H, W) float32; None: there is none."""
+    def seasonal_cycle(self, indices: np.ndarray) -> "Array | None":
+        """What the climatology departs from its mean by, (B, T + T', S, H, W) float32; None where it does not."""
         return None
 
     def shuffled(self, size: int, *, seed: int, first: int, count: int) -> Iterator[np.ndarray]:

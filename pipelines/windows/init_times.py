@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Due", "due", "missing_history", "on_hours"]
 
-USUAL_HOURS = (0, 6, 12, 18)
+SYNOPTIC_HOURS = (0, 6, 12, 18)  # the main synoptic hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +98,11 @@ def on_hours(times: np.ndarray, step: Step, init_hours: Sequence[int] | None = N
         return np.isin(second, [hour * 3600 for hour in init_hours])
     if not _sub_daily(step):
         return np.ones(len(times), bool)
-    usual = np.isin(second, [hour * 3600 for hour in USUAL_HOURS])
-    if usual.any():
-        return usual
-    found = fields_of(times)
-    date = (found["year"] * 12 + found["month"]) * 31 + found["day"]
+    synoptic = np.isin(second, [hour * 3600 for hour in SYNOPTIC_HOURS])
+    if synoptic.any():
+        return synoptic
+    fields = fields_of(times)
+    date = (fields["year"] * 12 + fields["month"]) * 31 + fields["day"]
     return np.concatenate([[True], date[1:] != date[:-1]])
 
 

@@ -23,14 +23,15 @@ period moves along as the archive grows: its newest days are the gate, which no 
 """
 
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipelines.windows.windows import find_windows
 from simvp.coords import DAY, Step, encode_times, name_time, parse_times
 from simvp.errors import Refusal
+from simvp.settings import Settings
 
 Mode = Literal["study", "operations"]
 Interval = tuple[str, str]
@@ -39,13 +40,13 @@ GATE_BLOCKS = 8
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.2, 0.25
 VALIDATION_SHARE, VALIDATION_MOST = 0.15, 0.25
 VALIDATION_BLOCKS = (4, 3, 2)
-MONTH_DAYS = 30.436875
+MONTH_DAYS = 30.436875  # a 12th of the mean Gregorian year, 365.2425 days
 
 
-class Choice(BaseModel):
+class Choice(Settings):
     """Periods as far as they are given; what is not given is derived. Times in words, first and last included."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    subject: ClassVar[str] = "Periods"
 
     held_out: Interval | None = Field(
         default=None, description="First and last time of the held-out period, both included."
@@ -59,10 +60,8 @@ class Choice(BaseModel):
     )
 
 
-class Periods(BaseModel):
+class Periods(Settings):
     """The three disjoint parts and the baselines' reference, as first and last time of each piece."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mode: Mode
     train: tuple[Interval, ...]
@@ -80,13 +79,13 @@ class Layout:
         self.slots = int(index[-1]) + 1
         self.axis = times if self.slots == len(times) else step.shift(times[0], np.arange(self.slots))
         self.seconds, self.calendar = encode_times(self.axis)
-        self.given: set[str] = set()
+        self.stated: set[str] = set()
         self._held_out: tuple[int, int] | None = None
         self._validation: list[tuple[int, int]] = []
         self._reference: list[tuple[int, int]] = []
 
     def take(self, choice: Choice) -> list[str]:
-        """Take over the given periods; returns every fault in them."""
+        """Take over the periods that are given; returns every fault in them."""
         faults: list[str] = []
         if choice.held_out is not None and choice.held_out_days is not None:
             faults.append("held_out and held_out_days: expected one of them, got both")
@@ -101,28 +100,28 @@ class Layout:
                 )
             else:
                 self._held_out = (self.slots - frames, self.slots - 1)
-        for name, pieces, made in (
+        for name, pieces, runs in (
             ("validation", choice.validation, self._validation),
             ("reference", choice.reference, self._reference),
         ):
             for number, piece in enumerate(pieces):
-                found = self._piece(f"{name}[{number}]", piece, faults)
-                if found is None:
+                slots = self._piece(f"{name}[{number}]", piece, faults)
+                if slots is None:
                     continue
-                made.append(found)
-                if self._held_out is not None and found[1] >= self._held_out[0]:
+                runs.append(slots)
+                if self._held_out is not None and slots[1] >= self._held_out[0]:
                     faults.append(
                         f"{name}[{number}]: expected an end before the held-out period, which begins at "
                         f"{name_time(self.axis[self._held_out[0]])}, got {piece[1]}"
                     )
-            made.sort()
-            for (_, end), (start, _) in pairwise(made):
+            runs.sort()
+            for (_, end), (start, _) in pairwise(runs):
                 if start <= end:
                     faults.append(
                         f"{name}: expected pieces apart from each other, got one up to "
                         f"{name_time(self.axis[end])} and one from {name_time(self.axis[start])}"
                     )
-        self.given = {n for n, v in choice.model_dump().items() if v not in (None, ())}
+        self.stated = {n for n, v in choice.model_dump().items() if v not in (None, ())}
         return faults
 
     def periods(self, frames_in: int, frames_out: int) -> tuple[Periods, dict[str, int]]:
@@ -136,14 +135,14 @@ class Layout:
         counts = {}
         for part, pieces in parts.items():
             ends = [(self.axis[a], self.axis[b]) for a, b in pieces]
-            found, _ = find_windows(self.times, self.present, self.step, frames_in, frames_out, ends, part)
-            counts[part] = len(found)
-        named = {part: tuple(self._name(piece) for piece in pieces) for part, pieces in parts.items()}
+            inits, _ = find_windows(self.times, self.present, self.step, frames_in, frames_out, ends, part)
+            counts[part] = len(inits)
+        names = {part: tuple(self._name(piece) for piece in pieces) for part, pieces in parts.items()}
         periods = Periods(
             mode=self.mode,
-            train=named["train"],
-            validation=named["validation"],
-            held_out=named["held_out"][0],
+            train=names["train"],
+            validation=names["validation"],
+            held_out=names["held_out"][0],
             reference=tuple(self._name(piece) for piece in reference),
         )
         return periods, counts
@@ -152,6 +151,7 @@ class Layout:
         frames = round(HELD_OUT_SHARE * self.slots)
         if self.step.seconds:
             frames = min(frames, round((30 if self.step.seconds < DAY else 365) * self._per_day()))
+        # The targets of the last init time lie in the period as well.
         wanted = GATE_BLOCKS * (frames_in + frames_out + 1) + frames_out - 1
         frames = max(frames, min(wanted, int(HELD_OUT_MOST * self.slots)), 1)
         return self.slots - min(self._whole_days(frames), self.slots - 1), self.slots - 1
@@ -173,6 +173,7 @@ class Layout:
             if year is not None and end >= year:
                 apart = np.abs((starts / year - (block + 0.5) / blocks) % 1)
                 season = np.round(np.minimum(apart, 1 - apart) * year / unit)
+            # The season decides, and among starts of the same distance to it the middle of the stretch.
             start = int(starts[np.lexsort((middle, season))[0]])
             pieces.append((start, start + size - 1))
         return pieces

@@ -16,10 +16,12 @@ import xarray as xr
 
 from datasets.archive.archive import Archive
 from pipelines.home import Home
+from pipelines.progress import silent
 from pipelines.tracking.provenance import CHECKOUT
 from pipelines.tracking.versions import list_versions
-from pipelines.train import TrainConfig, TrainReport, train, training_key
+from pipelines.train import TrainConfig, TrainReport, _key, _plan, _selected, train
 from pipelines.training.device import choose_device, choose_precision
+from pipelines.training.gridded import GriddedTask
 from pipelines.training.loop import DivergedError
 from simvp.errors import ConfigError
 from simvp.inference.forecaster import Forecaster
@@ -177,7 +179,7 @@ def test_key_depends_on_what_decides_and_on_nothing_else(whole):
 
     def key_of(commit: str = "commit", frames_out: int | None = None, in_memory: bool = True, **changed: Any) -> str:
         plan = report.plan if frames_out is None else report.plan.model_copy(update={"frames_out": frames_out})
-        return training_key(config.model_copy(update=changed), commit, plan, in_memory=in_memory)
+        return _key(config.model_copy(update=changed), commit, plan, in_memory=in_memory)
 
     key = key_of()
     assert key_of(threads=2, memory_mib=1) == key
@@ -225,6 +227,24 @@ def test_frames_that_do_not_fit_into_memory_make_another_training_the_same_each_
     assert one.history[0] == report.history[0]  # the start is the same, before any order
 
 
+def test_a_training_of_some_variables_reads_only_these(tmp_path):
+    home = new_home(tmp_path)
+    ds = Archive(home.archive("world")).dataset()
+    chunks = [path for path in home.archive("world").rglob("d2m/*") if path.name != "zarr.json"]
+    assert chunks
+    for chunk in chunks:
+        chunk.write_bytes(b"damaged")
+    config = TrainConfig(**SETTINGS, variables=("t2m",))
+    tasks = []
+    for chosen in (_selected(ds, config), ds):
+        plan = _plan(chosen, Archive(home.archive("world")), config)
+        tasks.append(GriddedTask(home, config, chosen, plan, "", silent))
+    tasks[0].begin(fresh=True)
+    assert tasks[0].spec.states == ("t2m",)
+    with pytest.raises(Exception, match=r"."):  # whatever the codec says
+        tasks[1].begin(fresh=True)
+
+
 def test_no_archive_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(ConfigError, match=r"Training on world: no archive at .*archive.zarr\nTo mend it: ingest first"):
         train(Home(tmp_path), TrainConfig(dataset="world"))
@@ -268,6 +288,17 @@ def test_settings_out_of_range_or_unknown_are_refused(wrong):
         TrainConfig(dataset="world", **wrong)
 
 
+def test_faults_of_the_periods_are_named_in_their_place():
+    with pytest.raises(ConfigError) as refused:
+        TrainConfig(dataset="world", periods={"test": 1, "held_out_days": -1}, epochs=0)
+    assert [reason.partition(":")[0] for reason in refused.value.reasons] == [
+        "epochs",
+        "periods.held_out_days",
+        "periods.test",
+    ]
+    assert refused.value.subject == "settings of the training"
+
+
 def test_every_setting_is_described():
     for name, field in TrainConfig.model_fields.items():
         assert field.description, name
@@ -275,8 +306,6 @@ def test_every_setting_is_described():
 
 
 def test_study_of_a_named_source_fixes_periods_unless_told_otherwise(tmp_path, monkeypatch):
-    from pipelines.train import _plan
-
     times = np.datetime64("2019-03-01", "ns") + np.arange(744) * np.timedelta64(1, "h")
     values = np.random.default_rng(0).normal(280, 1, (744, 2, 2)).astype("f4")
     ds = formula_world(frames=744, shape=(2, 2), start="2019-03-01")[["t2m"]].copy(data={"t2m": values})

@@ -249,8 +249,6 @@ def test_missing_files_are_refused_before_anything_is_written(tmp_path) -> None:
 def test_scores_do_not_depend_on_the_batch(whole, monkeypatch) -> None:
     from contextlib import nullcontext
 
-    from pipelines.benchmark import scores
-
     network = simvp.SimVP(config().sizes)
     batches = ClipBatches(MOVING_MNIST.open("validation"), 6)
     x, y, _ = batches.batch(np.arange(6))
@@ -259,7 +257,7 @@ def test_scores_do_not_depend_on_the_batch(whole, monkeypatch) -> None:
         expected = metrics.overall(_scores(network(x), y))
     still = metrics.overall(_scores(x[:, -1:].expand_as(y), y))
     for size in (64, 4):
-        monkeypatch.setattr(scores, "BATCH_POINTS", size * 64 * 64)
+        monkeypatch.setattr("simvp.budget.BUDGET", 64 * size * 64 * 64 * 64)
         assert metrics.overall(score(network, batches, nullcontext)) == pytest.approx(expected, rel=1e-6)
         assert metrics.overall(persistence(batches, torch.device("cpu"))) == pytest.approx(still)
         assert squared_error(network, batches, nullcontext) == pytest.approx(expected["mse"], rel=1e-6)

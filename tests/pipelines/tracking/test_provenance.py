@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.benchmark.run import BESIDE as BESIDE_BENCHMARK
 from pipelines.tracking import provenance
 from pipelines.tracking.provenance import CHECKOUT, code_digest, modules_behind
-from pipelines.train import BESIDE
+from pipelines.training.run import BESIDE
 
 # What must never fall out of the key, whatever the imports look like: the precision and the validation once did.
 DECIDING = (
@@ -32,6 +31,7 @@ DECIDING = (
         "pipelines.training.plan",
         "pipelines.training.config",
         "pipelines.training.run",
+        "pipelines.training.gridded",
         "pipelines.training.validation",
     ),
     *("pipelines.windows.windows", "datasets.archive.archive", "datasets.store.encoding"),
@@ -63,7 +63,7 @@ def replace_everywhere(root: Path, old: str, new: str) -> None:
 def test_every_module_that_decides_is_behind_a_training() -> None:
     assert not set(DECIDING) - set(behind())
     assert not {"pipelines.tracking.runs", "pipelines.pictures.fields", "datasets.catalog"} & set(behind())
-    clips = modules_behind("pipelines.benchmark.run", beside=BESIDE_BENCHMARK)
+    clips = modules_behind("pipelines.benchmark.run", beside=BESIDE)
     expected = {
         "datasets.video.clips",
         "datasets.video.kth",

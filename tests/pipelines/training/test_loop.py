@@ -1,5 +1,6 @@
 """The training loop: loss and schedule by hand, and a training that is cut off anywhere ends as if it had not been."""
 
+import copy
 import math
 import platform
 import subprocess
@@ -17,8 +18,8 @@ from pipelines.training import checkpoint
 from pipelines.training.config import TrainConfig
 from pipelines.training.loop import (
     DivergedError,
-    Fitting,
     Score,
+    TrainingLoop,
     differential_divergence,
     masked_loss,
     one_cycle,
@@ -40,7 +41,7 @@ class Linear(nn.Module):
         self.drop = nn.Dropout(0.2)
         self.states = states
 
-    def forward(self, x: Tensor, usual: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, seasonal_cycle: Tensor | None = None) -> Tensor:
         past = self.drop(x[:, :, : self.states])
         return self.mix(past.movedim(1, -1)).movedim(-1, 1)
 
@@ -60,9 +61,9 @@ def config(**given) -> TrainConfig:
     )
 
 
-def fitting(windows: Sequences, settings: TrainConfig) -> Fitting:
+def new_loop(windows: Sequences, settings: TrainConfig) -> TrainingLoop:
     torch.manual_seed(7)
-    return Fitting(Linear(4, 2, 2), settings, windows, np.ones((4, 5)), precision="float32")
+    return TrainingLoop(Linear(4, 2, 2), settings, windows, np.ones((4, 5)), precision="float32")
 
 
 def validate_on(windows: Sequences):
@@ -107,7 +108,7 @@ def test_one_cycle_rises_and_falls():
 
 
 def test_learns_and_keeps_the_best_average(windows):
-    run = fitting(windows, config(epochs=6, learning_rate=0.05))
+    run = new_loop(windows, config(epochs=6, learning_rate=0.05))
     seen = []
     run.run(validate_on(windows), on_epoch=lambda f, entry: seen.append(entry))
     assert [entry["epoch"] for entry in seen] == [0, 1, 2, 3, 4, 5, 6]
@@ -125,42 +126,75 @@ class Cut(Exception):
     """A kill, at a place that the test chooses."""
 
 
+def test_losses_stay_on_the_device_until_a_checkpoint_an_epoch_or_somebody_asks(windows, monkeypatch):
+    reads: list[int] = []
+    fetch = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: reads.append(len(tensor)) or fetch(tensor))
+    left = new_loop(windows, config())
+    left.run(validate_on(windows))
+    assert reads == 4 * [3, 3, 2]  # 8 updates an epoch, a checkpoint after every third
+    asked = new_loop(windows, config())
+    asked.run(validate_on(windows), on_batch=lambda loop: loop.read_loss())
+    assert reads[12:] == 32 * [1]
+    assert left.history == asked.history
+
+
+@pytest.mark.parametrize(("batch", "saved"), [(2, 0), (5, 1), (8, 2)])
+def test_a_loss_that_is_no_number_is_named_by_its_batch_and_nothing_of_it_is_saved(windows, monkeypatch, batch, saved):
+    numbers = iter(range(1, 100))
+
+    def loss(predicted: Tensor, *rest: Tensor) -> Tensor:
+        return predicted.square().mean() * (float("inf") if next(numbers) == batch else 1.0)
+
+    monkeypatch.setattr("pipelines.training.loop.masked_loss", loss)
+    run = new_loop(windows, config())
+    states: list[dict] = []
+    with pytest.raises(DivergedError, match=f"the loss of batch {batch} in epoch 1 is inf"):
+        run.run(lambda network: Score(loss=1.0), save=lambda loop: states.append(copy.deepcopy(loop.state())))
+    assert len(states) == 1 + saved  # the start, and every checkpoint before
+    for state in states:
+        assert all(value.isfinite().all() for value in state["network"].values())
+        assert math.isfinite(state["total"])
+
+
 @pytest.mark.parametrize("cut", range(1, 33, 5))
 def test_cut_anywhere_and_resumed_is_the_same_to_the_last_bit(windows, tmp_path, cut):
     settings = config()
-    whole = fitting(windows, settings)
+    whole = new_loop(windows, settings)
     losses: list[float] = []
-    whole.run(validate_on(windows), on_batch=lambda f, loss: losses.append(loss))
+    whole.run(validate_on(windows), on_batch=lambda loop: losses.append(loop.read_loss()))
     assert len(losses) == 32
 
-    def save(run: Fitting) -> None:
-        checkpoint.save(tmp_path, {"fitting": run.state()})
+    def save(run: TrainingLoop) -> None:
+        checkpoint.save(tmp_path, {"loop": run.state()})
 
-    def stop(run: Fitting, loss: float) -> None:
+    def stop(run: TrainingLoop) -> None:
         if run.step == cut:
             raise Cut
 
-    broken = fitting(windows, settings)
+    broken = new_loop(windows, settings)
     with pytest.raises(Cut):
         broken.run(validate_on(windows), on_batch=stop, save=save)
     torch.manual_seed(999)
-    resumed = Fitting(Linear(4, 2, 2), settings, windows, np.ones((4, 5)), precision="float32")
+    resumed = TrainingLoop(Linear(4, 2, 2), settings, windows, np.ones((4, 5)), precision="float32")
     state = checkpoint.load(tmp_path)
     assert state is not None
-    resumed.restore(state["fitting"])
+    resumed.restore(state["loop"])
     assert resumed.step in (cut - 1, cut - 2, cut - 3)
-    again: list[float] = []
-    resumed.run(validate_on(windows), on_batch=lambda f, loss: again.append(loss))
-    assert again == losses[len(losses) - len(again) :]
+    rest: list[float] = []
+    resumed.run(validate_on(windows), on_batch=lambda loop: rest.append(loop.read_loss()))
+    assert rest == losses[len(losses) - len(rest) :]
     assert resumed.history == whole.history
+    assert len(resumed.seconds) == len(whole.seconds) == 4
+    assert min(resumed.seconds) > 0
     for name, value in whole.best.items():
         assert torch.equal(resumed.best[name], value)
 
 
 def test_checkpoint_of_another_format_is_not_used(tmp_path, caplog):
-    checkpoint.save(tmp_path, {"fitting": {"position": [1, 2]}})
-    assert checkpoint.load(tmp_path) == {"fitting": {"position": [1, 2]}}
-    torch.save({"format": 0, "fitting": {}}, tmp_path / checkpoint.NAME)
+    checkpoint.save(tmp_path, {"loop": {"position": [1, 2]}})
+    assert checkpoint.load(tmp_path) == {"loop": {"position": [1, 2]}}
+    torch.save({"format": 0, "loop": {}}, tmp_path / checkpoint.NAME)
     assert checkpoint.load(tmp_path) is None
     assert "begins anew" in caplog.text
     assert checkpoint.load(tmp_path / "nowhere") is None
@@ -168,7 +202,7 @@ def test_checkpoint_of_another_format_is_not_used(tmp_path, caplog):
 
 def test_stops_when_validation_no_longer_gets_better(windows):
     scores = iter([5.0, 3.0, 2.0, 2.5, 2.1, 9.0, 1.0])
-    run = fitting(windows, config(epochs=5, patience=2))
+    run = new_loop(windows, config(epochs=5, patience=2))
     run.run(lambda network: Score(loss=next(scores), rmse={}))
     assert run.epoch == 4
     assert run.best_epoch == 2
@@ -176,25 +210,25 @@ def test_stops_when_validation_no_longer_gets_better(windows):
 
 
 def test_does_not_stop_before_the_last_third_of_the_cycle(windows):
-    run = fitting(windows, config(epochs=10, epoch_updates=1, patience=1))
+    run = new_loop(windows, config(epochs=10, epoch_updates=1, patience=1))
     run.run(lambda network: Score(loss=1.0 + run.epoch, rmse={}))
     assert run.epoch == 7
 
 
 def test_loss_that_is_no_number_is_refused_in_words(windows):
-    run = fitting(windows, config())
+    run = new_loop(windows, config())
     with torch.no_grad():
         run.network.mix.bias.fill_(float("nan"))
     with pytest.raises(DivergedError, match=r"the loss of batch 1 in epoch 1 is nan[\s\S]*lower learning_rate"):
         run.run(validate_on(windows))
-    run = fitting(windows, config())
+    run = new_loop(windows, config())
     with pytest.raises(DivergedError, match=r"the validation loss of epoch 0 is inf"):
         run.run(lambda network: Score(loss=math.inf, rmse={}))
 
 
 def test_start_is_kept_where_training_makes_it_worse(windows):
     scores = iter([1.0, 2.0, 2.0])
-    run = fitting(windows, config(epochs=2))
+    run = new_loop(windows, config(epochs=2))
     start = run.network.mix.weight.detach().clone()
     run.run(lambda network: Score(loss=next(scores), rmse={}))
     assert run.best_epoch == 0
@@ -202,17 +236,17 @@ def test_start_is_kept_where_training_makes_it_worse(windows):
 
 
 def test_average_follows_the_weights(windows):
-    run = fitting(windows, config(averaging=0.0, epochs=1))
+    run = new_loop(windows, config(averaging=0.0, epochs=1))
     run.run(validate_on(windows))
     for mean, now in zip(run.average.parameters(), run.network.parameters(), strict=True):
         assert torch.equal(mean, now)
-    slow = fitting(windows, config(averaging=0.9, epochs=1))
+    slow = new_loop(windows, config(averaging=0.9, epochs=1))
     slow.run(validate_on(windows))
     assert not torch.equal(slow.average.mix.weight, slow.network.mix.weight)
 
 
 def test_gradients_are_clipped(windows):
-    free, held = fitting(windows, config(epochs=1, clip=1e9)), fitting(windows, config(epochs=1, clip=1e-12))
+    free, held = new_loop(windows, config(epochs=1, clip=1e9)), new_loop(windows, config(epochs=1, clip=1e-12))
     start = free.network.mix.weight.detach().clone()
     free.run(validate_on(windows))
     held.run(validate_on(windows))
@@ -249,8 +283,8 @@ def test_divergence_enters_the_loss_with_its_weight():
         torch.manual_seed(7)
         windows = Sequences(Frames(ds, spec), np.arange(3, 68), spec)
         settings = config(epochs=1, epoch_updates=1, divergence=weight)
-        run = Fitting(Linear(4, 3, 2), settings, windows, np.ones((4, 5)), precision="float32")
-        run.run(lambda network: Score(loss=1.0), on_batch=lambda f, loss: losses.append(loss))
+        run = TrainingLoop(Linear(4, 3, 2), settings, windows, np.ones((4, 5)), precision="float32")
+        run.run(lambda network: Score(loss=1.0), on_batch=lambda loop: losses.append(loop.read_loss()))
     assert losses[1] > losses[0]
     assert losses[2] - losses[0] == pytest.approx(2 * (losses[1] - losses[0]), rel=1e-3)
 
@@ -289,20 +323,20 @@ print(without, faults())
 
 
 def test_waiting_for_batches_counts_and_a_failure_ends_the_thread(windows):
-    run = fitting(windows, config(epochs=1, epoch_updates=3))
+    run = new_loop(windows, config(epochs=1, epoch_updates=3))
     slow = Slow(windows, pause=0.05)
     run.windows = slow
     run.run(lambda network: Score(loss=1.0))
     assert run.waited > 0.04  # for the first, at least
     assert slow.threads != {threading.current_thread().name}
 
-    def stop(fitting: Fitting, loss: float) -> None:
+    def stop(loop: TrainingLoop) -> None:
         raise KeyboardInterrupt
 
-    run = fitting(windows, config(epochs=1, epoch_updates=3))
+    run = new_loop(windows, config(epochs=1, epoch_updates=3))
     with pytest.raises(KeyboardInterrupt):
         run.run(lambda network: Score(loss=1.0), on_batch=stop)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
 class Slow(Sequences):

@@ -125,9 +125,10 @@ def world() -> tuple[xr.Dataset, FrameSpec]:
 
 
 @pytest.mark.parametrize("memory", [1 << 30, 0], ids=["in memory", "read per batch"])
-def test_batch_holds_the_frames_that_its_windows_name(world, memory):
+def test_batch_holds_the_frames_that_its_windows_name(world, memory, monkeypatch):
     ds, spec = world
-    frames = Frames(ds, spec, memory=memory, block=7)
+    monkeypatch.setattr("pipelines.windows.windows.BLOCK", 7)
+    frames = Frames(ds, spec, memory=memory)
     assert (frames.run is None) == (memory > 0)
     assert frames.complete.all()
     x, y, m = Sequences(frames, np.array([3, 10, 57]), spec).batch(np.array([2, 0]))
@@ -146,20 +147,21 @@ def test_batch_holds_the_frames_that_its_windows_name(world, memory):
             assert column[0, 0].tolist() == [0, 1, 2, 3]
 
 
-def test_frames_with_missing_values_are_incomplete_and_masked_points_are_not(world):
+def test_frames_with_missing_values_are_incomplete_and_masked_points_are_not(world, monkeypatch):
+    monkeypatch.setattr("pipelines.windows.windows.BLOCK", 16)
     ds, _ = world
     ds = ds.copy(deep=True)
     ds["t2m"][:, 0, 0] = np.nan  # the mask: never there
     ds["d2m"][17, 1, 1] = np.nan
     train = [(ds["time"].values[0], ds["time"].values[-1])]
     spec = FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=())
-    frames = Frames(ds, spec, block=16)
+    frames = Frames(ds, spec)
     assert np.flatnonzero(~frames.complete).tolist() == [17]
     _, _, m = Sequences(frames, np.array([5]), spec).batch(np.array([0]))
     assert m.sum(axis=(1, 2)).tolist() == [11, 12]
 
 
-def test_rhythm_is_the_climatology_about_its_mean_at_the_times_of_the_window():
+def test_seasonal_cycle_is_the_climatology_about_its_mean_at_the_times_of_the_window():
     hours = np.arange(240)
     ds = address_world(frames=240, shape=(2, 3))
     noise = np.random.default_rng(0).normal(0, 0.1, (240, 2, 3))
@@ -169,16 +171,16 @@ def test_rhythm_is_the_climatology_about_its_mean_at_the_times_of_the_window():
     train = [(ds["time"].values[0], ds["time"].values[-1])]
     spec = FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=())
     assert spec.channels[0].climatology.period == "day"
-    usual = Sequences(Frames(ds, spec), np.array([30, 40]), spec).usual(np.array([1, 0]))
-    assert usual.shape == (2, 6, 1, 2, 3)
+    cycle = Sequences(Frames(ds, spec), np.array([30, 40]), spec).seasonal_cycle(np.array([1, 0]))
+    assert cycle.shape == (2, 6, 1, 2, 3)
     for row, init in enumerate([40, 30]):
         expected = 5 * np.cos(2 * np.pi * np.arange(init - 3, init + 3) / 24) / spec.channels[0].scale
-        assert usual[row, :, 0, 1, 2] == pytest.approx(expected, abs=0.2 / spec.channels[0].scale)
-        assert (usual[row, :, 0, 0, 0] == 0).all()
+        assert cycle[row, :, 0, 1, 2] == pytest.approx(expected, abs=0.2 / spec.channels[0].scale)
+        assert (cycle[row, :, 0, 0, 0] == 0).all()
     flat = ds.copy(data={"t2m": (280 + noise).astype("f4")})
     still = FrameSpec.fit(flat, frames_in=4, frames_out=2, train=train, log1p=(), cycle=None)
     assert still.channels[0].climatology.period == "none"
-    assert Sequences(Frames(flat, still), np.array([30]), still).usual(np.array([0])) is None
+    assert Sequences(Frames(flat, still), np.array([30]), still).seasonal_cycle(np.array([0])) is None
 
 
 def test_order_depends_on_seed_and_number_alone(world):
@@ -246,6 +248,22 @@ def test_windows_held_in_runs_are_those_in_memory_and_each_run_is_read_once_a_pa
     assert len(reads) == len(set(reads))
 
 
+@pytest.mark.parametrize(("frames", "most"), [(1_000_000, 256), (RUNS * 26, 26), (1, 6), (0, 256)])
+def test_no_more_is_read_at_a_time_than_the_memory_allows(long_world, monkeypatch, frames, most):
+    ds, spec = long_world
+    frame = 4 * spec.n_channels * 6
+    reads: list[int] = []
+    plain = Frames._read
+    monkeypatch.setattr(Frames, "_read", lambda self, a, b: reads.append(b - a) or plain(self, a, b))
+    assert Frames(ds, spec, memory=frames * frame).complete.all()
+    assert max(reads) == most
+    # Frames that are only looked through come in blocks of a sixteenth of the budget.
+    monkeypatch.setattr("simvp.budget.BUDGET", 16 * 10 * frame)
+    reads.clear()
+    Frames(ds, spec, memory=0)
+    assert max(reads) == 10
+
+
 def test_order_of_runs_depends_on_seed_and_number_alone(long_world):
     ds, spec = long_world
     windows = in_runs(ds, spec, np.arange(3, 398))[0]
@@ -255,6 +273,25 @@ def test_order_of_runs_depends_on_seed_and_number_alone(long_world):
     for start in (0, 395, 790):
         assert sorted(drawn[start : start + 395]) == list(range(395))
     assert [b.tolist() for b in windows.shuffled(8, seed=2, first=0, count=150)] != batches
+
+
+@pytest.mark.parametrize(("runs", "mixed"), [(0.5, 1), (1, 1), (3, 1), (4, 2), (7.9, 5)])
+def test_fewer_runs_are_held_where_the_memory_is_little_and_each_is_still_read_once(long_world, runs, mixed):
+    ds, spec = long_world
+    frame = 4 * spec.n_channels * 6
+    frames = Frames(ds, spec, memory=int(runs * 12 * frame))  # the shortest run is that of 6 windows: 12 frames at most
+    assert (frames.run, frames.runs) == (6, max(1, int(runs)))
+    reads: list[int] = []
+    plain = frames._blocks
+    frames._blocks = lambda start, stop: reads.append(start) or plain(start, stop)  # type: ignore[method-assign]
+    windows, held = (Sequences(one, np.arange(3, 398), spec) for one in (frames, Frames(ds, spec)))
+    order = list(windows.shuffled(5, seed=3, first=0, count=79))
+    for indices in order:
+        assert np.array_equal(windows.batch(indices)[0], held.batch(indices)[0])
+        assert len(frames._runs) <= frames.runs
+    assert sorted(np.concatenate(order).tolist()) == list(range(395))
+    assert len(reads) == len(set(reads)) == 67
+    assert max(len(set((indices + 3) // 6)) for indices in order) <= mixed + 2
 
 
 def test_a_few_windows_from_all_over_are_read_alone(long_world):

@@ -1,0 +1,221 @@
+"""Training on an archive: contract, baselines, windows and network from a plan, and what is kept of it in MLflow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from torch import nn
+
+from pipelines.home import Home
+from pipelines.pictures import learning_curve, sample_strip
+from pipelines.progress import Progress
+from pipelines.tracking import Run
+from pipelines.training.config import TrainConfig
+from pipelines.training.device import choose_device, choose_precision
+from pipelines.training.loop import Score, TrainingLoop
+from pipelines.training.network import build_network, fit_start
+from pipelines.training.plan import MINIMUM, Plan, too_few_windows
+from pipelines.training.validation import Validation
+from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
+from simvp.contract import FrameSpec, Statistics
+from simvp.scoring import Baselines
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """The version of a training, and how it came about.
+
+    Parameters
+    ----------
+    dataset, version, fingerprint, training_key
+        The registered version, ``simvp-<dataset>`` number `version`, and what it is.
+    run_id, experiment_id
+        Of the MLflow run.
+    existing
+        Whether the version was there already; then the fields below `plan` are empty.
+    archive_commit
+        That was read.
+    plan
+        Step, T, T', periods; `plan.text` says it in words.
+    audit
+        One row per part: offered, used, and dropped by reason.
+    history
+        One entry per epoch: losses, learning rate, validation RMSE.
+    best_epoch
+        Whose weights were kept.
+    validation
+        For each state: RMSE of the model and of the best baseline on the same windows, and that baseline's name.
+    """
+
+    dataset: str
+    version: str
+    fingerprint: str
+    training_key: str
+    run_id: str
+    experiment_id: str
+    existing: bool
+    archive_commit: str
+    plan: Plan
+    audit: tuple[dict[str, Any], ...] = ()
+    history: tuple[dict[str, Any], ...] = ()
+    best_epoch: int | None = None
+    validation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class GriddedTask:
+    """Training on an archive by a plan, as `pipelines.training.run.Task`."""
+
+    def __init__(
+        self, home: Home, config: TrainConfig, ds: xr.Dataset, plan: Plan, commit: str, progress: Progress
+    ) -> None:
+        self.home, self.config, self.plan, self.commit, self.progress = home, config, plan, commit, progress
+        self.name = config.dataset
+        self.device = choose_device(config.device)
+        self.precision = choose_precision(config.precision, self.device)
+        # Nothing at or after the first held-out target is read: a value that was never seen cannot leak.
+        end = int(np.searchsorted(ds["time"].values, plan.intervals("held_out")[0][0]))
+        self.times, self.present = ds["time"].values, np.asarray(ds["present"].values, bool)
+        self.ds = ds.isel(time=slice(0, end))
+
+    def begin(self, *, fresh: bool) -> None:
+        """Contract, baselines and windows, then the network and its loop."""
+        self.progress("reading the archive", 0, 0)
+        self.spec, self.baselines, windows = self._prepare()
+        network = build_network(self.spec, self.config)
+        if fresh:
+            fit_start(network, windows["train"], self.spec, 4 * self.config.batch_size)
+        network = network.to(self.device)
+        self.loop = TrainingLoop(network, self.config, windows["train"], self.spec.weights, precision=self.precision)
+        self.validation = Validation(windows["validation"], self.spec, self.baselines, self.ds)
+
+    def validate(self, network: nn.Module) -> Score:
+        """Loss as in training, and the RMSE of each state, on the validation windows."""
+        return self.validation.score(network, self.loop.autocast)
+
+    def score_words(self, entry: Mapping[str, Any]) -> str:
+        """RMSE of each state beside its best baseline's."""
+        return ", ".join(
+            f"{state} {row['rmse']:.4g} ({row['best_baseline']} {row['baseline_rmse']:.4g})"
+            for state, row in self.validation.summary(entry).items()
+        )
+
+    def log_start(self, run: Run) -> None:
+        """Data, settings and what follows from them: plan, windows, contract and baselines."""
+        settings = {
+            **self.config.model_dump(mode="json"),
+            "plan": self.plan.model_dump(mode="json", exclude={"text", "counts", "periods"}),
+            "device": str(self.device),
+            "precision": self.precision,
+            "cycle": self.spec.cycle,
+            "lag": self.spec.lag,
+            "parameters": sum(p.numel() for p in self.loop.network.parameters()),
+        }
+        run.log_settings(settings, {"dataset": self.config.dataset, "archive_commit": self.commit})
+        run.log_data(self.config.dataset, self.home.archive(self.config.dataset), self.commit)
+        run.log_text(self.plan.text, "plan.txt")
+        run.log_json([audit.row() for audit in self.audits], "windows.json")
+        run.log_text(audit_table(self.audits), "windows.md")
+        run.log_json(self.spec.to_header(), "contract.json")
+        run.log_json(self.validation.reference, "baselines.json")
+        scores = self.validation.reference.items()
+        run.log_metrics({f"baseline_rmse_{s}_{name}": rmse for s, row in scores for name, rmse in row.items()}, 0)
+
+    def finish(self, run: Run) -> None:
+        """Learning curve, samples, and the scores as tables."""
+        loop = self.loop
+        self.progress("saving the model", loop.step, loop.step)
+        curves = {
+            n: [entry.get(f"{n}_loss", float("nan")) for entry in loop.history] for n in ("training", "validation")
+        }
+        figure = learning_curve([entry["epoch"] for entry in loop.history], curves, best=loop.best_epoch)
+        run.log_figure(figure, "learning_curve.png")
+        for state, (truth, forecast) in self.validation.sample(loop.network.to("cpu").eval()).items():
+            run.log_figure(sample_strip(truth, forecast), f"sample_{state}.png")
+        run.log_json(loop.history, "history.json")
+        run.log_json(self._summary(), "validation.json")
+
+    def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
+        """As fitted; with data, periods and the validation scores."""
+        summary, periods = self._summary(), self.plan.periods
+        provenance = {
+            "dataset": self.config.dataset,
+            "archive_commit": self.commit,
+            "periods": periods.model_dump(mode="json"),
+            "epochs": self.loop.epoch,
+            "best_epoch": self.loop.best_epoch,
+            "validation": summary,
+        }
+        tags = {"archive_commit": self.commit, "held_out": " .. ".join(periods.held_out)}
+        for state, row in summary.items():
+            baseline = f"{row['best_baseline']} {row['baseline_rmse']:.4g}"
+            tags[f"validation_{state}"] = f"RMSE {row['rmse']:.4g} {row['units']}; {baseline}"
+        return self.spec, self.baselines, provenance, tags
+
+    def outcome(self) -> dict[str, Any]:
+        """The fields of `TrainReport` that only a new version has."""
+        return {
+            "audit": tuple(audit.row() for audit in self.audits),
+            "history": tuple(self.loop.history),
+            "best_epoch": self.loop.best_epoch,
+            "validation": self._summary(),
+        }
+
+    def _summary(self) -> dict[str, dict[str, Any]]:
+        return self.validation.summary(self.loop.best_entry)
+
+    def _prepare(self) -> tuple[FrameSpec, Baselines, dict[str, Sequences]]:
+        """Contract, baselines and windows; the audit on the way."""
+        plan, config = self.plan, self.config
+        names = [str(name) for name in self.ds.data_vars]
+        train, reference = plan.intervals("train"), plan.intervals("reference")
+        statistics = Statistics(self.ds, plan.step, train=train, reference=reference, log1p=config.log1p)
+        spec = FrameSpec.fit(
+            self.ds,
+            frames_in=plan.frames_in,
+            frames_out=plan.frames_out,
+            train=train,
+            states=names,
+            step=plan.step,
+            cycle=plan.cycle,
+            log1p=config.log1p,
+            bounds=config.bounds,
+            archive_commit=self.commit,
+            statistics=statistics,
+        )
+        baselines = Baselines.fit(
+            self.ds,
+            variables=names,
+            step=plan.step,
+            cycle=spec.cycle,
+            leads=plan.frames_out,
+            period=reference,
+            weights=spec.weights,
+            statistics=statistics,
+        )
+        frames = Frames(self.ds, spec, memory=config.memory_mib << 20)
+        # Of the held-out frames only the time axis is known here.
+        complete = np.concatenate([frames.complete, np.ones(len(self.times) - len(frames.complete), bool)])
+        self.audits: list[Audit] = []
+        windows = {}
+        for part in MINIMUM:
+            inits, audit = find_windows(
+                self.times,
+                self.present,
+                plan.step,
+                plan.frames_in,
+                plan.frames_out,
+                plan.intervals(part),
+                part,
+                complete=complete,
+            )
+            self.audits.append(audit)
+            if part == "validation" and len(inits) > config.validation_windows:
+                inits = inits[np.linspace(0, len(inits) - 1, config.validation_windows).round().astype(int)]
+            windows[part] = Sequences(frames, inits, spec)
+        counts = {audit.part: audit.used for audit in self.audits}
+        if any(counts[part] < least for part, least in MINIMUM.items()):
+            usable = int((self.present & complete).sum())
+            raise too_few_windows(plan.frames_in, plan.frames_out, counts, frames=usable)
+        return spec, baselines, windows
