@@ -237,3 +237,16 @@ def test_grib_opened_after_simvp_leaves_mlflow_its_sqlite():
     code = "import simvp, eccodes, sqlite3; print(sqlite3.sqlite_version_info >= (3, 31))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize("old", ["forecaster", "model_file", "metrics", "layout"])
+def test_a_public_module_that_moved_is_found_under_its_old_name_with_a_warning(old: str) -> None:
+    code = f"import warnings; warnings.simplefilter('error'); import simvp.{old}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
+    assert f"DeprecationWarning: simvp.{old} is simvp." in done.stderr
+    # As an attribute, as a module, and by name it is the module in the new place.
+    code = f"import simvp.{old} as old; from simvp import {old} as other; print(old.__name__, other is old)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    name, same = done.stdout.split()
+    assert name.startswith(("simvp.inference.", "simvp.scoring.", "simvp.coords."))
+    assert same == "True"
