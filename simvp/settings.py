@@ -37,11 +37,14 @@ class Settings(BaseModel):
 def refused(error: ValidationError, subject: str, names: Mapping[str, Any]) -> ConfigError:
     """The refusal that says what pydantic found: every reason, and the names that there are."""
     reasons: list[str] = []
-    for found in error.errors():
-        place = ".".join(map(str, found["loc"]))
-        inner = found.get("ctx", {}).get("error")
+    for fault in error.errors():
+        place, context = ".".join(map(str, fault["loc"])), fault.get("ctx", {})
+        inner = context.get("error")
         if isinstance(inner, Refusal):  # a record inside this one, or a check of its own, has said it in words
             reasons += [f"{place}.{reason}" if place else reason for reason in inner.reasons or [inner.subject]]
             continue
-        reasons.append(f"{place}: {found['msg']}, got {found['input']!r}")
+        expected = str(fault["msg"]).replace("Input should be", "expected")
+        if fault["type"] == "literal_error":
+            expected = "expected one of " + str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        reasons.append(f"{place}: {expected}, got {fault['input']!r}")
     return ConfigError(subject, reasons, f"the settings are {', '.join(names)}")

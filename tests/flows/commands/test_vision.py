@@ -39,7 +39,7 @@ def test_a_setting_that_is_no_pair_is_refused() -> None:
         (["--data", "moving-mist"], "benchmark 'moving-mist': expected one of moving-mnist"),
         (["--data", "kth"], "benchmark kth: expected"),
         (["--variant", "convlstm"], "variant: expected one of simvp, incepu, gsta, tau, got 'convlstm'"),
-        (["--epochs", "many"], "epochs: Input should be a valid integer"),
+        (["--epochs", "many"], "epochs: expected a valid integer"),
         (["--preset", "huge"], "preset: expected one of quick, full, got 'huge'"),
         (["--set", "hidS=4"], "hidS: no setting of that name"),
         (["--ablation", "--set", "hid_T=7"], "hid_T: expected an even number"),

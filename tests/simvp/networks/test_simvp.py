@@ -317,11 +317,11 @@ def test_values_of_another_type_are_refused() -> None:
     with pytest.raises(ConfigError) as refused:
         SimVPConfig(hid_S=8.0, N_S=True, kernels=(3, "5"), variant="gSTA", drop_path=True)
     assert refused.value.reasons == (
-        "hid_S: Input should be a valid integer, got 8.0",
-        "N_S: Input should be a valid integer, got True",
-        "kernels.1: Input should be a valid integer, got '5'",
-        "variant: Input should be 'simvp', 'incepu', 'gsta' or 'tau', got 'gSTA'",
-        "drop_path: Input should be a valid number, got True",
+        "hid_S: expected a valid integer, got 8.0",
+        "N_S: expected a valid integer, got True",
+        "kernels.1: expected a valid integer, got '5'",
+        "variant: expected one of simvp, incepu, gsta, tau, got 'gSTA'",
+        "drop_path: expected a valid number, got True",
     )
 
 
