@@ -9,4 +9,6 @@ import sqlite3  # noqa: F401
 
 import lazy_loader
 
+import simvp.moved  # noqa: F401
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
