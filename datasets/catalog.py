@@ -44,8 +44,6 @@ class Study:
 class Source(ABC):
     """Where frames come from."""
 
-    grows: ClassVar[bool] = False  # whether each further `open` yields what comes next
-
     @abstractmethod
     def open(self, after: Any = None) -> xr.Dataset:
         """Canonical Dataset, lazy, of what the source has for an archive whose last frame is at `after` (None: empty).
@@ -53,9 +51,9 @@ class Source(ABC):
         A source that does not grow ignores `after` and gives every frame, for some may have come late.
         """
 
-    @abstractmethod
     def files(self) -> Sequence[str | Path]:
         """Files that `open` reads, for their checksums; none where nothing is read."""
+        return []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +82,13 @@ class NamedSource(Source):
     study: Study | None = None
 
     @property
-    @abstractmethod
     def wanted(self) -> str:
         """In words, which files `open` looks for, and where; empty where it reads none."""
+        return ""
 
-    @abstractmethod
     def present(self) -> bool:
-        """Whether `open` finds all it needs on this machine."""
+        """Whether `open` finds all it needs on this machine, as where it reads no file."""
+        return True
 
     def _described(self, ds: xr.Dataset) -> xr.Dataset:
         return ds.assign_attrs(title=self.title, license=self.licence, references=self.references)
@@ -101,31 +99,19 @@ class SimulatedSource(NamedSource):
     """A simulated world, day after day."""
 
     simulation: Simulation
-    grows: ClassVar[bool] = True
-    wanted: ClassVar[str] = ""
 
     def open(self, after: Any = None) -> xr.Dataset:
         """Frames of the initial span; after it, those up to the end of the day that the next frame is in.
 
         Thus an ingest that was interrupted goes on to the same end, however far it had come.
         """
-        simulation = self.simulation
-        step = np.timedelta64(simulation.step.seconds, "s")
-        end = simulation.first + simulation.initial_frames * step
         if after is None:
-            return simulation.dataset()
-        start = np.datetime64(after, "ns") + step
+            return self.simulation.dataset()
+        simulation, step = self.simulation, np.timedelta64(self.simulation.step.seconds, "s")
+        start, end = np.datetime64(after, "ns") + step, simulation.first + simulation.initial_frames * step
         if start >= end:
             end = start.astype("datetime64[D]").astype("datetime64[ns]") + np.timedelta64(1, "D")
         return simulation.dataset(start, int((end - start) // step))
-
-    def files(self) -> Sequence[str | Path]:
-        """None."""
-        return []
-
-    def present(self) -> bool:
-        """Always."""
-        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +159,7 @@ class PublishedSource(NamedSource):
 
     def open(self, after: Any = None) -> xr.Dataset:
         """Every frame of the file."""
-        return self._described(open_source(self.path()))
-
-    def files(self) -> Sequence[str | Path]:
-        """The file."""
-        return [self.path()]
+        return self._described(open_source(self.files()[0]))
 
     def present(self) -> bool:
         """Whether the file is in either place."""
@@ -185,7 +167,7 @@ class PublishedSource(NamedSource):
 
         return self._in_directory() is not None or (Path(pooch.os_cache("simvp")) / self._name).is_file()
 
-    def path(self) -> Path:
+    def files(self) -> list[Path]:
         """The file on this machine, fetched if need be.
 
         Raises
@@ -205,9 +187,9 @@ class PublishedSource(NamedSource):
                     [f"expected sha256 {self.sha256}, got {digest}"],
                     f"replace it by {url}, or unset {DATA_VARIABLE} to have it fetched",
                 )
-            return path
+            return [path]
         try:
-            return Path(pooch.retrieve(url, f"sha256:{self.sha256}", fname=name, path=pooch.os_cache("simvp")))
+            return [Path(pooch.retrieve(url, f"sha256:{self.sha256}", fname=name, path=pooch.os_cache("simvp")))]
         except Exception as error:  # of requests, urllib3 or pooch, by where the network fails
             directory = os.environ.get(DATA_VARIABLE)
             where = f"{directory} has no such file" if directory else f"{DATA_VARIABLE} is not set"
@@ -235,21 +217,24 @@ class TaxiSource(NamedSource):
 
     def open(self, after: Any = None) -> xr.Dataset:
         """Every slot that has data, of every file."""
-        return self._described(open_years(self._years()))
+        return self._described(open_years(self.files()))
 
-    def files(self) -> Sequence[str | Path]:
-        """The HDF5 files."""
-        return [*self._years()]
+    def files(self) -> list[Path]:
+        """The HDF5 files.
 
-    def present(self) -> bool:
-        """Whether any of them is there."""
-        return bool(year_files(TAXIBJ.path()))
-
-    def _years(self) -> list[Path]:
+        Raises
+        ------
+        SourceError
+            None of them is there.
+        """
         files = year_files(TAXIBJ.path())
         if not files:
             raise TAXIBJ.missing(reasons=[f"a series is read from the HDF5 files alone: {NPZ} has no times"])
         return files
+
+    def present(self) -> bool:
+        """Whether any of them is there."""
+        return bool(year_files(TAXIBJ.path()))
 
 
 def _simulated(simulation: Simulation) -> SimulatedSource:

@@ -76,11 +76,9 @@ class Home:
         """
         reasons = []
         if not _NAME.fullmatch(dataset):
-            reasons.append(
-                "expected up to 64 lower case letters, digits, '.', '_' and '-', the first a letter or digit"
-            )
+            reasons += ["expected up to 64 lower case letters, digits, '.', '_' and '-', the first a letter or digit"]
         if dataset in RESERVED:
-            reasons.append(f"{', '.join(RESERVED)} are the names of folders with another purpose")
+            reasons += [f"{', '.join(RESERVED)} are the names of folders with another purpose"]
         if reasons:
             raise ConfigError(f"data set name {dataset!r}", reasons, "choose another name")
         return self.path / dataset

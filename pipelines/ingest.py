@@ -1,17 +1,16 @@
 """Ingest: bring what a source has into the archive of a data set."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from datasets.archive import Archive, Commit, Manifest, shown, stamps_of
+from datasets.archive import Archive, Commit, shown, stamps_of
 from datasets.catalog import FileSource, Source, find_source
 from datasets.readers import checksums
 from pipelines.home import Home
@@ -126,7 +125,8 @@ def ingest(
         SourceError, ArchiveError or ConfigError with every reason; nothing is written.
     """
     archive = Archive(home.archive(dataset))
-    chosen, settings = _source(archive, dataset, source, variables, units, select)
+    options = {"variables": variables, "units": units, "select": select}
+    chosen, settings = _source(archive, dataset, source, options)
     stated = None if step is None else Step.parse(step)
     # While a source that grows is asked for what follows the last frame, nobody else may append.
     with archive.lock() if archive.exists else nullcontext():
@@ -153,7 +153,7 @@ def ingest(
         dataset=dataset,
         path=archive.path,
         files_read=len(reading.files),
-        files_known=reading.skipped,
+        files_known=len(reading.unchanged),
         commit=commit.id,
         sequence=commit.sequence,
         offered=0 if ds is None else ds.sizes["time"],
@@ -189,26 +189,25 @@ class _Reading:
 
     Attributes
     ----------
-    files, skipped
-        Those to be read, and how many are not, for they are as they were when they were read.
+    files, unchanged
+        Those to be read, and those that are not, for they are as they were when they were read, the last one first.
     """
 
     def __init__(self, source: Source, archive: Archive, *, whole: bool) -> None:
-        self._source, self._archive, self.skipped = source, archive, 0
-        # Stamp by name, of files that the archive has taken in, as they were then, and of those of the source, now.
+        self._source, self._archive = source, archive
+        # Stamp by name, of files that the archive has taken in, as they were then, and of those of the source, now;
+        # none of sources that are read whole each time.
         self._noted: dict[str, str] = {}
         self._stamps: dict[str, str] = {}
-        self._manifest: Manifest | None = None  # for sources that are read whole each time
-        self.files: Sequence[str | Path]
+        names: Sequence[str | Path]
         if isinstance(source, FileSource):
-            self._manifest = archive.manifest(source.settings)
-            self._noted = {} if whole else self._manifest.stamps()
+            self._noted = {} if whole else archive.manifest(source.settings).stamps()
             names = source.files(self._noted)
             self._stamps = stamps_of(names)
-            self.files = [one for one in names if one not in self._stamps or self._noted.get(one) != self._stamps[one]]
-            self.skipped = len(names) - len(self.files)
         else:
-            self.files = source.files()
+            names = source.files()
+        self.unchanged = {n: stamp for n, stamp in reversed(self._noted.items()) if self._stamps.get(n) == stamp}
+        self.files = [name for name in names if name not in self.unchanged]
 
     def open(self) -> xr.Dataset | None:
         """Frames of the files, lazily; None where there is nothing to read.
@@ -221,13 +220,13 @@ class _Reading:
         SourceError
             As `datasets.readers.source.open_source`.
         """
-        if not isinstance(self._source, FileSource) or not self.skipped:
+        if not isinstance(self._source, FileSource) or not self.unchanged:
             return self._source.open(self._archive.last if self._archive.exists else None)
         if not self.files:
             return None
         wanted, count = set(self._archive.schema.variables), 1
         while True:
-            beside = list(islice(self._unchanged(), count))
+            beside = list(self.unchanged)[:count]
             ds = self._source.open_files([str(file) for file in self.files], beside)
             if wanted <= set(ds.data_vars) or len(beside) < count:
                 return ds if ds.sizes["time"] else None
@@ -235,27 +234,18 @@ class _Reading:
 
     def note(self, head: Commit) -> None:
         """Note the files as taken in, the archive's last commit being `head` then."""
-        new = {str(name): self._stamps[str(name)] for name in self.files if str(name) in self._stamps}
-        if self._manifest is not None and new:
-            self._manifest.add(new, self._noted, head)
-
-    def _unchanged(self) -> Iterator[str]:
-        """Files of the source that are as they were when they were read, the last one first."""
-        return (name for name in reversed(self._noted) if self._stamps.get(name) == self._noted[name])
+        new = {name: stamp for name, stamp in self._stamps.items() if name not in self.unchanged}
+        if new and isinstance(self._source, FileSource):
+            self._archive.manifest(self._source.settings).add(new, self._noted, head)
 
 
 def _source(
-    archive: Archive,
-    dataset: str,
-    source: Location | Sequence[Location] | None,
-    variables: Sequence[str] | None,
-    units: Mapping[str, str] | None,
-    select: Mapping[str, Any] | None,
+    archive: Archive, dataset: str, source: Location | Sequence[Location] | None, options: Mapping[str, Any]
 ) -> tuple[Source, dict[str, Any]]:
-    """The source to open, and the settings by which a later ingest opens it again."""
+    """The source to open, and the settings by which a later ingest opens it again; `options` is of files."""
     kept = archive.source_settings if archive.exists else {}
     if source is None and "source" not in kept:
-        if variables or units or select:
+        if any(options.values()):
             raise ConfigError(
                 f"Ingest of {dataset}",
                 ["variables, units and select are for files, and no source of files is given"],
@@ -263,12 +253,9 @@ def _source(
             )
         name = kept.get("catalog", dataset)
         return find_source(name), {"catalog": name}
-    files = FileSource(
-        source=kept["source"] if source is None else _absolute(source),
-        variables=kept.get("variables") if variables is None else list(variables),
-        units=kept.get("units", {}) if units is None else dict(units),
-        select=kept.get("select", {}) if select is None else dict(select),
-    )
+    stated = {name: value for name, value in options.items() if value is not None}
+    known = {name: kept[name] for name in options if name in kept}
+    files = FileSource(source=kept["source"] if source is None else _absolute(source), **{**known, **stated})
     return files, {"source": files.source, **files.settings}
 
 

@@ -1,4 +1,4 @@
 from .archive import Archive as Archive
 from .commits import Commit as Commit
-from .manifest import Manifest as Manifest, stamps_of as stamps_of
+from .manifest import stamps_of as stamps_of
 from .schema import shown as shown

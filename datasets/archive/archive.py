@@ -14,8 +14,8 @@ before the first block is written.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +51,9 @@ class Archive:
         self._store = Store(path, lock_timeout=lock_timeout)
         self.path = self._store.path
         self._entries = CommitLog(self.path.with_name(f"{self.path.name}.log"))
+        self._settings_file = (
+            self._entries.folder / "recipe.json"
+        )  # the name archives have kept it under from the first
 
     @property
     def exists(self) -> bool:
@@ -123,11 +126,9 @@ class Archive:
         """Files that were taken in under these source settings; see `datasets.archive.manifest`."""
         return Manifest(self._entries, settings, self.unchanged.sequence if self.exists else 0)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Be the one writer while several things are done; may be nested."""
-        with self._store.lock():
-            yield
+        return self._store.lock()
 
     def append(
         self,
@@ -230,19 +231,8 @@ class Archive:
                 writer.write(block)
             if progress:
                 progress((count + rows.stop) // 2, count)
-        head, times = self.head, examined.candidates.ds["time"].values
-        return changed(
-            head,
-            **writer.counts,
-            unchanged=same,
-            first=shown(times[0]),
-            last=shown(times[-1]),
-            sources=dict(sources),
-        )
-
-    @property
-    def _settings_file(self) -> Path:
-        return self._entries.folder / "recipe.json"  # the name that archives have kept it under from the first
+        start, end = (shown(examined.candidates.ds["time"].values[i]) for i in (0, -1))
+        return changed(self.head, **writer.counts, unchanged=same, first=start, last=end, sources=dict(sources))
 
     def _refused(self, reasons: list[str]) -> ArchiveError:
         differ = any("differ from the archived" in reason for reason in reasons)
@@ -255,10 +245,8 @@ class Archive:
     def _read_schema(self) -> tuple[Schema, xr.Dataset]:
         ds, state = self._store.snapshot(dated=False)
         if state.get("format") != FORMAT:
-            raise ArchiveError(
-                f"Archive {self.path}",
-                [f"expected an archive of format {FORMAT}, got {state.get('format', 'another store')}"],
-            )
+            reason = f"expected an archive of format {FORMAT}, got {state.get('format', 'another store')}"
+            raise ArchiveError(f"Archive {self.path}", [reason])
         step, origin = Step.from_header(state["step"]), self._store.ends()[0]
         return schema_of(ds, step, origin, ds.sizes["time"], state["block"]), ds
 

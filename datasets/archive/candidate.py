@@ -11,8 +11,6 @@ from datasets.archive.schema import LISTED, Schema, duplicate_faults, scalars_of
 from simvp.coords import Step, calendar_of, same_units
 from simvp.errors import Refusal
 
-_SAME_CALENDAR = {"365_day": "noleap", "366_day": "all_leap", "gregorian": "standard"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
@@ -79,14 +77,15 @@ def candidates_of(ds: xr.Dataset, schema: Schema, step: Step | None) -> tuple[Ca
         # as far as float32 keeps a level
         if not np.isclose(schema.scalars.get(name, value), value, rtol=1e-6, equal_nan=True):
             reasons.append(f"{name}: expected {schema.scalars[name]:g}, got {value:g}")
-    if step is not None and _plain(step) != _plain(schema.step):
+    # Words such as "1 month" say nothing of the day on which a month is labelled; the times decide that.
+    if step is not None and (step.seconds, step.months) != (schema.step.seconds, schema.step.months):
         reasons.append(f"step: expected {schema.step}, got {step}")
     slots, time_reasons = _slots(ds, schema)
     reasons += time_reasons
     if reasons or slots is None:
         return None, reasons
     order = np.argsort(slots, kind="stable")
-    if not np.array_equal(order, np.arange(len(order))):
+    if (np.diff(order) < 0).any():
         ds = ds.isel(time=order)
     return Candidates(ds=schema.grid.align(ds[list(schema.variables)]), slots=slots[order]), []
 
@@ -118,7 +117,10 @@ def compare(
         return Comparison(slots=slots, times=times, kinds=kinds, frames={}, faults=(fault,))
     with np.errstate(over="ignore"):  # what overflows is infinite then, and refused
         frames = {name: loaded[name].values.astype(of[0], copy=False) for name, of in schema.variables.items()}
-    faults = _infinite_faults(frames, times)
+    faults = []
+    for name, values in frames.items():
+        counts = np.isinf(values).sum(axis=(1, 2))
+        faults += [f"{name} at {shown(times[i])}: {counts[i]} infinite values" for i in np.flatnonzero(counts)]
     filled = {name: ~np.isnan(values).all(axis=(1, 2)) for name, values in frames.items()}
     anything = np.logical_or.reduce(list(filled.values()))
     kinds = np.where(anything, np.where(slots < schema.length, "same", "append"), "absent").astype(object)
@@ -155,31 +157,25 @@ def shortened(reasons: list[str]) -> list[str]:
 
 def _name_faults(ds: xr.Dataset, schema: Schema) -> list[str]:
     reasons = []
-    missing = sorted(set(schema.variables) - set(map(str, ds.data_vars)))
-    extra = sorted(set(map(str, ds.data_vars)) - set(schema.variables))
-    if missing or extra:
-        reasons.append(
-            f"variables: expected {', '.join(sorted(schema.variables))}, "
-            f"got {', '.join(sorted(map(str, ds.data_vars)))}"
-            + (f"; missing: {', '.join(missing)}" if missing else "")
-            + (f"; not in the archive: {', '.join(extra)}" if extra else "")
-        )
+    expected, names = set(schema.variables), set(map(str, ds.data_vars))
+    if expected != names:
+        sides = {"missing": expected - names, "not in the archive": names - expected}
+        differing = "".join(f"; {side}: {', '.join(sorted(of))}" for side, of in sides.items() if of)
+        listed, got = (", ".join(sorted(of)) for of in (expected, names))
+        reasons.append(f"variables: expected {listed}, got {got}{differing}")
     for name, (_, attrs) in schema.variables.items():
-        if name in missing:
+        if name not in names:
             continue
         mine, theirs = attrs.get("units"), ds[name].attrs.get("units")
         if (mine is None) != (theirs is None):
-            reasons.append(f"{name}: expected {_units(mine)}, got {_units(theirs)}; state the units of the source")
+            expected_units, got = ("no units" if text is None else f"units {text}" for text in (mine, theirs))
+            reasons.append(f"{name}: expected {expected_units}, got {got}; state the units of the source")
         elif mine is not None and not same_units(str(mine), str(theirs)):
             reasons.append(f"{name}: expected units {mine}, got {theirs}")
         standard, other = attrs.get("standard_name"), ds[name].attrs.get("standard_name")
         if standard and other and standard != other:
             reasons.append(f"{name}: expected standard_name {standard}, got {other}")
     return reasons
-
-
-def _units(text: Any) -> str:
-    return "no units" if text is None else f"units {text}"
 
 
 def _slots(ds: xr.Dataset, schema: Schema) -> tuple[np.ndarray | None, list[str]]:
@@ -189,17 +185,16 @@ def _slots(ds: xr.Dataset, schema: Schema) -> tuple[np.ndarray | None, list[str]
     if times.dtype.kind == "M" and np.isnat(times).any():
         return None, [f"time: {int(np.isnat(times).sum())} frames have no time (NaT)"]
     calendar = calendar_of(times)
-    if _SAME_CALENDAR.get(calendar, calendar) != _SAME_CALENDAR.get(schema.calendar, schema.calendar):
+    if calendar != schema.calendar:  # cftime has one name for each
         return None, [f"time: expected the {schema.calendar} calendar, got {calendar}"]
     reasons = duplicate_faults(times)
     try:
         slots = schema.step.index(times, schema.origin)
     except Refusal as refusal:
         return None, reasons + [f"time: {reason}" for reason in refusal.reasons]
-    early = slots < 0
-    if early.any():
+    if early := int((slots < 0).sum()):
         reasons.append(
-            f"time: {int(early.sum())} frames lie before the archive's first, {shown(schema.origin)} "
+            f"time: {early} frames lie before the archive's first, {shown(schema.origin)} "
             f"(the first of them: {shown(times[np.argmin(slots)])}); an archive grows at its end only, "
             "so make a new one that starts with them"
         )
@@ -209,26 +204,16 @@ def _slots(ds: xr.Dataset, schema: Schema) -> tuple[np.ndarray | None, list[str]
 def _hole_faults(slots: np.ndarray, schema: Schema) -> list[str]:
     """A date that is wrong by decades would otherwise become an archive of decades of absent frames."""
     year = schema.step.per_year(schema.calendar) or 1
-    ends = np.concatenate([[schema.length - 1], slots[slots >= schema.length]])
-    if schema.length == 0:
-        ends = ends[1:]
+    ends = np.concatenate([[schema.length - 1] if schema.length else [], slots[slots >= schema.length]]).astype(int)
     holes = np.diff(ends) - 1
     allowed = np.maximum(10 * (ends[:-1] + 1), year)
     reasons = []
     for i in np.flatnonzero(holes > allowed)[:LISTED]:
-        before, after = (schema.times(int(ends[j]), int(ends[j]) + 1)[0] for j in (i, i + 1))
+        before, after = map(shown, schema.step.shift(schema.origin, ends[i : i + 2]))
         reasons.append(
-            f"time: {shown(after)} would leave {holes[i]} absent frames after {shown(before)}; at most {allowed[i]} "
+            f"time: {after} would leave {holes[i]} absent frames after {before}; at most {allowed[i]} "
             "in a row are taken (ten times the archive before them, or a year)"
         )
-    return reasons
-
-
-def _infinite_faults(frames: Mapping[str, np.ndarray], times: np.ndarray) -> list[str]:
-    reasons = []
-    for name, values in frames.items():
-        counts = np.isinf(values).sum(axis=(1, 2))
-        reasons += [f"{name} at {shown(times[i])}: {counts[i]} infinite values" for i in np.flatnonzero(counts)]
     return reasons
 
 
@@ -237,8 +222,3 @@ def _difference(name: str, time: Any, old: np.ndarray, new: np.ndarray, count: i
     largest = np.abs(new[both].astype("f8") - old[both]).max() if both.any() else np.nan
     size = f"by up to {largest:.6g}" if largest > 0 else "in where values are missing"
     return f"{name} at {shown(time)}: {count} of {old.size} values differ from the archived ones, {size}"
-
-
-def _plain(step: Step) -> tuple[int, int]:
-    # Words such as "1 month" say nothing of the day on which a month is labelled; the times decide that.
-    return step.seconds, step.months

@@ -74,10 +74,8 @@ def duplicate_faults(times: np.ndarray) -> list[str]:
     seconds, _ = encode_times(times)
     _, first, counts = np.unique(seconds, return_index=True, return_counts=True)
     twice = times[first[counts > 1]]
-    if not len(twice):
-        return []
-    times_shown = ", ".join(shown(t) for t in twice[:LISTED])
-    return [f"time: expected each time once, got {len(twice)} of them repeatedly: {times_shown}"]
+    listed = ", ".join(map(shown, twice[:LISTED]))
+    return [f"time: expected each time once, got {len(twice)} of them repeatedly: {listed}"] if len(twice) else []
 
 
 def shown(time: Any) -> str:
@@ -125,9 +123,7 @@ def new_schema(ds: xr.Dataset, step: Step | None) -> tuple[Schema, xr.Dataset]:
     Refusal
         Every reason why no archive can be made.
     """
-    reasons = []
-    if not ds.data_vars:
-        reasons.append("variables: expected one or more, got none")
+    reasons = [] if ds.data_vars else ["variables: expected one or more, got none"]
     dims = ("time", *(("latitude", "longitude") if "latitude" in ds.dims else ("y", "x")))
     for name, variable in ds.data_vars.items():
         if variable.dims != dims or variable.dtype.kind not in "fiu":

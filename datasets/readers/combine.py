@@ -3,7 +3,8 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import combinations
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,8 @@ from simvp.errors import Refusal
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """What one file contributes: a canonical Dataset, and the name of the file."""
-
-    name: str
-    ds: xr.Dataset
+Part = tuple[str, xr.Dataset]
+"""What one file contributes: the name of the file, and a canonical Dataset."""
 
 
 def combine(parts: Sequence[Part]) -> xr.Dataset:
@@ -33,32 +30,30 @@ def combine(parts: Sequence[Part]) -> xr.Dataset:
         some of the files of one series have.
     """
     if len(parts) == 1:
-        return parts[0].ds
-    parts = sorted(parts, key=lambda part: part.name)
-    parts, reasons = _on_one_grid(parts)
+        return parts[0][1]
+    parts, reasons = _on_one_grid(sorted(parts, key=itemgetter(0)))
     reasons += _unit_faults(parts) + _calendar_faults(parts)
     if reasons:
         raise Refusal("files", reasons)
     groups: dict[tuple[str, ...], list[Part]] = defaultdict(list)
     for part in parts:
-        groups[tuple(sorted(map(str, part.ds.data_vars)))].append(part)
+        groups[tuple(sorted(map(str, part[1].data_vars)))].append(part)
     reasons = [reason for group in groups.values() for reason in _time_faults(group)] + _group_faults(groups)
     if reasons:
         raise Refusal("files", reasons)
-    return _side_by_side([along_time([part.ds for part in group]) for group in groups.values()])
+    return _side_by_side([along_time([ds for _, ds in group]) for group in groups.values()])
 
 
 def _on_one_grid(parts: Sequence[Part]) -> tuple[list[Part], list[str]]:
-    grid = Grid.of(parts[0].ds)
+    first, grid = parts[0][0], Grid.of(parts[0][1])
     aligned, reasons = [parts[0]], []
-    for part in parts[1:]:
-        other = Grid.of(part.ds)
-        if _equal(grid, other):
-            aligned.append(part)
-        elif faults := grid.faults(part.ds):
-            reasons += [f"{part.name}: not on the grid of {parts[0].name}: {fault}" for fault in faults]
+    for name, ds in parts[1:]:
+        if _equal(grid, Grid.of(ds)):
+            aligned.append((name, ds))
+        elif faults := grid.faults(ds):
+            reasons += [f"{name}: not on the grid of {first}: {fault}" for fault in faults]
         else:
-            aligned.append(Part(name=part.name, ds=grid.align(part.ds)))
+            aligned.append((name, grid.align(ds)))
     return aligned, reasons
 
 
@@ -75,22 +70,19 @@ def _equal(a: Grid, b: Grid) -> bool:
 def _unit_faults(parts: Sequence[Part]) -> list[str]:
     reasons = []
     first: dict[str, tuple[str, Any]] = {}
-    for part in parts:
-        for name, var in part.ds.data_vars.items():
+    for file, ds in parts:
+        for name, var in ds.data_vars.items():
             units = var.attrs.get("units")
-            where, expected = first.setdefault(str(name), (part.name, units))
+            where, expected = first.setdefault(str(name), (file, units))
             if units != expected and (units is None or expected is None or not same_units(str(units), str(expected))):
-                reasons.append(f"{part.name}: {name} has units {units!r}, but {expected!r} in {where}")
+                reasons.append(f"{file}: {name} has units {units!r}, but {expected!r} in {where}")
     return reasons
 
 
 def _calendar_faults(parts: Sequence[Part]) -> list[str]:
-    first, expected = parts[0].name, _calendar(parts[0].ds)
-    return [
-        f"{part.name}: calendar {_calendar(part.ds)}, but {expected} in {first}"
-        for part in parts
-        if _calendar(part.ds) != expected
-    ]
+    calendars = [(name, _calendar(ds)) for name, ds in parts]
+    first, expected = calendars[0]
+    return [f"{name}: calendar {other}, but {expected} in {first}" for name, other in calendars if other != expected]
 
 
 def _calendar(ds: xr.Dataset) -> str:
@@ -101,19 +93,19 @@ def _calendar(ds: xr.Dataset) -> str:
 def _time_faults(group: Sequence[Part]) -> list[str]:
     file_of: dict[Any, str] = {}
     reasons = []
-    for part in group:
-        times = part.ds["time"].values
+    for name, ds in group:
+        times = ds["time"].values
         twice = [place for place, time in enumerate(times.tolist()) if time in file_of]
         if twice:
             at, other = str(times[twice[0]]), file_of[times.tolist()[twice[0]]]
-            count = f"{len(twice)} times, first {at}, are" if len(twice) > 1 else f"time {at} is"
-            if other == part.name:  # one GRIB file, of which cfgrib makes several datasets
-                names = ", ".join(map(str, part.ds.data_vars))
+            if other == name:  # one GRIB file, of which cfgrib makes several datasets
+                names = ", ".join(map(str, ds.data_vars))
                 remedy = "choose among them by select={'typeOfLevel': ...} or another key of the message"
-                reasons.append(f"{part.name}: several kinds of messages for {names} at {at}; {remedy}")
+                reasons.append(f"{name}: several kinds of messages for {names} at {at}; {remedy}")
             else:
-                reasons.append(f"{count} both in {other} and in {part.name}")
-        file_of |= dict.fromkeys(times.tolist(), part.name)
+                count = f"{len(twice)} times, first {at}, are" if len(twice) > 1 else f"time {at} is"
+                reasons.append(f"{count} both in {other} and in {name}")
+        file_of |= dict.fromkeys(times.tolist(), name)
     return reasons
 
 
@@ -123,14 +115,13 @@ def _group_faults(groups: dict[tuple[str, ...], list[Part]]) -> list[str]:
     # Of the kinds of files, the one that lacks nothing: most variables, and of equals most files.
     whole = max(groups, key=lambda names: (len(names), len(groups[names])))
     for names, group in groups.items():
-        lacking = [name for name in whole if name not in names]
         if names != whole and set(names) & set(whole):
-            reasons.append(f"{group[0].name}: has no {', '.join(lacking)}, which {groups[whole][0].name} has")
+            lacking = ", ".join(name for name in whole if name not in names)
+            reasons.append(f"{group[0][0]}: has no {lacking}, which {groups[whole][0][0]} has")
     kinds = [names for names in groups if not set(names) & set(whole)]
-    for at, names in enumerate(kinds):
-        for other in kinds[:at]:
-            shared = ", ".join(sorted(set(names) & set(other)))
-            reasons += [f"{shared}: in {groups[names][0].name} and in {groups[other][0].name}"] if shared else []
+    for other, names in combinations(kinds, 2):
+        if shared := ", ".join(sorted(set(names) & set(other))):
+            reasons.append(f"{shared}: in {groups[names][0][0]} and in {groups[other][0][0]}")
     return reasons
 
 
@@ -139,15 +130,9 @@ def along_time(series: Sequence[xr.Dataset]) -> xr.Dataset:
     ds = series[0]
     if len(series) > 1:
         # "override", for all has been compared by now, and xarray would read and compare every coordinate again.
-        ds = xr.concat(
-            sorted(series, key=lambda one: one["time"].values[0]),
-            "time",
-            data_vars="all",
-            coords="minimal",
-            compat="override",
-            join="override",
-            combine_attrs="override",
-        )
+        whole = sorted(series, key=lambda one: one["time"].values[0])
+        override: dict[str, Any] = dict.fromkeys(("compat", "join", "combine_attrs"), "override")
+        ds = xr.concat(whole, "time", data_vars="all", coords="minimal", **override)
     times = ds["time"].values
     return ds if (times[1:] > times[:-1]).all() else ds.isel(time=np.argsort(times, kind="stable"))
 

@@ -5,6 +5,7 @@ milliseconds to learn that from a file whose values it reads in one. So headers 
 files, one file of each kind is opened in full, and the values of the others are read and decoded as that file's are.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,11 +77,13 @@ def families(files: Sequence[SourceFile], describe: Describe) -> list[Family]:
     if len(files) == 1:
         return alone(files)
     kinds: dict[Hashable, Kind | None] = {}
-    members: dict[Hashable, _Members] = {}
+    members: dict[Hashable, tuple[Kind | None, list[SourceFile], list[Any]]] = {}
     for file in files:
         key, kind, labels = _looked_at(file, kinds, describe) or (file, None, None)
-        members.setdefault(key, _Members(kind)).add(file, labels)
-    return [family for one in members.values() for family in one.families()]
+        _, alike, stored = members.setdefault(key, (kind, [], []))
+        alike.append(file)
+        stored.append(labels)
+    return [family for one in members.values() for family in _joined_or_alone(*one)]
 
 
 def alone(files: Sequence[SourceFile]) -> list[Family]:
@@ -146,13 +149,10 @@ class Joined(BackendArray):
             there = np.flatnonzero(at == number)
             whole[self._axis] = rows[there] - (self._ends[number - 1] if number else 0)
             place = (slice(None),) * self._axis + (slice(there[0], there[-1] + 1),)
-            out[place] = self._decoded(self._paths[number], tuple(whole))
+            with _opened(self._paths[number]) as file:
+                variable = _raw(file, self._name, tuple(whole))
+            out[place] = _decode(self._name, variable).values
         return out[tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)]
-
-    def _decoded(self, path: str, key: tuple[Any, ...]) -> np.ndarray:
-        with _opened(path) as file:
-            variable = _raw(file, self._name, key)
-        return _decode(self._name, variable).values
 
 
 def in_single(dtype: np.dtype, packing: Mapping[str, Any]) -> bool:
@@ -165,46 +165,39 @@ def in_single(dtype: np.dtype, packing: Mapping[str, Any]) -> bool:
     return dtype.kind in "iu" and dtype.itemsize <= 2 and bool(offset * np.finfo("f4").eps < scale)
 
 
-class _Members:
-    """Files of one dataset so far; without a kind, one file to be opened alone."""
+def _joined_or_alone(kind: Kind | None, files: Sequence[SourceFile], stored: Sequence[xr.Variable]) -> list[Family]:
+    """One family in the order of time, unless there are files whose times are no dates, or of several kinds.
 
-    def __init__(self, kind: Kind | None) -> None:
-        self._kind = kind
-        self._files: list[SourceFile] = []
-        self._stored: list[np.ndarray] = []  # times of each file
-        self._units: dict[str, tuple[Mapping[str, Any], list[int]]] = {}  # attributes of time; the files that have them
+    Parameters
+    ----------
+    stored
+        Times of each file, as they are stored.
+    """
+    if kind is None or len(files) == 1:
+        return alone(files)
+    try:
+        times = _decoded(kind.axes.times, stored)
+        order = sorted(range(len(times)), key=lambda i: times[i].min())
+    except Exception:  # opened in full, a file says in words what is wrong with it
+        return alone(files)
+    return [Family(kind=kind, files=[files[i] for i in order], times=[times[i] for i in order])]
 
-    def add(self, file: SourceFile, labels: xr.Variable | None) -> None:
-        """Take in a file whose times, as they are stored, are `labels`."""
-        if labels is not None:
-            units = repr((labels.dtype, labels.attrs))
-            self._units.setdefault(units, (labels.attrs, []))[1].append(len(self._files))
-            self._stored.append(np.atleast_1d(labels.values))
-        self._files.append(file)
 
-    def families(self) -> list[Family]:
-        """One family in the order of time, unless there are files whose times are no dates, or of several kinds."""
-        if self._kind is None or len(self._files) == 1:
-            return alone(self._files)
-        try:
-            times = self._times(self._kind.axes.times)
-            order = sorted(range(len(times)), key=lambda i: times[i].min())
-        except Exception:  # opened in full, a file says in words what is wrong with it
-            return alone(self._files)
-        return [Family(kind=self._kind, files=[self._files[i] for i in order], times=[times[i] for i in order])]
-
-    def _times(self, name: str) -> list[np.ndarray]:
-        """Times of each file, decoded at once where they count from one date."""
-        times = list(self._stored)
-        for attrs, numbers in self._units.values():
-            parts = [self._stored[number] for number in numbers]
-            whole = _decode(name, xr.Variable("time", np.concatenate(parts), attrs)).values
-            if whole.dtype.kind != "M" and not hasattr(whole[0], "calendar"):
-                raise ValueError(f"expected dates, got {whole.dtype}")
-            ends = np.cumsum([len(part) for part in parts])
-            for number, part in zip(numbers, np.split(whole, ends[:-1]), strict=True):
-                times[number] = part
-        return times
+def _decoded(name: str, stored: Sequence[xr.Variable]) -> list[np.ndarray]:
+    """Times of each file, decoded at once where they count from one date."""
+    times = [np.atleast_1d(labels.values) for labels in stored]
+    alike: dict[str, list[int]] = defaultdict(list)
+    for number, labels in enumerate(stored):
+        alike[repr((labels.dtype, labels.attrs))].append(number)
+    for numbers in alike.values():
+        parts = [times[number] for number in numbers]
+        whole = _decode(name, xr.Variable("time", np.concatenate(parts), stored[numbers[0]].attrs)).values
+        if whole.dtype.kind != "M" and not hasattr(whole[0], "calendar"):
+            raise ValueError(f"expected dates, got {whole.dtype}")
+        ends = np.cumsum([len(part) for part in parts])
+        for number, part in zip(numbers, np.split(whole, ends[:-1]), strict=True):
+            times[number] = part
+    return times
 
 
 def _looked_at(

@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import logging
+import math
 import os
 import struct
 from collections.abc import Container, Iterable, Sequence
@@ -71,12 +72,10 @@ def source_files(source: Location | Sequence[Location], noted: Container[str] = 
     SourceError
         Nothing there, an empty folder, a glob without a match.
     """
-    if not isinstance(source, str | Path) and not list(source):
+    places = [source] if isinstance(source, str | Path) else list(source)
+    if not places:
         raise SourceError("source", ["the list of files is empty"])
-    names: set[str] = set()
-    for one in [source] if isinstance(source, str | Path) else source:
-        names.update(_remote(one) if is_address(one) else _local(str(one), noted))
-    return sorted(names)
+    return sorted({name for one in places for name in (_remote(one) if is_address(one) else _local(str(one), noted))})
 
 
 def recognise(names: Iterable[Location]) -> list[SourceFile]:
@@ -120,24 +119,22 @@ def is_address(source: Location) -> bool:
 def _local(source: str, noted: Container[str]) -> list[str]:
     path = str(Path(source).expanduser())
     if os.path.exists(path):
-        return _expanded(path, noted)
-    if any(mark in source for mark in "*?["):
+        return _inside(path, noted)
+    if glob.has_magic(source):
         matches = glob.glob(path, recursive=True)
         if not matches:
             raise SourceError("source", [f"no file matches {source!r}"])
-        return [file for match in matches for file in _expanded(match, noted)]
+        return [file for match in matches for file in _inside(match, noted)]
     nearest = next((parent for parent in Path(path).absolute().parents if parent.exists()), Path("/"))
     raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"])
 
 
-def _expanded(path: str, noted: Container[str]) -> list[str]:
-    return _inside(path, noted) if os.path.isdir(path) and not _is_store(path) else [path]
-
-
-def _inside(folder: str, noted: Container[str]) -> list[str]:
-    """Data files of a folder and of the folders in it; a Zarr store is one."""
+def _inside(path: str, noted: Container[str]) -> list[str]:
+    """Data files of a folder and of the folders in it; a file and a Zarr store are one."""
+    if not os.path.isdir(path) or _is_store(path):
+        return [path]
     files: list[str] = []
-    waiting = [folder]
+    waiting = [path]
     while waiting:
         with os.scandir(waiting.pop()) as entries:
             for entry in entries:
@@ -145,17 +142,13 @@ def _inside(folder: str, noted: Container[str]) -> list[str]:
                     continue
                 if entry.is_dir():
                     (files if _is_store(entry.path) else waiting).append(entry.path)
-                elif entry.name.lower().endswith(DATA_SUFFIXES) or entry.path in noted or _is_data(entry.path):
+                elif entry.name.lower().endswith(DATA_SUFFIXES) or entry.path in noted or _format(_head(entry.path)):
                     files.append(entry.path)
                 else:
                     logger.info("passed over, not NetCDF, GRIB or Zarr: %s", entry.path)
     if not files:
-        raise SourceError("source", [f"folder {folder!r} holds no NetCDF, GRIB or Zarr data"])
+        raise SourceError("source", [f"folder {path!r} holds no NetCDF, GRIB or Zarr data"])
     return files
-
-
-def _is_data(path: str) -> bool:
-    return _format(_head(Path(path))) is not None
 
 
 def _is_store(folder: str) -> bool:
@@ -207,7 +200,7 @@ def _recognised(name: str) -> SourceFile:
     if Path(path).is_dir():
         return SourceFile(name=name, path=path, format="zarr")
     try:
-        head = _head(Path(path))
+        head = _head(path)
     except OSError as error:
         raise SourceError("", [f"cannot be opened: {error.strerror}"]) from error
     form = _format(head)
@@ -220,8 +213,8 @@ def _recognised(name: str) -> SourceFile:
     return SourceFile(name=name, path=path, format=form)
 
 
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+def _head(path: str) -> bytes:
+    with open(path, "rb") as file:
         return file.read(2056)  # up to the last place of an HDF5 signature that is looked at, 2048 + 8
 
 
@@ -235,7 +228,7 @@ def _format(head: bytes) -> Format | None:
 
 def _cut_off(path: str, form: Format, head: bytes) -> str:
     """What is wrong with the length of a file, in words; the libraries read zeros past the end, or stop silently."""
-    size = Path(path).stat().st_size
+    size, expected = Path(path).stat().st_size, 0
     with open(path, "rb") as file:
         if form == "grib":
             file.seek(max(0, size - 4096))  # a message ends in "7777"; padding may follow it
@@ -246,10 +239,11 @@ def _cut_off(path: str, form: Format, head: bytes) -> str:
                 expected = _classic_size(file)
             except (struct.error, IndexError):
                 return f"the file is cut off inside its header ({size} bytes)"
-            if size < expected - 3:  # the last value need not be padded to four bytes
-                return f"the file is cut off: its header promises {expected} bytes, got {size}"
-        elif head.startswith(b"\x89HDF") and size < (expected := _hdf5_size(head)):
-            return f"the file is cut off: its header promises {expected} bytes, got {size}"
+        elif head.startswith(b"\x89HDF"):
+            expected = _hdf5_size(head)
+    missing = expected - size
+    if missing > (3 if head.startswith(b"CDF") else 0):  # its last value need not be padded to four bytes
+        return f"the file is cut off: its header promises {expected} bytes, got {size}"
     return ""
 
 
@@ -297,13 +291,10 @@ def _classic_size(file: IO[bytes]) -> int:
         size = WIDTHS[read(">i")]
         read(count)
         begin = read(offset)
-        unlimited = bool(dims) and dims[0] == 0
-        for length in dims[1:] if unlimited else dims:
-            size *= length
-        if unlimited:
-            recorded.append((begin, size))
+        if dims[:1] == [0]:  # unlimited
+            recorded.append((begin, size * math.prod(dims[1:])))
         else:
-            fixed = max(fixed, begin + size)
+            fixed = max(fixed, begin + size * math.prod(dims))
     padded = [size if len(recorded) == 1 else -(-size // 4) * 4 for _, size in recorded]
     ends = [begin + (records - 1) * sum(padded) + size for begin, size in recorded if records > 0]
     return max([fixed, *ends])
@@ -313,19 +304,16 @@ WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}  #
 
 
 def _checksum(name: str) -> str:
-    digest = hashlib.sha256()
     if is_address(name):
         import fsspec
 
-        fs, path = fsspec.core.url_to_fs(name)
-        with fs.open(_remote_root(fs, path) or path, "rb") as file:
-            hashlib.file_digest(file, lambda: digest)
-    elif Path(name).is_dir():
-        for file_path in sorted(path for path in Path(name).rglob("*") if path.is_file()):
-            digest.update(str(file_path.relative_to(name)).encode() + b"\0")
-            with file_path.open("rb") as file:
-                hashlib.file_digest(file, lambda: digest)
-    else:
-        with Path(name).open("rb") as file:
+        fs, inner = fsspec.core.url_to_fs(name)
+        with fs.open(_remote_root(fs, inner) or inner, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest, store = hashlib.sha256(), Path(name).is_dir()
+    for path in sorted(path for path in Path(name).rglob("*") if path.is_file()) if store else [Path(name)]:
+        if store:
+            digest.update(str(path.relative_to(name)).encode() + b"\0")
+        with path.open("rb") as file:
             hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()

@@ -32,13 +32,12 @@ def open_grib(path: str, select: Mapping[str, Any]) -> list[xr.Dataset]:
     keys = {key: value for key, value in select.items() if key in KEYS}
     # By default cfgrib writes an index beside the data, and leaves out what does not fit, with a line in the log.
     options = {"indexpath": "", "errors": "raise", "filter_by_keys": keys}
+    opening: dict[str, Any] = {"chunks": "auto", "decode_timedelta": False, "backend_kwargs": options}
     try:
-        datasets = [
-            xr.open_dataset(path, engine="cfgrib", chunks="auto", decode_timedelta=False, backend_kwargs=options)
-        ]
+        datasets = [xr.open_dataset(path, engine="cfgrib", **opening)]
     except cfgrib.DatasetBuildError:
         options.pop("errors")
-        datasets = cfgrib.open_datasets(path, chunks="auto", decode_timedelta=False, backend_kwargs=options)
+        datasets = cfgrib.open_datasets(path, **opening)
     datasets = [ds for ds in datasets if ds.data_vars]
     if not datasets:
         raise SourceError(path, [f"no GRIB message with {keys}" if keys else "no GRIB message that can be read"])

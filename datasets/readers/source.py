@@ -12,7 +12,7 @@ import xarray as xr
 from datasets.readers.combine import Part, combine
 from datasets.readers.concat import TIMES, Family, Kind, alone, families, in_single, joined
 from datasets.readers.dates import AS_NUMBER, decode_dates
-from datasets.readers.formats import ZARR_ROOTS, Location, SourceFile, recognise, shortened, source_files
+from datasets.readers.formats import Location, SourceFile, recognise, shortened, source_files
 from datasets.readers.grib import KEYS, open_grib
 from simvp.coords import Axes, axis_names, canonicalise, check_names, select_values
 from simvp.errors import Refusal, SourceError
@@ -83,10 +83,7 @@ def open_source(
             return _combined(alone(files[: len(names)]), old, request)
     except Refusal as refusal:
         title = f"source {source}" if isinstance(source, Location) else f"source of {len(names)} files"
-        reasons = refusal.reasons
-        if not reasons[-1:] or not reasons[-1].startswith("... and "):  # shortened where files were recognised
-            reasons = tuple(shortened(reasons, SHOWN))
-        raise SourceError(title, reasons, refusal.remedy) from None
+        raise SourceError(title, shortened(refusal.reasons, SHOWN), refusal.remedy) from None
 
 
 def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -> xr.Dataset:
@@ -98,7 +95,10 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
         for group in groups:
             name = group.files[0].name
             try:
-                raw += [(name, ds) for ds in _opened(group, request)]
+                opened = _open(group.files[0], request.select)
+                if group.kind is not None:
+                    opened = [joined(group, _unpacked(opened[0]))]
+                raw += [(name, ds) for ds in opened]
             except SourceError as error:
                 reasons += _of_file(name, error, several)
         reasons = reasons or _unmet([ds for _, ds in raw], request)
@@ -107,13 +107,13 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
         parts = _canonical(raw, request, several)
         ds = combine(parts)
     except Refusal:
-        for _, opened in raw:
-            opened.close()
+        for _, ds in raw:
+            ds.close()
         raise
     if not old:
         return ds
     names = {group.files[0].name for group in new}
-    times = {time for part in parts if part.name in names for time in part.ds["time"].values.tolist()}
+    times = {time for name, part in parts if name in names for time in part["time"].values.tolist()}
     return ds.isel(time=[time in times for time in ds["time"].values.tolist()])
 
 
@@ -129,8 +129,8 @@ def _canonical(raw: Sequence[tuple[str, xr.Dataset]], request: _Request, several
         if canonical is None:
             logger.info("passed over, none of the variables: %s", name)
         else:
-            parts.append(Part(name=name, ds=canonical[0]))
-    met = {str(name) for part in parts for name in part.ds.data_vars}
+            parts.append((name, canonical[0]))
+    met = {str(name) for _, ds in parts for name in ds.data_vars}
     if not reasons:
         stray = [v for v in request.units if v not in met]
         reasons = [f"units stated for {v!r}, which is not among the variables {sorted(met)}" for v in stray]
@@ -168,31 +168,19 @@ def _kind(request: _Request, file: SourceFile) -> Kind | None:
     return Kind(axes=axes, names=names, fixed=tuple(dict.fromkeys(map(str, fixed))))
 
 
-def _opened(group: Family, request: _Request) -> list[xr.Dataset]:
-    """The files of a group as one dataset; a file of GRIB as many as it takes."""
-    opened = _open(group.files[0], request.select)
-    if group.kind is None:
-        return opened
-    return [joined(group, _unpacked(opened[0]))]
-
-
 def _of_file(name: str, refusal: Refusal, several: bool) -> list[str]:
     return [f"{name}: {reason}" if several else reason for reason in refusal.reasons]
 
 
 def _unmet(raw: Sequence[xr.Dataset], request: _Request) -> list[str]:
     """What was request for and is in none of the files."""
+    stray = {k: v for k, v in request.select.items() if k not in KEYS and not any(axis_names(ds, k) for ds in raw)}
     reasons: list[str] = []
-    try:
-        check_names(raw, request.variables or ())
-    except Refusal as refusal:
-        reasons += refusal.reasons
-    for key, value in request.select.items():
-        if key not in KEYS and raw and not any(axis_names(ds, key) for ds in raw):
-            try:
-                select_values(raw[0], {key: value})
-            except Refusal as refusal:
-                reasons += refusal.reasons
+    for check in (partial(check_names, raw, request.variables or ()), partial(select_values, raw[0], stray)):
+        try:
+            check()
+        except Refusal as refusal:
+            reasons += refusal.reasons
     return reasons
 
 
@@ -213,12 +201,9 @@ def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
 
 def _consolidated(path: str) -> bool:
     """Whether a Zarr store has consolidated metadata: to open one without it as if it had some warns."""
-    import fsspec
+    import zarr
 
-    fs, root = fsspec.core.url_to_fs(path)
-    if fs.exists(f"{root}/{ZARR_ROOTS[0]}"):
-        return b'"consolidated_metadata"' in fs.cat_file(f"{root}/{ZARR_ROOTS[0]}")
-    return bool(fs.exists(f"{root}/.zmetadata"))
+    return zarr.open_group(path, mode="r").metadata.consolidated_metadata is not None
 
 
 def _dated(path: str, **options: Any) -> xr.Dataset:

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from datasets.readers.combine import along_time
@@ -130,21 +131,14 @@ def _series(raw: xr.Dataset) -> xr.Dataset:
 
 def _times(dates: np.ndarray) -> np.ndarray:
     """Beginnings of the half hours YYYYMMDDSS, (N,) datetime64."""
-    texts = [date.decode("ascii", "replace") if isinstance(date, bytes) else str(date) for date in dates.tolist()]
-    times, wrong = np.empty(len(texts), "M8[ns]"), []
-    for place, text in enumerate(texts):
-        slot = int(text[8:]) if text.isdecimal() and len(text) == 10 else 0
-        try:
-            day = np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:8]}", "ns")
-        except ValueError:
-            slot = 0
-        if 1 <= slot <= SLOTS:
-            times[place] = day + (slot - 1) * np.timedelta64(HALF_HOUR.seconds, "s")
-        else:
-            wrong.append(text)
-    if wrong:
+    texts = pd.Series([d.decode("ascii", "replace") if isinstance(d, bytes) else str(d) for d in dates.tolist()])
+    days = pd.to_datetime(texts.str[:8], format="%Y%m%d", errors="coerce")
+    slots = pd.to_numeric(texts.str[8:], errors="coerce")
+    wrong = texts[~texts.str.fullmatch(r"[0-9]{10}") | days.isna() | ~slots.between(1, SLOTS)]
+    if len(wrong):
         expected = f"YYYYMMDDSS with SS from 01 to {SLOTS}"
-        raise SourceError("", [f"date: expected {expected}, got {len(wrong)} others, the first {wrong[0]!r}"])
+        raise SourceError("", [f"date: expected {expected}, got {len(wrong)} others, the first {wrong.iloc[0]!r}"])
+    times = (days + pd.to_timedelta((slots - 1) * HALF_HOUR.seconds, unit="s")).to_numpy("M8[ns]")
     once, counts = np.unique(times, return_counts=True)
     twice = once[counts > 1]
     if len(twice):

@@ -1,12 +1,10 @@
 """Waves carried by a steering flow: the moving part of the simulated weather, as a formula of time."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 
-@dataclass(frozen=True, kw_only=True)
 class Waves:
     """Waves whose sum, carried by a steering flow and bent by it, is the weather; K waves, positions in cells.
 
@@ -15,17 +13,6 @@ class Waves:
     a displacement that can be written down for any time, which is what makes every frame available at once.
     """
 
-    kx: np.ndarray  # (K,) radians per cell
-    ky: np.ndarray
-    amplitude: np.ndarray  # (K,), variance 1 in all
-    phase: np.ndarray
-    drift: np.ndarray  # radians per hour: waves of unlike size move unlike fast, so systems form and dissolve
-    growth: np.ndarray  # radians per hour, and its phase: each wave waxes and wanes
-    growth_phase: np.ndarray
-    turn: np.ndarray  # (2, 3) radians per hour: oscillations of the flow along x and along y
-    turn_phase: np.ndarray
-    meander_phase: np.ndarray  # (2,)
-
     COUNT: ClassVar[int] = 16
     MEAN_FLOW: ClassVar[tuple[float, float]] = (0.8, 0.0)  # cells per hour along x and y
     FLOW_STD: ClassVar[float] = 0.18
@@ -33,26 +20,22 @@ class Waves:
     MEANDER: ClassVar[float] = 2.0  # cells
     MEANDER_WAVE: ClassVar[tuple[tuple[float, float], ...]] = ((40.0, 72.0), (36.0, 54.0))  # cells, hours
 
-    @classmethod
-    def draw(cls, random: np.random.Generator) -> "Waves":
-        """Waves 16 to 48 cells long, in any direction, the longer the stronger."""
-        size, circle = cls.COUNT, 2 * np.pi
+    def __init__(self, random: np.random.Generator) -> None:
+        """Draw waves 16 to 48 cells long, in any direction, the longer the stronger."""
+        size, circle = self.COUNT, 2 * np.pi
         length = np.exp(random.uniform(np.log(16.0), np.log(48.0), size))
         angle = random.uniform(0.0, circle, size)
+        self.kx, self.ky = circle / length * np.cos(angle), circle / length * np.sin(angle)  # radians per cell
         amplitude = length**0.7
-        amplitude /= np.sqrt((amplitude**2).sum() / 2 * (1 + cls.GROWTH**2 / 2))
-        return cls(
-            kx=circle / length * np.cos(angle),
-            ky=circle / length * np.sin(angle),
-            amplitude=amplitude,
-            phase=random.uniform(0.0, circle, size),
-            drift=circle / random.uniform(140.0, 400.0, size) * random.choice([-1.0, 1.0], size),
-            growth=circle / random.uniform(40.0, 120.0, size),
-            growth_phase=random.uniform(0.0, circle, size),
-            turn=circle / random.uniform(50.0, 180.0, (2, 3)),
-            turn_phase=random.uniform(0.0, circle, (2, 3)),
-            meander_phase=random.uniform(0.0, circle, 2),
-        )
+        self.amplitude = amplitude / np.sqrt((amplitude**2).sum() / 2 * (1 + self.GROWTH**2 / 2))  # variance 1 in all
+        self.phase = random.uniform(0.0, circle, size)
+        # In radians per hour, as the next two. Waves of unlike size move unlike fast, so systems form and dissolve.
+        self.drift = circle / random.uniform(140.0, 400.0, size) * random.choice([-1.0, 1.0], size)
+        self.growth = circle / random.uniform(40.0, 120.0, size)  # each wave waxes and wanes
+        self.growth_phase = random.uniform(0.0, circle, size)
+        self.turn = circle / random.uniform(50.0, 180.0, (2, 3))  # oscillations of the flow along x and along y
+        self.turn_phase = random.uniform(0.0, circle, (2, 3))
+        self.meander_phase = random.uniform(0.0, circle, 2)
 
     def at(self, hours: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Sum of the waves, (N, H, W), mean 0 and variance near 1, at `hours` (N,)."""

@@ -110,19 +110,15 @@ class Simulation(ABC):
         if reasons:
             raise ConfigError(self.title, reasons)
         index = da.arange(number, number + frames, chunks=CHUNK_DAYS * self.frames_per_day, dtype=np.int64)
-        values = da.map_blocks(
-            self._frames,
-            index,
-            new_axis=(1, 2, 3),
-            chunks=(index.chunks[0], len(self.variables), *self.shape),
-            meta=np.empty((0, 0, 0, 0), np.float32),
-        )
-        dims, coords = self._coordinates()
+        chunks, meta = (index.chunks[0], len(self.variables), *self.shape), np.empty((0, 0, 0, 0), np.float32)
+        values = da.map_blocks(self._frames, index, new_axis=(1, 2, 3), chunks=chunks, meta=meta)
+        coords = self._coordinates()
+        dims = ("time", *coords)
         times = self.step.shift(self.first, np.arange(number, number + frames))
         coords["time"] = xr.Variable("time", times, {"standard_name": "time", "axis": "T"})
         noise = {"unpredictable_std": float(self.noise_std)}
         fields = {
-            name: xr.Variable(("time", *dims), values[:, channel], {**attrs, **noise})
+            name: xr.Variable(dims, values[:, channel], {**attrs, **noise})
             for channel, (name, attrs) in enumerate(self.variables.items())
         }
         attrs = {"Conventions": "CF-1.11", "title": self.title, "source": f"simulation, seed {self.seed}"}
@@ -150,8 +146,8 @@ class Simulation(ABC):
         return np.random.default_rng((self.seed, stream, abs(day), int(day < 0)))
 
     @abstractmethod
-    def _coordinates(self) -> tuple[tuple[str, str], dict[str, xr.Variable]]:
-        """Names of the two grid dims, and the coordinates."""
+    def _coordinates(self) -> dict[str, xr.Variable]:
+        """Coordinates of the two grid dims, rows first."""
 
     @abstractmethod
     def _day(self, day: int) -> np.ndarray:
@@ -216,15 +212,13 @@ class SimulatedWeather(Simulation):
 
     @cached_property
     def _waves(self) -> Waves:
-        return Waves.draw(self._random(_FLOW))
+        return Waves(self._random(_FLOW))
 
-    def _coordinates(self) -> tuple[tuple[str, str], dict[str, xr.Variable]]:
-        return ("latitude", "longitude"), {
+    def _coordinates(self) -> dict[str, xr.Variable]:
+        axes = (("latitude", self.latitude, "degrees_north", "Y"), ("longitude", self.longitude, "degrees_east", "X"))
+        return {
             name: xr.Variable(name, values, {"units": units, "standard_name": name, "long_name": name, "axis": axis})
-            for name, values, units, axis in (
-                ("latitude", self.latitude, "degrees_north", "Y"),
-                ("longitude", self.longitude, "degrees_east", "X"),
-            )
+            for name, values, units, axis in axes
         }
 
     def _day(self, day: int) -> np.ndarray:
@@ -300,11 +294,9 @@ class SimulatedTraffic(Simulation):
         town = np.exp(-((far / (0.45 * scale)) ** 2))
         return roads, 40 + 180 * town * (0.3 + roads), work.clip(0.0, 1.0)
 
-    def _coordinates(self) -> tuple[tuple[str, str], dict[str, xr.Variable]]:
-        return ("y", "x"), {
-            "y": xr.Variable("y", np.arange(self.shape[0]), {"long_name": "row"}),
-            "x": xr.Variable("x", np.arange(self.shape[1]), {"long_name": "column"}),
-        }
+    def _coordinates(self) -> dict[str, xr.Variable]:
+        named = zip("yx", ("row", "column"), self.shape, strict=True)
+        return {dim: xr.Variable(dim, np.arange(size), {"long_name": name}) for dim, name, size in named}
 
     def _day(self, day: int) -> np.ndarray:
         clock = np.arange(48) / 2
