@@ -10,7 +10,7 @@ takes its place when it is whole; one that was cut off goes on where it ended.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +22,7 @@ from datasets.archive import Archive
 from datasets.store import Store, disk
 from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
 from pipelines.home import Home
-from pipelines.progress import Progress
+from pipelines.progress import Progress, silent
 from pipelines.tracking import CHAMPION, open_registry, resolve_version
 from pipelines.windows import MEANING, due, missing_history, on_hours
 from simvp.coords import Step, name_time
@@ -73,13 +73,12 @@ class ForecastReport:
     @property
     def summary(self) -> str:
         """In words."""
-        what = "forecasts" if self.kind == "forecasts" else "hindcasts"
-        lines = [f"{self.dataset}: no new {what}; the store of {self.horizon} holds {self.length} init times."]
+        lines = [f"{self.dataset}: no new {self.kind}; the store of {self.horizon} holds {self.length} init times."]
         if self.issued:
             span = self.issued[0] if len(self.issued) == 1 else f"{self.issued[0]} .. {self.issued[-1]}"
             lines = [
-                f"{self.dataset}: {len(self.issued)} {what} of {self.horizon} issued ({span}) by {self.model_version}; "
-                f"the store holds {self.length} init times."
+                f"{self.dataset}: {len(self.issued)} {self.kind} of {self.horizon} issued ({span}) "
+                f"by {self.model_version}; the store holds {self.length} init times."
             ]
         if self.beyond_cap:
             lines.append(f"{self.beyond_cap} older init times were missed and are more than the catch-up takes.")
@@ -112,7 +111,7 @@ def forecast(
     hindcast: tuple[Any, Any] | None = None,
     batch: int = 32,
     device: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> ForecastReport:
     """Issue every init time since the last one issued, in order; or forecast an interval afterwards.
 
@@ -153,7 +152,7 @@ def forecast(
     run = _Run(dataset, forecaster, ds, leads, batch, device, progress)
     if hindcast is not None:
         return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
-    return _operational(run, home.forecasts(dataset, run.horizon), init_hours, max_catch_up, first_days)
+    return _operational(run, Store(home.forecasts(dataset, run.horizon)), init_hours, max_catch_up, first_days)
 
 
 def replace_store(whole: Path, path: Path) -> None:
@@ -180,7 +179,7 @@ class _Run:
     leads: int
     batch: int
     device: str | None
-    progress: Progress | None
+    progress: Progress
 
     @property
     def step(self) -> Step:
@@ -196,7 +195,7 @@ class _Run:
         refused: dict[Any, str] = {}
         done = 0
         size = batch_size(self.forecaster.spec, self.leads, self.batch)
-        for chosen in chunks(times, self.step, size) if len(times) else ():
+        for chosen in chunks(times, self.step, size):
             for part in self._forecasts(chosen, refused):
                 if store.exists:
                     store.append(part, state)
@@ -205,8 +204,7 @@ class _Run:
                     store.create(part, axis="init_time", chunks={"init_time": 1}, state=state)
                 issued += list(part["init_time"].values)
             done += len(chosen)
-            if self.progress is not None:
-                self.progress("forecast", done, len(times))
+            self.progress("forecast", done, len(times))
         return issued, refused
 
     def _forecasts(self, times: np.ndarray, refused: dict[Any, str]) -> list[xr.Dataset]:
@@ -222,51 +220,46 @@ class _Run:
                 return []
         return [part for number in range(len(times)) for part in self._forecasts(times[number : number + 1], refused)]
 
-    def report(self, kind: Kind, path: Path, **results: Any) -> ForecastReport:
-        store = Store(path)
+    def report(
+        self, kind: Kind, store: Store, issued: Iterable[Any], skipped: Mapping[Any, str], **counts: Any
+    ) -> ForecastReport:
         return ForecastReport(
             dataset=self.dataset,
             kind=kind,
             horizon=self.horizon,
-            path=path,
+            path=store.path,
             model_version=self.forecaster.version,
             fingerprint=self.forecaster.fingerprint,
-            archive_commit=str(self.ds.attrs.get("archive_commit", "")),
+            archive_commit=self.ds.attrs["archive_commit"],
+            issued=tuple(map(name_time, issued)),
+            skipped=tuple((name_time(time), skipped[time]) for time in sorted(skipped)),
             length=store.length if store.exists else 0,
-            **results,
+            **counts,
         )
 
 
 def _operational(
-    run: _Run, path: Path, init_hours: Sequence[int] | None, max_catch_up: int, first_days: int
+    run: _Run, store: Store, init_hours: Sequence[int] | None, max_catch_up: int, first_days: int
 ) -> ForecastReport:
     times = run.ds["time"].values
     on_hours(times, run.step, init_hours)  # refuses wrong hours before anything is written
-    store = Store(path)
     with store.lock():  # held while forecasting: a second run waits, and then finds nothing left to do
         last = None
         if store.exists:
-            issued_before = store.dataset()
-            _same_variables(run, issued_before, path)
-            last = issued_before["init_time"].values[-1]
+            _same_variables(run, store)
+            last = store.ends()[-1]
         chosen = due(times, run.step, last=last, init_hours=init_hours, most=max_catch_up, first_days=first_days)
         gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
-        whole = np.array([n for n in range(len(chosen.times)) if n not in gaps], dtype=np.int64)
-        issued, refused = run.issue(store, chosen.times[whole], {"kind": "forecasts", "dataset": run.dataset})
+        whole = np.delete(chosen.times, list(gaps))
+        issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset})
     skipped = {chosen.times[n]: reason for n, reason in gaps.items()} | refused
-    return run.report(
-        "forecasts",
-        path,
-        issued=tuple(name_time(time) for time in issued),
-        skipped=tuple((name_time(time), skipped[time]) for time in sorted(skipped)),
-        beyond_cap=chosen.beyond_cap,
-    )
+    return run.report("forecasts", store, issued, skipped, beyond_cap=chosen.beyond_cap)
 
 
 def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequence[int] | None) -> ForecastReport:
     times, audit = scorable(run.ds, [run.forecaster.spec], interval, leads=run.leads, part="hindcast")
     if init_hours is not None and len(times):
-        on_hours(run.ds["time"].values, run.step, init_hours)
+        on_hours(run.ds["time"].values, run.step, init_hours)  # refuses hours that the archive does not have
         times = times[on_hours(times, run.step, init_hours)]
     dropped = {reason: count for reason, count in audit.dropped.items() if count}
     if not len(times):
@@ -280,7 +273,7 @@ def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequ
     key = {
         "fingerprint": run.forecaster.fingerprint,
         "model_version": run.forecaster.version,
-        "archive_commit": str(run.ds.attrs.get("archive_commit", "")),
+        "archive_commit": run.ds.attrs["archive_commit"],
         "first": name_time(times[0]),
         "last": name_time(times[-1]),
         "count": len(times),
@@ -293,22 +286,14 @@ def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequ
         if not (final.exists and final.state.get("key") == key):
             if building.exists and building.state.get("key") != key:
                 disk.discard(building.path)
-            left = times
-            if building.exists:
-                left = times[times > building.dataset()["init_time"].values[-1]]
+            left = times[times > building.ends()[-1]] if building.exists else times
             issued, refused = run.issue(building, left, state)
             if not building.exists:
                 raise ContractError(
                     "Hindcast: every init time was refused", list(dict.fromkeys(refused.values())), "check the archive"
                 )
             replace_store(building.path, path)
-    return run.report(
-        "hindcasts",
-        path,
-        issued=tuple(name_time(time) for time in issued),
-        skipped=tuple((name_time(time), reason) for time, reason in refused.items()),
-        dropped=dropped,
-    )
+    return run.report("hindcasts", final, issued, refused, dropped=dropped)
 
 
 def _model(home: Home, dataset: str, model: Any, device: str | None) -> "Forecaster":
@@ -321,7 +306,8 @@ def _model(home: Home, dataset: str, model: Any, device: str | None) -> "Forecas
     return open_registry(home).load(resolve_version(home, dataset, CHAMPION if model is None else model), device)
 
 
-def _same_variables(run: _Run, issued: xr.Dataset, path: Path) -> None:
+def _same_variables(run: _Run, store: Store) -> None:
+    issued = store.dataset()
     ours, theirs = list(run.forecaster.spec.states), [str(name) for name in issued.data_vars]
     faults = []
     if set(ours) != set(theirs):
@@ -332,7 +318,7 @@ def _same_variables(run: _Run, issued: xr.Dataset, path: Path) -> None:
         faults += refusal.reasons
     if faults:
         raise ConfigError(
-            f"Forecast store {path}",
+            f"Forecast store {store.path}",
             faults,
             "what was issued stays as it is: move the store away, or give this model a data set of its own",
         )

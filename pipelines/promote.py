@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from datasets.archive import Archive
-from pipelines.evaluation import Gate, Judgement, Outcome, Verdict, judge, skill_csv
+from pipelines.evaluation import Gate, Judgement, Outcome, judge, skill_csv
 from pipelines.home import Home
-from pipelines.progress import Progress
+from pipelines.progress import Progress, silent
 from pipelines.tracking import CHALLENGER, CHAMPION, LONGEST_TAG, model_name, open_registry, resolve_version
 from simvp.errors import RegistryError
 from simvp.inference import Registry, Version
@@ -49,11 +49,6 @@ class Promotion:
     champion: Version | None
     judgement: Judgement | None = None
 
-    @property
-    def verdict(self) -> Verdict | None:
-        """What the gate decided; None if nothing was judged."""
-        return self.judgement.verdict if self.judgement else None
-
     def table(self) -> str:
         """Comparisons and skill as Markdown; empty if nothing was judged."""
         return "\n\n".join(self.judgement.tables()) if self.judgement else ""
@@ -64,16 +59,12 @@ class Promotion:
         if self.judgement is None:
             return f"{self.candidate.label} is the champion already; nothing was judged, nothing moved."
         rival = f"the champion {self.before.label}" if self.before else "no champion (there is none yet)"
-        now = f"The champion is now {self.champion.label}." if self.champion else "There is no champion."
-        if self.outcome != "promote" and self.champion:
-            now = f"The champion is still {self.champion.label}."
-        return "\n".join(
-            [
-                f"{self.candidate.label} against the five baselines and {rival}, targets of "
-                f"{' .. '.join(self.judgement.held_out)}, {self.judgement.verdict.n} init times.",
-                self.judgement.verdict.summary,
-                now,
-            ]
+        when = "now" if self.outcome == "promote" else "still"
+        now = f"The champion is {when} {self.champion.label}." if self.champion else "There is no champion."
+        return (
+            f"{self.candidate.label} against the five baselines and {rival}, targets of "
+            f"{' .. '.join(self.judgement.held_out)}, {self.judgement.verdict.n} init times.\n"
+            f"{self.judgement.verdict.summary}\n{now}"
         )
 
 
@@ -100,7 +91,7 @@ def promote(
     gate: Gate | None = None,
     batch: int = 32,
     device: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Promotion:
     """Judge a version on its held-out period, and make it champion if it is better than everything it has to beat.
 
@@ -108,7 +99,9 @@ def promote(
     ----------
     version
         Number or alias; by default the challenger.
-    gate, batch, device, progress
+    device
+        Where the networks run; by default the CPU.
+    gate, batch, progress
         As in `pipelines.evaluation.judge`.
 
     Raises
@@ -128,7 +121,6 @@ def promote(
         Archive(home.archive(dataset)).dataset(),
         gate=gate,
         batch=batch,
-        device=device,
         progress=progress,
     )
     with registry.client() as client:
@@ -163,13 +155,11 @@ def rollback(home: Home, dataset: str) -> Rollback:
     holder = before.version if before else None
     with registry.client() as client:
         history = [number for number in _history(client, name) if number in versions]
-    if holder is not None and holder in history[-1:]:
-        left = [number for number in history if number != holder]
+    reason = "the alias had been moved by hand, and this is the last version that the gate let through"
+    if holder in history[-1:]:
         reason = "it was the champion before"
-    else:
-        left = history
-        reason = "the alias had been moved by hand, and this is the last version that the gate let through"
-    if not left:
+        history = [number for number in history if number != holder]
+    if not history:
         shown = f"the champion is {name}/{holder}" if holder else "there is no champion"
         raise RegistryError(
             f"Rollback of {name}",
@@ -177,9 +167,9 @@ def rollback(home: Home, dataset: str) -> Rollback:
             "set the alias champion in MLflow's page to the version that you want",
         )
     with registry.client() as client:
-        client.set_registered_model_alias(name, CHAMPION, left[-1])
-        client.set_registered_model_tag(name, _HISTORY, json.dumps(left))
-    return Rollback(before=before, champion=registry.resolve(f"{name}/{left[-1]}"), reason=reason)
+        client.set_registered_model_alias(name, CHAMPION, history[-1])
+        client.set_registered_model_tag(name, _HISTORY, json.dumps(history))
+    return Rollback(before=before, champion=registry.resolve(f"{name}/{history[-1]}"), reason=reason)
 
 
 def _champion(registry: Registry, name: str) -> Version | None:
@@ -192,10 +182,8 @@ def _crown(client: "MlflowClient", candidate: Version, before: Version | None) -
     A kill in between leaves an alias that looks moved by hand, which `rollback` and the next `promote` understand.
     """
     client.set_registered_model_alias(candidate.name, CHAMPION, candidate.version)
-    history = [number for number in _history(client, candidate.name) if number != candidate.version]
-    if before is not None and before.version not in history[-1:]:
-        history = [*(number for number in history if number != before.version), before.version]
-    history.append(candidate.version)
+    newest = [version.version for version in (before, candidate) if version]
+    history = [number for number in _history(client, candidate.name) if number not in newest] + newest
     # So many numbers stay within the length of a tag (`LONGEST_TAG`).
     client.set_registered_model_tag(candidate.name, _HISTORY, json.dumps(history[-200:]))
 

@@ -9,29 +9,20 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store, disk
-from pipelines.evaluation import (
-    chunks,
-    in_words,
-    markdown,
-    score,
-    select_frames,
-    skill_table,
-    unpredictable,
-    write_skill_csv,
-)
-from pipelines.forecast import replace_store
+from pipelines.evaluation import chunks, in_words, markdown, score, select_frames, skill_csv, skill_table, unpredictable
+from pipelines.forecast import Kind, replace_store
 from pipelines.home import Home
 from pipelines.pictures import png, sample_strip, skill_curve
-from pipelines.progress import Progress
+from pipelines.progress import Progress, silent
 from pipelines.tracking import list_versions, open_registry
-from simvp.coords import Step, encode_times, show_time
+from simvp.coords import Step, show_time
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 
 if TYPE_CHECKING:
@@ -39,7 +30,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Kind = Literal["forecasts", "hindcasts"]
 _MOST_STRIPS = 4
 
 
@@ -81,11 +71,6 @@ class VerifyReport:
     pictures: tuple[Path, ...] = ()
 
     @property
-    def weighting(self) -> str:
-        """Name of the area weights."""
-        return "" if self.skill is None else str(self.skill.attrs["weighting"])
-
-    @property
     def summary(self) -> str:
         """In words: counts, and the model beside the best baseline over all leads."""
         lines = [
@@ -115,7 +100,7 @@ def verify(
     horizon: str | None = None,
     model: "Forecaster | Path | str | None" = None,
     batch: int = 64,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> VerifyReport:
     """Score what can be scored, and write the skill table and the pictures.
 
@@ -150,7 +135,9 @@ def verify(
     path = home.scores(dataset, f"{kind}-{horizon}")
     store = Store(path)
     state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": issue.get("key")}
-    ready = run.ready()
+    # Scored when the last valid time lies within the archive.
+    ready = np.flatnonzero(forecasts["valid_time"].isel(lead_time=-1).values <= ds["time"].values[-1])
+    rescored = 0
     with store.lock():
         # `system` was called `method` once. Scores can be made anew, so nothing converts them.
         outdated = store.exists and "system" not in store.dataset().dims
@@ -163,10 +150,12 @@ def verify(
             scored = run.append(building, ready, state)
             if building.exists:
                 replace_store(building.path, path)
-            rescored = 0
         else:
-            rescored = run.rescore(store, state) if store.exists else 0
-            scored = run.append(store, run.after(store, ready), state)
+            later = ready
+            if store.exists:
+                rescored = run.rescore(store, state)
+                later = ready[run.inits[ready] > store.ends()[-1]]
+            scored = run.append(store, later, state)
     report = VerifyReport(
         dataset=dataset,
         kind=kind,
@@ -187,8 +176,8 @@ def verify(
         if "unpredictable_std" in ds[name].attrs
     }
     csv = home.skill_csv(dataset)
-    csv = csv if kind == "hindcasts" else csv.with_name(f"{csv.stem}-forecasts{csv.suffix}")
-    write_skill_csv(csv, table)
+    csv = csv if kind == "hindcasts" else csv.with_stem(f"{csv.stem}-forecasts")
+    disk.write(csv, skill_csv(table).encode())
     return replace(
         report,
         models=tuple(sorted({str(label) for label in scores["model_version"].values})),
@@ -217,25 +206,16 @@ class _Run:
     step: Step
     model: "Forecaster | Path | str | None"
     batch: int
-    progress: Progress | None
+    progress: Progress
     models: dict[str, "Forecaster"] = field(default_factory=dict)
 
     @property
     def inits(self) -> np.ndarray:
         return self.forecasts["init_time"].values
 
-    def ready(self) -> np.ndarray:
-        """Positions of the forecasts whose last valid time lies within the archive."""
-        last, _ = encode_times(self.forecasts["valid_time"].transpose("init_time", "lead_time").values[:, -1])
-        end, _ = encode_times(self.ds["time"].values[-1:])
-        return np.flatnonzero(last <= end[0])
-
-    def after(self, store: Store, positions: np.ndarray) -> np.ndarray:
-        """Those of `positions` that come after the last init time of the scores store."""
-        if not store.exists:
-            return positions
-        last, _ = encode_times(store.dataset()["init_time"].values[-1:])
-        return positions[encode_times(self.inits[positions])[0] > last[0]]
+    def positions(self, scores: xr.Dataset) -> np.ndarray:
+        """Where the init times of scores are among the forecasts; -1 where they are not."""
+        return self.forecasts.indexes["init_time"].get_indexer(scores.indexes["init_time"])
 
     def append(self, store: Store, positions: np.ndarray, state: Mapping[str, Any]) -> int:
         """Score these forecasts and commit them batch by batch."""
@@ -248,8 +228,7 @@ class _Run:
             else:
                 store.create(scores, axis="init_time", chunks={"init_time": 64}, state=state)
             done += len(rows)
-            if self.progress is not None:
-                self.progress("verify", done, len(positions))
+            self.progress("verify", done, len(positions))
         return done
 
     def rescore(self, store: Store, state: Mapping[str, Any]) -> int:
@@ -258,14 +237,11 @@ class _Run:
             return 0
         old = store.dataset().load()
         short = (old["points"] == 0).any(["system", "variable", "lead_time"]).values
-        where = {int(s): n for n, s in enumerate(encode_times(self.inits)[0])}
-        changed = 0
-        for number, seconds in enumerate(encode_times(old["init_time"].values)[0]):
-            row = where.get(int(seconds)) if short[number] else None
-            if row is None:
-                continue
-            self._find_models(np.array([row]))
-            scores = self._score(np.array([row]))
+        positions, changed = self.positions(old), 0
+        for number in np.flatnonzero(short & (positions >= 0)).tolist():
+            row = positions[[number]]
+            self._find_models(row)
+            scores = self._score(row)
             if not scores["points"].equals(old["points"].isel(init_time=[number])):
                 store.rewrite(scores, number, state)
                 changed += 1
@@ -275,17 +251,14 @@ class _Run:
         """The skill curve, and a map strip of the last init time that is scored at every lead."""
         figures = {f"{stem}-skill": skill_curve(table, title=f"{self.dataset}, {stem.replace('-', ' of ')}")}
         whole = (scores["points"] > 0).all(["system", "variable", "lead_time"]).values
-        last = encode_times(scores["init_time"].values)[0][np.flatnonzero(whole)[-1:]]
-        row = np.flatnonzero(np.isin(encode_times(self.inits)[0], last))
-        if len(row):
+        row = self.positions(scores)[whole][-1:]
+        if (row >= 0).any():
             forecast = self.forecasts.isel(init_time=int(row[0])).load()
-            names = [str(name) for name in table["variable"].values[:_MOST_STRIPS]]
-            truth = select_frames(self.ds, names, forecast["valid_time"].values).load()
-            seconds, _ = encode_times(truth["time"].values)
-            positions = np.searchsorted(seconds, encode_times(forecast["valid_time"].values)[0])
+            names = table["variable"].values[:_MOST_STRIPS].tolist()
+            truth = self.ds[names].sel(time=forecast["valid_time"].values).load()
             when = show_time(forecast["init_time"].values[()])
             for name in names:
-                observed = forecast[name].copy(data=truth[name].values[positions])
+                observed = forecast[name].copy(data=truth[name].values)
                 title = f"{self.dataset}, {forecast['model_version'].item()}: {name} from {when}"
                 figures[f"{stem}-{name}"] = sample_strip(observed, forecast[name], title=title)
         for name, figure in figures.items():
@@ -297,13 +270,10 @@ class _Run:
         # The baselines of a batch come out of one model's file.
         prints = self.forecasts["model_fingerprint"].values[positions]
         edges = np.flatnonzero(prints[1:] != prints[:-1]) + 1
-        runs = [run for run in np.split(positions, edges) if len(run)]
         batches = []
-        for run in runs:
-            start = 0
-            for part in chunks(self.inits[run], self.step, self.batch):
-                batches.append(run[start : start + len(part)])
-                start += len(part)
+        for run in np.split(positions, edges) if len(positions) else ():
+            lengths = [len(part) for part in chunks(self.inits[run], self.step, self.batch)]
+            batches += np.split(run, np.cumsum(lengths[:-1]))
         return batches
 
     def _score(self, rows: np.ndarray) -> xr.Dataset:
@@ -323,10 +293,8 @@ class _Run:
         RegistryError
             With every one that cannot be found.
         """
-        prints, labels = (
-            [str(text) for text in self.forecasts[name].values[positions]]
-            for name in ("model_fingerprint", "model_version")
-        )
+        prints = self.forecasts["model_fingerprint"].values[positions].tolist()
+        labels = self.forecasts["model_version"].values[positions].tolist()
         lost = []
         for fingerprint, label in dict(zip(prints, labels, strict=True)).items():
             if fingerprint in self.models:
@@ -350,9 +318,8 @@ class _Run:
             model = self.model if isinstance(self.model, Forecaster) else Forecaster.load(self.model)
             if model.fingerprint == fingerprint:
                 return model
-        versions = list_versions(self.home, self.dataset)
         # The version that the forecast names comes first; another may hold the same content.
-        for version in sorted(versions, key=lambda v: v.label != label):
+        for version in sorted(list_versions(self.home, self.dataset), key=lambda v: v.label != label):
             if version.fingerprint == fingerprint:
                 return open_registry(self.home).load(version)
         return None

@@ -6,7 +6,7 @@ from .evaluate import (
     select_frames as select_frames,
     stretch as stretch,
 )
-from .gate import Gate as Gate, Outcome as Outcome, Verdict as Verdict
+from .gate import Gate as Gate, Outcome as Outcome
 from .judgement import Judgement as Judgement, judge as judge
 from .skill import (
     in_words as in_words,
@@ -14,5 +14,4 @@ from .skill import (
     skill_csv as skill_csv,
     skill_table as skill_table,
     unpredictable as unpredictable,
-    write_skill_csv as write_skill_csv,
 )

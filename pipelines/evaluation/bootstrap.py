@@ -77,25 +77,23 @@ def cut_blocks(index: np.ndarray, length: int, least: int) -> tuple[int, np.ndar
     np.ndarray
         (N,) block of each init time, as judged.
     """
-    if not len(index):
-        return 0, index
-    span = int(index[-1] - index[0]) + 1
-    whole = _fill(index, span, span // length, length)
-    available = int(whole[-1]) + 1 if span >= length else 0
+    span = int(index[-1] - index[0]) + 1 if len(index) else 0
+    if span < length:
+        return 0, np.zeros_like(index)
+    whole = _fill(index, span, span // length)
+    available = int(whole[-1]) + 1
     wanted = min(max(available // 2, least), MOST_BLOCKS)
     if available <= wanted:
         return available, whole
-    longer = _fill(index, span, wanted, length)
+    longer = _fill(index, span, wanted)
     return available, longer if longer[-1] + 1 >= least else whole
 
 
-def _fill(index: np.ndarray, span: int, number: int, length: int) -> np.ndarray:
+def _fill(index: np.ndarray, span: int, number: int) -> np.ndarray:
     """Cut `span` steps into `number` equal blocks; a block less than half full joins the one before it."""
-    if number < 1:
-        return np.zeros(len(index), dtype=np.int64)
     raw = (index - index[0]) * number // span
     counts = np.bincount(raw, minlength=number)
-    full = counts * 2 >= max(counts.max(), 1)
+    full = counts * 2 >= counts.max()
     # Blocks before the first full one join that one.
     joined = np.maximum(np.cumsum(full) - 1, 0)
     return joined[raw]

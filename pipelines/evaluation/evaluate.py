@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pipelines.progress import Progress
+from pipelines.progress import Progress, silent
 from pipelines.windows import Audit, Frames, find_windows
 from simvp.budget import fitting
 from simvp.coords import Step, calendar_of, encode_times, parse_times
@@ -34,7 +34,7 @@ def evaluate(
     batch: int = 32,
     horizon: int | None = None,
     device: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """Errors of every forecast map of a model and of the baselines that were fitted with it.
 
@@ -82,8 +82,7 @@ def evaluate(
         forecast = forecaster.predict(inputs, init_time=chosen, horizon=leads, device=device)
         parts.append(score(forecast, truth, forecaster.baselines))
         done += len(chosen)
-        if progress is not None:
-            progress("evaluate", done, len(times))
+        progress("evaluate", done, len(times))
     return xr.concat(parts, "init_time", data_vars="minimal", coords="minimal", compat="override", join="exact")
 
 
@@ -101,8 +100,8 @@ def score(forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines) -> xr.D
     """
     variables = list(baselines.variables)
     rivals = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
-    rows = [errors(forecast[variables], truth, climatology=baselines.climatology)]
-    rows += [errors(rivals[name], truth, climatology=baselines.climatology) for name in NAMES]
+    systems = [forecast[variables], *(rivals[name] for name in NAMES)]
+    rows = [errors(system, truth, climatology=baselines.climatology) for system in systems]
     stacked = xr.concat(rows, xr.Variable("system", list(SYSTEMS)), coords="minimal", compat="override", join="exact")
     return stacked.transpose("system", "variable", "init_time", "lead_time")
 
@@ -136,18 +135,15 @@ def scorable(
         The data does not fit one of the contracts.
     """
     frames_in, step = max(spec.frames_in for spec in specs), specs[0].step
-    times = ds["time"].values
-    first, last = bounds = parse_times(interval, calendar_of(times))
-    near = ds.isel(time=_between(times, step.shift(bounds[:1], -frames_in)[0], last))
+    first, last = bounds = parse_times(interval, calendar_of(ds["time"].values))
+    near = ds.sel(time=slice(step.shift(bounds[:1], -frames_in)[0], last))
     whole = np.ones(near.sizes["time"], bool)  # where every model has all its variables
     for spec in specs:
         if len(whole):
             whole &= Frames(spec.check(near), spec, memory=0).complete
-    here = np.asarray(near["present"].values, bool)
-    inits, audit = find_windows(
-        near["time"].values, here, step, frames_in, leads, [(first, last)], part, complete=whole
-    )
-    return near["time"].values[inits], audit
+    times, here = near["time"].values, np.asarray(near["present"].values, bool)
+    inits, audit = find_windows(times, here, step, frames_in, leads, [(first, last)], part, complete=whole)
+    return times[inits], audit
 
 
 def batch_size(spec: "FrameSpec", leads: int, most: int) -> int:
@@ -159,11 +155,10 @@ def batch_size(spec: "FrameSpec", leads: int, most: int) -> int:
 
 def chunks(times: np.ndarray, step: Step, batch: int) -> Iterator[np.ndarray]:
     """Runs of at most `batch` init times that do not span a piece of the series much longer than that."""
-    index = step.index(times, times[0])
+    index = step.index(times, times[0]) if len(times) else times
     start = 0
     for stop in range(1, len(times) + 1):
-        full = stop == len(times) or stop - start == batch or index[stop] - index[start] > _LONGEST_PIECE * batch
-        if full:
+        if stop == len(times) or stop - start == batch or index[stop] - index[start] > _LONGEST_PIECE * batch:
             yield times[start:stop]
             start = stop
 
@@ -181,10 +176,3 @@ def select_frames(ds: xr.Dataset, names: Sequence[str], *times: np.ndarray) -> x
     return ds[[name for name in names if name in ds]].isel(
         time=slice(int(positions[0]), int(positions[-1]) + 1) if run else positions
     )
-
-
-def _between(times: np.ndarray, first: Any, last: Any) -> slice:
-    """Positions of the times from `first` to `last`, both included."""
-    bounds, _ = encode_times(np.array([first, last], dtype=times.dtype))
-    seconds, _ = encode_times(times)
-    return slice(int(np.searchsorted(seconds, bounds[0])), int(np.searchsorted(seconds, bounds[1], side="right")))

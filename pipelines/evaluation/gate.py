@@ -28,7 +28,6 @@ and a challenger whose errors are rare and large beside a reference whose errors
 0.9 a step). A challenger has to pass every comparison, so that it is promoted by chance less often than by any one.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -85,15 +84,15 @@ class Comparison:
 
     variable: str
     reference: str
-    n: int
-    blocks: int
-    rmse: float
-    reference_rmse: float
-    improvement: float
-    bound: float
-    lead: int
-    lead_change: float
-    passed: bool
+    n: int = 0
+    blocks: int = 0
+    rmse: float = float("nan")
+    reference_rmse: float = float("nan")
+    improvement: float = float("nan")
+    bound: float = float("nan")
+    lead: int = 0
+    lead_change: float = float("nan")
+    passed: bool = False
     reason: str
 
 
@@ -196,9 +195,9 @@ def decide(
     """
     gate = gate or Gate()
     length = frames_in + frames_out + 1
-    reasons = _faults(challenger, champion)
-    if reasons:
-        raise ConfigError("Gate", reasons, "score both models on the same init times and leads")
+    faults = _faults(challenger, champion)
+    if faults:
+        raise ConfigError("Gate", faults, "score both models on the same init times and leads")
     index = step.index(challenger["init_time"].values, challenger["init_time"].values[0])
     comparisons = []
     for variable in challenger["variable"].values:
@@ -212,41 +211,45 @@ def decide(
             _compare(str(variable), name, model, reference, index, length, gate)
             for name, reference in references.items()
         ]
-    return _conclude(tuple(comparisons), length, gate)
-
-
-def needed_init_times(frames_in: int, frames_out: int, gate: Gate | None = None) -> int:
-    """Consecutive init times without which the gate says "insufficient"."""
-    return (gate or Gate()).blocks * (frames_in + frames_out + 1)
+    fewest = min(comparisons, key=lambda c: (c.blocks, c.n))
+    needed = gate.blocks * length
+    outcome: Outcome = "promote" if all(c.passed for c in comparisons) else "refuse"
+    reasons = [c.reason for c in comparisons if c.passed == (outcome == "promote")]
+    if fewest.blocks < gate.blocks:
+        outcome = "insufficient"
+        reasons = [
+            f"{fewest.variable} against {fewest.reference}: {fewest.n} init times form {fewest.blocks} blocks "
+            f"of {length} steps (longer than T + T'), {gate.blocks} are needed: {needed} consecutive init times"
+        ]
+    return Verdict(
+        outcome=outcome,
+        reasons=tuple(reasons),
+        comparisons=tuple(comparisons),
+        n=fewest.n,
+        blocks=fewest.blocks,
+        needed_blocks=gate.blocks,
+        needed_init_times=needed,
+        block_steps=length,
+        confidence=gate.confidence,
+        margin=gate.margin,
+    )
 
 
 def _compare(
-    variable: str,
-    name: str,
-    model: np.ndarray,
-    reference: np.ndarray,
-    index: np.ndarray,
-    length: int,
-    gate: Gate,
+    variable: str, name: str, model: np.ndarray, reference: np.ndarray, index: np.ndarray, length: int, gate: Gate
 ) -> Comparison:
     """Judge squared errors (I, L) against those of one reference."""
     paired = np.isfinite(model).all(1) & np.isfinite(reference).all(1)
     model, reference, index = model[paired], reference[paired], index[paired]
-    available, blocks = cut_blocks(index, length, gate.blocks)
     if not len(index):
-        nothing = float("nan")
-        return Comparison(
-            variable=variable, reference=name, n=0, blocks=0, rmse=nothing, reference_rmse=nothing,
-            improvement=nothing, bound=nothing, lead=0, lead_change=nothing, passed=False,
-            reason=f"{variable} against {name}: no init time has a score for both at every lead",
-        )  # fmt: skip
+        reason = f"{variable} against {name}: no init time has a score for both at every lead"
+        return Comparison(variable=variable, reference=name, reason=reason)
+    available, blocks = cut_blocks(index, length, gate.blocks)
     mse, rival = float(model.mean()), float(reference.mean())
-    bound = -float("inf")
+    gains, bound = (reference - model).mean(1), -float("inf")
     if available >= 2:
-        bound = lower_bound(
-            (reference - model).mean(1), blocks, confidence=gate.confidence, draws=gate.draws, seed=gate.seed
-        )
-    changes = np.array([_change(m, r) for m, r in zip(model.mean(0), reference.mean(0), strict=True)], dtype=np.float64)
+        bound = lower_bound(gains, blocks, confidence=gate.confidence, draws=gate.draws, seed=gate.seed)
+    changes = list(map(_change, model.mean(0), reference.mean(0)))
     lead = int(np.argmax(changes))
     better, steady = bound > 0, changes[lead] <= 100.0 * gate.margin
     limit = _change(rival - bound, rival) if np.isfinite(bound) else float("inf")
@@ -269,8 +272,8 @@ def _compare(
         improvement=-_change(mse, rival),
         bound=-limit,
         lead=lead + 1,
-        lead_change=float(changes[lead]),
-        passed=bool(better and steady),
+        lead_change=changes[lead],
+        passed=better and steady,
         reason=words,
     )
 
@@ -284,33 +287,6 @@ def _change(mse: float, reference: float) -> float:
 
 def _percent(value: float) -> str:
     return f"{value:+.1f}" if np.isfinite(value) else "unknown"
-
-
-def _conclude(comparisons: tuple[Comparison, ...], length: int, gate: Gate) -> Verdict:
-    fewest = min(comparisons, key=lambda c: (c.blocks, c.n))
-    needed = gate.blocks * length
-    outcome: Outcome = "promote"
-    reasons: Sequence[str] = [c.reason for c in comparisons]
-    if fewest.blocks < gate.blocks:
-        outcome = "insufficient"
-        reasons = [
-            f"{fewest.variable} against {fewest.reference}: {fewest.n} init times form {fewest.blocks} blocks "
-            f"of {length} steps (longer than T + T'), {gate.blocks} are needed: {needed} consecutive init times"
-        ]
-    elif not all(c.passed for c in comparisons):
-        outcome, reasons = "refuse", [c.reason for c in comparisons if not c.passed]
-    return Verdict(
-        outcome=outcome,
-        reasons=tuple(reasons),
-        comparisons=comparisons,
-        n=fewest.n,
-        blocks=fewest.blocks,
-        needed_blocks=gate.blocks,
-        needed_init_times=needed,
-        block_steps=length,
-        confidence=gate.confidence,
-        margin=gate.margin,
-    )
 
 
 def _faults(challenger: xr.Dataset, champion: xr.Dataset | None) -> list[str]:

@@ -9,7 +9,7 @@ import xarray as xr
 from pipelines.evaluation.evaluate import evaluate, scorable
 from pipelines.evaluation.gate import Gate, Verdict, decide
 from pipelines.evaluation.skill import markdown, skill_table
-from pipelines.progress import Progress
+from pipelines.progress import Progress, silent
 from simvp.coords import parse_times
 from simvp.errors import RegistryError
 
@@ -45,12 +45,8 @@ class Judgement:
 
     def rmse(self) -> dict[str, dict[str, float]]:
         """Over all leads, by variable and system, to six digits."""
-        table = self.skill["rmse_all"].transpose("variable", "system")
-        systems = [str(system) for system in table["system"].values]
-        return {
-            str(name): {system: float(f"{float(v):.6g}") for system, v in zip(systems, row, strict=True)}
-            for name, row in zip(table["variable"].values, table.values, strict=True)
-        }
+        scores = self.skill["rmse_all"].transpose("system", "variable").to_pandas()
+        return {str(name): {str(s): float(f"{rmse:.6g}") for s, rmse in row.items()} for name, row in scores.items()}
 
 
 def judge(
@@ -60,8 +56,7 @@ def judge(
     *,
     gate: Gate | None = None,
     batch: int = 32,
-    device: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Judgement:
     """Score a candidate and the champion on the candidate's held-out period, and let the gate decide.
 
@@ -107,10 +102,10 @@ def judge(
         dropped = ", ".join(f"{reason} {count}" for reason, count in audit.dropped.items() if count) or "none offered"
         raise RegistryError(subject, [f"no init time has all its inputs and targets in the archive ({dropped})"])
     # Both forecast the candidate's leads from the same init times: the gate compares pairs.
-    errors = evaluate(candidate, ds, init_times, batch=batch, device=device, progress=progress)
+    errors = evaluate(candidate, ds, init_times, batch=batch, progress=progress)
     rival = None
     if champion is not None:
-        rival = evaluate(champion, ds, init_times, batch=batch, horizon=leads, device=device, progress=progress)
+        rival = evaluate(champion, ds, init_times, batch=batch, horizon=leads, progress=progress)
     # Two blocks apart share no frame only if a block is longer than the windows of both models.
     frames_in = max(s.frames_in for s in specs)
     verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate)

@@ -2,13 +2,12 @@
 
 import csv
 import io
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import xarray as xr
 
-from datasets.store import disk
+from simvp.coords import encode_times
 from simvp.scoring import NAMES, summarise
 
 COLUMNS = ("variable", "lead_hours", "n", "weighting", "model", *NAMES)
@@ -41,12 +40,9 @@ def lead_hours(errors: xr.Dataset) -> np.ndarray:
     leads = errors["lead_time"].values
     if leads.dtype.kind == "m":
         return leads / np.timedelta64(1, "h")
-    apart = errors["valid_time"].transpose("init_time", "lead_time").values - errors["init_time"].values[:, None]
-    if apart.dtype.kind == "m":
-        hours = apart / np.timedelta64(1, "h")
-    else:
-        hours = np.array([[gap.total_seconds() / 3600 for gap in row] for row in apart])
-    return hours.mean(0).round(1)
+    valid, _ = encode_times(errors["valid_time"].transpose("init_time", "lead_time").values)
+    inits, _ = encode_times(errors["init_time"].values)
+    return ((valid - inits[:, None]) / 3600).mean(0).round(1)
 
 
 def skill_csv(table: xr.Dataset) -> str:
@@ -58,18 +54,10 @@ def skill_csv(table: xr.Dataset) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for name in table["variable"].values:
-        for lead, hours in enumerate(table["lead_hours"].values):
-            row = table.isel(lead_time=lead).sel(variable=name)
-            scores = [float(row["rmse"].sel(system=system)) for system in COLUMNS[4:]]
-            count = int(row["n"].sel(system="model"))
-            writer.writerow([name, f"{hours:g}", count, table.attrs["weighting"], *(f"{s:.6g}" for s in scores)])
+    for name, lead, n, scores in _lines(table):
+        if lead != "all":
+            writer.writerow([name, lead, n, table.attrs["weighting"], *(f"{score:.6g}" for score in scores)])
     return text.getvalue()
-
-
-def write_skill_csv(path: Path, table: xr.Dataset) -> None:
-    """`skill_csv` as a file, replaced at once."""
-    disk.write(path, skill_csv(table).encode())
 
 
 def markdown(table: xr.Dataset) -> str:
@@ -78,14 +66,12 @@ def markdown(table: xr.Dataset) -> str:
         "| variable | lead h | n | " + " | ".join(name.replace("_", " ") for name in COLUMNS[4:]) + " |",
         "| --- | ---: | ---: |" + " ---: |" * len(COLUMNS[4:]),
     ]
-    for name in table["variable"].values:
-        units = str(table["units"].sel(variable=name).item())
-        label = f"{name} ({units})" if units else str(name)
-        chosen = table.sel(variable=name)
-        for lead, hours in enumerate(table["lead_hours"].values):
-            row = chosen.isel(lead_time=lead)
-            lines.append(_line(label, f"{hours:g}", row["n"], row["rmse"]))
-        lines.append(_line(label, "all", chosen["n_all"], chosen["rmse_all"]))
+    for name, lead, n, scores in _lines(table):
+        units = table["units"].sel(variable=name).item()
+        label = f"{name} ({units})" if units else name
+        best = min(filter(np.isfinite, scores), default=np.nan)
+        shown = (f"**{score:.4g}**" if score == best else f"{score:.4g}" for score in scores)
+        lines.append(f"| {label} | {lead} | {n} | {' | '.join(shown)} |")
     return "\n".join([*lines, "", f"RMSE, weighted by {table.attrs['weighting']}"])
 
 
@@ -125,8 +111,11 @@ def in_words(table: xr.Dataset, name: str) -> str:
     )
 
 
-def _line(label: str, lead: str, n: xr.DataArray, rmse: xr.DataArray) -> str:
-    scores = {system: float(rmse.sel(system=system)) for system in COLUMNS[4:]}
-    best = min((s for s in scores.values() if np.isfinite(s)), default=np.nan)
-    shown = (f"**{s:.4g}**" if s == best else f"{s:.4g}" for s in scores.values())
-    return f"| {label} | {lead} | {int(n.sel(system='model'))} | " + " | ".join(shown) + " |"
+def _lines(table: xr.Dataset) -> Iterator[tuple[str, str, int, list[float]]]:
+    """Variable, lead in hours or "all", n and the RMSE of every system, line by line."""
+    for name in table["variable"].values.tolist():
+        scores = table.sel(variable=name, system=list(COLUMNS[4:]))
+        for lead, hours in enumerate(table["lead_hours"].values):
+            row = scores.isel(lead_time=lead)
+            yield name, f"{hours:g}", int(row["n"].sel(system="model")), row["rmse"].values.tolist()
+        yield name, "all", int(scores["n_all"].sel(system="model")), scores["rmse_all"].values.tolist()

@@ -52,7 +52,7 @@ def test_hindcasts_are_scored_as_evaluation_scores_them(home: Home) -> None:
     model = forecaster(0.5)
     forecast(home, "waves", model=model, hindcast=INTERVAL)
     report = verify(home, "waves", kind="hindcasts", model=model, batch=20)
-    assert (report.scored, report.pending, report.n, report.weighting) == (46, 0, 46, "cos_latitude")
+    assert (report.scored, report.pending, report.n, report.skill.attrs["weighting"]) == (46, 0, 46, "cos_latitude")
     ds = Archive(home.archive("waves")).dataset()
     wanted = evaluate(model, ds, Store(home.hindcasts("waves", "3h")).dataset()["init_time"].values)
     got = Store(report.path).dataset().load()

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from pipelines.evaluation.bootstrap import cut_blocks, lower_bound
-from pipelines.evaluation.gate import Gate, decide, needed_init_times
+from pipelines.evaluation.gate import Gate, decide
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
 from simvp.scoring.baselines import NAMES
@@ -114,7 +114,6 @@ def test_too_few_blocks_are_insufficient_however_good_the_model_looks() -> None:
         "t2m against persistence: 59 init times form 4 blocks of 12 steps (longer than T + T'), 5 are needed: "
         "60 consecutive init times",
     )
-    assert needed_init_times(8, LEADS) == 60
     assert decide(errors(np.full((60, LEADS), 1e-6)), **SIZES).outcome == "promote"
 
 

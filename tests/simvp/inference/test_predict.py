@@ -36,6 +36,13 @@ def same(ours: xr.Dataset, theirs: xr.Dataset) -> None:
     xr.testing.assert_equal(ours.drop_vars(volatile), theirs.drop_vars(volatile))
 
 
+def refused(ds: xr.Dataset) -> str:
+    """What a forecast without a model is refused with."""
+    with pytest.raises(RegistryError) as caught:
+        simvp.predict(ds)
+    return str(caught.value)
+
+
 def test_by_forecaster_file_and_folder(small: Forecaster, file: Path, world: xr.Dataset) -> None:
     expected = small.predict(world, horizon=5)
     same(simvp.predict(world, small, horizon=5), expected)
@@ -157,9 +164,7 @@ class TestChampions:
 
     def test_none_that_accepts_says_why_not_for_each(self, two: Path, world: xr.Dataset) -> None:
         shifted = world.assign_coords(latitude=world["latitude"] + 0.1)
-        with pytest.raises(RegistryError) as caught:
-            simvp.predict(shifted)
-        text = str(caught.value)
+        text = refused(shifted)
         assert "None of the 2 champions" in text
         assert "simvp-weather version 1: grid: latitude differs by up to 0.1" in text
         assert "simvp-traffic version 1: inflow: the variable is missing" in text
@@ -168,9 +173,7 @@ class TestChampions:
     def test_several_that_accept_are_listed(self, home: Path, small: Forecaster, world: xr.Dataset) -> None:
         register(home, "simvp-weather", small, "champion")
         register(home, "simvp-again", small, "champion")
-        with pytest.raises(RegistryError) as caught:
-            simvp.predict(world)
-        text = str(caught.value)
+        text = refused(world)
         assert "Several champions accept this data" in text
         assert "simvp-again version 1" in text
         assert "simvp-weather version 1" in text
