@@ -143,7 +143,7 @@ def _modulo(name: str, difference: np.ndarray) -> np.ndarray:
 
 def _match(dim: str, mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Positions in `theirs` of the values of `mine`: by rank, longitudes turned to the same branch first."""
-    if dim == "longitude":
+    if dim == "longitude" and np.ptp(mine) < 360.0:  # else its two ends are one meridian, which no turn keeps apart
         start = mine.min() - 0.5 * _spacing(mine)  # so that rounding does not send the first to the other end
         theirs = start + (theirs - start) % 360.0
     order = np.empty(len(mine), dtype=np.int64)
