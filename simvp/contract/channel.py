@@ -168,20 +168,19 @@ class Static(Channel):
     values: np.ndarray
 
     @classmethod
-    def fit(cls, name: str, field: np.ndarray, units: str) -> "Static":
+    def fit(cls, field: xr.DataArray) -> "Static":
         """Static channel of a physical map (H, W), in which missing values become the mean."""
-        values = np.asarray(field, np.float64)
-        standard = (values - np.nanmean(values)) / (np.nanstd(values) or 1.0)
-        return cls(name=name, units=units, values=np.nan_to_num(standard).astype(np.float32))
+        values = np.asarray(field.values, np.float64)
+        standard = np.nan_to_num((values - np.nanmean(values)) / (np.nanstd(values) or 1.0)).astype(np.float32)
+        return cls(name=str(field.name), units=str(field.attrs.get("units", "")), values=standard)
 
 
 def forcing_names(step: Step, cycle: int | None, years: float, periods: set[Any]) -> list[str]:
     """Names of the forcings: only cycles that the step resolves and the training period has been through."""
-    names = []
-    if (step.per_day or 0) > 1:
-        names.append("time_of_day")
-    if step.per_day and ("week" in periods or cycle == 7 * step.per_day):
-        names.append("time_of_week")
-    if years >= 1 and step.per_year() is not None:
-        names.append("time_of_year")
-    return [f"{name}_{wave}" for name in names for wave in ("sin", "cos")]
+    per_day = step.per_day or 0
+    passed = {
+        "time_of_day": per_day > 1,
+        "time_of_week": per_day > 0 and ("week" in periods or cycle == 7 * per_day),
+        "time_of_year": years >= 1 and step.per_year() is not None,
+    }
+    return [f"{name}_{wave}" for name, whole in passed.items() if whole for wave in ("sin", "cos")]

@@ -46,7 +46,7 @@ class Climatology(Record):
     def at(self, times: np.ndarray) -> np.ndarray:
         """Maps for `times`, (N, H, W) float32."""
         month, slot = _bins(times, self.step, self.period)
-        if self.period != "year" or not _interpolated(self.step):
+        if self.period != "year" or not 0 < self.step.seconds < 20 * DAY:
             return self.values[month, slot]
         calendar = fields_of(times)
         middle = (calendar["day"] - 1 + calendar["second"] / DAY) / calendar["days"] - 0.5
@@ -196,10 +196,6 @@ def _means(points: np.ndarray, where: np.ndarray, size: int) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             means[position] = np.where(finite, values, 0.0).sum(0, dtype="f8") / finite.sum(0)
     return means
-
-
-def _interpolated(step: Step) -> bool:
-    return 0 < step.seconds < 20 * DAY
 
 
 def _positions(step: Step, period: Period) -> tuple[int, int, int]:

@@ -141,14 +141,11 @@ class FrameSpec(Record):
         if cycle == "auto":
             cycle = seasonal_cycle(times[positions], samples, step, calendar)
         lag = next((n for n in (step.per_day, cycle) if n and 1 < n <= frames_in), None)
-        chosen = {state.climatology.period for state in channels}
-        forcings = forcing_names(step, cycle, spans["year"], chosen)
+        forcings = forcing_names(step, cycle, spans["year"], {state.climatology.period for state in channels})
         return cls(
             state_channels=tuple(channels),
             forcing_channels=tuple(Forcing(name=name) for name in forcings),
-            static_channels=tuple(
-                Static.fit(name, ds[name].values, str(ds[name].attrs.get("units", ""))) for name in statics
-            ),
+            static_channels=tuple(Static.fit(ds[name]) for name in statics),
             grid=Grid.of(ds[names]),
             step=step,
             calendar=calendar,
@@ -231,19 +228,16 @@ class FrameSpec(Record):
         tuple
             The canonical Dataset in this contract's order, None where it cannot be made; and the reasons.
         """
-        missing = [n for n in self.states if n not in ds.data_vars]
         present = [n for n in self.states if n in ds.data_vars]
         here = ", ".join(map(str, ds.data_vars)) or "none"
-        faults = [f"{n}: the variable is missing; the data has {here}" for n in missing]
+        faults = [f"{n}: the variable is missing; the data has {here}" for n in self.states if n not in present]
         if not present:
             return None, faults
         try:
             canonical, _ = canonicalise(ds, present, units={n: u for n, u in (units or {}).items() if n in present})
         except Refusal as refusal:
             return None, faults + (list(refusal.reasons) or [refusal.subject])
-        for channel in self.state_channels:
-            if channel.name not in present:
-                continue
+        for channel in (state for state in self.state_channels if state.name in present):
             theirs = canonical[channel.name].attrs.get("units")
             if not theirs:
                 faults.append(
@@ -254,7 +248,7 @@ class FrameSpec(Record):
                 faults.append(f"{channel.name}: expected units {channel.units!r}, got {theirs!r}; convert the data")
         grid_faults = self.grid.faults(canonical)
         faults += grid_faults + self._time_faults(canonical["time"].values)
-        if grid_faults or missing:
+        if grid_faults or len(present) < self.n_states:
             return None, faults
         return self.grid.align(canonical)[list(self.states)], faults
 
@@ -294,11 +288,10 @@ class FrameSpec(Record):
 
     def _know(self, times: np.ndarray, frames: np.ndarray) -> None:
         """Write forcing and static channels for `times` into `frames` (N, F, H, W)."""
-        calendar, longitude, split = fields_of(times), self._longitude(), len(self.forcing_channels)
-        for number, forcing in enumerate(self.forcing_channels):
-            frames[:, number] = forcing.at(calendar, longitude)
-        for number, static in enumerate(self.static_channels, split):
-            frames[:, number] = static.values
+        calendar, longitude = fields_of(times), self._longitude()
+        channels: tuple[Forcing | Static, ...] = (*self.forcing_channels, *self.static_channels)
+        for number, channel in enumerate(channels):
+            frames[:, number] = channel.at(calendar, longitude) if isinstance(channel, Forcing) else channel.values
 
     def coordinates(
         self, init_times: np.ndarray, leads: int, more: Mapping[str, xr.Variable] | None = None

@@ -1,6 +1,6 @@
 """What is learned from past frames: climatologies, a sample to choose by, and what values are plausible."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -128,9 +128,8 @@ class Statistics:
     def _summarise(self, name: str) -> tuple[Summary, Summary]:
         field, every = self._ds[name], np.union1d(self.train, self.reference)
         times, shape, size = self._ds["time"].values[every], field.shape[1:], field[0].size
-        both = train, reference = (
-            Summary(np.isin(every, self.train), times, self._step),
-            Summary(np.isin(every, self.reference), times, self._step),
+        both = train, reference = tuple(
+            Summary(np.isin(every, own), times, self._step) for own in (self.train, self.reference)
         )
         # Grids of up to 150 x 150 with years of hours stay below this share, those of days up to 750 x 750.
         whole = sum(size_of(self._step, summary.periods, size) for summary in both) <= fitting(1, 4)
@@ -151,18 +150,23 @@ class Statistics:
             self._read(name, every, again, places[:0])
         for summary in both:
             summary.finish()
-        return both
+        return train, reference
 
     def _read(self, name: str, every: np.ndarray, summaries: Sequence[Summary], places: np.ndarray) -> np.ndarray:
         """Add the frames at `every` to the sums of those summaries whose they are; values (M, P) at `places`."""
-        sample, start = [], 0
-        for times, frames in blocks(self._ds, name, every):
+        field, times, sample = self._ds[name], self._ds["time"].values[every], []
+        size = fitting(field[0].nbytes, 16)
+        for start in range(0, len(every), size):
+            part = slice(start, start + size)
+            first, last = int(every[part][0]), int(every[part][-1])
+            # One slice per block: a zarr array reads it chunk by chunk, once, where a list of positions is slow.
+            frames = field.isel(time=slice(first, last + 1)).values[every[part] - first]
             sample.append(frames.reshape(len(frames), -1)[:, places])
             for summary in summaries:
-                rows = summary.rows[start : start + len(frames)]
+                rows = summary.rows[part]
                 own = frames if rows.all() else frames[rows]
-                summary.sums.add(times[rows], own if summary.log_scale is None else logarithm(own, summary.log_scale))
-            start += len(frames)
+                own = own if summary.log_scale is None else logarithm(own, summary.log_scale)
+                summary.sums.add(times[part][rows], own)
         return np.concatenate(sample)
 
 
@@ -176,23 +180,6 @@ def positions_in(ds: xr.Dataset, intervals: Intervals) -> np.ndarray:
     if "present" in ds.coords:
         inside &= ds["present"].values
     return np.flatnonzero(inside)
-
-
-def blocks(ds: xr.Dataset, name: str, positions: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Frames of one variable, a bounded block at a time.
-
-    Yields
-    ------
-    tuple
-        times (n,) and frames (n, H, W) at `positions` along time, in order.
-    """
-    size = fitting(ds[name][0].nbytes, 16)
-    times = ds["time"].values
-    for start in range(0, len(positions), size):
-        chosen = positions[start : start + size]
-        # One slice per block: a zarr array reads it chunk by chunk, once, where a list of positions is slow.
-        frames = ds[name].isel(time=slice(int(chosen[0]), int(chosen[-1]) + 1)).values[chosen - chosen[0]]
-        yield times[chosen], frames
 
 
 def _spread(places: np.ndarray, number: int) -> np.ndarray:
@@ -272,10 +259,7 @@ def logarithm(values: np.ndarray, scale: float | None) -> np.ndarray:
 def what_was_seen(points: np.ndarray) -> dict[str, Any]:
     """Quantiles and spread of a sample in physical units, for `implausible`."""
     values = points[np.isfinite(points)]
-    return {
-        "quantiles": np.quantile(values, LEVELS).astype(float).tolist(),
-        "spread": float(values.std(dtype="f8")),
-    }
+    return {"quantiles": np.quantile(values, LEVELS).tolist(), "spread": float(values.std(dtype="f8"))}
 
 
 def implausible(values: np.ndarray, seen: Mapping[str, Any], units: str, amount: bool) -> str | None:

@@ -1,11 +1,6 @@
 from .axes import canonicalise as canonicalise, restore as restore
-from .forecast_layout import (
-    check as check,
-    coordinates as coordinates,
-    horizontal_dims as horizontal_dims,
-    label as label,
-)
-from .grid import Grid as Grid
+from .forecast_layout import check as check, coordinates as coordinates, label as label
+from .grid import Grid as Grid, horizontal_dims as horizontal_dims
 from .record import Record as Record, below as below, plain as plain
 from .roles import Axes as Axes, find_axes as find_axes
 from .selection import axis_names as axis_names, check_names as check_names, select_values as select_values

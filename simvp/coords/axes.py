@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords.labels import axis_labels, match_labels, time_labels
+from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
+from simvp.coords.labels import axis_labels, time_labels
 from simvp.coords.roles import Axes, bounds, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
 from simvp.coords.units import same_units
@@ -70,13 +71,10 @@ def canonicalise(
     if not names:
         reasons.append(f"no variable on time, y and x; got {listing(ds)}")
     reasons += _unit_faults(ds, names, units or {})
-    times, order_t, faults = time_labels(axes.times, ds.variables[axes.times])
-    reasons += faults
-    rows, order_y, faults = axis_labels(ds, axes, "y")
-    reasons += faults
-    columns, order_x, faults = axis_labels(ds, axes, "x")
-    reasons += faults
-    if reasons:
+    times, order_t, faults_t = time_labels(axes.times, ds.variables[axes.times])
+    rows, order_y, faults_y = axis_labels(ds, axes, "y")
+    columns, order_x, faults_x = axis_labels(ds, axes, "x")
+    if reasons := [*reasons, *faults_t, *faults_y, *faults_x]:
         raise Refusal("data", reasons)
 
     y, x = ("latitude", "longitude") if axes.kind == "latlon" else ("y", "x")
@@ -92,8 +90,11 @@ def canonicalise(
         y: _axis(ds, axes.rows, y, rows, _axis_attrs(ds, axes, y)),
         x: _axis(ds, axes.columns, x, columns, _axis_attrs(ds, axes, x)),
     }
+    coords |= _planes(ds, axes, orders)
+    if axes.grid_mapping is not None:
+        coords[axes.grid_mapping] = xr.Variable((), np.int32(0), dict(ds.variables[axes.grid_mapping].attrs))
     attrs = {key: value for key, value in ds.attrs.items() if not str(key).startswith("GRIB_")}
-    return xr.Dataset(fields, coords | _planes(ds, axes, orders) | _mapping(ds, axes), attrs), axes
+    return xr.Dataset(fields, coords, attrs), axes
 
 
 def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Dataset:
@@ -108,16 +109,14 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
     original
         The caller's Dataset. Where it has time, the forecast has init_time and lead_time.
     """
-    y, x = ("latitude", "longitude") if "latitude" in forecast.dims else ("y", "x")
-    orders = {}
-    for canonical, label in ((y, axes.rows), (x, axes.columns)):
-        if label in original.variables and canonical in forecast.coords:
-            mine, theirs = (np.asarray(var, "f8") for var in (forecast.variables[canonical], original.variables[label]))
-            order = match_labels(mine, theirs, canonical == "longitude")
-            if not np.array_equal(order, np.arange(len(order))):
-                orders[canonical] = order
-    if orders:
-        forecast = forecast.isel(orders)
+    y, x = horizontal_dims(forecast)
+    sources = {y: axes.rows, x: axes.columns}
+    wanted = {
+        dim: np.asarray(original.variables[source], "f8")
+        for dim, source in sources.items()
+        if source in original.variables and dim in forecast.coords
+    }
+    forecast = reordered(forecast, {dim: np.asarray(forecast.variables[dim], "f8") for dim in wanted}, wanted)
     grid = {"latitude", "longitude", "y", "x", axes.grid_mapping} & set(forecast.coords)
     kept = {n for n, c in original.coords.items() if c.dims and set(c.dims) <= {axes.y, axes.x}}
     kept |= {n for n in (axes.latitude, axes.longitude, axes.grid_mapping) if n is not None}
@@ -127,20 +126,20 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
         var = variables[name] = forecast.variables[name].copy(deep=False)
         var.dims = tuple({y: axes.y, x: axes.x}.get(str(dim), dim) for dim in var.dims)
     coords = {n: variables[n] for n in forecast.coords if n in variables} | {n: original.variables[n] for n in kept}
-    fields = {n: variables[n].transpose(*_dim_order(variables[n], original, str(n), axes)) for n in forecast.data_vars}
+    fields = {
+        n: variables[n].transpose(..., *_dim_order(original, str(n), axes), missing_dims="ignore")
+        for n in forecast.data_vars
+    }
     indexes = {n: i for n, i in forecast.xindexes.items() if n in variables}
     indexes |= {n: i for n, i in original.xindexes.items() if n in kept}
     return xr.Dataset(fields, xr.Coordinates(coords, indexes), forecast.attrs)
 
 
-def _dim_order(var: xr.Variable, original: xr.Dataset, name: str, axes: Axes) -> list[Hashable]:
-    theirs = original[name].dims if name in original.variables else (axes.time, axes.y, axes.x)
-    first = () if axes.time in theirs else ("init_time", "lead_time")
-    wanted: list[Hashable] = [*first]
-    for dim in theirs:
-        wanted += ["init_time", "lead_time"] if dim == axes.time else [dim]
-    placed = [dim for dim in wanted if dim in var.dims]
-    return [*(dim for dim in var.dims if dim not in placed), *placed]
+def _dim_order(original: xr.Dataset, name: str, axes: Axes) -> list[Hashable]:
+    """Dims of a variable of `original` with those of a forecast instead of time, which comes first if it has none."""
+    dims = original[name].dims if name in original.variables else (axes.time, axes.y, axes.x)
+    dims = dims if axes.time in dims else (axes.time, *dims)
+    return [new for dim in dims for new in (("init_time", "lead_time") if dim == axes.time else (dim,))]
 
 
 def _gridded(ds: xr.Dataset, axes: Axes) -> list[str]:
@@ -163,13 +162,12 @@ def _shape_faults(ds: xr.Dataset, name: str, axes: Axes) -> list[str]:
         reasons.append(f"{name}: expected numbers, got {var.dtype}")
     if missing := [d for d in (axes.y, axes.x) if d not in var.dims]:
         reasons.append(f"{name}: has no {' and no '.join(missing)}; got dims {var.dims}")
-    spare = [str(d) for d in var.dims if d not in (axes.time, axes.y, axes.x) and ds.sizes[d] > 1]
-    reasons += [
+    return reasons + [
         f"{name}: {dim} has {ds.sizes[dim]} values; choose one with select={{{dim!r}: ...}} "
         f"out of {values_of(axis_of(ds, dim))}"
-        for dim in spare
+        for dim in map(str, var.dims)
+        if dim not in (axes.time, axes.y, axes.x) and ds.sizes[dim] > 1
     ]
-    return reasons
 
 
 def _unit_faults(ds: xr.Dataset, names: Sequence[str], units: Mapping[str, str]) -> list[str]:
@@ -177,11 +175,9 @@ def _unit_faults(ds: xr.Dataset, names: Sequence[str], units: Mapping[str, str])
     for name, stated in units.items():
         if name not in names:
             reasons.append(f"units stated for {name!r}, which is not among the variables {', '.join(names) or 'none'}")
-            continue
-        present = _units(ds, name)
-        if not stated.strip():
+        elif not stated.strip():
             reasons.append(f"{name}: the stated unit is empty")
-        elif present and not same_units(present, stated):
+        elif (present := _units(ds, name)) and not same_units(present, stated):
             reasons.append(f"{name}: units are {present!r} in the source and {stated!r} as stated")
     return reasons
 
@@ -237,28 +233,18 @@ def _axis_attrs(ds: xr.Dataset, axes: Axes, name: str) -> dict[str, Any]:
     attrs = ds.variables[source].attrs if source in ds.variables else {}
     kept = {k: attrs[k] for k in ("standard_name", "long_name", "units") if k in attrs}
     if axes.kind == "latlon":
-        return kept | _geographic(name) | {"axis": "Y" if vertical else "X"}
-    plain = {} if kept else {"long_name": "row" if vertical else "column"}
-    return kept | plain | {"axis": "Y" if vertical else "X"}
-
-
-def _geographic(name: str) -> dict[str, str]:
-    return {"standard_name": name, "units": "degrees_north" if name == "latitude" else "degrees_east"}
+        kept |= GEOGRAPHIC[name]
+    elif not kept:
+        kept["long_name"] = "row" if vertical else "column"
+    return kept | {"axis": "Y" if vertical else "X"}
 
 
 def _planes(ds: xr.Dataset, axes: Axes, orders: Mapping[str, np.ndarray]) -> dict[str, xr.Variable]:
     """Latitude and longitude of every point, where the dims are not they."""
     if axes.kind == "latlon" or axes.latitude is None or axes.longitude is None:
         return {}
-    moved = {dim: order for dim, order in orders.items() if dim != "time"}
     planes = {}
-    for name, source in (("latitude", axes.latitude), ("longitude", axes.longitude)):
+    for (name, attrs), source in zip(GEOGRAPHIC.items(), (axes.latitude, axes.longitude), strict=True):
         plane = ds.variables[source].transpose(axes.y, axes.x)
-        planes[name] = xr.Variable(("y", "x"), plane.data, _geographic(name)).isel(moved)
+        planes[name] = xr.Variable(("y", "x"), plane.data, attrs).isel(orders, missing_dims="ignore")
     return planes
-
-
-def _mapping(ds: xr.Dataset, axes: Axes) -> dict[str, xr.Variable]:
-    if axes.grid_mapping is None:
-        return {}
-    return {axes.grid_mapping: xr.Variable((), np.int32(0), dict(ds.variables[axes.grid_mapping].attrs))}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords.grid import Grid
+from simvp.coords.grid import GEOGRAPHIC, Grid, horizontal_dims
 from simvp.coords.steps import EPOCH, Step, calendar_of, lead_times
 from simvp.errors import Refusal
 
@@ -26,10 +26,6 @@ _TIME_ATTRS = {
     },
     "valid_time": {"standard_name": "time", "long_name": "time for which the forecast holds"},
     "lead_time": {"standard_name": "forecast_period", "long_name": "time since the last observed frame"},
-}
-_GRID_ATTRS: dict[str, dict[str, str]] = {
-    "latitude": {"standard_name": "latitude", "units": "degrees_north"},
-    "longitude": {"standard_name": "longitude", "units": "degrees_east"},
 }
 _INDEX_ATTRS = {"y": {"long_name": "row", "axis": "Y"}, "x": {"long_name": "column", "axis": "X"}}
 _EARTH2STUDIO = {"init_time": "time", "latitude": "lat", "longitude": "lon", "member": "ensemble"}
@@ -121,8 +117,7 @@ def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:
     """Coordinates of the grid with the CF attributes that every forecast has."""
     coords = grid.coords()
     for name, variable in coords.items():
-        if name in _GRID_ATTRS:
-            variable.attrs = {**variable.attrs, **_GRID_ATTRS[name]}
+        variable.attrs |= GEOGRAPHIC.get(name, {})
         if name in grid.dims:
             variable.attrs["axis"] = "YX"[grid.dims.index(name)]
         if name in _INDEX_ATTRS and grid.kind in ("index", "curvilinear"):
@@ -130,11 +125,6 @@ def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:
         elif name in _INDEX_ATTRS:
             variable.attrs.setdefault("standard_name", f"projection_{name}_coordinate")
     return coords
-
-
-def horizontal_dims(ds: xr.Dataset) -> tuple[str, str]:
-    """("latitude", "longitude"), or ("y", "x")."""
-    return ("latitude", "longitude") if "latitude" in ds.dims else ("y", "x")
 
 
 def faults(ds: xr.Dataset) -> list[str]:
@@ -193,7 +183,7 @@ def to_earth2studio(forecast: xr.Dataset) -> xr.Dataset:
 
 def from_earth2studio(ds: xr.Dataset) -> xr.Dataset:
     """Inverse of `to_earth2studio`; valid_time is init time + lead."""
-    return _returned(_rename(ds, _reverse(_EARTH2STUDIO)))
+    return _returned(ds, _EARTH2STUDIO)
 
 
 def to_weatherbench2(forecast: xr.Dataset) -> xr.Dataset:
@@ -211,7 +201,7 @@ def to_weatherbench2(forecast: xr.Dataset) -> xr.Dataset:
 
 def from_weatherbench2(ds: xr.Dataset) -> xr.Dataset:
     """Inverse of `to_weatherbench2`; valid_time is added where it is missing."""
-    return _returned(_rename(ds, _reverse(_WEATHERBENCH2)))
+    return _returned(ds, _WEATHERBENCH2)
 
 
 def to_cfgrib(forecast: xr.Dataset) -> xr.Dataset:
@@ -222,19 +212,16 @@ def to_cfgrib(forecast: xr.Dataset) -> xr.Dataset:
 
 def from_cfgrib(ds: xr.Dataset) -> xr.Dataset:
     """Inverse of `to_cfgrib`; valid_time is added where it is missing."""
-    return _returned(_rename(ds, _reverse(_CFGRIB)))
+    return _returned(ds, _CFGRIB)
 
 
 def _rename(ds: xr.Dataset, names: Mapping[str, str]) -> xr.Dataset:
     return ds.rename({old: new for old, new in names.items() if old in ds.variables or old in ds.dims})
 
 
-def _reverse(names: Mapping[str, str]) -> dict[str, str]:
-    return {new: old for old, new in names.items()}
-
-
-def _returned(ds: xr.Dataset) -> xr.Dataset:
+def _returned(ds: xr.Dataset, names: Mapping[str, str]) -> xr.Dataset:
     """A renamed forecast, with valid_time where the other tool does not keep it; refused if it is not one."""
+    ds = _rename(ds, {new: old for old, new in names.items()})
     if "valid_time" not in ds.coords and {"init_time", "lead_time"} <= set(ds.coords):
         _refuse_months(ds, "a forecast without valid_time")
         valid = ds["init_time"].variable + ds["lead_time"].variable

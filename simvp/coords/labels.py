@@ -97,13 +97,3 @@ def _join_longitudes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]
         order = np.roll(np.arange(len(labels)), -(jumps[0] + 1))
         return labels[order], order
     return joined if joined.max() <= 360.0 or joined.min() < -180.0 else joined - np.sign(turn[-1]) * 360.0, None
-
-
-def match_labels(mine: np.ndarray, theirs: np.ndarray, circular: bool) -> np.ndarray:
-    """Positions in `mine` of the labels `theirs`, by rank; longitudes are first turned to one branch."""
-    if circular and len(mine) > 1:
-        start = mine.min() - 0.5 * np.abs(np.diff(mine)).min()
-        theirs = start + (theirs - start) % 360.0
-    order = np.empty(len(mine), np.int64)
-    order[np.argsort(theirs, kind="stable")] = np.argsort(mine, kind="stable")
-    return order

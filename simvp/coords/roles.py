@@ -271,8 +271,7 @@ def _horizontal(ds: xr.Dataset, ranked: Sequence[Candidate], dims: tuple[str, ..
         y, x = lat.dims if y != lat.dims[1] and x != lat.dims[0] else lat.dims[::-1]
     if y is None or x is None or y == x:
         return None
-    mapping = next((c for c in (along("y"), along("x")) if c is not None), None)
-    projected = mapping is not None and _is_projection(ds, y, x)
+    projected = (along("y") or along("x")) is not None and _is_projection(ds, y, x)
     kind: Kind = "projected" if projected else "index" if lat is None else "curvilinear"
     return y, x, *geography, kind
 

@@ -22,6 +22,7 @@ Anchor = Literal["", "day", "end", "middle", "middle day"]
 DAY = 86_400
 EPOCH = "seconds since 1970-01-01"
 _NANOSECOND_YEARS = 9_223_372_036  # seconds from 1970 that datetime64[ns] reaches, 1677 to 2262
+_UNITS = ((DAY, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _YEAR = {"360_day": 360, "noleap": 365, "365_day": 365, "all_leap": 366, "366_day": 366}
 
 
@@ -104,20 +105,14 @@ class Step(Record):
         if self.months:
             number, unit = (self.months // 12, "year") if self.months % 12 == 0 else (self.months, "month")
             return f"{number} {unit}{'s' if number > 1 else ''}"
-        for size, unit in ((DAY, "d"), (3600, "h"), (60, "min")):
-            if self.seconds % size == 0:
-                return f"{self.seconds // size} {unit}"
-        return f"{self.seconds} s"
+        return next(f"{self.seconds // size} {unit}" for size, unit in _UNITS if self.seconds % size == 0)
 
     def horizon(self, n: int) -> str:
         """Name of `n` steps that `parse` reads back and a file can bear: "12h", "90min", "72h", "6months"."""
         if self.months:
             return f"{self.months * n}months"
         seconds = self.seconds * n
-        for size, unit in ((3600, "h"), (60, "min")):
-            if seconds % size == 0:
-                return f"{seconds // size}{unit}"
-        return f"{seconds}s"
+        return next(f"{seconds // size}{unit}" for size, unit in _UNITS[1:] if seconds % size == 0)
 
     @property
     def timedelta(self) -> np.timedelta64 | None:
@@ -180,8 +175,7 @@ class Step(Record):
 
 def lead_times(step: Step, n: int) -> np.ndarray:
     """Leads 1 .. n: timedelta64[ns] for a fixed step, int64 counts of months for calendar months."""
-    counts = np.arange(1, n + 1)
-    return counts * step.months if step.timedelta is None else counts * step.timedelta
+    return np.arange(1, n + 1) * (step.timedelta or step.months)
 
 
 def history(times: np.ndarray, step: Step, frames: int) -> np.ndarray:
@@ -340,11 +334,8 @@ def _infer_months(times: np.ndarray, calendar: str) -> Step | None:
         Step(months=months, anchor="middle day"),
     ]
     seconds, _ = encode_times(times)
-    for step in candidates:
-        label, _ = encode_times(_month_label(number, step, calendar))
-        if np.array_equal(label, seconds):
-            return step
-    return None
+    labels = ((step, encode_times(_month_label(number, step, calendar))[0]) for step in candidates)
+    return next((step for step, label in labels if np.array_equal(label, seconds)), None)
 
 
 def _month_label(number: np.ndarray, step: Step, calendar: str) -> np.ndarray:

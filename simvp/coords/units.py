@@ -5,26 +5,11 @@ from functools import lru_cache
 from typing import Any
 
 # Spellings found in public archives that the parser misreads: "M/S" as molar per siemens, "mb" as millibarn.
-SPELLINGS = {
-    "mb": "hPa",
-    "deg c": "degC",
-    "degree c": "degC",
-    "degrees c": "degC",
-    "deg_c": "degC",
-    "degree_c": "degC",
-    "degrees_c": "degC",
-    "deg celsius": "degC",
-    "degree celsius": "degC",
-    "degrees celsius": "degC",
-    "deg k": "K",
-    "degk": "K",
-    "deg_k": "K",
-    "degree_k": "K",
-    "degrees_k": "K",
-    "degrees kelvin": "K",
-    "kelvin": "K",
-    "kelvins": "K",
-}
+SPELLINGS = (
+    {"mb": "hPa"}
+    | {degrees + scale: "degC" for degrees in ("deg", "degree", "degrees") for scale in (" c", "_c", " celsius")}
+    | dict.fromkeys(("deg k", "degk", "deg_k", "degree_k", "degrees_k", "degrees kelvin", "kelvin", "kelvins"), "K")
+)
 CAPITALS = {"PA": "Pa", "HPA": "hPa", "MB": "hPa", "K": "K", "W": "W", "J": "J", "C": "degC", "N": "N"}
 WORD = re.compile(r"[A-Za-z]+")
 

@@ -23,6 +23,7 @@ from simvp.budget import fitting
 from simvp.contract import Climatology, Statistics, pairs
 from simvp.coords import Grid, Record, Step, below, coordinates, encode_times, label
 from simvp.errors import ConfigError, Refusal
+from simvp.scoring.scores import frames_of, positions_of
 
 NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")
 
@@ -203,17 +204,11 @@ def extended(damping: np.ndarray, leads: int) -> np.ndarray:
 
 def frames_at(ds: xr.Dataset, name: str, times: np.ndarray) -> np.ndarray:
     """Frames of a variable at any times, (..., H, W); NaN where there is none."""
-    field = ds[name]
     present, calendar = encode_times(ds["time"].values)
     wanted, other = encode_times(times)
     if calendar != other:
         raise Refusal("Baselines", [f"time: expected the {calendar} calendar, got {other}"])
-    distinct, inverse = np.unique(wanted, return_inverse=True)
-    position = np.searchsorted(present, distinct).clip(max=len(present) - 1)
-    there = present[position] == distinct
-    frames = np.full((len(distinct), *field.shape[1:]), np.nan, dtype=field.dtype)
-    frames[there] = field.isel(time=position[there]).values
-    return frames[inverse.reshape(wanted.shape)]
+    return frames_of(ds[name], positions_of(wanted, present), ds[name].dtype)
 
 
 def _damping(index: np.ndarray, departures: np.ndarray, leads: int, weights: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ score that it touches NaN. Frames smaller than the window of a similarity have n
 here; `simvp.scoring.scores` does that.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -39,7 +40,7 @@ from simvp.scoring.map_scores import (
     similarity,
     squared,
 )
-from simvp.scoring.scores import align
+from simvp.scoring.scores import align, frames_of
 
 _WINDOWS = {"ssim": GAUSSIAN, "ssim_paper": UNIFORM}
 _DEFINITIONS = {
@@ -68,12 +69,12 @@ def mae(predicted: Tensor, truth: Tensor) -> float:
 
 def mse_per_frame(predicted: Tensor, truth: Tensor) -> float:
     """The papers' "MSE": squared error summed over C, H and W, averaged over samples and frames."""
-    return mse(predicted, truth) * _elements(truth)
+    return mse(predicted, truth) * math.prod(truth.shape[2:])
 
 
 def mae_per_frame(predicted: Tensor, truth: Tensor) -> float:
     """The papers' "MAE": absolute error summed over C, H and W, averaged over samples and frames."""
-    return mae(predicted, truth) * _elements(truth)
+    return mae(predicted, truth) * math.prod(truth.shape[2:])
 
 
 def ssim(predicted: Tensor, truth: Tensor, *, data_range: Range) -> float:
@@ -143,7 +144,7 @@ class VideoScores:
         self.names, self.frames_out = tuple(names), frames_out
         self._low, self._width = limits(data_range)
         self._frame: tuple[int, int] | None = None
-        self._sums = _Sums((frames_out, len(names) + 1))  # the last column: the frame with all its channels
+        self._sums: dict[str, np.ndarray] = {}  # (T', C + 1): the last column is the frame with all its channels
 
     def update(self, predicted: Tensor, truth: Tensor) -> None:
         """Add B samples.
@@ -172,7 +173,7 @@ class VideoScores:
         self._frame = (truth.shape[3], truth.shape[4])
         maps = by_map(lambda p, t: all_kinds(p, t, self._low, self._width), predicted, truth)
         values = torch.cat([maps, maps.mean(-1, keepdim=True)], -1).cpu().numpy()
-        self._sums.add(values, np.ones(values.shape[1:], dtype=bool))
+        self._sums = _added(self._sums, values, np.ones(values.shape[1:], dtype=bool))
 
     def compute(self) -> xr.Dataset:
         """Scores of all samples so far.
@@ -193,14 +194,15 @@ class VideoScores:
         """
         if self._frame is None:
             raise ContractError("Video scores", ["expected one or more samples, got none"], "add some with `update`")
-        means, whole = self._sums.means(), self._sums.total().means()
+        means, whole = _means(self._sums), _means({kind: total.sum(0) for kind, total in self._sums.items()})
         fields: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+        del means["n"]
         for name, values in means.items():
             fields[name] = (("variable", "lead"), values[:, :-1].T)
             fields[f"{name}_overall"] = ((), whole[name][-1])
         elements = len(self.names) * self._frame[0] * self._frame[1]
         fields |= {f"{name}_per_frame": ((), whole[name][-1] * elements) for name in ("mse", "mae")}
-        fields["n"] = ((), self._sums.n[0, 0])
+        fields["n"] = ((), self._sums["n"][0, 0])
         coords = {"variable": list(self.names), "lead": np.arange(1, self.frames_out + 1)}
         ds = xr.Dataset(fields, coords, {"data_range": [self._low, self._low + self._width]})
         return _described(ds, self._frame)
@@ -242,20 +244,20 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
     dims = horizontal_dims(forecast)
     frame = (forecast.sizes[dims[0]], forecast.sizes[dims[1]])
     inits, leads = positions.shape
-    sums = {name: _Sums((leads,)) for name in names}
+    sums: dict[str, dict[str, np.ndarray]] = {name: {} for name in names}
     size = fitting(4 * leads * frame[0] * frame[1], 64)
     for name in names:
         field = forecast[name].transpose("init_time", "lead_time", *dims)
         for start in range(0, inits, size):
             part = positions[start : start + size]
-            observed = _looked_up(truth[name], part)
+            observed = frames_of(truth[name], part, np.float64)
             used = np.isfinite(observed).all((-2, -1))
             reasons = far_outside(name, torch.from_numpy(observed), *ranges[name])
             if reasons:
                 raise ContractError("Video scores", reasons)
             predicted = field.isel(init_time=slice(start, start + size)).values
-            sums[name].add(_scores_where(used, predicted, observed, *ranges[name]), used)
-    means = [{**sums[name].means(), "n": sums[name].n} for name in names]
+            sums[name] = _added(sums[name], _scores_where(used, predicted, observed, *ranges[name]), used)
+    means = [_means(sums[name]) for name in names]
     fields = {kind: (("variable", "lead_time"), np.stack([one[kind] for one in means])) for kind in means[0]}
     low, width = np.array([ranges[name] for name in names]).T
     coords = {
@@ -268,47 +270,27 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
     return _described(xr.Dataset(fields, coords), frame)
 
 
-class _Sums:
-    """Sums over samples of the scores of maps, and how many went into each; float64, of any shape S."""
+def _added(sums: Mapping[str, np.ndarray], values: np.ndarray, used: np.ndarray) -> dict[str, np.ndarray]:
+    """Sums of the scores of maps (float64), how many went into each, and how many of these are identical: S each.
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.values = dict.fromkeys(("mse", "mae", "ssim", "ssim_paper", "psnr"), np.zeros(shape))
-        self.n, self.identical = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-
-    def add(self, values: np.ndarray, used: np.ndarray) -> None:
-        """Values (kinds, B, *S) in the order of `KINDS`, where `used` (B, *S)."""
-        scores = dict(zip(KINDS, values, strict=True))
-        square = scores.pop("scaled_mse")
-        identical = used & (square == 0)
-        scores["psnr"] = decibels(torch.from_numpy(np.where(identical, 1.0, square))).numpy()
-        self.values = {k: total + np.where(used, scores[k], 0.0).sum(0) for k, total in self.values.items()}
-        self.n = self.n + used.sum(0)
-        self.identical = self.identical + identical.sum(0)
-
-    def total(self) -> "_Sums":
-        """The sums over the first axis too."""
-        sums = _Sums(self.n.shape[1:])
-        sums.values = {kind: total.sum(0) for kind, total in self.values.items()}
-        sums.n, sums.identical = self.n.sum(0), self.identical.sum(0)
-        return sums
-
-    def means(self) -> dict[str, np.ndarray]:
-        """Every score, of shape S; NaN where nothing was added."""
-        nothing = np.full(self.n.shape, np.nan)
-        mean = {k: np.divide(s, self.n, out=nothing.copy(), where=self.n > 0) for k, s in self.values.items()}
-        differ = self.n - self.identical
-        if_none = np.where(self.n > 0, np.inf, np.nan)
-        mean["psnr"] = np.divide(self.values["psnr"], differ, out=if_none, where=differ > 0)
-        return {**mean, "rmse": np.sqrt(mean["mse"]), "identical": self.identical}
+    To `sums`, which may be empty, come the values (kinds, B, *S), in the order of `KINDS`, where `used` (B, *S).
+    """
+    scores = dict(zip(KINDS, values, strict=True))
+    square = scores.pop("scaled_mse")
+    identical = used & (square == 0)
+    scores["psnr"] = decibels(torch.from_numpy(np.where(identical, 1.0, square))).numpy()
+    scores = {kind: np.where(used, score, 0.0) for kind, score in scores.items()}
+    return {k: sums.get(k, 0) + v.sum(0) for k, v in {**scores, "n": used, "identical": identical}.items()}
 
 
-def _looked_up(field: xr.DataArray, positions: np.ndarray) -> np.ndarray:
-    """Maps (I, L, H, W) of (time, row, column) at positions (I, L); NaN where one is negative."""
-    maps = np.full((*positions.shape, *field.shape[1:]), np.nan)
-    present = positions >= 0
-    wanted, inverse = np.unique(positions[present], return_inverse=True)
-    maps[present] = field.isel(time=wanted).values[inverse]
-    return maps
+def _means(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every score, of shape S, NaN where nothing was added; and both counts."""
+    totals = dict(sums)
+    n, identical = totals.pop("n"), totals.pop("identical")
+    mean = {kind: np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0) for kind, total in totals.items()}
+    if_none = np.where(n > 0, np.inf, np.nan)
+    mean["psnr"] = np.divide(totals["psnr"], n - identical, out=if_none, where=n > identical)
+    return {**mean, "rmse": np.sqrt(mean["mse"]), "identical": identical, "n": n}
 
 
 def _scores_where(
@@ -320,11 +302,6 @@ def _scores_where(
         pair = (torch.from_numpy(np.asarray(x[used], np.float64))[:, None, None] for x in (predicted, observed))
         scores[:, used] = by_map(lambda p, t: all_kinds(p, t, low, width), *pair)[..., 0, 0].numpy()
     return scores
-
-
-def _elements(frames: Tensor) -> int:
-    """C x H x W."""
-    return int(np.prod(frames.shape[2:]))
 
 
 def _ranges(names: Sequence[str], data_range: Range | Mapping[str, Range]) -> dict[str, tuple[float, float]]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import xarray as xr
+from numpy.typing import DTypeLike
 
 from simvp.budget import fitting
 from simvp.coords import Grid, area_weights, check, encode_times, horizontal_dims, same_units
@@ -78,13 +79,10 @@ def errors(
         for start in range(0, shape[0], size):
             part = slice(start, start + size)
             wanted, inverse = np.unique(positions[part], return_inverse=True)
-            known = wanted >= 0
-            observed = np.full((len(wanted), flat.size), np.nan)
-            observed[known] = truth[name].isel(time=wanted[known]).values.reshape(int(known.sum()), -1)
-            normal = np.full(observed.shape, np.nan) if climatology is not None else None
-            if climatology is not None and normal is not None:
-                times = truth["time"].values[wanted[known]]
-                normal[known] = climatology[name].at(times).reshape(len(times), -1)
+            observed = frames_of(truth[name], wanted, np.float64).reshape(len(wanted), -1)
+            normal = None
+            if climatology is not None:  # where nothing was observed it is that of another time, and is not looked at
+                normal = climatology[name].at(truth["time"].values[wanted]).reshape(observed.shape).astype("f8")
             predicted = field.isel(init_time=part).values.reshape(-1, shape[1], flat.size)
             # One init time after the other: its maps fit into the processor's cache, which all of them do not.
             for i, row in enumerate(inverse.reshape(-1, shape[1]), start):
@@ -130,11 +128,7 @@ def summarise(errors: xr.Dataset, dim: str | Sequence[str] = "init_time", *, pai
     def mean(name: str) -> xr.DataArray:
         return errors[name].where(known, 0.0).sum(dims) / n.where(n > 0)
 
-    made = {
-        "rmse": mean("squared_error") ** 0.5,
-        "mae": mean("absolute_error"),
-        "bias": mean("error"),
-    }
+    made = {"rmse": mean("squared_error") ** 0.5, "mae": mean("absolute_error"), "bias": mean("error")}
     if "anomaly_covariance" in errors:
         spread = (mean("anomaly_variance_forecast") * mean("anomaly_variance_truth")) ** 0.5
         made["acc"] = mean("anomaly_covariance") / spread.where(spread > 0)
@@ -163,15 +157,28 @@ def align(forecast: xr.Dataset, truth: xr.Dataset) -> tuple[xr.Dataset, np.ndarr
     if calendar != other:
         reasons.append(f"time: the forecast counts in the {calendar} calendar, the truth in {other}")
     elif times.size:
-        order = np.argsort(times, kind="stable")
-        place = order[np.searchsorted(times, valid, sorter=order).clip(max=times.size - 1)]
-        positions = np.where(times[place] == valid, place, -1)
+        positions = positions_of(valid, times)
     if calendar == other and (positions < 0).all():
         reasons.append(f"time: {_no_truth(forecast, truth)}")
     if reasons:
         raise Refusal("Scores: forecast and truth do not belong together", reasons)
     names = list(forecast.data_vars)
     return grid.align(truth[names].transpose("time", *grid.dims)), positions
+
+
+def positions_of(wanted: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Position among `times` (N,), in any order, of each of the times that are wanted; -1 where it is not there."""
+    order = np.argsort(times, kind="stable")
+    place = order[np.searchsorted(times, wanted, sorter=order).clip(max=times.size - 1)]
+    return np.where(times[place] == wanted, place, -1)
+
+
+def frames_of(field: xr.DataArray, positions: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+    """Frames (..., H, W) of (time, row, column) at any positions (...), each read once; NaN where one is negative."""
+    distinct, inverse = np.unique(positions, return_inverse=True)
+    frames = np.full((len(distinct), *field.shape[1:]), np.nan, dtype)
+    frames[distinct >= 0] = field.isel(time=distinct[distinct >= 0]).values
+    return frames[inverse.reshape(positions.shape)]
 
 
 def _no_truth(forecast: xr.Dataset, truth: xr.Dataset) -> str:

@@ -80,3 +80,11 @@ def test_a_moved_curvilinear_grid_is_refused():
 def test_other_dims_are_refused():
     (fault,) = Grid.of(address_world(frames=2)).faults(address_world(frames=2, grid="index"))
     assert fault == "grid: expected dims ('latitude', 'longitude'), got ('y', 'x')"
+
+
+def test_a_globe_whose_last_meridian_is_its_first_stays_in_order():
+    ds = address_world(frames=2, shape=(6, 9)).assign_coords(longitude=np.linspace(-180.0, 180.0, 9))
+    moved = ds.assign_coords(longitude=ds.longitude + 1e-3)
+    assert Grid.of(ds).faults(moved) == []
+    for other in (ds, moved):
+        np.testing.assert_array_equal(Grid.of(ds).align(other)["t2m"], ds["t2m"])
