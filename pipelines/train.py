@@ -81,13 +81,9 @@ def train(home: Home, config: TrainConfig, *, progress: Progress = silent) -> Tr
 
 def _key(config: TrainConfig, commit: str, plan: Plan, *, in_memory: bool) -> str:
     """Where not all frames may fit `in_memory`, how many do decides the order of the windows."""
-    return training_key(
-        config,
-        "pipelines.train",
-        memory_mib=None if in_memory else config.memory_mib,
-        commit=commit,
-        plan=plan.model_dump(mode="json", exclude={"text", "counts"}),
-    )
+    memory = None if in_memory else config.memory_mib
+    values = plan.model_dump(mode="json", exclude={"text", "counts"})
+    return training_key(config, "pipelines.train", memory_mib=memory, commit=commit, plan=values)
 
 
 def _selected(ds: xr.Dataset, config: TrainConfig) -> xr.Dataset:

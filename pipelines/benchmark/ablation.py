@@ -50,16 +50,12 @@ def plan_ablation(
         Of all runs alike; a switch of the ablation wins over them.
     """
     common = dict(changes or {})
-    preset_config = plan_benchmark(data, preset=preset, changes=common)
-    configs = {
-        name: plan_benchmark(data, preset=preset, changes={**common, **switch}) for name, switch in SWITCHES.items()
+    whole = plan_benchmark(data, preset=preset, changes=common).network
+    halves = {f"{width} {whole[width] // 2} instead of {whole[width]}": {width: whole[width] // 2} for width in WIDTHS}
+    return {
+        name: plan_benchmark(data, preset=preset, changes={**common, **switch})
+        for name, switch in {**SWITCHES, **halves}.items()
     }
-    for width in WIDTHS:
-        half = preset_config.network[width] // 2
-        configs[f"{width} {half} instead of {preset_config.network[width]}"] = plan_benchmark(
-            data, preset=preset, changes={**common, width: half}
-        )
-    return configs
 
 
 def run_ablation(home: Home, configs: Mapping[str, BenchmarkConfig], *, progress: Progress = silent) -> AblationReport:
@@ -73,12 +69,13 @@ def run_ablation(home: Home, configs: Mapping[str, BenchmarkConfig], *, progress
         Called as ``progress(what, done, total)``; `what` names the run.
     """
     rows: dict[str, Row] = {}
-    data = ""
     for number, (name, config) in enumerate(configs.items(), 1):
-        label = f"{number}/{len(configs)} {name}: "
-        rows[name] = run_benchmark(home, config, register=False, progress=_labelled(progress, label)).rows[0]
-        data = config.data
-    path = home.benchmarks / f"ablation-{data}.md"
+
+        def labelled(what: str, done: int, total: int, label: str = f"{number}/{len(configs)} {name}: ") -> None:
+            progress(label + what, done, total)
+
+        rows[name] = run_benchmark(home, config, register=False, progress=labelled).rows[0]
+    path = home.benchmarks / f"ablation-{config.data}.md"
     disk.write(path, ablation_table(rows).encode())
     return AblationReport(rows=rows, path=path)
 
@@ -105,7 +102,3 @@ def ablation_table(rows: Mapping[str, Row]) -> str:
             f"{row.seconds_per_epoch or float('nan'):.3g} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def _labelled(progress: Progress, label: str) -> Progress:
-    return lambda what, done, total: progress(label + what, done, total)

@@ -1,37 +1,24 @@
 """Somebody's checkpoint on a benchmark: scored as our own networks are, on the test clips that are here."""
 
 import hashlib
-import json
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from datasets.benchmarks import find_benchmark
-from datasets.store import disk
 from pipelines.benchmark.clip_batches import ClipBatches
 from pipelines.benchmark.config import EVALUATION_SEED
 from pipelines.benchmark.costs import costs_of
 from pipelines.benchmark.rows import Row
-from pipelines.benchmark.run import BenchmarkReport, report_of
-from pipelines.benchmark.scores import (
-    NAMES,
-    clip_files,
-    keep_files,
-    log_scores,
-    persistence,
-    processor,
-    rolled_out,
-    row_fields,
-    score,
-)
+from pipelines.benchmark.run import BenchmarkReport, keep_rows, report_of
+from pipelines.benchmark.scores import NAMES, clip_files, compare, keep_files, processor, rolled_out, row_fields
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from pipelines.tracking import Run, open_run
 from pipelines.training import choose_device
 from simvp.errors import ConfigError
 from simvp.networks import SimVP, from_pretrained
-from simvp.scoring import overall
 
 TRAINED = "whatever its authors trained it on"
 
@@ -90,8 +77,7 @@ def score_checkpoint(
             rows += _rows(run, longer, batches, method, f"sha256 {digest[:8]}")
             if batches is sets[0]:
                 keep_files(run, clip_files(longer, batches, method), folder / "pictures" / key[:16])
-    finished = {"rows": [row.model_dump(mode="json") for row in rows], "run_id": run.run_id, "version": ""}
-    disk.write(folder / "rows" / f"{key[:16]}.json", json.dumps(finished, indent=1).encode())
+    finished = keep_rows(folder / "rows" / f"{key[:16]}.json", rows, run.run_id)
     return report_of(home, folder, key, finished, existing=False)
 
 
@@ -100,17 +86,14 @@ def _rows(run: Run, network: SimVP, batches: ClipBatches, method: str, source: s
     device = next(network.parameters()).device
     x, y, _ = (part.to(device) for part in batches.batch(np.array([0])))
     costs = costs_of(network, x, lambda predicted: ((predicted - y) ** 2).mean())
-    scores = score(network, batches, nullcontext), persistence(batches, device)
-    log_scores(run, *scores, batches)
-    ours, still = (row_fields(batches, overall(one), train=TRAINED, comparable=True) for one in scores)
+    scores = compare(run, network, batches, nullcontext)
+    ours, still = (row_fields(batches, one, train=TRAINED, comparable=True) for one in scores)
     return [
         Row(
             method=method,
             selected_on="unknown",
             source=source,
-            parameters=costs.parameters,
-            multiply_adds=costs.multiply_adds,
-            memory=costs.memory,
+            **vars(costs),
             device=processor(device, "float32"),
             **ours,
         ),

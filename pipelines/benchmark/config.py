@@ -71,19 +71,15 @@ def plan_benchmark(
     preset = preset or ("full" if torch.cuda.is_available() else "quick")
     presets = PRESETS[benchmark.name]
     if preset not in presets:
-        raise ConfigError(
-            f"Benchmark {data}", [f"preset: expected one of {', '.join(get_args(PresetName))}, got {preset!r}"]
-        )
+        names = ", ".join(get_args(PresetName))
+        raise ConfigError(f"Benchmark {data}", [f"preset: expected one of {names}, got {preset!r}"])
     settings = {**presets[preset].settings(variant), **(changes or {})}
     sizes = set(SimVPConfig.model_fields) - {"variant", "frames_in", "channels_in", "channels_out"}
     loop = set(BenchmarkConfig.model_fields) - {"data", "preset", "network"}
     unknown = sorted(set(settings) - sizes - loop)
     if unknown:
-        raise ConfigError(
-            f"Benchmark {data}",
-            [f"{name}: no setting of that name" for name in unknown],
-            f"the settings are {', '.join(sorted(sizes | loop))}",
-        )
+        reasons = [f"{name}: no setting of that name" for name in unknown]
+        raise ConfigError(f"Benchmark {data}", reasons, f"the settings are {', '.join(sorted(sizes | loop))}")
     network = SimVPConfig.from_dict(
         {
             "variant": variant,

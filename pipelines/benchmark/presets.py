@@ -34,31 +34,19 @@ def _network(hid_S: int, hid_T: int, N_S: int, N_T: int) -> Values:
     return {"hid_S": hid_S, "hid_T": hid_T, "N_S": N_S, "N_T": N_T}
 
 
+_ALWAYS = {"weight_decay": 0.0, "batch_size": 16}
+
+
 def _full(network: Values, epochs: int, learning_rate: float, **variants: Values) -> Preset:
-    schedule = {
-        "weight_decay": 0.0,
-        "averaging": 0.0,
-        "batch_size": 16,
-        "warm_up": 0.3,
-        # A checkpoint of the published sizes is about a gigabyte: one each epoch, and not in between.
-        "checkpoint_every": 100_000,
-    }
-    common = {**schedule, **network, "epochs": epochs, "learning_rate": learning_rate}
-    return Preset(common=common, variants=variants)
+    schedule = {"epochs": epochs, "learning_rate": learning_rate, "warm_up": 0.3, "averaging": 0.0}
+    # A checkpoint of the published sizes is about a gigabyte: one each epoch, and not in between.
+    return Preset(common={**_ALWAYS, **schedule, **network, "checkpoint_every": 100_000}, variants=variants)
 
 
 def _quick(network: Values, **variants: Values) -> Preset:
-    schedule = {
-        "weight_decay": 0.0,
-        "averaging": 0.99,
-        "batch_size": 16,
-        "epochs": 6,
-        "epoch_updates": 100,
-        "learning_rate": 5e-3,
-        "validation_clips": 256,
-        "test_clips": 500,
-    }
-    return Preset(common={**schedule, **network}, variants=variants)
+    schedule = {"epochs": 6, "epoch_updates": 100, "learning_rate": 5e-3, "averaging": 0.99}
+    clips = {"validation_clips": 256, "test_clips": 500}
+    return Preset(common={**_ALWAYS, **schedule, **clips, **network}, variants=variants)
 
 
 _SMALL = {"hid_T": 64, "N_T": 4}

@@ -15,10 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 Selection = Literal["validation", "test", "unknown", "nothing"]
 _PUBLISHED = Path(__file__).with_name("published.csv")
-_SOURCES = {
-    "paper": "SimVP, CVPR 2022 (arXiv 2206.05099)",
-    "openstl": "OpenSTL model zoo, 2024-03",
-}
+_SOURCES = {"paper": "SimVP, CVPR 2022 (arXiv 2206.05099)", "openstl": "OpenSTL model zoo, 2024-03"}
 SCORES = ("mse_per_frame", "mae_per_frame", "ssim_paper", "psnr", "mse", "mae", "ssim")
 
 
@@ -88,11 +85,9 @@ def published() -> list[Row]:
     rows = []
     for record in pd.read_csv(_PUBLISHED, dtype={"horizon": int}).to_dict("records"):
         cells = {str(name): value for name, value in record.items() if not pd.isna(value)}
-        counts = ("epochs", "parameters", "multiply_adds", "memory")
         size = f" at {cells['test']}" if "test" in cells else ""
         fields = {
-            **{name: cells[name] for name in ("data", "horizon", "method")},
-            **{name: int(cells[name]) for name in counts if name in cells},
+            **{name: value for name, value in cells.items() if name in Row.model_fields},
             "selected_on": "test",
             "train": "the published training part" + size,
             "test": "the published test part" + size,
@@ -145,17 +140,13 @@ def _table(rows: list[Row]) -> list[str]:
     lines += ["| " + " | ".join(_cells(row, letters[row.protocol])) + " |" for row in ordered]
     lines.append("")
     for (train, test), letter in letters.items():
-        note = (
-            ""
-            if any(r.comparable for r in rows if r.protocol == (train, test))
-            else " **Published results stand for other data.**"
-        )
+        comparable = any(row.comparable for row in rows if row.protocol == (train, test))
+        note = "" if comparable else " **Published results stand for other data.**"
         lines.append(f"* {letter}: trained on {train}; tested on {test}.{note}")
     return lines
 
 
 def _cells(row: Row, letter: str) -> list[str]:
-    scores = row.scores
     epochs = "" if row.epochs is None else f"{row.epochs:,}"
     if row.updates_per_epoch:
         epochs += f" x {row.updates_per_epoch:,} updates"
@@ -164,17 +155,10 @@ def _cells(row: Row, letter: str) -> list[str]:
         letter,
         epochs,
         "" if row.selected_on == "nothing" else row.selected_on,
-        _number(scores.get("mse_per_frame"), 4),
-        _number(scores.get("mae_per_frame"), 4),
-        _number(scores.get("ssim_paper"), 4),
-        _number(scores.get("psnr"), 4),
+        *(f"{row.scores[name]:.4g}" if name in row.scores else "" for name in SCORES[:4]),
         "" if row.parameters is None else f"{row.parameters / 1e6:.3g} M",
         "" if row.multiply_adds is None else f"{row.multiply_adds / 1e9:.3g} G",
         "" if row.seconds_per_epoch is None else f"{row.seconds_per_epoch:.3g} ({row.device})",
         "" if row.memory is None else f"{row.memory / 1e6:.3g} MB",
         row.source,
     ]
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}g}"

@@ -58,9 +58,7 @@ class BenchmarkReport:
     def summary(self) -> str:
         """In words, for each horizon: how much less error than persistence."""
         lines = []
-        for row in self.rows:
-            if row.selected_on not in ("validation", "unknown"):
-                continue
+        for row in (row for row in self.rows if row.selected_on in ("validation", "unknown")):
             (other,) = (r for r in self.rows if r.method == "persistence" and r.horizon == row.horizon)
             ours, theirs = row.scores["mse_per_frame"], other.scores["mse_per_frame"]
             epoch = f" (epoch {row.chosen_epoch} of {row.epochs})" if row.epochs else ""
@@ -116,13 +114,15 @@ def run_benchmark(
         if finished is None:
             task = VideoTask(config, parts, further, device, folder / "pictures" / key[:16], progress)
             run, version = run_training(home, task, key, training, progress, register=register)
-            finished = {
-                "rows": [row.model_dump(mode="json") for row in task.rows],
-                "run_id": run.run_id,
-                "version": "" if version is None else version.label,
-            }
-            disk.write(file, json.dumps(finished, indent=1).encode())
+            finished = keep_rows(file, task.rows, run.run_id, "" if version is None else version.label)
     return report_of(home, folder, key, finished, existing=existing)
+
+
+def keep_rows(file: Path, rows: Sequence[Row], run_id: str, version: str = "") -> dict[str, Any]:
+    """Write down what a finished run has made; returns it as `report_of` takes it."""
+    finished = {"rows": [row.model_dump(mode="json") for row in rows], "run_id": run_id, "version": version}
+    disk.write(file, json.dumps(finished, indent=1).encode())
+    return finished
 
 
 def report_of(home: Home, folder: Path, key: str, finished: Mapping[str, Any], *, existing: bool) -> BenchmarkReport:

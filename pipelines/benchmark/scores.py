@@ -1,6 +1,6 @@
 """Scores of networks on clips, and what is kept of them: rows, tables, pictures."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor, nn
+from torch import nn
 
 from datasets.store import disk
 from pipelines.benchmark.clip_batches import ClipBatches
@@ -27,7 +27,7 @@ NAMES: Mapping[Variant, str] = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gst
 def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> xr.Dataset:
     """Scores of a network (`simvp.scoring.VideoScores`) on all clips; memory does not grow with their number."""
     scores = _empty(batches)
-    for predicted, y in _predicted(network, batches, autocast):
+    for _, predicted, y in predictions(network, batches, _size(batches), autocast):
         scores.update(predicted, y)
     return scores.compute()
 
@@ -44,18 +44,13 @@ def persistence(batches: ClipBatches, device: torch.device) -> xr.Dataset:
 def squared_error(network: nn.Module, batches: ClipBatches, autocast: Precision) -> float:
     """Mean squared error over every element of all clips."""
     total = 0.0
-    for predicted, y in _predicted(network, batches, autocast):
+    for _, predicted, y in predictions(network, batches, _size(batches), autocast):
         total += float(((predicted - y).double() ** 2).mean()) * len(y)
     return total / len(batches)
 
 
 def _empty(batches: ClipBatches) -> VideoScores:
     return VideoScores(list(batches.clips.benchmark.variables), batches.clips.frames_out, 1.0)
-
-
-def _predicted(network: nn.Module, batches: ClipBatches, autocast: Precision) -> Iterator[tuple[Tensor, Tensor]]:
-    for _, predicted, y in predictions(network, batches, _size(batches), autocast):
-        yield predicted, y
 
 
 def _size(batches: ClipBatches) -> int:
@@ -102,13 +97,16 @@ def row_fields(batches: ClipBatches, scores: Mapping[str, float], *, train: str,
     }
 
 
-def log_scores(run: Run, model: xr.Dataset, still: xr.Dataset, batches: ClipBatches) -> None:
-    """Scores by variable and lead, of the model and of persistence, as tables, and the overall ones as numbers."""
-    horizon = batches.clips.frames_out
-    for name, scores in (("model", model), ("persistence", still)):
+def compare(run: Run, network: nn.Module, batches: ClipBatches, autocast: Precision) -> list[dict[str, float]]:
+    """Overall scores of a network and of persistence on all clips; logged, and those by variable and lead as tables."""
+    horizon, device, numbers = batches.clips.frames_out, next(network.parameters()).device, []
+    both = {"model": score(network, batches, autocast), "persistence": persistence(batches, device)}
+    for name, scores in both.items():
+        numbers.append(overall(scores))
         table = scores.drop_dims([d for d in scores.dims if d not in ("variable", "lead")]).to_dataframe()
         run.log_text(table.to_csv(), f"scores_{name}_{horizon}.csv")
-        run.log_metrics({f"final_{name}_{horizon}_{k}": v for k, v in overall(scores).items()}, 0)
+        run.log_metrics({f"final_{name}_{horizon}_{k}": v for k, v in numbers[-1].items()}, 0)
+    return numbers
 
 
 def clip_files(network: SimVP, batches: ClipBatches, method: str) -> dict[str, bytes]:

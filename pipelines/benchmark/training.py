@@ -18,9 +18,8 @@ from pipelines.benchmark.rows import SCORES, Row, Selection
 from pipelines.benchmark.scores import (
     NAMES,
     clip_files,
+    compare,
     keep_files,
-    log_scores,
-    persistence,
     processor,
     rolled_out,
     row_fields,
@@ -102,13 +101,21 @@ class VideoTask:
         run.log_settings(settings, {"benchmark": self.config.data})
 
     def finish(self, run: Run) -> None:
-        """Scores of the best epoch on the test clips, and pictures."""
+        """Scores of the best epoch on the test clips; pictures of them and the learning curve, kept and logged."""
         self.progress("scoring the test clips", 0, 0)
         if self.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(self.device)
             run.log_metrics({"cuda_peak_bytes_per_clip": peak / self.config.batch_size}, 0)
         self._score(run)
-        self._draw(run)
+        files = clip_files(self.network, self.test, self._method)
+        history = self.loop.history
+        trained = history[1:]  # the untrained network's error would squeeze all others
+        curves = {part: [entry[f"{part}_mse_per_frame"] for entry in trained] for part in ("validation", "test")}
+        epochs = [entry["epoch"] for entry in trained]
+        curve = learning_curve(epochs, curves, ylabel="MSE per frame", best=self.loop.best_epoch)
+        files["learning_curve.png"] = png(curve)
+        keep_files(run, files, self.pictures)
+        run.log_json(history, "history.json")
 
     def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
         """The contract of the protocol; with where the clips come from, and the error on the test clips."""
@@ -128,21 +135,15 @@ class VideoTask:
         on_test = {name: lowest[f"test_{name}"] for name in SCORES}
         for batches in (self.test, *(ClipBatches(clips, self.config.test_clips) for clips in self.further)):
             longer = rolled_out(self.network, batches.clips.frames_out, self.device)
-            scores = score(longer, batches, loop.autocast), persistence(batches, self.device)
-            self.rows.append(self._row(run, batches, "validation", overall(scores[0]), loop.best_epoch))
+            ours, still = compare(run, longer, batches, loop.autocast)
+            self.rows.append(self._row(run, batches, "validation", ours, loop.best_epoch))
             if batches is self.test:
                 self.rows.append(self._row(run, batches, "test", on_test, int(lowest["epoch"])))
-            self.rows.append(self._row(run, batches, "nothing", overall(scores[1])))
-            log_scores(run, *scores, batches)
+            self.rows.append(self._row(run, batches, "nothing", still))
         run.log_json([row.model_dump(mode="json") for row in self.rows], "rows.json")
 
     def _row(
-        self,
-        run: Run,
-        batches: ClipBatches,
-        selected: Selection,
-        scores: Mapping[str, float],
-        epoch: int | None = None,
+        self, run: Run, batches: ClipBatches, selected: Selection, scores: Mapping[str, float], epoch: int | None = None
     ) -> Row:
         trained = self.parts["train"]
         common = row_fields(batches, scores, train=f"clips: {trained.origin}", comparable=trained.comparable)
@@ -154,24 +155,10 @@ class VideoTask:
             epochs=self.config.epochs,
             chosen_epoch=epoch,
             updates_per_epoch=self.config.epoch_updates,
-            parameters=self.costs.parameters,
-            multiply_adds=self.costs.multiply_adds,
-            memory=self.costs.memory,
+            **vars(self.costs),
             seconds_per_epoch=statistics.median(self.loop.seconds),
             device=processor(self.device, self.precision),
             preset=self.config.preset,
             seed=self.config.seed,
             **common,
         )
-
-    def _draw(self, run: Run) -> None:
-        """Pictures of test clips, and the learning curve; kept and logged."""
-        files = clip_files(self.network, self.test, self._method)
-        history = self.loop.history
-        trained = history[1:]  # the untrained network's error would squeeze all others
-        curves = {part: [entry[f"{part}_mse_per_frame"] for entry in trained] for part in ("validation", "test")}
-        epochs = [entry["epoch"] for entry in trained]
-        curve = learning_curve(epochs, curves, ylabel="MSE per frame", best=self.loop.best_epoch)
-        files["learning_curve.png"] = png(curve)
-        keep_files(run, files, self.pictures)
-        run.log_json(history, "history.json")

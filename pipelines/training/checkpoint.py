@@ -9,7 +9,7 @@ import torch
 
 from datasets.store import disk
 
-FORMAT = 1
+FORMAT = 2
 NAME = "checkpoint.pt"
 
 _log = logging.getLogger(__name__)

@@ -18,21 +18,13 @@ class LoopConfig(Settings):
     """Settings of the loop: how long, how fast, in what arithmetic."""
 
     epochs: int = Field(default=10, ge=1, le=100_000, description="Epochs, at most; the schedule is made for them.")
-    epoch_updates: int = Field(
-        default=50,
-        ge=1,
-        description="Updates of an epoch, after which the network is scored on the validation windows.",
-    )
-    batch_size: int = Field(
-        default=8, ge=1, le=4096, description="Windows per update; all come once before any comes again."
-    )
+    epoch_updates: int = Field(default=50, ge=1, description="Updates of an epoch; a score on validation ends it.")
+    batch_size: int = Field(default=8, ge=1, le=4096, description="Windows per update; all come once before a repeat.")
     learning_rate: float = Field(default=4e-3, gt=0, le=1, description="Highest rate of the one-cycle schedule.")
     warm_up: float = Field(default=0.25, ge=0, lt=1, description="Share of the updates in which the rate goes up.")
     weight_decay: float = Field(default=0.05, ge=0, le=1, description="Weight decay of AdamW.")
     clip: float = Field(default=1.0, gt=0, description="Norm to which a gradient is cut down.")
-    averaging: float = Field(
-        default=0.98, ge=0, lt=1, description="Share of the running average of the weights that an update keeps."
-    )
+    averaging: float = Field(default=0.98, ge=0, lt=1, description="Share of the average weights that an update keeps.")
     patience: int = Field(
         default=10, ge=1, description="Epochs without a better validation loss before it stops, in the last third."
     )
@@ -40,17 +32,11 @@ class LoopConfig(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="Arithmetic inside the network; auto: bfloat16 where the device is faster with it."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="Where to train; auto: CUDA where there is one."
-    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where to train; auto: CUDA if present.")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the arithmetic; by default PyTorch's.")
-    checkpoint_every: int = Field(
-        default=25, ge=1, description="Updates between two checkpoints, besides the one after each epoch."
-    )
+    checkpoint_every: int = Field(default=25, ge=1, description="Updates between checkpoints, beside one each epoch.")
     divergence: float = Field(
-        default=0.0,
-        ge=0,
-        description="Weight of TAU's differential divergence beside the squared error; its authors take 0.1.",
+        default=0.0, ge=0, description="Weight of TAU's differential divergence beside the squared error (theirs: 0.1)."
     )
 
 
@@ -84,14 +70,7 @@ class TrainConfig(LoopConfig):
         default="simvp", description="Member of the family: simvp (the paper's), incepu, gsta or tau (OpenSTL's)."
     )
     drift: float = Field(
-        default=0.5,
-        ge=0,
-        le=5,
-        description="Random offset of training windows, in standard deviations of the departures.",
+        default=0.5, ge=0, le=5, description="Random offset of training windows, in standard deviations of departures."
     )
-    validation_windows: int = Field(
-        default=512, ge=1, description="Validation windows scored after each epoch, at most; evenly spread."
-    )
-    memory_mib: int = Field(
-        default=2048, ge=0, description="Memory for frames in MiB; a longer archive is read in runs of frames."
-    )
+    validation_windows: int = Field(default=512, ge=1, description="Most windows scored after an epoch; evenly spread.")
+    memory_mib: int = Field(default=2048, ge=0, description="MiB for frames; a longer archive is read in runs of them.")

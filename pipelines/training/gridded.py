@@ -1,5 +1,6 @@
 """Training on an archive: contract, baselines, windows and network from a plan, and what is kept of it in MLflow."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,16 +125,14 @@ class GriddedTask:
 
     def finish(self, run: Run) -> None:
         """Learning curve, samples, and the scores as tables."""
-        loop = self.loop
+        loop, history = self.loop, self.loop.history
         self.progress("saving the model", loop.step, loop.step)
-        curves = {
-            n: [entry.get(f"{n}_loss", float("nan")) for entry in loop.history] for n in ("training", "validation")
-        }
-        figure = learning_curve([entry["epoch"] for entry in loop.history], curves, best=loop.best_epoch)
+        curves = {n: [entry.get(f"{n}_loss", math.nan) for entry in history] for n in ("training", "validation")}
+        figure = learning_curve([entry["epoch"] for entry in history], curves, best=loop.best_epoch)
         run.log_figure(figure, "learning_curve.png")
         for state, (truth, forecast) in self.validation.sample(loop.network.to("cpu").eval()).items():
             run.log_figure(sample_strip(truth, forecast), f"sample_{state}.png")
-        run.log_json(loop.history, "history.json")
+        run.log_json(history, "history.json")
         run.log_json(self._summary(), "validation.json")
 
     def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
@@ -195,21 +194,13 @@ class GriddedTask:
             statistics=statistics,
         )
         frames = Frames(self.ds, spec, memory=config.memory_mib << 20)
+        axis = self.times, self.present, plan.step, plan.frames_in, plan.frames_out
         # Of the held-out frames only the time axis is known here.
         complete = np.concatenate([frames.complete, np.ones(len(self.times) - len(frames.complete), bool)])
         self.audits: list[Audit] = []
         windows = {}
         for part in MINIMUM:
-            inits, audit = find_windows(
-                self.times,
-                self.present,
-                plan.step,
-                plan.frames_in,
-                plan.frames_out,
-                plan.intervals(part),
-                part,
-                complete=complete,
-            )
+            inits, audit = find_windows(*axis, plan.intervals(part), part, complete=complete)
             self.audits.append(audit)
             if part == "validation" and len(inits) > config.validation_windows:
                 inits = inits[np.linspace(0, len(inits) - 1, config.validation_windows).round().astype(int)]

@@ -7,7 +7,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,6 +22,10 @@ from pipelines.windows import Array, Batches, prefetched
 from simvp.errors import Refusal
 
 STOP_AFTER = 0.7  # share of the cycle
+
+# What a checkpoint holds of a loop, beside the state of the random numbers.
+_WITH_STATE = ("network", "average", "optimizer")
+_PLAIN = ("best", "epoch", "batch", "total", "seconds", "history", "stopped")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +186,14 @@ class TrainingLoop:
         DivergedError
             The loss is no number.
         """
+
+        def score(**more: float) -> None:
+            self._keep_score(validate(self.average), **more)
+            on_epoch(self, self.history[-1])
+            save(self)
+
         if not self.history:
-            self._score(validate, on_epoch, save)
+            score()
         while self.epoch < self.config.epochs and not self.stopped:
             self.network.train()
             if len(self.seconds) == self.epoch:
@@ -206,7 +216,7 @@ class TrainingLoop:
             self.seconds[-1] += time.perf_counter() - mark
             mean, rate = self.total / self.batches, self._rate()
             self.epoch, self.batch, self.total = self.epoch + 1, 0, 0.0
-            self._score(validate, on_epoch, save, training_loss=mean, learning_rate=rate)
+            score(training_loss=mean, learning_rate=rate)
 
     def read_loss(self) -> float:
         """Loss of the newest batch, fetched from the device with all that are still there.
@@ -230,15 +240,8 @@ class TrainingLoop:
                 self._loss = loss
         return self._loss
 
-    def _score(
-        self,
-        validate: Callable[[nn.Module], Score],
-        on_epoch: Callable[["TrainingLoop", dict[str, Any]], None],
-        save: Callable[["TrainingLoop"], None],
-        **more: float,
-    ) -> None:
-        """Score the average weights, keep them if they are the best, and see whether to stop."""
-        score = validate(self.average)
+    def _keep_score(self, score: Score, **more: float) -> None:
+        """Put down the score of the average weights, keep them if they are the best, and see whether to stop."""
         if not math.isfinite(score.loss):
             raise DivergedError("Training", [f"the validation loss of epoch {self.epoch} is {score.loss}"], _REMEDY)
         rmse = {f"validation_rmse_{name}": value for name, value in score.rmse.items()}
@@ -249,45 +252,28 @@ class TrainingLoop:
         # In the middle of the cycle the rate is high and the scores are poor; the best weights come at its end.
         if stale >= self.config.patience and self.epoch >= STOP_AFTER * self.config.epochs:
             self.stopped = f"no better validation loss for {self.config.patience} epochs"
-        on_epoch(self, self.history[-1])
-        save(self)
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs, as tensors and plain types."""
         random = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "best": self.best,
-            "position": [self.epoch, self.batch],
-            "total": self.total,
-            "seconds": self.seconds,
-            "history": self.history,
-            "stopped": self.stopped,
-            "random": random,
-        }
+        parts = {name: getattr(self, name).state_dict() for name in _WITH_STATE}
+        return {**parts, **{name: getattr(self, name) for name in _PLAIN}, "random": random}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from where `state` was taken."""
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.best = dict(state["best"])
-        self.epoch, self.batch = state["position"]
-        self.total, self.stopped = state["total"], state["stopped"]
-        self.history, self.seconds = list(state["history"]), list(state["seconds"])
+        for name in _WITH_STATE:
+            getattr(self, name).load_state_dict(state[name])
+        for name in _PLAIN:
+            setattr(self, name, copy.copy(state[name]))
         torch.set_rng_state(state["random"]["cpu"].cpu())
         if "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"].cpu(), self.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision of the network's arithmetic."""
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def _rate(self) -> float:
         return one_cycle(self.step, self.config.epochs * self.batches, self.config.learning_rate, self.config.warm_up)

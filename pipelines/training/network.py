@@ -23,10 +23,10 @@ SIZES: Mapping[Size, tuple[int, int, int, int, tuple[int, ...], int]] = {
 MIX_WINDOWS = 2048  # more windows do not move two numbers a lead
 
 
-def sizes(spec: FrameSpec, config: TrainConfig) -> GriddedConfig:
-    """Sizes of the network for a contract."""
+def build_network(spec: FrameSpec, config: TrainConfig) -> GriddedSimVP:
+    """A new network; its weights follow from the seed alone, whatever was drawn before."""
     widths = dict(zip(("hid_S", "hid_T", "N_S", "N_T", "kernels", "groups"), SIZES[config.size], strict=True))
-    network = SimVPConfig(
+    sizes = SimVPConfig(
         variant=config.variant,
         frames_in=spec.frames_in,
         frames_out=spec.frames_out,
@@ -34,13 +34,8 @@ def sizes(spec: FrameSpec, config: TrainConfig) -> GriddedConfig:
         channels_out=spec.n_states,
         **{name: value for name, value in widths.items() if name not in UNREAD[config.variant]},  # type: ignore[arg-type]
     )
-    return GriddedConfig(network=network, states=spec.n_states, lag=spec.lag, drift=config.drift)
-
-
-def build_network(spec: FrameSpec, config: TrainConfig) -> GriddedSimVP:
-    """A new network; its weights follow from the seed alone, whatever was drawn before."""
     torch.manual_seed(config.seed)
-    return GriddedSimVP(sizes(spec, config))
+    return GriddedSimVP(GriddedConfig(network=sizes, states=spec.n_states, lag=spec.lag, drift=config.drift))
 
 
 def batch_size(spec: FrameSpec, most: int) -> int:

@@ -16,7 +16,7 @@ Minimum
     halved (down to 2 and 1) as far as they were not given; then the training is refused with the three counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -87,11 +87,8 @@ def derive_plan(
     times = np.asarray(ds["time"].values)
     present = np.asarray(ds["present"].values, bool) if "present" in ds.coords else np.ones(len(times), bool)
     choice = choice or Choice()
-    faults = [
-        f"{name}: expected {least} or more, got {value}"
-        for name, value, least in (("frames_in", frames_in, 1), ("frames_out", frames_out, 1))
-        if value is not None and value < least
-    ]
+    lengths = {"frames_in": frames_in, "frames_out": frames_out}
+    faults = [f"{name}: expected 1 or more, got {n}" for name, n in lengths.items() if n is not None and n < 1]
     if frames_in and frames_out and frames_out > frames_in:
         faults.append(
             f"frames_out: expected {frames_in} (frames_in) at most, got {frames_out}; longer forecasts are rolled out"
@@ -109,8 +106,7 @@ def derive_plan(
         periods, counts = layout.periods(t_in, t_out)
         tried.append((t_in, t_out, counts))
         if all(counts[part] >= least for part, least in MINIMUM.items()):
-            text = _say(layout, t_in, t_out, cycle, periods, counts, tried, (frames_in, frames_out), source)
-            return Plan(
+            plan = Plan(
                 step=step,
                 calendar=calendar_of(times),
                 frames_in=t_in,
@@ -118,8 +114,9 @@ def derive_plan(
                 cycle=cycle,
                 periods=periods,
                 counts=counts,
-                text=text,
+                text="",
             )
+            return plan.replace(text=_say(plan, layout, tried[0], lengths.values(), source))
     raise too_few_windows(*tried[-1], frames=int(present.sum()))
 
 
@@ -134,7 +131,10 @@ def too_few_windows(frames_in: int, frames_out: int, counts: dict[str, int], *, 
 
 def _sizes(step: Step, frames_in: int | None, frames_out: int | None) -> list[tuple[int, int]]:
     """T and T' to try, the wanted ones first; each pair but the first halves what was not given."""
-    t_in = frames_in or max(_rule(step), frames_out or 0)
+    day = step.per_day or 1
+    whole_days = -(-8 // day) * day
+    rule = whole_days if day > 1 and whole_days <= 48 else 12
+    t_in = frames_in or max(rule, frames_out or 0)
     t_out = frames_out or max(1, t_in // 2)
     sizes = [(t_in, t_out)]
     while True:
@@ -145,41 +145,26 @@ def _sizes(step: Step, frames_in: int | None, frames_out: int | None) -> list[tu
         sizes.append((t_in, t_out))
 
 
-def _rule(step: Step) -> int:
-    if step.per_day is None or step.per_day < 2:
-        return 12
-    frames = -(-8 // step.per_day) * step.per_day
-    return frames if frames <= 48 else 12
-
-
 def _say(
-    layout: Layout,
-    frames_in: int,
-    frames_out: int,
-    cycle: int | str | None,
-    periods: Periods,
-    counts: dict[str, int],
-    tried: Sequence[tuple[int, int, dict[str, int]]],
-    requested: tuple[int | None, int | None],
-    source: str,
+    plan: Plan, layout: Layout, first: tuple[int, int, dict[str, int]], lengths: Iterable[int | None], source: str
 ) -> str:
-    """The plan in words, one line for each thing."""
+    """The plan in words, one line for each thing; `first`: the T and T' that were tried first, and their windows."""
     absent = layout.slots - int(layout.present.sum())
+    derived = "derived from the step"
+    if first[:2] != (plan.frames_in, plan.frames_out):
+        short = ", ".join(f"{part} {first[2][part]}" for part in MINIMUM)
+        derived = f"halved: T = {first[0]}, T' = {first[1]} leave too few windows ({short})"
+    t_in, t_out = (source if length else derived for length in lengths)
+    words = {"auto": "the one that predicts best what it was not fitted on (see the model)", "None": "none (given)"}
+    periods = plan.periods
     lines = [
         f"frames      {layout.slots} from {name_time(layout.axis[0])} to {name_time(layout.axis[-1])}, every "
         f"{layout.step} ({layout.calendar}), {absent} absent",
+        f"T           {plan.frames_in} ({t_in})",
+        f"T'          {plan.frames_out} ({t_out})",
+        f"cycle       {words.get(str(plan.cycle), f'{plan.cycle} ({source})')}",
+        f"periods     {periods.mode}",
     ]
-    origin = [source if value else "derived from the step" for value in requested]
-    if len(tried) > 1:
-        first = tried[0]
-        short = ", ".join(f"{part} {first[2][part]}" for part in MINIMUM)
-        why = f"halved: T = {first[0]}, T' = {first[1]} leave too few windows ({short})"
-        origin = [source if value else why for value in requested]
-    lines.append(f"T           {frames_in} ({origin[0]})")
-    lines.append(f"T'          {frames_out} ({origin[1]})")
-    words = {"auto": "the one that predicts best what it was not fitted on (see the model)", None: "none (given)"}
-    lines.append(f"cycle       {words[cycle] if cycle is None or isinstance(cycle, str) else f'{cycle} ({source})'}")
-    lines.append(f"periods     {periods.mode}")
     for part, pieces, keys in (
         ("train", periods.train, ()),
         ("validation", periods.validation, ("validation",)),
@@ -188,6 +173,6 @@ def _say(
     ):
         how = source if layout.stated.intersection(keys) else "derived"
         spans = "; ".join(f"{a} .. {b}" for a, b in pieces)
-        size = f", {counts[part]} windows (at least {MINIMUM[part]})" if part in counts else ""
+        size = f", {plan.counts[part]} windows (at least {MINIMUM[part]})" if part in plan.counts else ""
         lines.append(f"{part:<12}{how}{size}: {spans}")
     return "\n".join(lines)

@@ -20,14 +20,7 @@ from torch import nn
 from datasets.store import disk
 from pipelines.home import Home
 from pipelines.progress import Progress
-from pipelines.tracking import (
-    Run,
-    code_digest,
-    git_state,
-    open_run,
-    package_versions,
-    register_version,
-)
+from pipelines.tracking import Run, code_digest, git_state, open_run, package_versions, register_version
 from pipelines.training import checkpoint
 from pipelines.training.config import OPERATIONAL, LoopConfig
 from pipelines.training.device import choose_device, choose_precision, threads

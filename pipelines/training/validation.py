@@ -58,16 +58,11 @@ class Validation:
         rmse = np.sqrt(square / len(self.windows))
         return Score(loss=loss / len(self.windows), rmse=dict(zip(spec.states, rmse.tolist(), strict=True)))
 
-    def best_baseline(self, state: str) -> tuple[str, float]:
-        """Name and RMSE of the baseline that forecasts a state best here."""
-        name = min(self.reference[state], key=lambda one: self.reference[state][one])
-        return name, self.reference[state][name]
-
     def summary(self, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Model and best baseline side by side, by state, for one epoch of the history."""
         rows = {}
         for channel in self.spec.state_channels:
-            name, value = self.best_baseline(channel.name)
+            name, value = min(self.reference[channel.name].items(), key=lambda item: item[1])
             rmse = entry[f"validation_rmse_{channel.name}"]
             rows[channel.name] = {"rmse": rmse, "best_baseline": name, "baseline_rmse": value, "units": channel.units}
         return rows

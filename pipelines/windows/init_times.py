@@ -15,8 +15,6 @@ from simvp.errors import ConfigError
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
 
-__all__ = ["Due", "due", "missing_history", "on_hours"]
-
 SYNOPTIC_HOURS = (0, 6, 12, 18)  # the main synoptic hours
 
 
@@ -90,11 +88,8 @@ def on_hours(times: np.ndarray, step: Step, init_hours: Sequence[int] | None = N
         wrong = [hour for hour in init_hours if hour not in here]
         if wrong or not len(init_hours):
             listed = ", ".join(map(str, here)) or "none"
-            raise ConfigError(
-                "init_hours",
-                [f"expected hours at which the series has frames ({listed}), got {list(init_hours)}"],
-                "leave init_hours out for the usual ones",
-            )
+            reason = f"expected hours at which the series has frames ({listed}), got {list(init_hours)}"
+            raise ConfigError("init_hours", [reason], "leave init_hours out for the usual ones")
         return np.isin(second, [hour * 3600 for hour in init_hours])
     if not _sub_daily(step):
         return np.ones(len(times), bool)

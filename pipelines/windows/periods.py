@@ -23,7 +23,7 @@ period moves along as the archive grows: its newest days are the gate, which no 
 """
 
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -48,16 +48,10 @@ class Choice(Settings):
 
     subject: ClassVar[str] = "Periods"
 
-    held_out: Interval | None = Field(
-        default=None, description="First and last time of the held-out period, both included."
-    )
-    held_out_days: float | None = Field(
-        default=None, gt=0, description="Length of the held-out period at the end of the archive, in days."
-    )
+    held_out: Interval | None = Field(default=None, description="First and last time of the held-out period.")
+    held_out_days: float | None = Field(default=None, gt=0, description="Days to hold out at the end of the archive.")
     validation: tuple[Interval, ...] = Field(default=(), description="First and last time of each validation block.")
-    reference: tuple[Interval, ...] = Field(
-        default=(), description="First and last time of the periods that the baselines are fitted on."
-    )
+    reference: tuple[Interval, ...] = Field(default=(), description="The same of what the baselines are fitted on.")
 
 
 class Periods(Settings):
@@ -81,8 +75,7 @@ class Layout:
         self.seconds, self.calendar = encode_times(self.axis)
         self.stated: set[str] = set()
         self._held_out: tuple[int, int] | None = None
-        self._validation: list[tuple[int, int]] = []
-        self._reference: list[tuple[int, int]] = []
+        self._pieces: dict[str, list[tuple[int, int]]] = {"validation": [], "reference": []}
 
     def take(self, choice: Choice) -> list[str]:
         """Take over the periods that are given; returns every fault in them."""
@@ -100,11 +93,8 @@ class Layout:
                 )
             else:
                 self._held_out = (self.slots - frames, self.slots - 1)
-        for name, pieces, runs in (
-            ("validation", choice.validation, self._validation),
-            ("reference", choice.reference, self._reference),
-        ):
-            for number, piece in enumerate(pieces):
+        for name, runs in self._pieces.items():
+            for number, piece in enumerate(getattr(choice, name)):
                 slots = self._piece(f"{name}[{number}]", piece, faults)
                 if slots is None:
                     continue
@@ -127,25 +117,18 @@ class Layout:
     def periods(self, frames_in: int, frames_out: int) -> tuple[Periods, dict[str, int]]:
         """Periods for T and T', and the windows in each part."""
         held = self._held_out or self._derive_held_out(frames_in, frames_out)
-        validation = self._validation or self._derive_validation(held[0], frames_out)
+        validation = self._pieces["validation"] or self._derive_validation(held[0], frames_out)
         edges = [(-1, -1), *validation, (held[0], held[0])]
         train = [(a[1] + 1, b[0] - 1) for a, b in pairwise(edges) if b[0] - a[1] > 1]
-        reference = self._reference or ([(0, held[0] - 1)] if held[0] else [])
-        parts = {"train": train, "validation": validation, "held_out": [held]}
+        reference = self._pieces["reference"] or ([(0, held[0] - 1)] if held[0] else [])
+        parts = {"train": train, "validation": validation, "held_out": [held], "reference": reference}
         counts = {}
-        for part, pieces in parts.items():
-            ends = [(self.axis[a], self.axis[b]) for a, b in pieces]
+        for part in ("train", "validation", "held_out"):
+            ends = [(self.axis[a], self.axis[b]) for a, b in parts[part]]
             inits, _ = find_windows(self.times, self.present, self.step, frames_in, frames_out, ends, part)
             counts[part] = len(inits)
-        names = {part: tuple(self._name(piece) for piece in pieces) for part, pieces in parts.items()}
-        periods = Periods(
-            mode=self.mode,
-            train=names["train"],
-            validation=names["validation"],
-            held_out=names["held_out"][0],
-            reference=tuple(self._name(piece) for piece in reference),
-        )
-        return periods, counts
+        names: dict[str, Any] = {n: tuple(self._name(piece) for piece in pieces) for n, pieces in parts.items()}
+        return Periods(mode=self.mode, **{**names, "held_out": names["held_out"][0]}), counts
 
     def _derive_held_out(self, frames_in: int, frames_out: int) -> tuple[int, int]:
         frames = round(HELD_OUT_SHARE * self.slots)

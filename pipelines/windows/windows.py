@@ -64,10 +64,9 @@ class Audit:
 
 def audit_table(audits: Sequence[Audit]) -> str:
     """Markdown table of several parts, with the reasons explained below it."""
-    rows = [audit.row() for audit in audits]
     head = ["part", "offered", "used", *REASONS]
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    lines += ["| " + " | ".join(str(row[name]) for name in head) + " |" for row in rows]
+    lines += ["| " + " | ".join(map(str, audit.row().values())) + " |" for audit in audits]
     return "\n".join([*lines, "", *(f"* {name}: {MEANING[name]}" for name in REASONS)])
 
 
