@@ -66,7 +66,8 @@ def clip_strip(
         raise ContractError("Clip", [f"names: expected {clip.channels}, one for each channel, got {len(names)}"])
     after = spread(len(clip.truth), _MOST_COLUMNS)
     before = spread(len(clip.inputs), max(len(after), _FEW))
-    board = _Board(clip, len(before), len(after), _heading(title, clip, names))
+    note = f"{names[0] if names else 'channel 1'}, the first of {clip.channels} channels" if clip.partial else ""
+    board = _Board(clip, len(before), len(after), ": ".join(filter(None, (title, note))))
     for column, k in enumerate(before):
         board.picture(board.cell("input", column, _when(k + 1 - len(clip.inputs))), clip.inputs[k])
     limit = clip.limit(after)
@@ -317,13 +318,6 @@ def spread(frames: int, most: int) -> list[int]:
 def _when(lead: int) -> str:
     """Name of a frame: t is the last input."""
     return f"t{lead:+d}" if lead else "t"
-
-
-def _heading(title: str, clip: _Clip, names: Sequence[str] | None) -> str:
-    if not clip.partial:
-        return title
-    note = f"{names[0] if names else 'channel 1'}, the first of {clip.channels} channels"
-    return f"{title}: {note}" if title else note
 
 
 def _ramp(name: str, steps: int) -> list[list[int]]:

@@ -27,11 +27,7 @@ _FIELD, _DIFFERENCE, _ABSENT = "viridis", "RdBu_r", "0.85"
 
 
 def learning_curve(
-    epochs: Sequence[float],
-    curves: Mapping[str, Sequence[float]],
-    *,
-    ylabel: str = "loss",
-    best: float | None = None,
+    epochs: Sequence[float], curves: Mapping[str, Sequence[float]], *, ylabel: str = "loss", best: float | None = None
 ) -> Figure:
     """Loss by epoch, one line per curve.
 
@@ -97,16 +93,14 @@ def skill_curve(summary: xr.Dataset, *, title: str = "") -> Figure:
             few = marker if len(leads) <= 36 else None
             axes.plot(leads, values, color=colour, marker=few, ms=4.5, ls=dash, lw=width, label=label)
         units = summary["units"].sel(variable=name).item() if "units" in summary.coords else ""
-        counts = summary["n"].sel(system="model", variable=name).values if "n" in summary else np.empty(0)
-        count = f", n = {_range(counts)}" if counts.size else ""
+        count = _range(summary["n"].sel(system="model", variable=name).values)
         above = f"{title}\n" if title and len(names) == 1 else ""
-        axes.set_title(f"{above}{name}{count}", fontsize=10)
+        axes.set_title(f"{above}{name}, n = {count}", fontsize=10)
         axes.set(xlabel=f"lead time ({unit})", ylabel=_labelled("RMSE", units))
         axes.set_ylim(bottom=0)
         heading = "RMSE over all leads" if "rmse_all" in summary else None
-        handles, labels = axes.get_legend_handles_labels()
         axes.legend(
-            handles[::-1], labels[::-1], title=heading, frameon=False, fontsize=8, title_fontsize=8,
+            reverse=True, title=heading, frameon=False, fontsize=8, title_fontsize=8,
             loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0,
         )  # fmt: skip
         _quiet(axes)
