@@ -121,7 +121,7 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
     address, outside = home.tracking_uri, os.environ.pop(_ADDRESS, None)
     # What somebody has set in this process; None where MLflow goes by the environment or its default. Setting those
     # instead would pin them, and a later change of the environment would go unheard.
-    inside = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    inside: Any = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     try:
         mlflow.set_tracking_uri(address)
         os.environ[_ADDRESS] = address  # MLflow leaves it as it is where the address is set already
