@@ -14,7 +14,6 @@ from typing import Literal
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
@@ -65,9 +64,10 @@ def clip_strip(
     clip = _Clip.of(inputs, truth, predicted)
     if names is not None and len(names) != clip.channels:
         raise ContractError("Clip", [f"names: expected {clip.channels}, one for each channel, got {len(names)}"])
-    after = _spread(len(clip.truth), _MOST_COLUMNS)
-    before = _spread(len(clip.inputs), max(len(after), _FEW))
-    board = _Board(clip, len(before), len(after), _heading(title, clip, names))
+    after = spread(len(clip.truth), _MOST_COLUMNS)
+    before = spread(len(clip.inputs), max(len(after), _FEW))
+    note = f"{names[0] if names else 'channel 1'}, the first of {clip.channels} channels" if clip.partial else ""
+    board = _Board(clip, len(before), len(after), ": ".join(filter(None, (title, note))))
     for column, k in enumerate(before):
         board.picture(board.cell("input", column, _when(k + 1 - len(clip.inputs))), clip.inputs[k])
     limit = clip.limit(after)
@@ -120,11 +120,9 @@ def clip_animation(
         raise ConfigError("Animation", reasons)
     clip = _Clip.of(inputs, truth, predicted)
     film = _Film(clip, scale or max(1, _PANEL // max(clip.frame)))
-    frames = [film.frame(k) for k in range(len(clip.inputs) + len(clip.truth))]
+    first, *others = (film.frame(k) for k in range(len(clip.inputs) + len(clip.truth)))
     buffer = io.BytesIO()
-    frames[0].save(
-        buffer, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=False
-    )
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0, optimize=False)
     return buffer.getvalue()
 
 
@@ -183,9 +181,7 @@ class _Clip:
         """Where the scale of the differences ends; a few wild points do not stretch it."""
         apart = np.abs(np.stack([self.difference(k) for k in frames]))
         apart = apart[np.isfinite(apart)]
-        if not apart.size or not apart.max():
-            return 1.0
-        return float(np.quantile(apart, 0.995) or apart.max())
+        return float(np.quantile(apart, 0.995) or apart.max() or 1.0) if apart.size else 1.0
 
 
 class _Board:
@@ -207,7 +203,6 @@ class _Board:
             self.top + self.rows * (self.height + self.gap) + self._lines(self.rows - 1) + 0.04,
         )
         self.figure = Figure(figsize=size)
-        FigureCanvasAgg(self.figure)
         if heading:
             self.figure.text(self.left / size[0], 1 - 0.05 / size[1], heading, fontsize=9, va="top")
         self.colours = clip.colours
@@ -234,8 +229,7 @@ class _Board:
             axes.imshow(frame[0], cmap=self.colours, vmin=0.0, vmax=1.0)
             return
         absent = np.isnan(frame).any(0)
-        colours = np.where(absent, 0.0, np.clip(frame, 0.0, 1.0))
-        axes.imshow(np.moveaxis(np.concatenate([colours, ~absent[None]]), 0, -1))
+        axes.imshow(np.dstack([*np.where(absent, 0.0, np.clip(frame, 0.0, 1.0)), ~absent]))
 
     def bar(self, top: str, bottom: str, *, extend: Literal["both", "neither"]) -> None:
         """A colour bar on the right of the rows from one run to another."""
@@ -290,11 +284,10 @@ class _Film:
         sheet.putpalette([part for colour in self.palette for part in colour])
         draw = ImageDraw.Draw(sheet)
         which = ", channel 1" if self.clip.partial else ""
-        names = (*(f"{name}  {_when(forecast + 1)}{which}" for name in shown), f"difference ±{self.limit:.2g}")
+        names = [*(f"{name}  {_when(forecast + 1)}{which}" for name in shown), f"difference ±{self.limit:.2g}"]
         for number, (panel, name) in enumerate(zip(panels, names, strict=True)):
             left = _GAP + number * (width + _GAP)
-            big = np.repeat(np.repeat(panel, self.scale, 0), self.scale, 1)
-            sheet.paste(Image.fromarray(big), (left, _HEAD))
+            sheet.paste(Image.fromarray(panel.repeat(self.scale, 0).repeat(self.scale, 1)), (left, _HEAD))
             if draw.textlength(name, font=self.font) <= width:
                 draw.text((left, 1), name, fill=_INK, font=self.font)
         end = _GAP + round((k + 1) / total * (3 * width + 2 * _GAP)) - 1
@@ -317,7 +310,7 @@ class _Film:
         return np.where(np.isnan(apart), _ABSENT, len(_SIGNS) + _STEPS + steps).astype(np.uint8)
 
 
-def _spread(frames: int, most: int) -> list[int]:
+def spread(frames: int, most: int) -> list[int]:
     """Positions of at most `most` of some frames, from the first to the last."""
     return sorted({round(p) for p in np.linspace(0, frames - 1, min(frames, most))})
 
@@ -327,17 +320,9 @@ def _when(lead: int) -> str:
     return f"t{lead:+d}" if lead else "t"
 
 
-def _heading(title: str, clip: _Clip, names: Sequence[str] | None) -> str:
-    if not clip.partial:
-        return title
-    note = f"{names[0] if names else 'channel 1'}, the first of {clip.channels} channels"
-    return f"{title}: {note}" if title else note
-
-
 def _ramp(name: str, steps: int) -> list[list[int]]:
     colours = np.asarray(matplotlib.colormaps[name](np.linspace(0.0, 1.0, steps)))[:, :3]
-    levels: list[list[int]] = np.rint(255 * colours).astype(int).tolist()
-    return levels
+    return [list(colour) for colour in np.rint(255 * colours).astype(int)]
 
 
 def _image(frame: np.ndarray) -> Image.Image:

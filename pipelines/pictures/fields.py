@@ -11,34 +11,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipelines.pictures.clips import spread
 from simvp.coords import show_time
 from simvp.errors import ConfigError
 
 _MODEL = ("#000000", "o", "-")
 # Okabe and Ito (2008), without their yellow, which is too light for a line on white.
-_LINES = (
-    ("#E69F00", "s", "--"),
-    ("#56B4E9", "^", "--"),
-    ("#009E73", "v", "--"),
-    ("#0072B2", "D", "--"),
-    ("#D55E00", "X", "--"),
-    ("#CC79A7", "P", "--"),
-)
+_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
+_LINES = tuple((colour, marker, "--") for colour, marker in zip(_COLOURS, "s^vDXP", strict=True))
 _MOST_MAPS = 4
 _FIELD, _DIFFERENCE, _ABSENT = "viridis", "RdBu_r", "0.85"
 
 
 def learning_curve(
-    epochs: Sequence[float],
-    curves: Mapping[str, Sequence[float]],
-    *,
-    ylabel: str = "loss",
-    best: float | None = None,
-    title: str = "",
+    epochs: Sequence[float], curves: Mapping[str, Sequence[float]], *, ylabel: str = "loss", best: float | None = None
 ) -> Figure:
     """Loss by epoch, one line per curve.
 
@@ -53,19 +42,19 @@ def learning_curve(
     best
         The epoch whose weights were kept; drawn as a line.
     """
-    figure, (axes,) = _figure(1, 6.4, 4.0, title)
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
     styles = (_MODEL, *_LINES)
-    drawn = [np.asarray(values, dtype=np.float64) for values in curves.values()]
-    for (name, _), values, (colour, marker, dash) in zip(curves.items(), drawn, styles, strict=False):
+    drawn = {name: np.asarray(values, dtype=np.float64) for name, values in curves.items()}
+    for (name, values), (colour, marker, dash) in zip(drawn.items(), styles, strict=False):
         few = marker if len(epochs) <= 40 else None
         axes.plot(epochs, values, color=colour, marker=few, ms=4, ls=dash if name != "validation" else "-", label=name)
-    finite = np.concatenate([values[np.isfinite(values)] for values in drawn]) if drawn else np.empty(0)
+    finite = np.concatenate([[], *(values[np.isfinite(values)] for values in drawn.values())])
     if len(finite) and finite.min() > 0 and finite.max() > 10 * finite.min():
         axes.set_yscale("log")
     if best is not None:
         axes.axvline(best, color="0.5", lw=1, ls=":", label=f"kept: epoch {best:g}")
     axes.set(xlabel="epoch", ylabel=ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     _quiet(axes)
     return figure
@@ -82,11 +71,18 @@ def skill_curve(summary: xr.Dataset, *, title: str = "") -> Figure:
         the units.
     """
     names = [str(name) for name in summary["variable"].values]
-    figure, panels = _figure(len(names), 6.4, 4.4, title if len(names) > 1 else "")
+    columns = min(len(names), 2)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(columns * 6.4, rows * 4.4), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[len(names) :]:
+        axes.set_visible(False)
+    if title and len(names) > 1:
+        figure.suptitle(title, fontsize=11)
     leads, unit = _lead_axis(summary["lead_time"])
     systems = [str(name) for name in summary["system"].values]
     styles = dict(zip([name for name in systems if name != "model"], _LINES * 3, strict=False)) | {"model": _MODEL}
-    for axes, name in zip(panels, names, strict=True):
+    for axes, name in zip(panels, names, strict=False):
         for system in sorted(systems, key=lambda name: name == "model"):
             colour, marker, dash = styles[system]
             values = summary["rmse"].sel(system=system, variable=name)
@@ -96,18 +92,15 @@ def skill_curve(summary: xr.Dataset, *, title: str = "") -> Figure:
             width = 2.4 if system == "model" else 1.2
             few = marker if len(leads) <= 36 else None
             axes.plot(leads, values, color=colour, marker=few, ms=4.5, ls=dash, lw=width, label=label)
-        units = _shown_units(summary["units"].sel(variable=name).item() if "units" in summary.coords else "")
-        counts = summary["n"].sel(system="model", variable=name).values if "n" in summary else np.empty(0)
-        count = f", n = {_range(counts)}" if counts.size else ""
+        units = summary["units"].sel(variable=name).item() if "units" in summary.coords else ""
+        count = _range(summary["n"].sel(system="model", variable=name).values)
         above = f"{title}\n" if title and len(names) == 1 else ""
-        axes.set_title(f"{above}{name}{count}", fontsize=10)
-        axes.set(xlabel=f"lead time ({unit})", ylabel=f"RMSE ({units})" if units else "RMSE")
+        axes.set_title(f"{above}{name}, n = {count}", fontsize=10)
+        axes.set(xlabel=f"lead time ({unit})", ylabel=_labelled("RMSE", units))
         axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         heading = "RMSE over all leads" if "rmse_all" in summary else None
-        handles, labels = axes.get_legend_handles_labels()
         axes.legend(
-            handles[::-1], labels[::-1], title=heading, frameon=False, fontsize=8, title_fontsize=8,
+            reverse=True, title=heading, frameon=False, fontsize=8, title_fontsize=8,
             loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0,
         )  # fmt: skip
         _quiet(axes)
@@ -135,13 +128,10 @@ def sample_strip(
     """
     rows, columns = (d for d in forecast.dims if d != "lead_time")
     if truth.dims != forecast.dims or truth.shape != forecast.shape:
-        raise ConfigError(
-            "Map strip",
-            [f"expected truth on {forecast.dims} {forecast.shape}, got {truth.dims} {truth.shape}"],
-        )
+        reason = f"expected truth on {forecast.dims} {forecast.shape}, got {truth.dims} {truth.shape}"
+        raise ConfigError("Map strip", [reason])
     if leads is None:
-        last = forecast.sizes["lead_time"] - 1
-        leads = sorted({round(p) for p in np.linspace(0, last, min(_MOST_MAPS, last + 1))})
+        leads = spread(forecast.sizes["lead_time"], _MOST_MAPS)
     hours, unit = _lead_axis(forecast["lead_time"])
     shown = np.stack([truth.isel(lead_time=list(leads)).values, forecast.isel(lead_time=list(leads)).values])
     difference = shown[1] - shown[0]
@@ -150,10 +140,9 @@ def sample_strip(
     apart = np.abs(difference[np.isfinite(difference)])
     # A single wild point would grey out all else; the bar's arrows say that values lie beyond.
     limit = float(np.quantile(apart, 0.995)) if apart.size else 1.0
-    y, x = (_axis_values(forecast, str(d)) for d in (rows, columns))
+    y, x = (forecast[dim].values.astype(np.float64) for dim in (rows, columns))  # counted where there are none
     width, height = _map_size(x, y, forecast, len(leads))
     figure = Figure(figsize=(len(leads) * width + 1.9, 3 * height + 1.1), layout="constrained")
-    FigureCanvasAgg(figure)
     grid = figure.subplots(3, len(leads), squeeze=False, sharex=True, sharey=True)
     stacked = (("truth", shown[0]), ("forecast", shown[1]), ("forecast − truth", difference))
     drawn: list[Any] = []
@@ -175,16 +164,17 @@ def sample_strip(
         axes.set_xlabel(_axis_label(forecast, str(columns)), fontsize=9)
     if str(rows) == "y" and not forecast["y"].attrs.get("units"):
         grid[0, 0].invert_yaxis()  # rows are counted from the top
-    units = _shown_units(forecast.attrs.get("units", ""))
+    units = forecast.attrs.get("units", "")
     quantity = str(forecast.attrs.get("long_name") or forecast.name or "value")
-    field_label = f"{quantity} ({units})" if units else quantity
     bar = figure.colorbar(drawn[0], ax=list(grid[:2].flat), shrink=0.8, aspect=30)
-    bar.set_label(_wrapped(field_label), fontsize=9)
+    bar.set_label(_wrapped(_labelled(quantity, units)), fontsize=9)
     bar.ax.tick_params(labelsize=8)
     bar = figure.colorbar(drawn[-1], ax=list(grid[2]), extend="both", aspect=15)
-    bar.set_label(f"difference ({units})" if units else "difference", fontsize=9)
+    bar.set_label(_labelled("difference", units), fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    figure.suptitle(title or _init_text(forecast), fontsize=10)
+    if not title and "init_time" in forecast.coords and not forecast["init_time"].ndim:
+        title = f"forecast of {show_time(forecast['init_time'].values[()])}"
+    figure.suptitle(title, fontsize=10)
     return figure
 
 
@@ -195,20 +185,8 @@ def png(figure: Figure, *, dpi: int = 110) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(panels: int, width: float, height: float, title: str) -> tuple[Figure, list[Axes]]:
-    columns = min(panels, 2)
-    rows = -(-panels // columns)
-    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in list(grid.flat)[panels:]:
-        axes.set_visible(False)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    return figure, list(grid.flat)[:panels]
-
-
 def _quiet(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color="0.9", lw=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -230,22 +208,16 @@ def _range(counts: np.ndarray) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _axis_values(field: xr.DataArray, dim: str) -> np.ndarray:
-    if dim in field.coords:
-        return np.asarray(field[dim].values, dtype=np.float64)
-    return np.arange(field.sizes[dim], dtype=np.float64)
-
-
 def _axis_label(field: xr.DataArray, dim: str) -> str:
-    attrs = field[dim].attrs if dim in field.coords else {}
+    attrs = field[dim].attrs
     units = {"degrees_north": "°N", "degrees_east": "°E"}.get(str(attrs.get("units", "")), attrs.get("units", ""))
     name = dim if dim in ("latitude", "longitude") else str(attrs.get("long_name", dim))
     return f"{name} ({units})" if units else name
 
 
-def _shown_units(units: object) -> str:
-    """Units for a label; a bare number's "1" says nothing there."""
-    return "" if units == "1" else str(units)
+def _labelled(name: str, units: object) -> str:
+    """Name and units for a label; a bare number's "1" says nothing there."""
+    return f"{name} ({units})" if units and units != "1" else name
 
 
 def _map_size(x: np.ndarray, y: np.ndarray, field: xr.DataArray, maps: int) -> tuple[float, float]:
@@ -264,9 +236,3 @@ def _wrapped(label: str, width: int = 40) -> str:
         return label
     cut = label.rfind(" ", 0, width)
     return f"{label[:cut]}\n{label[cut + 1 :]}" if cut > 0 else label
-
-
-def _init_text(field: xr.DataArray) -> str:
-    if "init_time" not in field.coords or field["init_time"].ndim:
-        return ""
-    return f"forecast of {show_time(field['init_time'].values[()])}"

@@ -29,13 +29,12 @@ class Run:
     ----------
     client
         Of the server or the database that holds the run.
-    run_id, experiment_id
-        As MLflow names them.
+    run_id
+        As MLflow names it.
     """
 
-    def __init__(self, client: "MlflowClient", run_id: str, experiment_id: str) -> None:
-        self.run_id, self.experiment_id = run_id, experiment_id
-        self._client = client
+    def __init__(self, client: "MlflowClient", run_id: str) -> None:
+        self.run_id, self._client = run_id, client
         self._told: dict[str, set[int]] = {}
 
     def log_settings(self, settings: Mapping[str, Any], tags: Mapping[str, str]) -> None:
@@ -64,8 +63,10 @@ class Run:
         from mlflow.entities import Metric
         from mlflow.utils.time import get_current_time_millis
 
+        for name in values.keys() - self._told.keys():
+            self._told[name] = {point.step for point in self._client.get_metric_history(self.run_id, name)}
         now = get_current_time_millis()
-        new = [Metric(name, value, now, step) for name, value in values.items() if step not in self._steps(name)]
+        new = [Metric(name, value, now, step) for name, value in values.items() if step not in self._told[name]]
         if new:
             self._client.log_batch(self.run_id, metrics=new)
         for metric in new:
@@ -96,12 +97,6 @@ class Run:
         )
         return str(model.model_uri)
 
-    def _steps(self, name: str) -> set[int]:
-        if name not in self._told:
-            history = self._client.get_metric_history(self.run_id, name)
-            self._told[name] = {point.step for point in history}
-        return self._told[name]
-
 
 @contextmanager
 def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -> Iterator[Run]:
@@ -122,11 +117,15 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    outside, inside = os.environ.get(_ADDRESS), _own_address()
     home.mlflow.mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(home.tracking_uri)
+    address, outside = home.tracking_uri, os.environ.pop(_ADDRESS, None)
+    # What somebody has set in this process; None where MLflow goes by the environment or its default. Setting those
+    # instead would pin them, and a later change of the environment would go unheard.
+    inside: Any = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     try:
-        client = mlflow.MlflowClient(tracking_uri=home.tracking_uri)
+        mlflow.set_tracking_uri(address)
+        os.environ[_ADDRESS] = address  # MLflow leaves it as it is where the address is set already
+        client = mlflow.MlflowClient(tracking_uri=address)
         experiment = _experiment(client, home, f"simvp-{dataset}")
         if run_id is not None:
             try:
@@ -141,26 +140,10 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
             tags={KEY_TAG: key},
             log_system_metrics=True,
         ) as run:
-            yield Run(client, run.info.run_id, experiment)
+            yield Run(client, run.info.run_id)
     finally:
         mlflow.set_tracking_uri(inside)
-        if outside is None:
-            os.environ.pop(_ADDRESS, None)
-        else:
-            os.environ[_ADDRESS] = outside
-
-
-def _own_address() -> Any:
-    """Address that somebody has set in this process; None where MLflow goes by the environment or its default.
-
-    Setting those instead would pin them, and a later change of the environment would go unheard.
-    """
-    import mlflow
-
-    outside = os.environ.pop(_ADDRESS, None)
-    try:
-        return mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
-    finally:
+        os.environ.pop(_ADDRESS, None)
         if outside is not None:
             os.environ[_ADDRESS] = outside
 

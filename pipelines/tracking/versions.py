@@ -84,8 +84,7 @@ def register_version(home: Home, dataset: str, *, source: str, run_id: str, tags
     lost = [key for key in ("training_key", "fingerprint") if not tags.get(key)]
     if lost:
         raise RegistryError(f"Version of {name}", [f"tags: {key} is missing" for key in lost])
-    version = find_version(home, dataset, tags["training_key"])
-    if version is not None:
+    if version := find_version(home, dataset, tags["training_key"]):
         return set_challenger(home, version)
     with open_registry(home).client() as client:
         from mlflow.exceptions import MlflowException
@@ -97,9 +96,8 @@ def register_version(home: Home, dataset: str, *, source: str, run_id: str, tags
                 raise
         texts = {key: str(value)[:LONGEST_TAG] for key, value in tags.items()}
         where, model = _place(client, source)
-        number = client.create_model_version(name, source=where, run_id=run_id, tags=texts, model_id=model).version
-        client.set_registered_model_alias(name, CHALLENGER, number)
-    return resolve_version(home, dataset, number)
+        made = client.create_model_version(name, source=where, run_id=run_id, tags=texts, model_id=model)
+    return set_challenger(home, Version(name=name, version=str(made.version)))
 
 
 def set_challenger(home: Home, version: Version) -> Version:

@@ -92,11 +92,7 @@ class Forecaster:
 
     @classmethod
     def load(
-        cls,
-        path: str | os.PathLike[str],
-        device: str | torch.device | None = None,
-        *,
-        version: str = "unregistered",
+        cls, path: str | os.PathLike[str], device: str | torch.device | None = None, *, version: str = "unregistered"
     ) -> "Forecaster":
         """Read a file that `save` wrote; the network is on the CPU unless a device is given.
 
@@ -158,9 +154,11 @@ class Forecaster:
                 departures[:, done : done + spec.frames_out] = y[:, : steps - done].cpu()
                 if done + spec.frames_out < steps:
                     leads = np.arange(done + 1, done + spec.frames_out + 1)
-                    forcings = self._forcings(init_times, leads).to(self.device)
+                    times = spec.step.shift(np.asarray(init_times)[:, None], leads)  # (B, T')
+                    maps = torch.from_numpy(spec.forcings(times.reshape(-1))).unflatten(0, times.shape)
                     valid = torch.from_numpy(spec.mask).to(self.device)
-                    frames = torch.cat([torch.where(valid, y, 0.0), forcings], dim=2)  # (B, T', C, H, W)
+                    # (B, T', C, H, W)
+                    frames = torch.cat([torch.where(valid, y, 0.0), maps.to(self.device)], dim=2)
                     x = torch.cat([x[:, frames.shape[1] :], frames[:, -spec.frames_in :]], dim=1)
         return departures
 
@@ -212,7 +210,7 @@ class Forecaster:
         except Refusal as refusal:
             faults += [f"horizon: {reason}" for reason in refusal.reasons]
         try:
-            target = _device(device) if device is not None else default_device()
+            target = _device(device)
         except Refusal as refusal:
             faults += refusal.reasons
         if canonical is not None and not any(reason.startswith("time:") for reason in faults):
@@ -278,12 +276,6 @@ class Forecaster:
             departures[start : start + size] = self.forecast(z, part["time"].values[batch[:, -1]], steps)
         return departures
 
-    def _forcings(self, init_times: np.ndarray, leads: np.ndarray) -> torch.Tensor:
-        """Forcing and static channels at init time + leads, (B, len(leads), F, H, W)."""
-        valid = self.spec.step.shift(np.asarray(init_times)[:, None], leads)
-        maps = self.spec.forcings(valid.reshape(-1))
-        return torch.from_numpy(maps.reshape(*valid.shape, *maps.shape[1:]))
-
     def _origin(self, ds: xr.Dataset, count: int) -> tuple[dict[str, xr.Variable], dict[str, str]]:
         """Who made a forecast, from what and when: coordinates on `count` init times, and attributes."""
         created = np.datetime64("now", "s").astype("M8[ns]")
@@ -335,18 +327,12 @@ def _frames_of(ds: xr.Dataset, runs: np.ndarray) -> tuple[xr.Dataset, np.ndarray
     return ds.isel(time=chosen), inverse.reshape(runs.shape)
 
 
-def default_device() -> torch.device:
-    """CUDA if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _device(device: str | torch.device) -> torch.device:
-    """A device that this machine has, or a refusal."""
+def _device(device: str | torch.device | None) -> torch.device:
+    """A device that this machine has, or a refusal; by default CUDA if there is one, else the CPU."""
+    present = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     try:
-        target = torch.device(device)
+        target = torch.device(present[-1] if device is None else device)
         torch.empty(0, device=target)  # a name alone tells nothing of the machine
     except (RuntimeError, AssertionError) as error:
-        have = "cpu, cuda" if torch.cuda.is_available() else "cpu"
-        reason = f"device: expected one of {have}, got {str(device)!r}"
-        raise ContractError("Device", [reason]) from error
+        raise ContractError("Device", [f"device: expected one of {', '.join(present)}, got {str(device)!r}"]) from error
     return target

@@ -17,8 +17,8 @@ import numpy as np
 from simvp.errors import RegistryError
 
 FORMAT = 1
+# Parts of the header that the fingerprint covers; the provenance (who, when, which run) is not among them.
 CONTENT = ("format", "spec", "network", "baselines")
-"""Parts of the header that the fingerprint covers; the provenance (who, when, which run) is not among them."""
 _KEY = "simvp"
 
 
@@ -50,17 +50,13 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Mappi
     whole = {"format": FORMAT, **header}
     whole["fingerprint"] = fingerprint(whole, arrays)
     tensors = {name: np.asarray(values, order="C") for name, values in arrays.items()}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        temporary = os.path.join(folder, "unfinished")
         save_file(tensors, temporary, metadata={_KEY: json.dumps(whole)})
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it readable for its owner only
+        os.chmod(temporary, 0o644)  # whoever wrote it, others may read it
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -80,25 +76,17 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as stream:
             metadata = stream.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise RegistryError(
-            subject,
-            [f"expected a whole safetensors file, got one that cannot be read: {error}"],
-            "it is truncated or of another kind: copy it again, or load public checkpoints with from_pretrained",
-        ) from error
+        reason = f"expected a whole safetensors file, got one that cannot be read: {error}"
+        remedy = "it is truncated or of another kind: copy it again, or load public checkpoints with from_pretrained"
+        raise RegistryError(subject, [reason], remedy) from error
     if _KEY not in metadata:
-        raise RegistryError(
-            subject,
-            [f"expected a {_KEY!r} header, got a safetensors file with {', '.join(metadata) or 'no header'}"],
-            "give a file that Forecaster.save wrote",
-        )
-    header = json.loads(metadata[_KEY])
+        reason = f"expected a {_KEY!r} header, got a safetensors file with {', '.join(metadata) or 'no header'}"
+        raise RegistryError(subject, [reason], "give a file that Forecaster.save wrote")
+    header: dict[str, Any] = json.loads(metadata[_KEY])
     if header.get("format") != FORMAT:
-        raise RegistryError(
-            subject,
-            [f"expected format {FORMAT}, got {header.get('format')!r}"],
-            "load it with the version of simvp that wrote it, or train again",
-        )
-    return dict(header)
+        reason = f"expected format {FORMAT}, got {header.get('format')!r}"
+        raise RegistryError(subject, [reason], "load it with the version of simvp that wrote it, or train again")
+    return header
 
 
 def read_arrays(path: str | os.PathLike[str], owner: str = "") -> dict[str, np.ndarray]:
@@ -106,5 +94,4 @@ def read_arrays(path: str | os.PathLike[str], owner: str = "") -> dict[str, np.n
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as stream:
-        names = stream.keys()
-        return {name: stream.get_tensor(name) for name in names if name.startswith(owner)}
+        return {name: stream.get_tensor(name) for name in stream.keys() if name.startswith(owner)}  # noqa: SIM118

@@ -112,28 +112,19 @@ def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] |
     """The one champion whose contract accepts the data; contracts are read without networks."""
     champions = registry.champions()
     if not champions:
-        raise RegistryError(
-            f"Model registry {registry.uri}",
-            [f"no model {PREFIX}* has the alias {ALIAS!r}"],
+        reason, remedy = (
+            f"no model {PREFIX}* has the alias {ALIAS!r}",
             "promote a version, or give model=<name or file>",
         )
-    accepting, refusing = [], []
-    for version in champions:
-        _, faults = _contract(registry, version).faults(ds, units)
-        if faults:
-            refusing.append(f"{version.name} version {version.version}: {'; '.join(faults)}")
-        else:
-            accepting.append(version)
+        raise RegistryError(f"Model registry {registry.uri}", [reason], remedy)
+    faults = {version: _contract(registry, version).faults(ds, units)[1] for version in champions}
+    labels = {version: f"{version.name} version {version.version}" for version in champions}
+    accepting = [version for version in champions if not faults[version]]
     if len(accepting) == 1:
         return accepting[0]
     if accepting:
-        raise RegistryError(
-            "Several champions accept this data",
-            [f"{version.name} version {version.version}" for version in accepting],
-            f"choose one: model={accepting[0].name!r}",
-        )
-    raise RegistryError(
-        f"None of the {len(champions)} champions in {registry.uri} accepts this data",
-        refusing,
-        "mend the data, or give model=<name or file>",
-    )
+        subject, remedy = "Several champions accept this data", f"choose one: model={accepting[0].name!r}"
+        raise RegistryError(subject, [labels[version] for version in accepting], remedy)
+    subject = f"None of the {len(champions)} champions in {registry.uri} accepts this data"
+    refusing = [f"{labels[version]}: {'; '.join(faults[version])}" for version in champions]
+    raise RegistryError(subject, refusing, "mend the data, or give model=<name or file>")

@@ -64,11 +64,6 @@ class Version:
         return f"{self.name}/{self.version}"
 
     @property
-    def uri(self) -> str:
-        """MLflow's name: "models:/simvp-era5-uk/3"."""
-        return f"models:/{self.label}"
-
-    @property
     def fingerprint(self) -> str:
         """Of the model file; empty where the version was registered by hand."""
         return self.tags.get("fingerprint", "")
@@ -103,15 +98,13 @@ class Registry:
         stated = os.environ.get("MLFLOW_TRACKING_URI", "")
         folder = Path(home or os.environ.get("SIMVP_HOME") or ".simvp").absolute()
         uri = stated or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
-        fault = _fault(uri)
-        if fault:
+        if fault := _fault(uri):
             where = "MLFLOW_TRACKING_URI" if stated else "SIMVP_HOME; MLFLOW_TRACKING_URI is not set"
-            raise RegistryError(
-                f"Model registry {uri} (from {where})",
-                [fault],
+            remedy = (
                 "train a model first (the flow train), set MLFLOW_TRACKING_URI or SIMVP_HOME to where models were "
-                "registered, or give model=<file>",
+                "registered, or give model=<file>"
             )
+            raise RegistryError(f"Model registry {uri} (from {where})", [fault], remedy)
         return cls(uri=uri)
 
     def champions(self) -> tuple[Version, ...]:
@@ -164,11 +157,8 @@ class Registry:
             names = sorted(registered.name for registered in _pages(client.search_registered_models))
         versions = self.versions(model) if model in names else ()
         if not versions:
-            return RegistryError(
-                f"Model {model}",
-                [f"no version is registered in {self.uri}; its models are: {', '.join(names) or 'none'}"],
-                "train one: the flow train, or make demo",
-            )
+            reason = f"no version is registered in {self.uri}; its models are: {', '.join(names) or 'none'}"
+            return RegistryError(f"Model {model}", [reason], "train one: the flow train, or make demo")
         listed = ", ".join(v.version + (f" ({', '.join(v.aliases)})" if v.aliases else "") for v in versions)
         remedy = "name one of these versions"
         if wanted == ALIAS:
@@ -184,9 +174,7 @@ class Registry:
 
                 source = client.get_model_version_download_uri(version.name, version.version)
                 # To a folder of our own: MLflow would add a file to a model that it finds on a local disk.
-                path = download_artifacts(
-                    artifact_uri=source, dst_path=folder, tracking_uri=self.uri, registry_uri=self.uri
-                )
+                path = download_artifacts(source, dst_path=folder, tracking_uri=self.uri, registry_uri=self.uri)
             yield model_file_in(path)
 
     def load(self, version: Version, device: "str | torch.device | None" = None) -> "Forecaster":
@@ -201,19 +189,16 @@ class Registry:
     @contextmanager
     def client(self) -> Iterator[Any]:
         """MLflow's client for this registry; its errors come out as ours."""
+        subject = f"Model registry {self.uri}"
         try:
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
         except ImportError as error:
-            raise RegistryError(
-                f"Model registry {self.uri}",
-                ["MLflow is not installed"],
-                "install mlflow, or give model=<file>",
-            ) from error
+            raise RegistryError(subject, ["MLflow is not installed"], "install mlflow, or give model=<file>") from error
         try:
             yield MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         except (MlflowException, OSError) as error:
-            raise RegistryError(f"Model registry {self.uri}", [str(error)]) from error
+            raise RegistryError(subject, [str(error)]) from error
 
 
 def _version(version: Any, aliases: Mapping[str, str] | None = None) -> Version:
@@ -233,13 +218,12 @@ def _version(version: Any, aliases: Mapping[str, str] | None = None) -> Version:
 
 def _pages(search: Callable[..., Any], query: str = "") -> list[Any]:
     """Everything that a search of MLflow's client finds, page after page."""
-    records, token = [], None
-    while True:
-        page = search(query, page_token=token)
-        records += list(page)
-        token = page.token
-        if not token:
-            return records
+    page = search(query)
+    records = list(page)
+    while page.token:
+        page = search(query, page_token=page.token)
+        records += page
+    return records
 
 
 def model_file_in(path: str | os.PathLike[str]) -> Path:

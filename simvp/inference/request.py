@@ -26,31 +26,29 @@ def steps_of(horizon: Any, step: Step, default: int) -> int:
     Refusal
         Not positive, not a multiple of the step, or nothing of the kind.
     """
-    subject = "horizon"
     if horizon is None:
         return default
     # A timedelta64 is an np.integer too, and a bool an int.
     if isinstance(horizon, int | np.integer) and not isinstance(horizon, bool | np.timedelta64):
         if horizon < 1:
-            raise Refusal(subject, [f"expected one step or more, got {horizon}"])
+            raise Refusal("horizon", [f"expected one step or more, got {horizon}"])
         return int(horizon)
     if isinstance(horizon, str):
         duration = Step.parse(horizon)
         if bool(duration.months) != bool(step.months):
-            raise Refusal(subject, [f"expected multiples of the step, {step}, got {horizon!r}"])
+            raise Refusal("horizon", [f"expected multiples of the step, {step}, got {horizon!r}"])
         length, unit = (duration.months, step.months) if step.months else (duration.seconds, step.seconds)
     elif isinstance(horizon, timedelta | np.timedelta64):
         if step.timedelta is None:
             reason = f"expected steps or words such as '6 months' for a step of {step}, got {horizon}"
-            raise Refusal(subject, [reason])
+            raise Refusal("horizon", [reason])
         length = int(np.timedelta64(horizon).astype("m8[ns]").astype(np.int64))
         unit = int(step.timedelta.astype(np.int64))
     else:
-        raise Refusal(subject, [f"expected steps, a timedelta or words such as '24h', got {horizon!r}"])
+        raise Refusal("horizon", [f"expected steps, a timedelta or words such as '24h', got {horizon!r}"])
     if length <= 0 or length % unit:
         possible = f"{length // unit} or {length // unit + 1} steps" if length > unit else "1 step"
-        reason = f"expected a multiple of the step, {step}, got {horizon}; {possible} would do"
-        raise Refusal(subject, [reason])
+        raise Refusal("horizon", [f"expected a multiple of the step, {step}, got {horizon}; {possible} would do"])
     return length // unit
 
 

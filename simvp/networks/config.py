@@ -14,10 +14,8 @@ Variant = Literal["simvp", "incepu", "gsta", "tau"]
 ENCODER_NORM_GROUPS = 2  # of the public code; the paper does not say
 INCEPTION = ("simvp", "incepu")  # the variants of an Inception U-Net; the others stack attention blocks
 UNREAD: Mapping[str, tuple[str, ...]] = {
-    "simvp": ("mlp_ratio", "drop_path"),
-    "incepu": ("mlp_ratio", "drop_path"),
-    "gsta": ("groups", "kernels", "temporal_shortcuts", "group_conv"),
-    "tau": ("groups", "kernels", "temporal_shortcuts", "group_conv"),
+    **dict.fromkeys(INCEPTION, ("mlp_ratio", "drop_path")),
+    **dict.fromkeys(("gsta", "tau"), ("groups", "kernels", "temporal_shortcuts", "group_conv")),
 }
 
 
@@ -106,17 +104,15 @@ class SimVPConfig(Sizes):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if reasons := self._unread() + self._out_of_range():
+        defaults = {name: type(self).model_fields[name].default for name in UNREAD[self.variant]}
+        unread = [
+            f"{name}: variant {self.variant} does not read it: expected {default}, got {getattr(self, name)}"
+            for name, default in defaults.items()
+            if getattr(self, name) != default
+        ]
+        if reasons := unread + self._out_of_range():
             raise ConfigError(self.subject, reasons)
         return self
-
-    def _unread(self) -> list[str]:
-        defaults = {name: field.default for name, field in type(self).model_fields.items()}
-        return [
-            f"{name}: variant {self.variant} does not read it: expected {defaults[name]}, got {getattr(self, name)}"
-            for name in UNREAD[self.variant]
-            if getattr(self, name) != defaults[name]
-        ]
 
     def _out_of_range(self) -> list[str]:
         inception = self.variant in INCEPTION
@@ -137,19 +133,16 @@ class SimVPConfig(Sizes):
             reasons.append(f"drop_path: expected 0 or more and below 1, got {self.drop_path}")
         if self.frames_out > self.frames_in and self.channels_in != self.channels_out:
             reasons.append(
-                f"frames_out {self.frames_out} is more than frames_in {self.frames_in}, so that the output "
-                f"becomes input: expected channels_out equal to channels_in {self.channels_in}, "
-                f"got {self.channels_out}"
+                f"frames_out {self.frames_out} is more than frames_in {self.frames_in}, so that the output becomes "
+                f"input: expected channels_out equal to channels_in {self.channels_in}, got {self.channels_out}"
             )
         width = self.frames_in * self.hid_S  # of the translator's ends, time folded into channels
         if not isfinite(self.mlp_ratio) or int(max(min(width, self.hid_T), 1) * self.mlp_ratio) < 1:
             reasons.append(f"mlp_ratio: expected 1 or more channels inside the MLP, got a ratio of {self.mlp_ratio}")
         # The U-Net's last block returns to T * hid_S channels, in as many groups.
         if not reasons and inception and (self.group_conv or self.group_norm) and width % self.block_groups:
-            reasons.append(
-                f"groups: expected a divisor of frames_in * hid_S = {self.frames_in} * {self.hid_S} = "
-                f"{width}, got {self.groups}"
-            )
+            product = f"{self.frames_in} * {self.hid_S} = {width}"
+            reasons.append(f"groups: expected a divisor of frames_in * hid_S = {product}, got {self.groups}")
         return reasons
 
     @property

@@ -1,8 +1,9 @@
 """How much memory a network takes, found before it runs by running it on shapes alone."""
 
 import os
+import re
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,6 @@ from torch.utils._pytree import tree_leaves
 
 from simvp.errors import Refusal
 from simvp.networks.saved import evaluated
-
-__all__ = ["available", "peak", "refuse_beyond"]
 
 # Convolutions make copies of their own, which the shapes of what goes in and out do not show: what was measured is 0.6
 # to 0.97 of what this gives.
@@ -45,11 +44,11 @@ def refuse_beyond(network: nn.Module, window: Sequence[int], forecasts: Sequence
     needed = {host: 2 * 4 * prod(forecasts)}  # bytes in float32: as departures, and in their own units
     if prod(window) >= LARGE:
         needed[where] = needed.get(where, 0) + peak(network, window, device)
-    reasons = []
-    for place, size in needed.items():
-        free = available(place) if size >= LARGE else None
-        if free is not None and size > free:
-            reasons.append(f"memory: {size / 2**30:,.1f} GiB are needed on {place}, {free / 2**30:,.1f} are available")
+    reasons = [
+        f"memory: {size / 2**30:,.1f} GiB are needed on {place}, {free / 2**30:,.1f} are available"
+        for place, size in needed.items()
+        if size >= LARGE and (free := available(place)) is not None and size > free
+    ]
     if reasons:
         inits, leads, _, rows, columns = forecasts
         raise Refusal(
@@ -79,16 +78,14 @@ def available(device: torch.device) -> int | None:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    limits = [size for size in (_of_system(), _of_control_group()) if size is not None]
-    return min(limits, default=None)
+    return min((size for size in (_of_system(), _of_control_group()) if size is not None), default=None)
 
 
 def _of_system() -> int | None:
     """What Linux can give; all that is built in elsewhere."""
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+        if line := re.search(r"^MemAvailable:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE):
+            return int(line[1]) * 1024
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, AttributeError, ValueError):
         return None
@@ -113,13 +110,7 @@ class _Storages(TorchDispatchMode):
         self.held = self.most = 0
         self.seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_dispatch__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         results = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(results):
             # A view shares the storage of what it looks at, and takes no memory.

@@ -21,8 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["convolved", "pays"]
-
 # What a product of spectra costs, in multiplications of an ordinary convolution: to transform one value of a kernel's
 # spectrum, and one of a map's, which takes the longer the larger the map. Fitted to times of both ways in 400 cases on
 # one CPU (two cores with avx512_bf16), in both precisions: where the rule errs, it costs at most a quarter more time.

@@ -76,10 +76,8 @@ class GriddedConfig(Sizes):
     def _check(self) -> Self:
         network, reasons = self.network, []
         if not 1 <= self.states <= network.channels_in:
-            reasons.append(
-                f"states: expected 1 to channels_in = {network.channels_in}, the states being the first channels, "
-                f"got {self.states}"
-            )
+            most = f"channels_in = {network.channels_in}, the states being the first channels"
+            reasons.append(f"states: expected 1 to {most}, got {self.states}")
         if network.channels_out != self.states:
             reasons.append(f"channels_out: expected one for each of {self.states} states, got {network.channels_out}")
         if network.frames_out > network.frames_in:
@@ -119,9 +117,8 @@ class GriddedSimVP(nn.Module):
         leads, terms = config.network.frames_out, 1 if config.lag is None else 2
         self.network = SimVP(config.network)
         # The correction begins at zero, whatever the readout reads: training starts at the blend.
-        nn.init.zeros_(self.network.decoder.readout.weight)
-        if self.network.decoder.readout.bias is not None:
-            nn.init.zeros_(self.network.decoder.readout.bias)
+        for parameter in self.network.decoder.readout.parameters():
+            nn.init.zeros_(parameter)
         self.mix = nn.Parameter(torch.zeros(terms, leads, config.states))
         self.register_buffer("spread", torch.ones(leads, config.states))
 

@@ -16,8 +16,13 @@ from simvp.networks.recompute import remember
 LEAK = 0.2  # slope below zero, of the public code
 
 
-def leaky_group_norm(x: Tensor, norm: nn.GroupNorm) -> Tensor:
-    """LeakyReLU of `norm` of x (B, C, H, W), in the type of x."""
+def leaky_group_norm(x: Tensor, norm: nn.Module, *, inplace: bool = False) -> Tensor:
+    """LeakyReLU of `norm` of x (B, C, H, W), in the type of x; no other norm than a GroupNorm counts.
+
+    `inplace` writes it to x where there is no norm; what is written to afterwards itself must not be made so.
+    """
+    if not isinstance(norm, nn.GroupNorm):
+        return nn.functional.leaky_relu(x, LEAK, inplace=inplace)
     settings = norm.num_groups, norm.eps
     y: Tensor = _LeakyGroupNorm.apply(x, norm.weight, norm.bias, *settings)
     if not y.requires_grad:
@@ -34,7 +39,7 @@ class _LeakyGroupNorm(torch.autograd.Function):
         z, *moments = _group_norm(x, weight, bias, groups, eps)
         ctx.save_for_backward(x, weight, bias, *moments)
         ctx.settings = groups, eps
-        return torch.nn.functional.leaky_relu(z, LEAK, inplace=True).to(x.dtype)
+        return nn.functional.leaky_relu(z, LEAK, inplace=True).to(x.dtype)
 
     @staticmethod
     @once_differentiable

@@ -88,10 +88,7 @@ HARMLESS = frozenset(
         "builtins.getattr",
         "numpy.dtype",
         "numpy.ndarray",
-        "numpy.core.multiarray._reconstruct",
-        "numpy.core.multiarray.scalar",
-        "numpy._core.multiarray._reconstruct",
-        "numpy._core.multiarray.scalar",
+        *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
         "pathlib.PosixPath",
         "pathlib.WindowsPath",
         "torch.optim.lr_scheduler.OneCycleLR",
@@ -188,7 +185,8 @@ def _public_tensors(path: Path, content: Any) -> dict[str, Tensor]:
     reasons = _foreign(content, own) + [
         f"{name}: expected dense floating-point values, got {tensor.dtype}, {tensor.layout}, {tensor.device}"
         for name, tensor in content.items()
-        if name in own and not (name.endswith(".num_batches_tracked") or _is_plain(tensor))
+        if name in own and not name.endswith(".num_batches_tracked")
+        if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta
     ]
     doubles = Counter(_our_name(name) for name in own.values())
     reasons += [f"{name}: given under two names" for name, count in doubles.items() if name and count > 1]
@@ -212,10 +210,6 @@ def _foreign(content: Mapping[str, Tensor], own: Mapping[str, str]) -> list[str]
     if foreign:
         reasons.append(f"{len(foreign)} of {len(content)} tensors are not its own: {_some(sorted(foreign))}")
     return reasons
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and tensor.layout == torch.strided and not tensor.is_meta
 
 
 def _is_weight(name: str, tensor: Tensor) -> bool:

@@ -10,8 +10,6 @@ from simvp.networks.config import SimVPConfig
 from simvp.networks.gridded import GriddedConfig, GriddedSimVP
 from simvp.networks.simvp import SimVP
 
-__all__ = ["build", "evaluated", "written"]
-
 
 def build(sizes: Mapping[str, Any]) -> GriddedSimVP | SimVP:
     """A new network of these sizes; those of a bare SimVP name no states."""

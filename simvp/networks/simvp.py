@@ -21,11 +21,9 @@ from torch.nn import functional
 from simvp.budget import fitting
 from simvp.errors import ContractError
 from simvp.networks.config import ENCODER_NORM_GROUPS, SimVPConfig
-from simvp.networks.normalisation import LEAK, leaky_group_norm
+from simvp.networks.normalisation import leaky_group_norm
 from simvp.networks.recompute import applied, first, joined
 from simvp.networks.translators import AttentionStack, GatedAttention, InceptionUNet, TemporalAttention
-
-__all__ = ["SimVP", "SimVPConfig"]
 
 # Where no gradient is wanted: float32 values of full-size features that encoder and decoder make at a time (what fits a
 # cache takes down to half the time, and a large domain fits the memory), and of the spatial shortcut kept meanwhile.
@@ -51,10 +49,7 @@ class ConvBlock(nn.Module):
         self.norm = nn.GroupNorm(ENCODER_NORM_GROUPS, c_out) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = applied(self.conv, x)
-        if isinstance(self.norm, nn.GroupNorm):
-            return leaky_group_norm(y, self.norm)
-        return functional.leaky_relu(y, LEAK, inplace=True)
+        return leaky_group_norm(applied(self.conv, x), self.norm, inplace=True)
 
 
 class PixelShuffleBlock(nn.Module):

