@@ -45,12 +45,7 @@ def forecast(
     hindcast = None if hindcast_start is None or hindcast_end is None else (hindcast_start, hindcast_end)
     with one_writer(dataset, "hindcasts" if hindcast else "forecasts"):
         report = _issue(
-            dataset,
-            model=model,
-            init_hours=init_hours,
-            horizon=horizon,
-            max_catch_up=max_catch_up,
-            hindcast=hindcast,
+            dataset, model=model, init_hours=init_hours, horizon=horizon, max_catch_up=max_catch_up, hindcast=hindcast
         )
     get_run_logger().info("%s", report.summary)
     # The init times of a hindcast are a whole period: their number is enough.

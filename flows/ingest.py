@@ -16,11 +16,7 @@ def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) 
 
 
 _append = stage_task(
-    "read and append",
-    stage,
-    retries=3,
-    retry_delay_seconds=[10, 60, 300],
-    retry_condition_fn=_worth_another_try,
+    "read and append", stage, retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=_worth_another_try
 )
 
 
@@ -50,15 +46,10 @@ def ingest(
         step: Words such as "1h", "30min", "1D" or "1 month". Needed only where the first source has a single frame.
         replace: Take frames that differ from those in the archive, of all files. Otherwise they are refused.
     """
+    files = [source] if isinstance(source, str) else source
     with one_writer(dataset, "archive"):
         report = _append(
-            dataset,
-            source=[source] if isinstance(source, str) else source,
-            variables=variables,
-            units=units,
-            select=select,
-            step=step,
-            replace=replace,
+            dataset, source=files, variables=variables, units=units, select=select, step=step, replace=replace
         )
     get_run_logger().info("%s", report)
     artifacts.table("ingest", dataset, report.table, f"Archive of {dataset} after this ingest")

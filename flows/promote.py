@@ -43,8 +43,6 @@ def promote(
     with one_writer(dataset, "aliases"):
         result = _roll_back(dataset) if rollback else _judge(dataset, version, gate=gate)
     get_run_logger().info("%s", result.summary)
-    lines = [result.summary]
-    if isinstance(result, Promotion):
-        lines.append(result.table())
-    artifacts.summary("promotion", dataset, lines)
+    table = [result.table()] if isinstance(result, Promotion) else []
+    artifacts.summary("promotion", dataset, [result.summary, *table])
     return result

@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 from prefect import flow, get_run_logger
-from pydantic import ValidationError
 
 from flows.prefect_tools import artifacts, one_writer, stage_task
 from pipelines.home import Home
@@ -11,17 +10,8 @@ from pipelines.train import TrainReport, train as stage
 from pipelines.training import Size, TrainConfig
 from pipelines.windows import Choice, Mode
 from simvp.networks import Variant
-from simvp.settings import refused
 
 _train = stage_task("train and register", stage)
-
-
-def _config(settings: dict[str, Any]) -> TrainConfig:
-    """Settings as far as they are given; what is wrong with them in words, all at once."""
-    try:
-        return TrainConfig(**settings)
-    except ValidationError as error:
-        raise refused(error, "settings of the training", TrainConfig.model_fields) from None
 
 
 @flow(name="train")
@@ -73,13 +63,12 @@ def train(
     }
     stated = {name: value for name, value in parameters.items() if value is not None}
     # None is a cycle as well: data without one.
-    config = _config({"dataset": dataset, "cycle": cycle, **stated, **(settings or {})})
+    config = TrainConfig(**{"dataset": dataset, "cycle": cycle, **stated, **(settings or {})})
     with one_writer(dataset, "training"):
         report = _train(config)
-    logger = get_run_logger()
-    logger.info("%s", report.plan.text)
+    get_run_logger().info("%s", report.plan.text)
     verb = "is known already as" if report.existing else "is"
-    logger.info("The model %s version %s, fingerprint %s", verb, report.version, report.fingerprint)
+    get_run_logger().info("The model %s version %s, fingerprint %s", verb, report.version, report.fingerprint)
     artifacts.summary("plan", dataset, report.plan.text.splitlines())
     if report.audit:
         artifacts.table("windows", dataset, report.audit, "Windows offered, used and dropped, by reason")

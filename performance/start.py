@@ -128,9 +128,7 @@ def _runs(folder: Path, repetitions: int) -> list[dict[str, float]]:
     """Seconds of the parts of every counted run."""
     home = Home(folder / "home")
     in_process(prepare, str(home.path))
-    services = Services(
-        home=home, addresses=Addresses(prefect_port=free_port(), mlflow_port=free_port()), root=CHECKOUT
-    )
+    services = Services(home=home, addresses=Addresses(prefect_port=free_port(), mlflow_port=free_port()))
     try:
         services.start_prefect()
         services.start_mlflow()

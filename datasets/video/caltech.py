@@ -17,7 +17,7 @@ the task and OpenSTL's code say, are nearly twice as many (3,738 for training, O
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.video.clips import Part
+from datasets.video.clips import Part, windows
 from datasets.video.hickle import HickledFrames, hickled_strings
-from datasets.video.recordings import COLOURS, FrameFolders, Recording, Window, held_out, windows
+from datasets.video.recordings import COLOURS, FrameFolders, Recording, Window, held_out
 from datasets.video.seq import SeqFile
 from simvp.errors import SourceError
 
@@ -76,10 +76,9 @@ class KittiCaltechBenchmark(FrameFolders):
             raise SourceError(f"hickle file {sources}", [reason], "fetch both files again")
         recordings, first = [], 0
         for name, run in groupby(names):
-            count = len(list(run))
-            read = partial(stored.read, first=first)
-            recordings.append(Recording(name=name, numbers=np.arange(count), read=read))
-            first += count
+            numbers = np.arange(len(list(run)))
+            recordings.append(Recording(name=name, numbers=numbers, read=partial(stored.read, first=first)))
+            first += len(numbers)
         return recordings
 
     def _caltech(self, path: Path) -> tuple[list[Recording], str, int]:
@@ -104,16 +103,12 @@ class KittiCaltechBenchmark(FrameFolders):
         name = "test" if part == "test" else "train"
         source = folder / f"{name}_data.npy"
         H, W = self.size
-        frames = _mapped(
-            source,
-            f"(N, {H}, {W}, 3) of floats or uint8",
-            lambda array: array.shape[1:] == (H, W, 3) and (array.dtype == np.uint8 or array.dtype.kind == "f"),
-        )
-        starts = _mapped(
-            folder / f"{name}_idx.npy",
-            "starts of windows, (K,) of whole numbers",
-            lambda array: array.ndim == 1 and array.dtype.kind in "iu" and len(array) > 0,
-        )
+        frames = _mapped(source)
+        if frames.shape[1:] != (H, W, 3) or not (frames.dtype == np.uint8 or frames.dtype.kind == "f"):
+            raise _unfit(source, f"(N, {H}, {W}, 3) of floats or uint8", frames)
+        starts = _mapped(folder / f"{name}_idx.npy")
+        if starts.ndim != 1 or starts.dtype.kind not in "iu" or not len(starts):
+            raise _unfit(folder / f"{name}_idx.npy", "starts of windows, (K,) of whole numbers", starts)
         starts = np.sort(np.asarray(starts, dtype=np.int64))
         reasons = []
         if starts[0] < 0 or starts[-1] + length > len(frames):
@@ -121,9 +116,8 @@ class KittiCaltechBenchmark(FrameFolders):
             reasons.append(f"expected windows of {length} frames within {len(frames)} of {name}_data.npy, got {got}")
         apart = int(np.diff(starts).min(initial=length))
         if length > self.frames_in + self.frames_out and apart < length:
-            reasons.append(
-                f"expected starts {length} frames apart, got {apart}: the file does not say where recordings end"
-            )
+            reason = f"expected starts {length} frames apart, got {apart}"
+            reasons.append(f"{reason}: the file does not say where recordings end")
         if reasons:
             raise SourceError(f"array {folder / f'{name}_idx.npy'}", reasons, f"{FETCH}, or ask for fewer frames")
         origin = f"{name}_data.npy and {name}_idx.npy of kitticaltech_npy"
@@ -165,15 +159,17 @@ def _width(h: int, w: int, size: tuple[int, int]) -> int:
     return round(size[0] / h * w)
 
 
-def _mapped(path: Path, wanted: str, fits: Callable[[np.ndarray], bool]) -> np.ndarray:
+def _mapped(path: Path) -> np.ndarray:
     """A .npy file, mapped, so that a slice is read when asked for."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:  # no such format, objects, or fewer bytes than the header promises
         raise SourceError(f"array {path}", [f"expected a whole .npy file of numbers, got: {error}"], FETCH) from error
-    if not fits(array):
-        raise SourceError(f"array {path}", [f"expected {wanted}, got {array.shape} of {array.dtype}"], FETCH)
     return array
+
+
+def _unfit(path: Path, wanted: str, array: np.ndarray) -> SourceError:
+    return SourceError(f"array {path}", [f"expected {wanted}, got {array.shape} of {array.dtype}"], FETCH)
 
 
 def _eight_bits(frames: np.ndarray, path: Path, positions: np.ndarray) -> np.ndarray:

@@ -61,9 +61,10 @@ class Clips(ABC):
     offset: float = 0.0
     step: Step = FRAME_STEP
 
-    def __init__(self, benchmark: "Benchmark", part: Part, frames_in: int, frames_out: int, origin: str) -> None:
+    def __init__(self, benchmark: "Benchmark", part: Part, frames_out: int, origin: str) -> None:
         self.benchmark, self.part, self.origin = benchmark, part, origin
-        self.frames_in, self.frames_out, self.length = frames_in, frames_out, frames_in + frames_out
+        self.frames_in, self.frames_out = benchmark.frames_in, frames_out
+        self.length = self.frames_in + frames_out
 
     @abstractmethod
     def __len__(self) -> int:
@@ -96,11 +97,12 @@ class Clips(ABC):
         """
         values = self.frames(np.array([index]))[0].cpu().numpy() * np.float32(self.scale) + np.float32(self.offset)
         H, W = values.shape[-2:]
-        benchmark = self.benchmark
+        about = self.benchmark
         fields = {
-            name: xr.Variable(("time", "y", "x"), values[:, number], {"units": benchmark.units, "long_name": long_name})
-            for number, (name, long_name) in enumerate(benchmark.variables.items())
+            name: xr.Variable(("time", "y", "x"), values[:, number], {"units": about.units, "long_name": long_name})
+            for number, (name, long_name) in enumerate(about.variables.items())
         }
+        attrs = {"title": about.title, "source": about.source, "license": about.licence, "origin": self.origin}
         return xr.Dataset(
             fields,
             coords={
@@ -110,12 +112,7 @@ class Clips(ABC):
                 "frame": ("time", self.numbers(index), {"long_name": "number of the frame in its recording"}),
                 "clip": self.name(index),
             },
-            attrs={
-                "title": benchmark.title,
-                "source": benchmark.source,
-                "license": benchmark.licence,
-                "origin": self.origin,
-            },
+            attrs=attrs,
         )
 
 
@@ -174,21 +171,15 @@ class Benchmark(ABC):
 
     def path(self, root: Path | None = None) -> Path | None:
         """Folder of the files, under `root` or else SIMVP_DATA; None where neither is given."""
-        base = root or (Path(value) if (value := os.environ.get(DATA_VARIABLE)) else None)
-        return None if base is None else base / self.folder
+        base = root or os.environ.get(DATA_VARIABLE)
+        return Path(base, self.folder) if base else None
 
     @abstractmethod
     def present(self, root: Path | None = None) -> bool:
         """Whether the files are here."""
 
     def open(
-        self,
-        part: Part,
-        *,
-        root: Path | None = None,
-        frames_out: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
+        self, part: Part, *, root: Path | None = None, frames_out: int | None = None, seed: int = 0, device: str = "cpu"
     ) -> Clips:
         """Clips of one part.
 
@@ -224,6 +215,29 @@ class Benchmark(ABC):
             [f"expected {self.files}; {where}", *reasons],
             f"fetch them from {self.source} into {into}, and set {DATA_VARIABLE} to that directory",
         )
+
+
+def windows(numbers: np.ndarray, length: int, every: int, step: int = 1) -> list[int]:
+    """Positions of the first frames of windows whose frame numbers follow each other.
+
+    The last window of a run ends where the run ends, and the others start `every` frames before the next one: the
+    published codes walk backwards from the last frame.
+
+    Parameters
+    ----------
+    numbers
+        Of the frames of a recording, (N,), ascending.
+    length
+        L.
+    every
+        Frames from one start to the next, at most L.
+    step
+        From one frame number to the next.
+    """
+    starts: list[int] = []
+    for first, stop in consecutive_runs(numbers, step):
+        starts += reversed(range(stop - length, first - 1, -every))
+    return starts
 
 
 def consecutive_runs(numbers: np.ndarray, step: int = 1) -> Iterator[tuple[int, int]]:

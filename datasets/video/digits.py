@@ -14,11 +14,7 @@ from simvp.errors import SourceError
 
 SIZE = 28
 MAGIC = 2051  # IDX: unsigned bytes (8), three dims (3)
-TRAIN_FILES = (
-    "train-images-idx3-ubyte.gz",
-    "train-images-idx3-ubyte",
-    "train-images-10k-idx3-ubyte.gz",
-)
+TRAIN_FILES = ("train-images-idx3-ubyte.gz", "train-images-idx3-ubyte", "train-images-10k-idx3-ubyte.gz")
 TEST_FILES = ("t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte")
 TRAIN_COUNT, TEST_COUNT = 60_000, 10_000  # of MNIST and of Fashion-MNIST, as they were published
 VALIDATION_SHARE = 6  # the last sixth of the training pictures, as MNIST's 60,000 are often split

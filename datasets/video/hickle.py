@@ -61,21 +61,15 @@ def hickled_strings(path: Path) -> list[str]:
     """
     with _opened(path) as file:
         stored = _stored(path, file, "a list of strings")
-        odd: h5py.Dataset | h5py.Group = stored
         strings: list[str] = []
         if isinstance(stored, h5py.Group):
-            for number in range(len(stored)):
-                odd = stored.get(f"data{number}", stored.get(f"data_{number}", stored))
-                string = _characters(file, odd)
-                if string is None:
-                    strings = []
-                    break
-                strings.append(string)
+            numbers = range(len(stored))
+            items = (stored.get(f"data{number}", stored.get(f"data_{number}", stored)) for number in numbers)
+            strings = [_characters(path, file, item) for item in items]
         elif stored.ndim == 1 and h5py.check_string_dtype(stored.dtype) is not None and not _pickled(stored):
-            strings = [_text(item) for item in stored[()]]
+            strings = stored.asstr("utf-8", "replace")[()].tolist()
         if not strings:
-            reason = f"expected a list of strings, got {_described(odd)}"
-            raise _refused(path, reason, "write it again with hickle, as a list of str")
+            raise _no_strings(path, stored)
     return strings
 
 
@@ -96,17 +90,19 @@ def _stored(path: Path, file: h5py.File, wanted: str) -> h5py.Dataset | h5py.Gro
     raise _refused(path, f"expected {wanted} under {' or '.join(ROOTS)}, got {', '.join(file) or 'an empty file'}")
 
 
-def _characters(file: h5py.File, item: h5py.Dataset | h5py.Group) -> str | None:
-    """String of an item as hickle 5 stores it; None where it is something else."""
+def _characters(path: Path, file: h5py.File, item: h5py.Dataset | h5py.Group) -> str:
+    """String of an item as hickle 5 stores it."""
+    stored = item
     if isinstance(item, h5py.Dataset) and h5py.check_ref_dtype(item.dtype) is h5py.Reference and item.shape == ():
-        item = file[item[()]]
-    if not isinstance(item, h5py.Dataset) or item.dtype != "S1" or "str_type" not in item.attrs:
-        return None
-    return _text(item[()].tobytes())
+        stored = file[item[()]]
+    if not isinstance(stored, h5py.Dataset) or stored.dtype != "S1" or "str_type" not in stored.attrs:
+        raise _no_strings(path, item)
+    return str(stored[()].tobytes(), "utf-8", "replace")
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def _no_strings(path: Path, stored: h5py.Dataset | h5py.Group) -> SourceError:
+    reason = f"expected a list of strings, got {_described(stored)}"
+    return _refused(path, reason, "write it again with hickle, as a list of str")
 
 
 def _pickled(stored: h5py.Dataset) -> bool:

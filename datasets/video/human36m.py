@@ -13,7 +13,7 @@ over what it shrinks.
 """
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +75,9 @@ class Human36MBenchmark(FrameFolders):
         """Refuse frames that are not there; each folder is read once, as there are half a million files."""
         wanted = {f"{prefix}{number:06d}.jpg" for clip in listed for prefix, number in self._frames(clip, length)}
         there: set[str] = set()
-        for folder in {prefix.rpartition("/")[0] for prefix in {clip.prefix for clip in listed}}:
+        for folder in {clip.prefix[: clip.prefix.rfind("/") + 1] for clip in listed}:
             if (path / folder).is_dir():
-                with os.scandir(path / folder) as entries:
-                    there.update(f"{folder}/{entry.name}" if folder else entry.name for entry in entries)
+                there.update(folder + name for name in os.listdir(path / folder))
         if absent := sorted(wanted - there):
             first = ", ".join(absent[:SHOWN]) + (", ..." if len(absent) > SHOWN else "")
             reason = f"{listing} names {len(wanted)} frames for clips of {length}; {len(absent)} are not there: {first}"
@@ -86,10 +85,9 @@ class Human36MBenchmark(FrameFolders):
 
     def _windows(self, path: Path, listed: Sequence[Listed], length: int) -> list[Window]:
         """Clips by recording; frame numbers that are no multiple of the stride apart are never in one clip."""
-        tracks: dict[tuple[str, int], set[int]] = {}
+        tracks: dict[tuple[str, int], set[int]] = defaultdict(set)
         for clip in listed:
-            track = tracks.setdefault((clip.prefix, clip.begin % self.stride), set())
-            track.update(number for _, number in self._frames(clip, length))
+            tracks[clip.prefix, clip.begin % self.stride].update(number for _, number in self._frames(clip, length))
         recordings = {key: self._recording(path, key[0], np.array(sorted(track))) for key, track in tracks.items()}
         clips = [(recordings[clip.prefix, clip.begin % self.stride], clip.begin) for clip in listed]
         return [(recording, int(np.searchsorted(recording.numbers, begin))) for recording, begin in clips]

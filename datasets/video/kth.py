@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.video.clips import Part
-from datasets.video.recordings import FrameFolders, ImageFiles, Recording, Window, windows
+from datasets.video.clips import Part, windows
+from datasets.video.recordings import FrameFolders, ImageFiles, Recording, Window
 from simvp.errors import SourceError
 
 # Frames from one window to the next, as the published codes count them; None: T + T', so that no frame is in two.
@@ -32,40 +32,32 @@ class KTHBenchmark(FrameFolders):
 
     def _layout(self, folder: Path, part: Part, length: int) -> tuple[str, list[Window]]:
         """Windows of the persons of a part; none spans a gap, which the published images have inside recordings."""
-        persons = PERSONS[part]
-        recordings = self._recordings(folder, persons)
-        starts = [
-            (recording, start)
-            for action, recording in recordings
-            for start in windows(recording.numbers, length, EVERY[action] or length)
-        ]
-        return f"{len(recordings)} recordings of persons {persons[0]} to {persons[-1]}, all six actions", starts
-
-    def _recordings(self, path: Path, persons: range) -> list[tuple[str, Recording]]:
-        """Action and recording of each folder of these persons, sorted."""
-        recordings, reasons = [], []
-        for action in EVERY:
+        persons, count = PERSONS[part], 0
+        starts: list[Window] = []
+        reasons = []
+        for action, every in EVERY.items():
             persons_seen = set()
-            for name in sorted(os.listdir(path / action)):
+            for name in sorted(os.listdir(folder / action)):
                 match = FOLDER.fullmatch(name)
                 if not match or int(match[1]) not in persons:
                     continue
                 persons_seen.add(int(match[1]))
                 frames = sorted(
-                    (int(m[1]), file) for file in os.listdir(path / action / name) if (m := FRAME.fullmatch(file))
+                    (int(m[1]), file) for file in os.listdir(folder / action / name) if (m := FRAME.fullmatch(file))
                 )
                 if not frames:
-                    reasons.append(f"{path / action / name}: expected image_<NNNN>.jpg, got none")
+                    reasons.append(f"{folder / action / name}: expected image_<NNNN>.jpg, got none")
                     continue
                 numbers = np.array([number for number, _ in frames])
-                read = ImageFiles(path / action / name, [file for _, file in frames], first_channel)
-                title = name.removesuffix("_uncomp")
-                recordings.append((action, Recording(name=title, numbers=numbers, read=read, digits=4)))
+                read = ImageFiles(folder / action / name, [file for _, file in frames], first_channel)
+                recording = Recording(name=name.removesuffix("_uncomp"), numbers=numbers, read=read, digits=4)
+                starts += [(recording, start) for start in windows(numbers, length, every or length)]
+                count += 1
             if absent := [f"{person:02d}" for person in persons if person not in persons_seen]:
-                reasons.append(f"{path / action}: expected folders of each person, got none of {', '.join(absent)}")
+                reasons.append(f"{folder / action}: expected folders of each person, got none of {', '.join(absent)}")
         if reasons:
             raise SourceError(f"benchmark {self.name}", reasons, f"fetch the images of every person from {self.source}")
-        return recordings
+        return f"{count} recordings of persons {persons[0]} to {persons[-1]}, all six actions", starts
 
 
 def first_channel(image: Image.Image) -> np.ndarray:

@@ -76,23 +76,16 @@ class MovingDigits(Clips):
     endless = True
 
     def __init__(
-        self,
-        benchmark: Benchmark,
-        part: Part,
-        digits: Digits,
-        *,
-        frames_in: int,
-        frames_out: int,
-        seed: int = 0,
-        device: str = "cpu",
+        self, benchmark: Benchmark, part: Part, frames_out: int, digits: Digits, *, seed: int = 0, device: str = "cpu"
     ) -> None:
-        super().__init__(benchmark, part, frames_in, frames_out, f"generated with seed {seed} from {digits.origin}")
+        super().__init__(benchmark, part, frames_out, f"generated with seed {seed} from {digits.origin}")
         self.comparable = digits.published and part != "test"  # published results stand for the test file
         self.seed = seed
         self._count = len(digits.images)
         # A margin as wide as the free range on every side: a field is then a window into the picture.
-        padded = torch.nn.functional.pad(torch.tensor(digits.images), (FREE,) * 4)
-        self._padded = padded.to(device)  # (N, 100, 100) uint8
+        self._padded = torch.nn.functional.pad(torch.tensor(digits.images), (FREE,) * 4).to(
+            device
+        )  # (N, 100, 100) uint8
         # Looked up, not divided: a GPU divides by multiplying with the reciprocal, which is off in the last bit.
         self._levels = (torch.arange(256) / 255).to(device)
 
@@ -113,16 +106,14 @@ class MovingDigits(Clips):
     def frames(self, indices: np.ndarray) -> Tensor:
         """Clips at `indices`, (B, L, 1, 64, 64) float32 between 0 and 1, on the device."""
         which, places = (torch.from_numpy(drawn).to(self._padded.device) for drawn in self.draw(indices))
-        field: Tensor | None = None
+        pictures = []
         for number in range(OBJECTS):
             picture = self._padded[which[:, number]]  # (B, 100, 100)
             windows = picture.unfold(1, FIELD, 1).unfold(2, FIELD, 1)  # (B, 37, 37, 64, 64), a view
             rows = torch.arange(len(picture), device=picture.device)[:, None]
             y, x = places[:, number, :, 0], places[:, number, :, 1]  # (B, L)
-            shown = windows[rows, FREE - y, FREE - x]  # (B, L, 64, 64)
-            field = shown if field is None else torch.maximum(field, shown)
-        assert field is not None
-        return self._levels[field.unsqueeze(2).int()]
+            pictures.append(windows[rows, FREE - y, FREE - x])  # (B, L, 64, 64)
+        return self._levels[torch.maximum(*pictures).unsqueeze(2).int()]
 
 
 class FixedTestSet(Clips):
@@ -134,7 +125,7 @@ class FixedTestSet(Clips):
         Another shape or type, a file that is cut off, or fewer frames than T + T'.
     """
 
-    def __init__(self, benchmark: Benchmark, path: Path, *, frames_in: int, frames_out: int) -> None:
+    def __init__(self, benchmark: Benchmark, path: Path, frames_out: int) -> None:
         try:
             self._file = np.lib.format.open_memmap(path, mode="r")
         except (ValueError, EOFError, OSError) as error:
@@ -144,13 +135,11 @@ class FixedTestSet(Clips):
         if shape != expected or 0 in shape or dtype != np.uint8:
             reason = f"expected uint8 ({FIXED_FRAMES}, clips, {FIELD}, {FIELD}), got {dtype} {shape}"
             raise SourceError(f"test file {path}", [reason], "fetch it once more")
-        if frames_in + frames_out > FIXED_FRAMES:
-            reason = f"expected T + T' of {FIXED_FRAMES} frames at most, got {frames_in} + {frames_out}"
+        super().__init__(benchmark, "test", frames_out, f"the published file {path.name}, {shape[1]:,} clips")
+        if self.length > FIXED_FRAMES:
+            reason = f"expected T + T' of {FIXED_FRAMES} frames at most, got {self.frames_in} + {frames_out}"
             remedy = "ask for a shorter T', or for another seed than 0, with which test clips are generated"
             raise SourceError(f"test file {path}", [reason], remedy)
-        super().__init__(
-            benchmark, "test", frames_in, frames_out, f"the published file {path.name}, {shape[1]:,} clips"
-        )
 
     def __len__(self) -> int:
         return int(self._file.shape[1])
@@ -193,23 +182,22 @@ class MovingMNIST(Benchmark):
 
         Digits stand in only where no file is there at all; training without anything to test on is refused as well.
         """
-        frames = {"frames_in": self.frames_in, "frames_out": frames_out}
         folders = self._folders(root)
         train, test = idx_file(folders, TRAIN_FILES), idx_file(folders, TEST_FILES)
         fixed = idx_file(folders, (self.fixed,))
         there = [path for path in (train, test, fixed) if path is not None]
         if not there and self.substitute:
-            return MovingDigits(self, part, substitute_digits(part), seed=seed, device=device, **frames)
+            return MovingDigits(self, part, frames_out, substitute_digits(part), seed=seed, device=device)
         if part == "test" and fixed is not None and seed == 0:
-            return FixedTestSet(self, fixed, **frames)
+            return FixedTestSet(self, fixed, frames_out)
         lacking = [TRAIN_FILES[0]] if train is None else []
         lacking += [TEST_FILES[0]] if test is None and (fixed is None or part == "test") else []
         pictures = test if part == "test" else train
         if lacking or pictures is None:
-            raise self.missing(
-                root, [f"found {', '.join(map(str, there))}, but no {' and no '.join(lacking)}"] if there else []
-            )
-        return MovingDigits(self, part, read_digits(pictures, part, self.kind), seed=seed, device=device, **frames)
+            reason = f"found {', '.join(map(str, there))}, but no {' and no '.join(lacking)}"
+            raise self.missing(root, [reason] if there else [])
+        digits = read_digits(pictures, part, self.kind)
+        return MovingDigits(self, part, frames_out, digits, seed=seed, device=device)
 
     def _folders(self, root: Path | None) -> list[Path]:
         own = self.path(root)

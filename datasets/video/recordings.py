@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.video.clips import Benchmark, Clips, Part, consecutive_runs
+from datasets.video.clips import Benchmark, Clips, Part
 from simvp.budget import BUDGET
 from simvp.errors import SourceError
 
@@ -74,14 +74,12 @@ class VideoClips(Clips):
         self,
         benchmark: Benchmark,
         part: Part,
-        frames_in: int,
         frames_out: int,
         origin: str,
-        *,
         windows: Sequence[Window],
         memory: int = MEMORY,
     ) -> None:
-        super().__init__(benchmark, part, frames_in, frames_out, origin)
+        super().__init__(benchmark, part, frames_out, origin)
         if not windows:
             raise SourceError(
                 f"benchmark {benchmark.name}, part {part}",
@@ -136,8 +134,7 @@ class FrameFolders(Benchmark):
         absent = [] if folder is None else self._absent(folder)
         if folder is None or absent is not None:
             raise self.missing(root, absent or [])
-        origin, starts = self._layout(folder, part, self.frames_in + frames_out)
-        return VideoClips(self, part, self.frames_in, frames_out, origin, windows=starts)
+        return VideoClips(self, part, frames_out, *self._layout(folder, part, self.frames_in + frames_out))
 
     @abstractmethod
     def _absent(self, folder: Path) -> list[str] | None:
@@ -203,29 +200,6 @@ def resized(frames: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(frames.shape[-2:]) == tuple(size):
         return frames
     return torch.nn.functional.interpolate(frames, size=size, mode="bilinear", align_corners=False, antialias=False)
-
-
-def windows(numbers: np.ndarray, length: int, every: int, step: int = 1) -> list[int]:
-    """Positions of the first frames of windows whose frame numbers follow each other.
-
-    The last window of a run ends where the run ends, and the others start `every` frames before the next one: the
-    published codes walk backwards from the last frame.
-
-    Parameters
-    ----------
-    numbers
-        Of the frames of a recording, (N,), ascending.
-    length
-        L.
-    every
-        Frames from one start to the next, at most L.
-    step
-        From one frame number to the next.
-    """
-    starts: list[int] = []
-    for first, stop in consecutive_runs(numbers, step):
-        starts += reversed(range(stop - length, first - 1, -every))
-    return starts
 
 
 def held_out(sizes: Mapping[str, int]) -> set[str]:

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.lib.npyio import NpzFile
 
 from datasets.readers import HALF_HOUR, SIZE, SLOTS, SOURCE, VARIABLES, YEARS, open_years, year_files
-from datasets.video.clips import Benchmark, Clips, Part, consecutive_runs
+from datasets.video.clips import Benchmark, Clips, Part, windows
 from simvp.errors import SourceError
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ class SeriesClips(HalfHours):
         Values that are missing, cannot be read or are all the same, or too few whole days.
     """
 
-    def __init__(
-        self, benchmark: Benchmark, part: Part, ds: xr.Dataset, *, years: int, frames_in: int, frames_out: int
-    ) -> None:
+    def __init__(self, benchmark: Benchmark, part: Part, ds: xr.Dataset, *, years: int, frames_out: int) -> None:
         times = ds["time"].values.astype("M8[s]")
         days, number, counts = np.unique(times.astype("M8[D]"), return_inverse=True, return_counts=True)
         whole = counts[number] == SLOTS
@@ -90,18 +88,14 @@ class SeriesClips(HalfHours):
             reason = f"expected numbers of vehicles, got {self.offset:g} in every cell before the test"
             raise SourceError("TaxiBJ", [reason], f"fetch the files once more from {SOURCE}")
         self._values = (values - np.float32(self.offset)) / np.float32(self.scale)
-        length = frames_in + frames_out
+        length = benchmark.frames_in + frames_out
         slots = (self._times - self._times[0]) // np.timedelta64(HALF_HOUR.seconds, "s")
-        starts = [
-            np.arange(first, stop - length + 1) for first, stop in consecutive_runs(slots) if stop - first >= length
-        ]
-        begins = np.concatenate([np.empty(0, np.int64), *starts]).astype(np.int64)
-        inside = np.stack([where[begins + lead] == part for lead in range(frames_in, length)])
+        begins = np.array(windows(slots, length, every=1), np.int64)
+        inside = np.stack([where[begins + lead] == part for lead in range(benchmark.frames_in, length)])
         self._starts = begins[inside.all(axis=0)]
-        origin = (
-            f"{int((parts == part).sum())} of {len(kept)} whole days ({kept[0]} to {kept[-1]}) of {years} HDF5 files"
-        )
-        super().__init__(benchmark, part, frames_in, frames_out, origin)
+        chosen = int((parts == part).sum())
+        origin = f"{chosen} of {len(kept)} whole days ({kept[0]} to {kept[-1]}) of {years} HDF5 files"
+        super().__init__(benchmark, part, frames_out, origin)
         self.comparable = years == len(YEARS)
 
     def name(self, index: int) -> str:
@@ -156,19 +150,17 @@ class ReadyClips(HalfHours):
         A file that is damaged or has other arrays, of other shapes or values than these.
     """
 
-    def __init__(self, benchmark: Benchmark, part: Part, path: Path, frames_in: int, frames_out: int) -> None:
+    def __init__(self, benchmark: Benchmark, part: Part, path: Path, frames_out: int) -> None:
         split = "test" if part == "test" else "train"
-        expected = {f"X_{split}": frames_in, f"Y_{split}": frames_out}
+        expected = {f"X_{split}": benchmark.frames_in, f"Y_{split}": frames_out}
         try:
             with path.open("rb") as raw, NpzFile(raw, allow_pickle=False) as file:
                 lost = [name for name in expected if name not in file]
-                if lost:
-                    raise _bad_npz(path, [f"expected {', '.join(lost)}, got {', '.join(file) or 'nothing'}"])
-                arrays = [np.asarray(file[name], "f4") for name in expected]
-        except SourceError:
-            raise
+                arrays = [] if lost else [np.asarray(file[name], "f4") for name in expected]
         except Exception as error:  # of zipfile, zlib or numpy, by where the damage is
             raise _bad_npz(path, [f"it cannot be read: {error}"]) from error
+        if lost:
+            raise _bad_npz(path, [f"expected {', '.join(lost)}, got {', '.join(file) or 'nothing'}"])
         reasons = [
             f"{name}: expected (N, {frames}, 2, {SIZE[0]}, {SIZE[1]}), got {array.shape}"
             for (name, frames), array in zip(expected.items(), arrays, strict=True)
@@ -186,12 +178,13 @@ class ReadyClips(HalfHours):
         values = (np.concatenate(arrays, axis=1) + 1) / 2
         count = len(values)
         last = count - count // 10
-        bounds = {"train": (0, last - (frames_in + frames_out - 1)), "validation": (last, count), "test": (0, count)}
+        length = benchmark.frames_in + frames_out
+        bounds = {"train": (0, last - (length - 1)), "validation": (last, count), "test": (0, count)}
         first, stop = bounds[part]
         self._values = values[first:stop].reshape(-1, 2, *SIZE)
-        self._starts = np.arange(stop - first) * (frames_in + frames_out)
+        self._starts = np.arange(stop - first) * length
         origin = f"clips {first} to {stop - 1} of the {count:,} in X_{split} of {path.name}, scaled, not vehicles"
-        super().__init__(benchmark, part, frames_in, frames_out, origin)
+        super().__init__(benchmark, part, frames_out, origin)
 
 
 def _bad_npz(path: Path, reasons: Sequence[str]) -> SourceError:
@@ -212,10 +205,10 @@ class TaxiBJBenchmark(Benchmark):
         files = year_files(folder)
         if files:
             with open_years(files) as ds:
-                return SeriesClips(self, part, ds, years=len(files), frames_in=self.frames_in, frames_out=frames_out)
+                return SeriesClips(self, part, ds, years=len(files), frames_out=frames_out)
         if folder is None or not (folder / NPZ).is_file():
             raise self.missing(root)
-        return ReadyClips(self, part, folder / NPZ, self.frames_in, frames_out)
+        return ReadyClips(self, part, folder / NPZ, frames_out)
 
 
 TAXIBJ = TaxiBJBenchmark(

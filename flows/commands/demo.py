@@ -32,6 +32,7 @@ from simvp.errors import ConfigError, Refusal
 from simvp.settings import Settings
 
 DEFAULT = "simulated-weather"
+COUNTED = ("frames_in", "frames_out", "cycle", "epochs")
 
 
 class DemoSettings(Settings):
@@ -60,23 +61,22 @@ def parse(arguments: Sequence[str]) -> DemoSettings:
         If settings contradict each other or cannot be read, with every reason.
     """
     parser = argparse.ArgumentParser(prog="make demo", allow_abbrev=False)
-    texts, counted = ("variables", "units", "select", "step", "name"), ("frames_in", "frames_out", "cycle", "epochs")
-    for option in ("data", "source", *texts, *counted):
+    texts = ("variables", "units", "select", "step", "name")
+    for option in ("data", "source", *texts, *COUNTED):
         parser.add_argument(f"--{option.replace('_', '-')}", default="")
     words = parser.parse_args(arguments)
     reasons: list[str] = []
     if words.data and words.source:
         reasons.append("DATA names a known source and SOURCE gives files: expected one of them, got both")
     if not words.source:
-        reasons += [
-            f"{option.upper()} describes files, but no SOURCE is given" for option in texts if getattr(words, option)
-        ]
+        described = (option.upper() for option in texts if getattr(words, option))
+        reasons += [f"{option} describes files, but no SOURCE is given" for option in described]
     variables = [name.strip() for name in words.variables.split(",") if name.strip()] or None
     units = _pairs("UNITS", words.units, "t2m:K,rain:mm", reasons)
     positions = _pairs("SELECT", words.select, "level:850", reasons) or {}
     select = {name: _number(value) for name, value in positions.items()} or None
     counts: dict[str, int] = {}
-    for option in counted:
+    for option in COUNTED:
         text = getattr(words, option)
         if text.isdecimal():
             counts[option] = int(text)
@@ -85,14 +85,9 @@ def parse(arguments: Sequence[str]) -> DemoSettings:
     if reasons:
         raise ConfigError(DemoSettings.subject, reasons, "see 'Your own data' in the README")
     derived = _dataset_name(words.source, variables, select) if words.source else words.data or DEFAULT
+    name, source, step = words.name or derived, words.source or None, words.step or None
     return DemoSettings(
-        dataset=words.name or derived,
-        source=words.source or None,
-        variables=variables,
-        units=units,
-        select=select,
-        step=words.step or None,
-        **counts,
+        dataset=name, source=source, variables=variables, units=units, select=select, step=step, **counts
     )
 
 
@@ -135,7 +130,7 @@ def _server(home: Home) -> Services | None:
     if addresses is not None:
         os.environ.update(PREFECT_API_URL=addresses.prefect_api, MLFLOW_TRACKING_URI=addresses.mlflow)
         return None
-    services = Services(home=home, addresses=Addresses(prefect_port=free_port()), root=CHECKOUT, temporary=True)
+    services = Services(home=home, addresses=Addresses(prefect_port=free_port()), temporary=True)
     os.environ["PREFECT_API_URL"] = services.addresses.prefect_api
     # Exit functions run last in, first out: prefect, imported later, sends its last events to a server still there.
     atexit.register(services.stop)
@@ -167,38 +162,23 @@ def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
             console.say("ingest", "the archive is there; prefect deployment run ingest/daily appends what is new")
         else:
             with console.stage("ingest"):
-                archived = ingest(
-                    dataset,
-                    source=settings.source,
-                    variables=settings.variables,
-                    units=settings.units,
-                    select=settings.select,
-                    step=settings.step,
-                )
+                archived = ingest(**settings.model_dump(exclude=set(COUNTED)))
             console.rows(archived.table)
         with console.stage("train"):
-            trained = train(
-                dataset,
-                frames_in=settings.frames_in,
-                frames_out=settings.frames_out,
-                cycle=settings.cycle or "auto",
-                epochs=settings.epochs,
-            )
+            counts = settings.model_dump(include=set(COUNTED))
+            trained = train(dataset, **{**counts, "cycle": settings.cycle or "auto"})
         console.lines(trained.plan.text)
         suffix = ", which exists: nothing was trained again" if trained.existing else ""
         console.say("train", f"version {trained.version}{suffix}")
-        champion, verdict = False, ""
         with console.stage("promote"):
             try:
                 promotion = promote(dataset)
                 assert isinstance(promotion, Promotion)
                 champion, verdict = promotion.outcome in ("promote", "already"), promotion.summary
             except Refusal as refusal:
-                verdict = str(refusal)
-        outcome = (
-            "the model is champion" if champion else "not promoted (why: below); the demo goes on with the challenger"
-        )
-        console.say("promote", outcome)
+                champion, verdict = False, str(refusal)
+        otherwise = "not promoted (why: below); the demo goes on with the challenger"
+        console.say("promote", "the model is champion" if champion else otherwise)
         model = None if champion else "challenger"
         with console.stage("forecast"):
             issued = forecast(dataset, model=model)

@@ -126,9 +126,7 @@ class StageConsole:
             f'    >>> ds = xr.open_zarr("{home.archive(dataset)}")',
             f"    >>> simvp.predict(ds{model})",
         ]
-        self.rich.print()
-        for line in lines:
-            self.rich.print(line, markup=False, soft_wrap=True)
+        self.rich.print("\n".join(["", *lines]), markup=False, soft_wrap=True)
 
 
 def _lead(hours: float) -> str:

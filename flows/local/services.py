@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from typing import Any
 import psutil
 
 from pipelines.home import Home
+from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal
 
 __all__ = ["Addresses", "Services", "free_port", "offline_environment", "running"]
@@ -150,7 +150,7 @@ def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False
 
 
@@ -171,15 +171,12 @@ class Services:
     ----------
     home, addresses
         What they keep, and where they listen.
-    root
-        The checkout: working directory of the flow runs.
     temporary
         A Prefect server for one process that calls flows: without pages, schedules and what looks after workers.
     """
 
     home: Home
     addresses: Addresses
-    root: Path
     temporary: bool = False
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -207,7 +204,7 @@ class Services:
         with log.open("ab") if log else contextlib.nullcontext() as out:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
-                cwd=self.root,
+                cwd=CHECKOUT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -245,23 +242,18 @@ class Services:
             If one ends or does not answer in time; names its log.
         """
         urls = {PREFECT: f"{self.addresses.prefect_api}/health", MLFLOW: f"{self.addresses.mlflow}/health"}
-        for name in self.processes:
-            self._wait_for(name, urls[name])
+        for name, process in self.processes.items():
+            end = time.monotonic() + START_SECONDS
+            while (code := process.poll()) is None and not _answers(urls[name]):
+                if time.monotonic() >= end:
+                    raise Refusal(f"{name} did not answer within {START_SECONDS} s", [], f"see {self.logs[name]}")
+                time.sleep(0.2)
+            if code is not None:
+                raise Refusal(f"{name} ended while starting, exit code {code}", [], f"see {self.logs[name]}")
 
     def announce(self) -> None:
         """Tell `make demo` that servers of this home are there."""
         _address_file(self.home).write_text(json.dumps(asdict(self.addresses)))
-
-    def _wait_for(self, name: str, url: str) -> None:
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            code = self.processes[name].poll()
-            if code is not None:
-                raise Refusal(f"{name} ended while starting, exit code {code}", [], f"see {self.logs[name]}")
-            if _answers(url):
-                return
-            time.sleep(0.2)
-        raise Refusal(f"{name} did not answer within {START_SECONDS} s", [], f"see {self.logs[name]}")
 
     def deploy(self, pool: str) -> None:
         """Make the process pool and every deployment of prefect.yaml.
@@ -277,13 +269,8 @@ class Services:
             ("work-pool", "create", pool, "--type", "process", "--base-job-template", str(template), "--overwrite"),
             ("--no-prompt", "deploy", "--all"),
         ):
-            done = subprocess.run(
-                [sys.executable, "-m", "prefect", *arguments],
-                cwd=self.root,
-                env=self.environment,
-                capture_output=True,
-                text=True,
-            )
+            command = [sys.executable, "-m", "prefect", *arguments]
+            done = subprocess.run(command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True)
             if done.returncode:
                 raise Refusal(f"prefect {' '.join(arguments)}", [done.stdout + done.stderr])
 
@@ -299,7 +286,7 @@ class Services:
             "labels": {"type": "object", "additionalProperties": {"type": "string"}},
             "name": {"type": "string"},
             "stream_output": {"type": "boolean", "default": True},
-            "working_dir": {"type": "string", "default": str(self.root)},
+            "working_dir": {"type": "string", "default": str(CHECKOUT)},
         }
         return {
             "job_configuration": {name: f"{{{{ {name} }}}}" for name in fields},

@@ -40,7 +40,7 @@ def main() -> int:
     try:
         addresses = Addresses.from_environment()
         addresses.check_free()
-        services = Services(home=Home.default(), addresses=addresses, root=CHECKOUT)
+        services = Services(home=Home.default(), addresses=addresses)
         console.print("Starting the servers ...")
         services.start_prefect()
         services.start_mlflow()

@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
+import prefect.artifacts
 
 __all__ = ["mlflow_run", "picture", "summary", "table"]
 
@@ -32,28 +27,24 @@ def _cell(value: Any) -> Any:
 def table(what: str, dataset: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
     """A table; every run adds a version under the same key, so that the UI shows its history."""
     cells = [{name: _cell(value) for name, value in row.items()} for row in rows]
-    create_table_artifact(table=cells, key=_key(what, dataset), description=description)
+    prefect.artifacts.create_table_artifact(table=cells, key=_key(what, dataset), description=description)
 
 
 def summary(what: str, dataset: str, lines: Sequence[str]) -> None:
     """A few lines of markdown."""
-    create_markdown_artifact(markdown="\n\n".join(lines), key=_key(what, dataset))
+    prefect.artifacts.create_markdown_artifact(markdown="\n\n".join(lines), key=_key(what, dataset))
 
 
 def picture(what: str, dataset: str, path: Path) -> None:
     """A PNG file, inside the artifact, since the UI reads no files."""
-    data = base64.b64encode(path.read_bytes()).decode()
-    create_image_artifact(image_url=f"data:image/png;base64,{data}", key=_key(what, dataset), description=path.name)
+    url = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    prefect.artifacts.create_image_artifact(image_url=url, key=_key(what, dataset), description=path.name)
 
 
 def mlflow_run(dataset: str, tracking_uri: str, experiment_id: str, run_id: str) -> None:
     """The MLflow run: a link where a server shows it, else the database and the id."""
     if tracking_uri.startswith("http"):
-        create_link_artifact(
-            link=f"{tracking_uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}",
-            link_text=f"MLflow run {run_id}",
-            key=_key("mlflow-run", dataset),
-        )
+        link, text = f"{tracking_uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}", f"MLflow run {run_id}"
+        prefect.artifacts.create_link_artifact(link=link, link_text=text, key=_key("mlflow-run", dataset))
     else:
-        lines = [f"MLflow run `{run_id}` in `{tracking_uri}`", "`make up` shows it."]
-        summary("mlflow-run", dataset, lines)
+        summary("mlflow-run", dataset, [f"MLflow run `{run_id}` in `{tracking_uri}`", "`make up` shows it."])

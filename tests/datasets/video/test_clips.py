@@ -39,7 +39,7 @@ class AddressBenchmark(Benchmark):
         return True
 
     def _clips(self, part: Part, root: Path | None, frames_out: int, seed: int, device: str) -> Clips:
-        return AddressClips(self, part, self.frames_in, self.frames_out, "addresses")
+        return AddressClips(self, part, self.frames_out, "addresses")
 
 
 ROADS = AddressBenchmark(

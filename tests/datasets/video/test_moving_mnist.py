@@ -65,9 +65,8 @@ def moving(part: str = "train", *, seed: int = 0, frames_out: int = 10, digits: 
     return MovingDigits(
         MOVING_MNIST,
         part,  # type: ignore[arg-type]
+        frames_out,
         digits or random_digits(),
-        frames_in=10,
-        frames_out=frames_out,
         seed=seed,
     )
 
@@ -224,7 +223,7 @@ class TestGenerated:
     def test_a_gpu_draws_the_same_clips(self) -> None:
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device")
-        there = MovingDigits(MOVING_MNIST, "train", random_digits(), frames_in=10, frames_out=10, device="cuda")
+        there = MovingDigits(MOVING_MNIST, "train", 10, random_digits(), device="cuda")
         there_frames = there.frames(np.arange(50))
         assert there_frames.is_cuda
         torch.testing.assert_close(there_frames.cpu(), moving().frames(np.arange(50)), rtol=0, atol=0)
@@ -244,7 +243,7 @@ def fixed(path: Path, clips: int = 6, frames: int = 20) -> np.ndarray:
 class TestFixedFile:
     def test_time_is_first_and_clips_second(self, tmp_path: Path) -> None:
         fixed(tmp_path / "mnist_test_seq.npy")
-        clips = FixedTestSet(MOVING_MNIST, tmp_path / "mnist_test_seq.npy", frames_in=10, frames_out=10)
+        clips = FixedTestSet(MOVING_MNIST, tmp_path / "mnist_test_seq.npy", frames_out=10)
         assert len(clips) == 6
         assert (clips.comparable, clips.endless) == (True, False)
         assert clips.origin == "the published file mnist_test_seq.npy, 6 clips"
@@ -262,14 +261,14 @@ class TestFixedFile:
 
     def test_shorter_clips_are_its_beginning(self, tmp_path: Path) -> None:
         stored = fixed(tmp_path / "a.npy")
-        clips = FixedTestSet(MOVING_MNIST, tmp_path / "a.npy", frames_in=10, frames_out=3)
+        clips = FixedTestSet(MOVING_MNIST, tmp_path / "a.npy", frames_out=3)
         assert clips.frames(np.arange(6)).shape == (6, 13, 1, 64, 64)
         np.testing.assert_array_equal((clips.frames(np.array([2]))[0, :, 0] * 255).round(), stored[:13, 2])
 
     def test_longer_clips_are_refused(self, tmp_path: Path) -> None:
         fixed(tmp_path / "a.npy")
         with pytest.raises(SourceError) as caught:
-            FixedTestSet(MOVING_MNIST, tmp_path / "a.npy", frames_in=10, frames_out=11)
+            FixedTestSet(MOVING_MNIST, tmp_path / "a.npy", frames_out=11)
         text = str(caught.value)
         assert f"test file {tmp_path / 'a.npy'}: expected T + T' of 20 frames at most, got 10 + 11" in text
         assert "ask for a shorter T', or for another seed than 0" in text
@@ -288,7 +287,7 @@ class TestFixedFile:
     def test_other_shapes_and_types_are_refused(self, tmp_path: Path, array: np.ndarray, got: str) -> None:
         np.save(tmp_path / "a.npy", array)
         with pytest.raises(SourceError) as caught:
-            FixedTestSet(MOVING_MNIST, tmp_path / "a.npy", frames_in=10, frames_out=10)
+            FixedTestSet(MOVING_MNIST, tmp_path / "a.npy", frames_out=10)
         assert f"expected uint8 (20, clips, 64, 64), {got}" in str(caught.value)
 
     def test_damaged_files_are_refused(self, tmp_path: Path) -> None:
@@ -310,7 +309,7 @@ class TestFixedFile:
         for name, content in cases.items():
             path.write_bytes(content)
             with pytest.raises(SourceError, match="it cannot be read: ") as caught:
-                FixedTestSet(MOVING_MNIST, path, frames_in=10, frames_out=10)
+                FixedTestSet(MOVING_MNIST, path, frames_out=10)
             assert str(caught.value).startswith(f"test file {path}: "), name
             assert "fetch it once more" in str(caught.value), name
 

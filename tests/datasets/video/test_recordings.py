@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from datasets.video.clips import windows
 from datasets.video.kth import KTH
-from datasets.video.recordings import ImageFiles, Recording, VideoClips, held_out, resized, windows
+from datasets.video.recordings import ImageFiles, Recording, VideoClips, held_out, resized
 from simvp.errors import SourceError
 from tests.support.footage import jpeg, quarters
 
@@ -77,7 +78,7 @@ class Counted:
 
 def clips_of(*counted: Counted, memory: int = 1 << 20) -> VideoClips:
     starts = [(one.recording, start) for one in counted for start in range(len(one.pixels) - 2)]
-    return VideoClips(TINY, "test", 2, 1, "made here", windows=starts, memory=memory)
+    return VideoClips(TINY, "test", 1, "made here", windows=starts, memory=memory)
 
 
 def test_frames_are_the_windows_between_0_and_1_and_decoded_once() -> None:
@@ -122,7 +123,7 @@ def test_the_dataset_of_a_clip_has_the_numbers_of_the_files() -> None:
 
 def test_no_window_is_refused() -> None:
     with pytest.raises(SourceError, match=r"part test: expected at least one run of 3 frames .* got none"):
-        VideoClips(TINY, "test", 2, 1, "", windows=[])
+        VideoClips(TINY, "test", 1, "", windows=[])
 
 
 def test_resizing_is_bilinear_between_pixel_centres_without_smoothing() -> None:
