@@ -1,4 +1,4 @@
-"""Files of any naming, in NetCDF, GRIB or Zarr, to one canonical labelled Dataset that reads nothing until request."""
+"""Files of any naming, in NetCDF, GRIB or Zarr, to one canonical labelled Dataset, lazily."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """What every file is request for; see `open_source`."""
+    """What is requested of every file; see `open_source`."""
 
     variables: Sequence[str] | None
     units: Mapping[str, str]
@@ -173,7 +173,7 @@ def _of_file(name: str, refusal: Refusal, several: bool) -> list[str]:
 
 
 def _unmet(raw: Sequence[xr.Dataset], request: _Request) -> list[str]:
-    """What was request for and is in none of the files."""
+    """What was requested and is in none of the files."""
     stray = {k: v for k, v in request.select.items() if k not in KEYS and not any(axis_names(ds, k) for ds in raw)}
     reasons: list[str] = []
     for check in (partial(check_names, raw, request.variables or ()), partial(select_values, raw[0], stray)):
