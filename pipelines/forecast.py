@@ -23,11 +23,11 @@ from datasets.store import Store, disk
 from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
-from pipelines.tracking import CHAMPION, open_registry, resolve_version
+from pipelines.tracking import open_registry, resolve_version
 from pipelines.windows import MEANING, due, missing_history, on_hours
 from simvp.coords import Step, name_time
 from simvp.errors import ConfigError, ContractError, Refusal
-from simvp.inference import steps_of
+from simvp.inference import CHAMPION, steps_of
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster

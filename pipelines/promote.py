@@ -19,9 +19,9 @@ from datasets.archive import Archive
 from pipelines.evaluation import Gate, Judgement, Outcome, judge, skill_csv
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
-from pipelines.tracking import CHALLENGER, CHAMPION, LONGEST_TAG, model_name, open_registry, resolve_version
+from pipelines.tracking import CHALLENGER, LONGEST_TAG, model_name, open_registry, resolve_version
 from simvp.errors import RegistryError
-from simvp.inference import Registry, Version
+from simvp.inference import CHAMPION, Registry, Version
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

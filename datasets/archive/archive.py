@@ -51,9 +51,8 @@ class Archive:
         self._store = Store(path, lock_timeout=lock_timeout)
         self.path = self._store.path
         self._entries = CommitLog(self.path.with_name(f"{self.path.name}.log"))
-        self._settings_file = (
-            self._entries.folder / "recipe.json"
-        )  # the name archives have kept it under from the first
+        # Archives that are out there have it under this name.
+        self._settings_file = self._entries.folder / "recipe.json"
 
     @property
     def exists(self) -> bool:

@@ -83,9 +83,8 @@ class MovingDigits(Clips):
         self.seed = seed
         self._count = len(digits.images)
         # A margin as wide as the free range on every side: a field is then a window into the picture.
-        self._padded = torch.nn.functional.pad(torch.tensor(digits.images), (FREE,) * 4).to(
-            device
-        )  # (N, 100, 100) uint8
+        padded = torch.nn.functional.pad(torch.tensor(digits.images), (FREE,) * 4)
+        self._padded = padded.to(device)  # (N, 100, 100) uint8
         # Looked up, not divided: a GPU divides by multiplying with the reciprocal, which is off in the last bit.
         self._levels = (torch.arange(256) / 255).to(device)
 

@@ -7,7 +7,6 @@ from .provenance import (
 from .runs import Run as Run, close_run as close_run, open_run as open_run
 from .versions import (
     CHALLENGER as CHALLENGER,
-    CHAMPION as CHAMPION,
     LONGEST_TAG as LONGEST_TAG,
     find_version as find_version,
     list_versions as list_versions,

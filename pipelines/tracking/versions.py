@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from pipelines.home import Home
 from simvp.errors import RegistryError
-from simvp.inference import PREFIX, Registry, Version
+from simvp.inference import CHAMPION, PREFIX, Registry, Version
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHALLENGER = "challenger"
 LONGEST_TAG = 4000  # MLflow's databases hold 5000 characters in older schemas
 
 

@@ -1,3 +1,9 @@
 from .forecaster import Forecaster as Forecaster
-from .registry import PREFIX as PREFIX, Registry as Registry, Version as Version, model_file_in as model_file_in
+from .registry import (
+    CHAMPION as CHAMPION,
+    PREFIX as PREFIX,
+    Registry as Registry,
+    Version as Version,
+    model_file_in as model_file_in,
+)
 from .request import steps_of as steps_of

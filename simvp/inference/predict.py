@@ -13,7 +13,7 @@ from simvp.coords import below
 from simvp.errors import RegistryError
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.model_file import read_arrays, read_header
-from simvp.inference.registry import ALIAS, PREFIX, Registry, Version, model_file_in
+from simvp.inference.registry import CHAMPION, PREFIX, Registry, Version, model_file_in
 
 if TYPE_CHECKING:
     import torch
@@ -112,11 +112,8 @@ def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] |
     """The one champion whose contract accepts the data; contracts are read without networks."""
     champions = registry.champions()
     if not champions:
-        reason, remedy = (
-            f"no model {PREFIX}* has the alias {ALIAS!r}",
-            "promote a version, or give model=<name or file>",
-        )
-        raise RegistryError(f"Model registry {registry.uri}", [reason], remedy)
+        subject, reason = f"Model registry {registry.uri}", f"no model {PREFIX}* has the alias {CHAMPION!r}"
+        raise RegistryError(subject, [reason], "promote a version, or give model=<name or file>")
     faults = {version: _contract(registry, version).faults(ds, units)[1] for version in champions}
     labels = {version: f"{version.name} version {version.version}" for version in champions}
     accepting = [version for version in champions if not faults[version]]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ALIAS = "champion"
+CHAMPION = "champion"
 PREFIX = "simvp-"
 _SECONDS = 5.0  # MLflow's own client tries a silent server for minutes
 
@@ -111,8 +111,8 @@ class Registry:
         """The champion of every registered model of this project that has one, by name."""
         with self.client() as client:
             models = _pages(client.search_registered_models, f"name LIKE '{PREFIX}%'")
-            names = sorted((model.name, str(model.aliases[ALIAS])) for model in models if ALIAS in model.aliases)
-            return tuple(_version(client.get_model_version(*name)) for name in names)
+            numbers = {model.name: str(model.aliases[CHAMPION]) for model in models if CHAMPION in model.aliases}
+            return tuple(_version(client.get_model_version(*pair)) for pair in sorted(numbers.items()))
 
     def versions(self, name: str) -> tuple[Version, ...]:
         """Every version of a registered model, first to last; empty where there is no such model."""
@@ -147,9 +147,9 @@ class Registry:
             with self.client() as client:
                 if number:
                     return _version(client.get_model_version(model, number))
-                return _version(client.get_model_version_by_alias(model, alias or ALIAS))
+                return _version(client.get_model_version_by_alias(model, alias or CHAMPION))
         except RegistryError:
-            raise self._lost(model, "version" if number else "alias", number or alias or ALIAS) from None
+            raise self._lost(model, "version" if number else "alias", number or alias or CHAMPION) from None
 
     def _lost(self, model: str, kind: str, wanted: str) -> RegistryError:
         """Why there is no such version, with what there is."""
@@ -161,7 +161,7 @@ class Registry:
             return RegistryError(f"Model {model}", [reason], "train one: the flow train, or make demo")
         listed = ", ".join(v.version + (f" ({', '.join(v.aliases)})" if v.aliases else "") for v in versions)
         remedy = "name one of these versions"
-        if wanted == ALIAS:
+        if wanted == CHAMPION:
             remedy = "promote one (the flow promote), set the alias champion in MLflow's page, or name a version"
         return RegistryError(f"Model {model}", [f"expected the {kind} {wanted!r}, got versions {listed}"], remedy)
 
