@@ -23,8 +23,8 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from pipelines.windows import Choice, Layout, Mode, Periods, name_time
-from simvp.coords import Step, calendar_of, parse_times
+from pipelines.windows import Choice, Layout, Mode, Periods
+from simvp.coords import Step, calendar_of, name_time, parse_times
 from simvp.errors import ConfigError
 from simvp.settings import Settings
 

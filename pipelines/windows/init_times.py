@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pipelines.windows.periods import name_time
 from pipelines.windows.windows import Frames
-from simvp.coords import DAY, Step, encode_times, fields_of
+from simvp.coords import DAY, Step, encode_times, fields_of, name_time
 from simvp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def on_hours(times: np.ndarray, step: Step, init_hours: Sequence[int] | None = N
         if wrong or not len(init_hours):
             listed = ", ".join(map(str, here)) or "none"
             reason = f"expected hours at which the series has frames ({listed}), got {list(init_hours)}"
-            raise ConfigError("init_hours", [reason], "leave init_hours out for the usual ones")
+            raise ConfigError("init_hours", [reason], "leave init_hours out for those of 0, 6, 12 and 18")
         return np.isin(second, [hour * 3600 for hour in init_hours])
     if not _sub_daily(step):
         return np.ones(len(times), bool)

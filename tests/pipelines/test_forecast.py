@@ -60,7 +60,7 @@ class TestWhichInitTimesAreDue:
     def test_other_steps_issue_at_those_hours_that_they_have(self) -> None:
         eight = np.datetime64("2020-01-01", "ns") + np.arange(6) * np.timedelta64(8, "h")
         assert on_hours(eight, Step.parse("8h")).tolist() == [True, False, False] * 2
-        # Frames at 01:30, 04:30, ...: none of the usual hours, so the first of each day.
+        # Frames at 01:30, 04:30, ...: none of the synoptic hours, so the first of each day.
         odd = np.datetime64("2020-01-01T01:30", "ns") + np.arange(16) * np.timedelta64(3, "h")
         assert np.flatnonzero(on_hours(odd, Step.parse("3h"))).tolist() == [0, 8]
         daily = np.datetime64("2020-01-01T12", "ns") + np.arange(5) * np.timedelta64(1, "D")
