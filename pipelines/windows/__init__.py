@@ -1,4 +1,4 @@
-"""Which frames belong together: periods, windows and init times, and batches of them in time for the network."""
+"""Which frames belong together: periods, windows and init times, and batches of them."""
 
 import lazy_loader
 

@@ -1,7 +1,6 @@
 from .batches import Array as Array, Batches as Batches
 from .init_times import due as due, missing_history as missing_history, on_hours as on_hours
 from .periods import Choice as Choice, Layout as Layout, Mode as Mode, Periods as Periods
-from .prefetch import prefetched as prefetched
 from .windows import (
     MEANING as MEANING,
     Audit as Audit,

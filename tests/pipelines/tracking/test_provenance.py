@@ -20,7 +20,7 @@ DECIDING = (
         "simvp.networks.gridded",
     ),
     *(
-        "pipelines.windows.prefetch",
+        "pipelines.training.prefetch",
         "pipelines.windows.batches",
         "pipelines.training.device",
         "pipelines.training.loop",
