@@ -43,8 +43,12 @@ def refused(error: ValidationError, subject: str, names: Mapping[str, Any]) -> C
         if isinstance(inner, Refusal):  # a record inside this one, or a check of its own, has said it in words
             reasons += [f"{place}.{reason}" if place else reason for reason in inner.reasons or [inner.subject]]
             continue
-        expected = str(fault["msg"]).replace("Input should be", "expected")
+        expected, got = str(fault["msg"]).replace("Input should be", "expected"), repr(fault["input"])
         if fault["type"] == "literal_error":
             expected = "expected one of " + str(context["expected"]).replace("'", "").replace(" or ", ", ")
-        reasons.append(f"{place}: {expected}, got {fault['input']!r}")
+        elif fault["type"] == "extra_forbidden":
+            expected = "no setting of that name"
+        elif fault["type"] == "missing":
+            expected, got = "expected a value", "none"  # pydantic would show all that was given
+        reasons.append(f"{place}: {expected}, got {got}")
     return ConfigError(subject, reasons, f"the settings are {', '.join(names)}")
