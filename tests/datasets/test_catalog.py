@@ -121,17 +121,17 @@ def test_another_file_of_that_name_is_refused(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_file_not_in_the_data_directory_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = {}
+    arguments = {}
 
     def retrieve(url: str, known_hash: str, fname: str, path: Path) -> str:
-        request.update(url=url, known_hash=known_hash, fname=fname)
+        arguments.update(url=url, known_hash=known_hash, fname=fname)
         return str(tmp_path / fname)
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path / "empty"))
     assert find_source("era5-uk").files() == [tmp_path / NAME]
-    assert request["known_hash"] == "sha256:e5e82609f0e28e84822852e15d20c88dbb4b142a30264a7e6f87b9b5c7501df9"
-    assert request["url"].endswith(f"/{request['fname']}")
+    assert arguments["known_hash"] == "sha256:e5e82609f0e28e84822852e15d20c88dbb4b142a30264a7e6f87b9b5c7501df9"
+    assert arguments["url"].endswith(f"/{arguments['fname']}")
 
 
 def test_without_network_the_file_to_put_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

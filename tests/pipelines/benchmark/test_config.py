@@ -51,10 +51,10 @@ def test_the_preset_is_full_only_where_there_is_a_gpu() -> None:
 
 
 def test_changes_win_over_the_variant_and_the_variant_over_the_preset() -> None:
-    usual = plan_benchmark("kth", preset="full")
+    preset = plan_benchmark("kth", preset="full")
     gsta = plan_benchmark("kth", variant="gsta", preset="full")
     changed = plan_benchmark("kth", variant="gsta", preset="full", changes={"N_T": 3, "batch_size": 4, "seed": 9})
-    assert (usual.sizes.N_T, gsta.sizes.N_T, changed.sizes.N_T) == (4, 6, 3)
+    assert (preset.sizes.N_T, gsta.sizes.N_T, changed.sizes.N_T) == (4, 6, 3)
     assert (changed.batch_size, changed.seed, changed.network["drop_path"]) == (4, 9, gsta.network["drop_path"])
 
 

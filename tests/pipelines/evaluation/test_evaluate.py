@@ -45,8 +45,8 @@ def test_errors_of_model_and_baselines_are_those_derived_by_hand(ds: xr.Dataset)
         got = found["squared_error"].sel(system="persistence", variable="t2m").isel(lead_time=lead - 1)
         np.testing.assert_allclose(got, expected, rtol=1e-5)
     # The mean map misses the cosine of amplitude 4: its square is 16 cos^2, between 0 and 16.
-    usual = found["squared_error"].sel(system="climatology")
-    assert 0 < float(usual.min()) <= float(usual.max()) <= 16.001
+    climatology = found["squared_error"].sel(system="climatology")
+    assert 0 < float(climatology.min()) <= float(climatology.max()) <= 16.001
 
 
 def test_batches_do_not_change_a_digit_and_progress_is_told(ds: xr.Dataset) -> None:

@@ -1,4 +1,4 @@
-"""The contract: statistics of training alone, the road there and back, and every reason to refuse."""
+"""The contract: statistics of training alone, conversion there and back, and every reason to refuse."""
 
 import json
 
@@ -37,15 +37,15 @@ def rain(seed: int = 0, frames: int = 14 * 24) -> xr.Dataset:
     return ds.assign(rain=(ds.rain.dims, wet.astype("f4"), {"units": "mm", "long_name": "precipitation"}))
 
 
-@pytest.mark.parametrize("rhythm", [0.0, 6.0])
-def test_states_become_the_departure_from_the_usual_over_one_deviation(world, rhythm):
-    # 7 whole days: the mean (by hour, where there is a rhythm of the day) is the map without the wave, whose amplitude
+@pytest.mark.parametrize("cycle", [0.0, 6.0])
+def test_states_become_the_departure_from_the_climatology_over_one_deviation(world, cycle):
+    # 7 whole days: the mean (by hour, where there is a daily cycle) is the map without the wave, whose amplitude
     # is 4 (t2m) and 5 (d2m) K; the variance of a cosine over whole periods is half the square of its amplitude.
-    day = xr.DataArray(rhythm * np.sin(2 * np.pi * np.arange(336) / 24), dims="time").astype("f4")
+    day = xr.DataArray(cycle * np.sin(2 * np.pi * np.arange(336) / 24), dims="time").astype("f4")
     world = (world + day).map(lambda v: v.assign_attrs(world[v.name].attrs))
     spec = fit(world)
     t2m, d2m = spec.channels[:2]
-    assert t2m.climatology.period == d2m.climatology.period == ("day" if rhythm else "none")
+    assert t2m.climatology.period == d2m.climatology.period == ("day" if cycle else "none")
     assert t2m.scale == pytest.approx(4 / np.sqrt(2), rel=1e-5)
     assert d2m.scale == pytest.approx(5 / np.sqrt(2), rel=1e-5)
     frames = spec.to_frames(world)
@@ -74,7 +74,7 @@ def test_there_and_back_is_exact_for_moves(grid, calendar):
     made = spec.to_dataset(frames[leads][:, :, : spec.n_states], spec.coordinates(ds.time.values[init], 12))
     for name in spec.states:
         expected = ds[name].values[leads]
-        # About 2 ulp of (|mean| + 5 std): the road goes through float32 twice.
+        # About 2 ulp of (|mean| + 5 std): the way there and back goes through float32 twice.
         tolerance = 2 * np.finfo("f4").eps * (np.abs(expected).max() + 5 * expected.std())
         np.testing.assert_allclose(made[name].values, expected, rtol=0, atol=tolerance)
     assert np.array_equal(made.valid_time.values, ds.time.values[leads])

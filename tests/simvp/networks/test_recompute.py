@@ -29,7 +29,7 @@ def activated(seed: int) -> tuple[Tensor, Tensor]:
 
 
 def forgotten(x: Tensor) -> Tensor:
-    """The same tensor to autograd, without its recipe."""
+    """The same tensor to autograd, without what recomputes it."""
     return x.view_as(x)
 
 

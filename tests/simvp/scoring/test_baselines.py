@@ -89,18 +89,18 @@ class TestDefinitions:
         assert clim.period == "day"
         inits = np.array([150, 160])
         forecasts = made.predict(noisy, noisy["time"].values[inits], leads=30)
-        usual = clim.at(noisy["time"].values)
+        normal = clim.at(noisy["time"].values)
         for n, i in enumerate(inits):
             for lead in range(1, 31):
                 v = i + lead
-                anomaly = x[i] - usual[i]
+                anomaly = x[i] - normal[i]
                 cycles = 1 if lead <= DAY else 2
                 expected = {
                     "persistence": x[i],
                     "seasonal_persistence": x[v - cycles * DAY],
-                    "climatology": usual[v],
-                    "anomaly_persistence": usual[v] + anomaly,
-                    "damped_anomaly": usual[v] + made.damping[0, lead - 1] * anomaly,
+                    "climatology": normal[v],
+                    "anomaly_persistence": normal[v] + anomaly,
+                    "damped_anomaly": normal[v] + made.damping[0, lead - 1] * anomaly,
                 }
                 for name, values in expected.items():
                     got = forecasts[name]["t2m"].values[n, lead - 1]

@@ -1,4 +1,4 @@
-"""Every benchmark goes down the whole road with files in its original form: trained, scored, saved, asked again."""
+"""Every benchmark from files in its original form to a saved model: trained, scored, registered, and loaded."""
 
 import gzip
 import shutil
