@@ -99,9 +99,7 @@ def promote(
     ----------
     version
         Number or alias; by default the challenger.
-    device
-        Where the networks run; by default the CPU.
-    gate, batch, progress
+    gate, batch, device, progress
         As in `pipelines.evaluation.judge`.
 
     Raises
@@ -116,11 +114,12 @@ def promote(
     if before is not None and before.version == candidate.version:
         return Promotion(outcome="already", candidate=candidate, before=before, champion=before)
     judgement = judge(
-        registry.load(candidate, device),
-        registry.load(before, device) if before else None,
+        registry.load(candidate),
+        registry.load(before) if before else None,
         Archive(home.archive(dataset)).dataset(),
         gate=gate,
         batch=batch,
+        device=device,
         progress=progress,
     )
     with registry.client() as client:

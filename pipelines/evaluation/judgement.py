@@ -56,6 +56,7 @@ def judge(
     *,
     gate: Gate | None = None,
     batch: int = 32,
+    device: str | None = None,
     progress: Progress = silent,
 ) -> Judgement:
     """Score a candidate and the champion on the candidate's held-out period, and let the gate decide.
@@ -70,8 +71,10 @@ def judge(
         What has to be shown.
     batch
         Init times at a time.
+    device
+        Where both networks run; by default CUDA if there is one, else the CPU.
     progress
-        Called as progress(what, init times done, init times).
+        Told in init times.
 
     Raises
     ------
@@ -102,10 +105,10 @@ def judge(
         dropped = ", ".join(f"{reason} {count}" for reason, count in audit.dropped.items() if count) or "none offered"
         raise RegistryError(subject, [f"no init time has all its inputs and targets in the archive ({dropped})"])
     # Both forecast the candidate's leads from the same init times: the gate compares pairs.
-    errors = evaluate(candidate, ds, init_times, batch=batch, progress=progress)
+    errors = evaluate(candidate, ds, init_times, batch=batch, device=device, progress=progress)
     rival = None
     if champion is not None:
-        rival = evaluate(champion, ds, init_times, batch=batch, horizon=leads, progress=progress)
+        rival = evaluate(champion, ds, init_times, batch=batch, horizon=leads, device=device, progress=progress)
     # Two blocks apart share no frame only if a block is longer than the windows of both models.
     frames_in = max(s.frames_in for s in specs)
     verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate)

@@ -21,7 +21,7 @@ from pipelines.tracking.versions import (
     resolve_version,
     set_challenger,
 )
-from simvp.errors import RegistryError
+from simvp.errors import ContractError, RegistryError
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.registry import Registry, Version
 from tests.support.small_home import DATASET, small_home
@@ -147,6 +147,12 @@ def test_an_unknown_version_is_refused_with_the_list(models: Models) -> None:
         models.promote(7)
     with pytest.raises(RegistryError, match=r"alias 'champion'.*\n?.*promote one"):
         resolve_version(models.home, models.dataset)
+
+
+def test_the_networks_run_where_they_are_told_to(models: Models) -> None:
+    models.add(0.2)
+    with pytest.raises(ContractError, match=r"device: expected one of .*, got 'nowhere'"):
+        promote(models.home, models.dataset, gate=GATE, device="nowhere")
 
 
 def test_the_first_champion_has_to_beat_the_baselines_only(models: Models) -> None:
