@@ -200,8 +200,8 @@ def domain(size: Size, side: int, way: str) -> dict[str, float]:
 @contextmanager
 def _taking(way: str) -> Iterator[None]:
     """The network as it is, or with encoder and decoder taking all frames at once."""
-    values = {"cpu": 1 << 60} if way == WHOLE else {}
-    with mock.patch.dict(simvp.AT_ONCE, values), mock.patch.object(simvp, "SHORTCUTS", values.get("cpu", 1 << 26)):
+    at_once, shortcuts = ({"cpu": 1 << 60}, 1 << 60) if way == WHOLE else ({}, simvp.SHORTCUTS)
+    with mock.patch.dict(simvp.AT_ONCE, at_once), mock.patch.object(simvp, "SHORTCUTS", shortcuts):
         yield
 
 

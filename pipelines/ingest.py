@@ -254,8 +254,8 @@ def _source(
         name = kept.get("catalog", dataset)
         return find_source(name), {"catalog": name}
     stated = {name: value for name, value in options.items() if value is not None}
-    known = {name: kept[name] for name in options if name in kept}
-    files = FileSource(source=kept["source"] if source is None else _absolute(source), **{**known, **stated})
+    inherited = {name: kept[name] for name in options if name in kept}
+    files = FileSource(source=kept["source"] if source is None else _absolute(source), **{**inherited, **stated})
     return files, {"source": files.source, **files.settings}
 
 

@@ -138,16 +138,16 @@ class Statistics:
         number = min(SAMPLE_POINTS, fitting(field.dtype.itemsize * len(every), 16), size)
         places = _spread(np.arange(size), number)
         sample = self._read(name, every, both, places)
-        known = np.flatnonzero((train if train.rows.any() else reference).sums.valid)
+        finite = np.flatnonzero((train if train.rows.any() else reference).sums.valid)
         # A quarter is enough to choose by: oceans and countries pass, a few stations on a wide grid do not.
-        if np.isin(places, known).sum() < min(number // 4, len(known)):
-            places = _spread(known, number)
+        if np.isin(places, finite).sum() < min(number // 4, len(finite)):
+            places = _spread(finite, number)
             sample = self._read(name, every, (), places)
         for summary in both:
             summary.sample, summary.places = sample, places
-        again = [s for s, log1p in zip(both, (self._log1p, ()), strict=True) if s.choose(name, log1p)]
-        if again:
-            self._read(name, every, again, places[:0])
+        unfinished = [s for s, log1p in zip(both, (self._log1p, ()), strict=True) if s.choose(name, log1p)]
+        if unfinished:
+            self._read(name, every, unfinished, places[:0])
         for summary in both:
             summary.finish()
         return train, reference
