@@ -174,6 +174,7 @@ class _FourierConvolution(torch.autograd.Function):
 def _together(x: Tensor, laid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Maps (B, g * c, h, w) and kernels (g, k, k, o, i), some groups at a time."""
     groups, most = len(laid), max(1, AT_ONCE // (len(x) * max(laid.shape[3:])))
+    # A divisor of the groups, so that maps and kernels are cut between the same ones.
     count = next(n for n in range(1, groups + 1) if groups % n == 0 and groups // n <= most)
     return zip(x.chunk(count, 1), laid.chunk(count), strict=True)
 

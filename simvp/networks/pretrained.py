@@ -135,7 +135,7 @@ def from_pretrained(path: str | Path) -> SimVP:
     except ConfigError as error:
         raise _no_fit(path, error.reasons) from None
 
-    with torch.device("meta"):
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
         network = SimVP(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -18,7 +18,7 @@ _NAME = "_recompute"  # of the attribute of a tensor
 
 def remember(x: Tensor, make: Make) -> Tensor:
     """Note on x that `make` recomputes it; it is called without a gradient. Writing to x voids the note."""
-    setattr(x, _NAME, (make, x._version))
+    setattr(x, _NAME, (make, x._version))  # the version counts what is written to x in place
     return x
 
 

@@ -36,6 +36,7 @@ def written(network: nn.Module) -> Hashable:
     own = [(*part._parameters.values(), *part._buffers.values()) for part in _parts(network)]
     weights = [value for values in own for value in values if value is not None]
     try:
+        # The place alone would not tell a write in place, the count alone not another tensor.
         return tuple((value.data_ptr(), value._version) for value in weights)
     except RuntimeError:  # made in inference mode
         return None

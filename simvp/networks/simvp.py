@@ -46,6 +46,7 @@ class ConvBlock(nn.Module):
             self.conv = nn.ConvTranspose2d(c_in, c_out, kernel, stride, padding, output_padding=stride // 2)
         else:
             self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding)
+        # The paper writes LayerNorm for the encoder: over whole maps its weights would be bound to one H and W.
         self.norm = nn.GroupNorm(ENCODER_NORM_GROUPS, c_out) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,6 +61,8 @@ class PixelShuffleBlock(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, *, up: bool, norm: bool) -> None:
         super().__init__()
+        # Sub-pixel convolution (Shi et al., arXiv 1609.05158): the kernel runs over the coarse grid, a quarter of the
+        # points, and no point of the fine one gets more of it than its neighbours, as after a transposed one.
         self.finer = stride if up else 1
         self.conv = nn.Conv2d(c_in, c_out * self.finer**2, kernel, 1 if up else stride, kernel // 2)
         self.norm = nn.GroupNorm(ENCODER_NORM_GROUPS, c_out) if norm else nn.Identity()
@@ -137,6 +140,7 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
         for block in self.blocks[:-1]:
             x = block(x)
+        # The last block alone reads maps of full size, as the encoder's first one has made them.
         if self.shortcut:
             x = joined([x, shortcut]) if self.joins else x + shortcut  # (N, 2D, H, W) or (N, D, H, W)
         return applied(self.readout, self.blocks[-1](x))

@@ -21,7 +21,8 @@ from simvp.networks.fourier import convolved
 from simvp.networks.normalisation import leaky_group_norm
 from simvp.networks.recompute import applied, joined
 
-LAYER_SCALE = 1e-2  # of a new block's two residuals, as in the public code
+# Of a new block's two residuals, as in the public code: it is nearly the identity (Touvron et al., arXiv 2103.17239).
+LAYER_SCALE = 1e-2
 FIRST_DROP = 1e-2  # chance of the first block, where there is any, as in the public code
 
 
@@ -32,6 +33,7 @@ class InceptionUNet(nn.Module):
         super().__init__()
         width, hid, others = config.frames_in * config.hid_S, config.hid_T, config.N_T - 1
         self.shortcuts = config.temporal_shortcuts
+        # The innermost block down leads straight into the first one up: only the others have a mirror image to take.
         widths_in, widths_out = [hid, *[2 * hid if self.shortcuts else hid] * others], [*[hid] * others, width]
         self.down = nn.ModuleList(Inception(c_in, hid, config) for c_in in [width, *[hid] * others])
         self.up = nn.ModuleList(Inception(*ends, config) for ends in zip(widths_in, widths_out, strict=True))
@@ -53,6 +55,7 @@ class Inception(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, config: SimVPConfig) -> None:
         super().__init__()
+        # As in Inception (Szegedy et al., arXiv 1409.4842): what large kernels cost goes with the width that they read.
         self.squeeze = nn.Conv2d(c_in, config.hid_T // 2, 1)
         self.branches = nn.ModuleList(Branch(config.hid_T // 2, c_out, k, config) for k in config.kernels)
 
@@ -126,7 +129,7 @@ class AttentionBlock(nn.Module):
     def _kept(self, x: Tensor) -> Tensor:
         if not self.training or not self.drop:
             return x
-        # One draw for a whole sample.
+        # One draw for a whole sample (Huang et al., arXiv 1603.09382): the residual goes, not points of it.
         return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(1 - self.drop) / (1 - self.drop)
 
 
@@ -139,7 +142,8 @@ class LargeKernelAttention(nn.Module, ABC):
     def __init__(self, width: int, mixed: int) -> None:
         super().__init__()
         self.proj_in = nn.Conv2d(width, width, 1)
-        # 5 x 5, then 7 x 7 at every third point: 2 + 9 points to each side, with 74 weights a channel instead of 441.
+        # K x K in two (Guo et al., arXiv 2202.09741): side 2d - 1, then K / d at every d-th point. Of K = 21 and d = 3
+        # come 5 x 5 and 7 x 7: 2 + 9 points to each side, with 74 weights a channel instead of 441.
         self.near = nn.Conv2d(width, width, 5, padding=2, groups=width)
         self.far = nn.Conv2d(width, width, 7, padding=9, groups=width, dilation=3)
         self.mix = nn.Conv2d(width, mixed, 1)
@@ -181,6 +185,7 @@ class TemporalAttention(LargeKernelAttention):
         self.excite = nn.Linear(squeezed, width, bias=False)
 
     def weigh(self, y: Tensor, seen: Tensor) -> Tensor:
+        # Squeeze and excitation (Hu et al., arXiv 1709.01507) of the input, as in the public code.
         share = torch.sigmoid(self.excite(functional.relu(self.squeeze(y.mean(dim=(-2, -1))))))  # (B, E)
         return share[:, :, None, None] * seen * y
 

@@ -174,6 +174,7 @@ class Baselines(Record):
     def seasonal_times(self, init_times: np.ndarray, leads: int) -> np.ndarray:
         """Times (I, L) of the frames that seasonal persistence takes for the leads 1 .. L."""
         lead = np.arange(1, leads + 1)
+        # Rounded up to whole cycles: one cycle before a valid time far ahead has not been observed either.
         back = lead if self.cycle is None else self.cycle * -(-lead // self.cycle)
         return self.step.shift(np.asarray(init_times)[:, None], lead - back)
 
@@ -198,6 +199,7 @@ class Baselines(Record):
 def extended(damping: np.ndarray, leads: int) -> np.ndarray:
     """Damping of the leads 1 .. `leads`, (leads,), from that of the fitted ones (L,)."""
     fitted = len(damping)
+    # As in a first-order autoregression, a_l = a_1 ** l, which forgets at one rate; of a_L < 0 there is no such root.
     beyond = np.arange(fitted + 1, leads + 1)
     return np.concatenate([damping[:leads], max(damping[-1], 0.0) ** (beyond / fitted)])
 
@@ -213,11 +215,14 @@ def frames_at(ds: xr.Dataset, name: str, times: np.ndarray) -> np.ndarray:
 
 def _damping(index: np.ndarray, departures: np.ndarray, leads: int, weights: np.ndarray) -> np.ndarray:
     """a_l, l = 1 .. `leads`, from departures (N, P) at the steps `index` (N,); 0 without pairs."""
+    # The best linear mix of climatology and persistence, better than either (Murphy 1992, Weather and Forecasting 7,
+    # 692-698), with one weight for all points instead of each point's own correlation.
     product, square = np.zeros(leads), np.zeros(leads)
     size = fitting(8 * len(index), 64)
     for start in range(0, len(weights), size):
         part = departures[:, start : start + size]
         finite = np.isfinite(part)
+        # The root on both factors of a product makes the weight.
         scaled = np.where(finite, part, 0.0) * np.sqrt(weights[start : start + size])
         for lead in range(1, leads + 1):
             earlier, later = pairs(index, lead)

@@ -12,11 +12,12 @@ from simvp.errors import ConfigError, ContractError
 Range = float | tuple[float, float]
 """R for values in [0, R], or (low, high)."""
 
+# The scaled one, on [0, 1], is what psnr is made of, once it is averaged over the channels.
 KINDS = ("mse", "mae", "scaled_mse", "ssim", "ssim_paper")
 GAUSSIAN, UNIFORM = 11, 7
 """Sides of the windows of `ssim` and of `ssim_paper`."""
 
-_SIGMA = 1.5
+_SIGMA = 1.5  # with a window of 11, as in Wang et al. (2004), IEEE Transactions on Image Processing 13, 600-612
 _PAPER_RANGE = 2.0  # scikit-image takes a frame of floats to lie in [-1, 1], if nothing else is said
 
 
@@ -78,9 +79,10 @@ def paper_similarity(predicted: Tensor, truth: Tensor) -> Tensor:
     c1, c2 = (0.01 * _PAPER_RANGE) ** 2, (0.03 * _PAPER_RANGE) ** 2
     x, y = predicted, truth
     mean_x, mean_y, xx, yy, xy = _window_means(torch.stack([x, y, x * x, y * y, x * y]))
-    sample = UNIFORM**2 / (UNIFORM**2 - 1)
+    sample = UNIFORM**2 / (UNIFORM**2 - 1)  # N / (N - 1), scikit-image's `use_sample_covariance`
     variances = sample * (xx - mean_x.square() + yy - mean_y.square())
     covariance = sample * (xy - mean_x * mean_y)
+    # Equation 13 of Wang et al. (2004), with the sum of the two variances in one.
     above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     below = (mean_x.square() + mean_y.square() + c1) * (variances + c2)
     return (above / below).mean((-2, -1))
@@ -88,6 +90,8 @@ def paper_similarity(predicted: Tensor, truth: Tensor) -> Tensor:
 
 def _window_means(maps: Tensor) -> Tensor:
     """Means over all windows of 7 x 7 inside maps (..., H, W): (..., H - 6, W - 6)."""
+    # Along rows, then along columns: 12 additions a window, not 48. Running sums would take fewer and lose the digits
+    # in which a small variance lies.
     for dim in (-1, -2):
         kept = maps.shape[dim] - UNIFORM + 1
         maps = sum((maps.narrow(dim, k, kept) for k in range(1, UNIFORM)), maps.narrow(dim, 0, kept))

@@ -172,6 +172,7 @@ class VideoScores:
             raise ContractError("Video scores", reasons)
         self._frame = (truth.shape[3], truth.shape[4])
         maps = by_map(lambda p, t: all_kinds(p, t, self._low, self._width), predicted, truth)
+        # Before any logarithm: the ratio of a frame is that of its mean square, not the mean of its channels' ratios.
         values = torch.cat([maps, maps.mean(-1, keepdim=True)], -1).cpu().numpy()
         self._sums = _added(self._sums, values, np.ones(values.shape[1:], dtype=bool))
 
@@ -278,7 +279,7 @@ def _added(sums: Mapping[str, np.ndarray], values: np.ndarray, used: np.ndarray)
     scores = dict(zip(KINDS, values, strict=True))
     square = scores.pop("scaled_mse")
     identical = used & (square == 0)
-    scores["psnr"] = decibels(torch.from_numpy(np.where(identical, 1.0, square))).numpy()
+    scores["psnr"] = decibels(torch.from_numpy(np.where(identical, 1.0, square))).numpy()  # 1 has 0 dB: it adds nothing
     scores = {kind: np.where(used, score, 0.0) for kind, score in scores.items()}
     return {k: sums.get(k, 0) + v.sum(0) for k, v in {**scores, "n": used, "identical": identical}.items()}
 

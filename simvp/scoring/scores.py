@@ -128,10 +128,12 @@ def summarise(errors: xr.Dataset, dim: str | Sequence[str] = "init_time", *, pai
     def mean(name: str) -> xr.DataArray:
         return errors[name].where(known, 0.0).sum(dims) / n.where(n > 0)
 
+    # The root last, over all maps, as in WeatherBench 2 (arXiv 2308.15560): a mean of roots weighs bad days less.
     made = {"rmse": mean("squared_error") ** 0.5, "mae": mean("absolute_error"), "bias": mean("error")}
     if "anomaly_covariance" in errors:
-        spread = (mean("anomaly_variance_forecast") * mean("anomaly_variance_truth")) ** 0.5
-        made["acc"] = mean("anomaly_covariance") / spread.where(spread > 0)
+        # Of means: the ratio of a single map with hardly any anomaly is noise, and would count as much as any other.
+        scale = (mean("anomaly_variance_forecast") * mean("anomaly_variance_truth")) ** 0.5
+        made["acc"] = mean("anomaly_covariance") / scale.where(scale > 0)
     return xr.Dataset({**made, "n": n}, attrs=errors.attrs)
 
 
@@ -169,6 +171,7 @@ def align(forecast: xr.Dataset, truth: xr.Dataset) -> tuple[xr.Dataset, np.ndarr
 def positions_of(wanted: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Position among `times` (N,), in any order, of each of the times that are wanted; -1 where it is not there."""
     order = np.argsort(times, kind="stable")
+    # What comes after the last time is set beside the last, and differs.
     place = order[np.searchsorted(times, wanted, sorter=order).clip(max=times.size - 1)]
     return np.where(times[place] == wanted, place, -1)
 
@@ -210,7 +213,7 @@ def _map_means(
     if normal is not None:
         theirs = observed - normal
         theirs, weight, total = _weigh(theirs, known & np.isfinite(theirs), weights)
-        ours = error + theirs
+        ours = error + theirs  # forecast - normal, and 0 where either is not known
         moments = (theirs * weight * ours, ours * weight * ours, theirs * weight * theirs)
         found |= {key: _divide(m.sum(-1), total) for key, m in zip(_MOMENTS, moments, strict=True)}
     return found, points
