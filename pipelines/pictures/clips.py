@@ -64,8 +64,8 @@ def clip_strip(
     clip = _Clip.of(inputs, truth, predicted)
     if names is not None and len(names) != clip.channels:
         raise ContractError("Clip", [f"names: expected {clip.channels}, one for each channel, got {len(names)}"])
-    after = spread(len(clip.truth), _MOST_COLUMNS)
-    before = spread(len(clip.inputs), max(len(after), _FEW))
+    after = evenly(len(clip.truth), _MOST_COLUMNS)
+    before = evenly(len(clip.inputs), max(len(after), _FEW))
     note = f"{names[0] if names else 'channel 1'}, the first of {clip.channels} channels" if clip.partial else ""
     board = _Board(clip, len(before), len(after), ": ".join(filter(None, (title, note))))
     for column, k in enumerate(before):
@@ -310,7 +310,7 @@ class _Film:
         return np.where(np.isnan(apart), _ABSENT, len(_SIGNS) + _STEPS + steps).astype(np.uint8)
 
 
-def spread(frames: int, most: int) -> list[int]:
+def evenly(frames: int, most: int) -> list[int]:
     """Positions of at most `most` of some frames, from the first to the last."""
     return sorted({round(p) for p in np.linspace(0, frames - 1, min(frames, most))})
 

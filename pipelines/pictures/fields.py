@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipelines.pictures.clips import spread
+from pipelines.pictures.clips import evenly
 from simvp.coords import show_time
 from simvp.errors import ConfigError
 
@@ -131,7 +131,7 @@ def sample_strip(
         reason = f"expected truth on {forecast.dims} {forecast.shape}, got {truth.dims} {truth.shape}"
         raise ConfigError("Map strip", [reason])
     if leads is None:
-        leads = spread(forecast.sizes["lead_time"], _MOST_MAPS)
+        leads = evenly(forecast.sizes["lead_time"], _MOST_MAPS)
     hours, unit = _lead_axis(forecast["lead_time"])
     shown = np.stack([truth.isel(lead_time=list(leads)).values, forecast.isel(lead_time=list(leads)).values])
     difference = shown[1] - shown[0]

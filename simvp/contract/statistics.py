@@ -136,12 +136,12 @@ class Statistics:
         for summary in both:
             summary.sums = Sums(self._step, summary.periods if whole else ["none"], shape)
         number = min(SAMPLE_POINTS, fitting(field.dtype.itemsize * len(every), 16), size)
-        places = _spread(np.arange(size), number)
+        places = _evenly(np.arange(size), number)
         sample = self._read(name, every, both, places)
         finite = np.flatnonzero((train if train.rows.any() else reference).sums.valid)
         # A quarter is enough to choose by: oceans and countries pass, a few stations on a wide grid do not.
         if np.isin(places, finite).sum() < min(number // 4, len(finite)):
-            places = _spread(finite, number)
+            places = _evenly(finite, number)
             sample = self._read(name, every, (), places)
         for summary in both:
             summary.sample, summary.places = sample, places
@@ -182,7 +182,7 @@ def positions_in(ds: xr.Dataset, intervals: Intervals) -> np.ndarray:
     return np.flatnonzero(inside)
 
 
-def _spread(places: np.ndarray, number: int) -> np.ndarray:
+def _evenly(places: np.ndarray, number: int) -> np.ndarray:
     """At most `number` of some places, evenly spread."""
     return places[np.linspace(0, len(places) - 1, min(number, len(places))).astype(int)]
 
