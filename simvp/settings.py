@@ -1,9 +1,13 @@
 """Settings: frozen records whose values are checked where they are built, and refused in words, all reasons at once."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from itertools import groupby
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from simvp.errors import ConfigError, Refusal
 
@@ -34,21 +38,38 @@ class Settings(BaseModel):
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
 
 
-def refused(error: ValidationError, subject: str, names: Mapping[str, Any]) -> ConfigError:
+def refused(error: ValidationError, subject: str, fields: Mapping[str, FieldInfo]) -> ConfigError:
     """The refusal that says what pydantic found: every reason, and the names that there are."""
     reasons: list[str] = []
-    for fault in error.errors():
-        place, context = ".".join(map(str, fault["loc"])), fault.get("ctx", {})
-        inner = context.get("error")
+    for place, group in groupby(error.errors(), lambda fault: _place(fault["loc"], fields)):
+        faults = list(group)  # one, or one of each alternative of a union
+        inner = faults[0].get("ctx", {}).get("error")
         if isinstance(inner, Refusal):  # a record inside this one, or a check of its own, has said it in words
             reasons += [f"{place}.{reason}" if place else reason for reason in inner.reasons or [inner.subject]]
             continue
-        expected, got = str(fault["msg"]).replace("Input should be", "expected"), repr(fault["input"])
-        if fault["type"] == "literal_error":
-            expected = "expected one of " + str(context["expected"]).replace("'", "").replace(" or ", ", ")
-        elif fault["type"] == "extra_forbidden":
-            expected = "no setting of that name"
-        elif fault["type"] == "missing":
-            expected, got = "expected a value", "none"  # pydantic would show all that was given
+        first, *others = map(_expected, faults)
+        expected = ", or ".join([first, *(other.removeprefix("expected ") for other in others)])
+        # of a missing value pydantic would show all that was given
+        got = "none" if faults[0]["type"] == "missing" else repr(faults[0]["input"])
         reasons.append(f"{place}: {expected}, got {got}")
-    return ConfigError(subject, reasons, f"the settings are {', '.join(names)}")
+    return ConfigError(subject, reasons, f"the settings are {', '.join(fields)}")
+
+
+def _place(location: tuple[int | str, ...], fields: Mapping[str, FieldInfo]) -> str:
+    """Where a fault is, without the name that pydantic makes up for an alternative of a union."""
+    name, *rest = location or ("",)
+    if rest and name in fields:
+        kind = fields[str(name)].annotation
+        if get_origin(kind) in (Union, UnionType) and len(set(get_args(kind)) - {NoneType}) > 1:
+            rest = rest[1:]
+    return ".".join(map(str, (name, *rest)))
+
+
+def _expected(fault: ErrorDetails) -> str:
+    if fault["type"] == "literal_error":
+        return "expected one of " + str(fault["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
+    if fault["type"] == "extra_forbidden":
+        return "no setting of that name"
+    if fault["type"] == "missing":
+        return "expected a value"
+    return str(fault["msg"]).replace("Input should be", "expected").partition(", unable to parse")[0]

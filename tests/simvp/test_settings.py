@@ -1,6 +1,6 @@
 """Settings: every value that does not fit is refused at once, where it stands and in words."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field
@@ -19,6 +19,7 @@ class Run(Settings):
 
     name: str
     schedule: Schedule = Schedule()
+    cycle: Annotated[int, Field(ge=2)] | Literal["auto"] | None = None
 
 
 def test_all_that_does_not_fit_is_said_at_once_in_its_place() -> None:
@@ -32,7 +33,17 @@ def test_all_that_does_not_fit_is_said_at_once_in_its_place() -> None:
         "schedule.epoch: no setting of that name, got 4",
         "nome: no setting of that name, got 'a'",
     )
-    assert refused.value.remedy == "the settings are name, schedule"
+    assert refused.value.remedy == "the settings are name, schedule, cycle"
+
+
+@pytest.mark.parametrize(
+    ("cycle", "expected"),
+    [(1, "greater than or equal to 2, or one of auto"), ("yearly", "a valid integer, or one of auto")],
+)
+def test_the_alternatives_of_a_setting_are_one_reason(cycle: Any, expected: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        Run(name="a", cycle=cycle)
+    assert refused.value.reasons == (f"cycle: expected {expected}, got {cycle!r}",)
 
 
 def test_a_copy_with_changes_is_checked_as_a_new_one_is() -> None:

@@ -330,7 +330,7 @@ def test_a_whole_number_is_a_ratio_and_stays_one_in_saved_models() -> None:
     assert whole == GSTA
     assert '"mlp_ratio": 2,' in json.dumps(SimVPConfig.from_dict(whole.to_dict()).to_dict())
     for ratio in (True, "2"):
-        with pytest.raises(ConfigError, match=r"mlp_ratio[.:]"):
+        with pytest.raises(ConfigError, match=r"mlp_ratio:"):
             GSTA.replace(mlp_ratio=ratio)
 
 
