@@ -203,6 +203,8 @@ def _with_units(times: xr.Variable, bounds: xr.Variable) -> xr.Variable:
 
 def _decoded(name: str, stored: Sequence[xr.Variable], shape: tuple[int, ...]) -> list[np.ndarray]:
     """Times of each file, in this shape, decoded at once where they count from one date."""
+    if stored[0].dtype == "S1":  # texts, a character each
+        shape = (-1, stored[0].shape[-1])
     times = [labels.values.reshape(shape) for labels in stored]
     alike: dict[str, list[int]] = defaultdict(list)
     for number, labels in enumerate(stored):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from simvp.coords.steps import encode_times
 from simvp.times import calendar_name, count_units, dates_of, durations_of, is_plain, writes_dates
 
 if TYPE_CHECKING:
@@ -264,6 +265,11 @@ def _climatology(ds: xr.Dataset, coord: xr.Variable, names: Sequence[str]) -> li
 def _in_period(ds: xr.Dataset, name: str, times: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, str]:
     """Times of periods of a day or more, moved from their end to their start; and the remark that says so."""
     bounds = period_bounds(ds, name)
+    said = ds.variables[name].attrs.get("bounds")
+    if bounds is None and said and said not in ds.variables and not (encode_times(times)[0] % 86_400).any():
+        logger.warning(
+            "time: whether %s begins or ends each period is not told: its bounds, %s, are absent", name, said
+        )
     methods = [str(ds.variables[n].attrs.get("cell_methods", "")) for n in names]
     if bounds is None or (methods and all("time: point" in method for method in methods)):
         return times, ""

@@ -31,10 +31,12 @@ REFERENCE = re.compile(
     r"(?:[T\s]\s*(?P<hour>\d{1,2})(?::(?P<minute>\d{1,2})(?::(?P<second>\d{1,2}(?:\.\d*)?))?)?)?(?P<blank>\s*)" + ZONE,
     re.IGNORECASE,
 )
-# What xarray and cftime read as it is meant, in every calendar.
+# What xarray and cftime read as it is meant: in every calendar, and in the common one.
 PLAIN = re.compile(
-    r"\w+ since \d{1,4}-\d{1,2}-\d{1,2}(?:[T ]\d{1,2}:\d{1,2}:\d{1,2}(?:\.\d+)?(?: ?Z| ?[+-]\d\d:\d\d)?)?"
+    r"\w+ since \d{1,4}-\d{1,2}-\d{1,2}(?:[T ]\d{1,2}:\d{1,2}:\d{1,2}(?:\.\d+)?(?: ?Z| UTC| ?[+-]\d\d:\d\d)?)?"
 )
+PLAIN_COMMON = re.compile(r"\w+ since \d{4}-\d{1,2}-\d{1,2}[T ]\d{1,2}:\d\d")
+COMMON = ("", "standard", "gregorian", "proleptic_gregorian")
 
 COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:[T ]?(\d\d)(?::?(\d\d)(?::?(\d\d))?)?)?(Z?)")
 MIDNIGHT = re.compile(r"(.*[T ])24((?::?00(?:\.0*)?)*(?:Z|[+-].*)?)")
@@ -67,7 +69,7 @@ def dates_of(values: np.ndarray, units: str = "", calendar: str = "") -> np.ndar
         values = pd.to_datetime(values, utc=True).tz_localize(None).to_numpy()
     if values.dtype == object:  # cftime: plain dates where the calendar is the common one
         values = np.array([_whole_second(v) for v in values], dtype=object)
-        if all(v.calendar in ("standard", "gregorian", "proleptic_gregorian") and 1700 < v.year < 2200 for v in values):
+        if all(v.calendar in COMMON and 1700 < v.year < 2200 for v in values):
             return _whole(np.array([v.isoformat() for v in values], dtype="datetime64[ns]"))
         return values
     return _whole(_nanoseconds(values))
@@ -139,7 +141,8 @@ def calendar_name(text: str) -> str:
 
 def is_plain(units: str, calendar: str) -> bool:
     """Whether libraries read a count since a date, in this calendar, as it is meant."""
-    return PLAIN.fullmatch(units) is not None and calendar in ("", *CALENDARS)
+    forms = (PLAIN, PLAIN_COMMON) if calendar in COMMON else (PLAIN,)
+    return calendar in ("", *CALENDARS) and any(form.fullmatch(units) for form in forms)
 
 
 def count_units(units: str, calendar: str) -> str:
@@ -253,7 +256,7 @@ def _numbers(values: np.ndarray, units: str, calendar: str) -> np.ndarray:
 
 def _stamps(dates: np.ndarray, clock: np.ndarray, calendar: str) -> np.ndarray:
     parts = [(n // 10_000, n // 100 % 100, n % 100) for n in dates.tolist()]
-    if calendar in ("standard", "gregorian", "proleptic_gregorian"):
+    if calendar in COMMON:
         texts = [f"{year:04d}-{month:02d}-{day:02d}" for year, month, day in parts]
         return _nanoseconds(np.array(texts, dtype="M8[s]") + clock)
     import cftime

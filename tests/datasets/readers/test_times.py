@@ -129,7 +129,7 @@ def test_zones_and_clocks_in_other_calendars(calendar: str, start: str, tmp_path
         (
             [0, 1, 2, 3],
             {"units": "hours since 2020-01-01 00:00:00 JST"},
-            "cannot be decoded: got hours since 2020-01-01 00:00:00 JST: time: time zone 'JST' is no offset such as +09:00",
+            "decoded: got hours since 2020-01-01 00:00:00 JST: time: time zone 'JST' is no offset such as +09:00",
         ),
         (
             [0, 1, 2, 3],
@@ -164,6 +164,25 @@ def test_a_count_beside_times_that_are_told(tmp_path: Path, caplog: pytest.LogCa
         "XTIME": (("time",), [0.0, 60.0, 120.0, 180.0], {"units": "minutes since simulation start"}),
     }
     assert_hours(open_source(put(tmp_path / "wrfout", wrf)), range(4))
+
+
+def test_texts_kept_as_characters(tmp_path: Path, opened: list[str]) -> None:
+    """WRF's Times, of a fixed length, in one file and in many."""
+
+    def write(path: Path, hours: Sequence[int]) -> None:
+        texts = np.array([f"2020-01-01_{hour:02d}:00:00" for hour in hours], "S19")
+        put(path, {"Times": (("time", "DateStrLen"), texts.view("S1").reshape(-1, 19), {})}, hours)
+
+    write(tmp_path / "whole.nc", range(4))
+    assert_hours(open_source(tmp_path / "whole.nc"), range(4))
+    (tmp_path / "parts").mkdir()
+    for hour in range(4):
+        write(tmp_path / "parts" / f"{(hour * 5) % 7}.nc", [hour])
+    opened.clear()
+    parts = open_source(tmp_path / "parts")
+    assert len(opened) == 2
+    assert_hours(parts, range(4))
+    xr.testing.assert_identical(parts.load(), one_by_one(tmp_path / "parts"))
 
 
 # ---- runs and leads

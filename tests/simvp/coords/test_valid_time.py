@@ -320,6 +320,14 @@ def test_other_labels_stay(ds: xr.Dataset, caplog: pytest.LogCaptureFixture) -> 
     assert not caplog.text
 
 
+def test_bounds_that_are_named_and_absent(caplog: pytest.LogCaptureFixture) -> None:
+    ds = means(MONTHS[1:], MONTHS[:-1], MONTHS[1:]).drop_vars("time_bnds")
+    with caplog.at_level(logging.WARNING):
+        out, _ = canonicalise(ds)
+    np.testing.assert_array_equal(out["time"], MONTHS[1:])
+    assert "whether time begins or ends each period is not told, for time_bnds is absent" in caplog.text
+
+
 def test_a_climatology_is_no_series() -> None:
     ds = means(MONTHS[1:] + np.timedelta64(3653, "D"), MONTHS[:-1], MONTHS[:-1])
     ds = ds.rename(time_bnds="climatology_bnds")
