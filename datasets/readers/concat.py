@@ -18,7 +18,7 @@ from xarray.backends import BackendArray
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 from xarray.core import indexing
 
-from datasets.readers.dates import TIMES, in_plain_words
+from datasets.readers.dates import TIMES, counts_time, in_plain_words
 from datasets.readers.formats import SourceFile
 from simvp.coords import Axes
 from simvp.times import dates_of
@@ -212,7 +212,7 @@ def _decoded(name: str, stored: Sequence[xr.Variable], shape: tuple[int, ...]) -
     for numbers in alike.values():
         parts = [times[number] for number in numbers]
         attrs = stored[numbers[0]].attrs
-        attrs = in_plain_words(attrs) if "since" in str(attrs.get("units", "")) else attrs
+        attrs = in_plain_words(attrs) if counts_time(attrs) else attrs
         decoded = _decode(name, xr.Variable(("time", "bounds")[: len(shape)], np.concatenate(parts), attrs))
         units, calendar = (str(decoded.attrs.get(key, "")) for key in ("units", "calendar"))
         whole = dates_of(decoded.values.reshape(-1), units, calendar).reshape(decoded.shape)

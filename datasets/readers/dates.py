@@ -18,8 +18,15 @@ TIMES = xr.coders.CFDatetimeCoder()  # datetime64[ns] where it fits, cftime for 
 
 def as_meant(ds: xr.Dataset) -> bool:
     """Whether every axis of time of a decoded dataset was written in a form that xarray reads as it is meant."""
-    written = (var.encoding for var in ds.variables.values() if "since" in str(var.encoding.get("units", "")))
-    return all(is_plain(str(e["units"]), str(e.get("calendar", ""))) for e in written)
+    # xarray moves units from the attributes to the encoding when it decodes them.
+    left = any(counts_time(var.attrs) for var in ds.variables.values())
+    written = [var.encoding for var in ds.variables.values() if counts_time(var.encoding)]
+    return not left and all(is_plain(str(one["units"]), str(one.get("calendar", ""))) for one in written)
+
+
+def counts_time(attrs: Mapping[Any, Any]) -> bool:
+    """Whether a variable with these attributes counts time since a date."""
+    return "since" in str(attrs.get("units", "")).lower()
 
 
 def in_plain_words(attrs: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def decode_dates(ds: xr.Dataset) -> xr.Dataset:
     """
     decoded: dict[str, xr.Variable] = {}
     faults: dict[str, str] = {}
-    counted = {str(n): v for n, v in ds.variables.items() if "since" in str(v.attrs.get("units", "")).lower()}
+    counted = {str(name): var for name, var in ds.variables.items() if counts_time(var.attrs)}
     for name, var in _with_bounds(ds, counted).items():
         try:
             decoded[name] = _decoded(name, var)

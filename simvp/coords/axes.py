@@ -166,6 +166,7 @@ def _other_time(ds: xr.Dataset, name: str, axes: Axes) -> str | None:
     """A dim of a variable that is an axis of time, but not that of `axes`."""
     dims = [str(d) for d in ds.variables[name].dims if d not in (axes.time, axes.y, axes.x)]
     dated = {c.dims[0] for c in candidates(ds) if c.role == "time" and len(c.dims) == 1}
+    dated |= {dim for dim in dims if dim in ds.variables and ds.variables[dim].dtype.kind == "M"}
     return next((dim for dim in dims if dim in dated), None)
 
 

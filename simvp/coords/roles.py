@@ -40,7 +40,7 @@ SAYINGS: dict[tuple[str, str], Role] = {
 }
 
 NAMES: dict[Role, re.Pattern[str]] = {
-    "time": re.compile(r"(valid_?)?times?(_?(counter|centered|instant))?|t|date_?(time)?|xtime"),
+    "time": re.compile(r"(valid_?)?times?\d*(_?(counter|centered|instant))?|t|date_?(time)?|xtime"),
     "latitude": re.compile(r"(nav_|x|g\d_)?lat(itude)?s?(_?\d|_m|_rho|_[tuvf])*|gphi[tuvf]?"),
     "longitude": re.compile(r"(nav_|x|g\d_)?lon(gitude)?s?(_?\d|_m|_rho|_[tuvf])*|glam[tuvf]?"),
     "y": re.compile(r"y[_c]?\d*|yt?_?[tuv]?|j|nj|nlat|r_?lat|rows?|h|south_north|y_?dim|yaxis|grid_latitude"),

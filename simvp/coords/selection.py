@@ -76,11 +76,19 @@ def _equal(values: np.ndarray, value: Any, units: str) -> np.ndarray:
             return values.astype(str) == str(value)
         if duration is not None:
             return np.abs(durations_of(values, units) - duration) < np.timedelta64(1, "s")
-        amount = AMOUNT.fullmatch(value.strip()) if isinstance(value, str) else None
-        number = float(value) if amount is None else converted(float(amount[1]), amount[2], units)
-        return np.isclose(values.astype("f8"), np.nan if number is None else number, rtol=1e-6, atol=0.0)
+        return np.isclose(values.astype("f8"), _number(value, units), rtol=1e-6, atol=0.0)
     except (ValueError, TypeError):  # a word, asked of numbers or dates
         return np.zeros(values.shape, bool)
+
+
+def _number(value: Any, units: str) -> float:
+    """A number in `units`, out of one or of words such as "850 hPa"."""
+    try:
+        return float(value)
+    except ValueError:
+        amount = AMOUNT.fullmatch(value.strip())
+        number = None if amount is None else converted(float(amount[1]), amount[2], units)
+        return np.nan if number is None else number
 
 
 def _unknown_lead(ds: xr.Dataset, name: str) -> str:

@@ -204,7 +204,7 @@ def _undated(var: xr.Variable) -> str:
     """Why a variable of times is no dates."""
     units = str(var.attrs.get("units", ""))
     try:
-        if "since" in units:
+        if "since" in units.lower():
             count_units(units, calendar_name(str(var.attrs.get("calendar", ""))))
         elif var.size:
             _dates(var)
@@ -227,7 +227,9 @@ def _dates(var: xr.Variable) -> np.ndarray:
         # Decoded by others, as for `predict`: what they took the date to be is compared with what it is.
         plain = {"units": count_units(units, calendar_name(calendar)), "calendar": calendar_name(calendar)}
         zero = np.zeros(1)
-        theirs = xr.coders.CFDatetimeCoder().decode(xr.Variable("t", zero, {"units": units, "calendar": calendar}))
+        theirs = xr.coders.CFDatetimeCoder().decode(
+            xr.Variable("t", zero, {"units": units, "calendar": calendar or "standard"})
+        )
         ours = xr.coders.CFDatetimeCoder().decode(xr.Variable("t", zero, plain))
         if (theirs.values != ours.values).any():
             raise ValueError(f"{units!r} was decoded as {theirs.values[0]}, but is {ours.values[0]} UTC")
@@ -267,9 +269,7 @@ def _in_period(ds: xr.Dataset, name: str, times: np.ndarray, names: Sequence[str
     bounds = period_bounds(ds, name)
     said = ds.variables[name].attrs.get("bounds")
     if bounds is None and said and said not in ds.variables and not (encode_times(times)[0] % 86_400).any():
-        logger.warning(
-            "time: whether %s begins or ends each period is not told: its bounds, %s, are absent", name, said
-        )
+        logger.warning("time: whether %s begins or ends each period is not told, for %s is absent", name, said)
     methods = [str(ds.variables[n].attrs.get("cell_methods", "")) for n in names]
     if bounds is None or (methods and all("time: point" in method for method in methods)):
         return times, ""
