@@ -230,12 +230,14 @@ def _looked_at(
         return None
     try:
         with _opened(file.path) as opened:
+            if not all(dim.size for dim in opened.dimensions.values()):
+                return None  # without a frame it shows nothing of the others
             header = _header(opened)
             if kind := kinds.get(header):
                 sizes = tuple((name, dim.size) for name, dim in opened.dimensions.items() if name != kind.axes.time)
                 fixed = tuple(opened.variables[name][...].tobytes() for name in kind.fixed)
                 labels = tuple(_raw(opened, name) for name in (kind.axes.times, kind.bounds) if name is not None)
-                return ((header, sizes, fixed), kind, labels) if labels[0].size else None
+                return (header, sizes, fixed), kind, labels
         if header in kinds:
             return None
         kinds[header] = describe(file)

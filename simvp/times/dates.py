@@ -11,7 +11,10 @@ CALENDARS = (
     *("standard", "gregorian", "proleptic_gregorian", "noleap", "365_day", "360_day", "julian"),
     *("all_leap", "366_day"),
 )
-ALIASES = {"": "standard", "360": "360_day", "365": "365_day", "366": "366_day", "no_leap": "noleap"}
+ALIASES = {
+    **{"": "standard", "no_leap": "noleap", "allleap": "all_leap"},
+    **{f"{n}{word}": f"{n}_day" for n in (360, 365, 366) for word in ("", "day", "days", "_days", "d")},
+}
 # Seconds in the units of time of CF and UDUNITS; months and years have no fixed length.
 SECONDS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
@@ -22,6 +25,7 @@ SECONDS = {
     **{prefix + "seconds": scale for prefix, scale in (("milli", 1e-3), ("micro", 1e-6), ("nano", 1e-9))},
 }
 AMOUNT = re.compile(r"([+-]?\d+(?:\.\d*)?)\s*([A-Za-z]+)")
+CLOCK = re.compile(r"(?:(\d+) days?,?\s+)?(\d+):(\d\d)(?::(\d\d))?")  # as a timedelta is printed
 ISO_AMOUNT = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 SINCE = re.compile(r"(\w+)\s+since\s+(\S.*)", re.IGNORECASE)
@@ -106,11 +110,11 @@ def durations_of(values: np.ndarray, units: str = "") -> np.ndarray:
 
 
 def parse_duration(text: str) -> np.timedelta64 | None:
-    """A duration in words such as "12h", "12 hours", "90min" or "PT12H"; None where it is none."""
+    """A duration in words such as "12h", "12 hours", "90min", "PT12H" or "0 days 12:00:00"; None where it is none."""
     if match := AMOUNT.fullmatch(text.strip()):
         scale = SECONDS.get(match[2].lower())
         return None if scale is None else np.timedelta64(round(float(match[1]) * scale * 1e9), "ns")
-    match = ISO_AMOUNT.fullmatch(text.strip().upper())
+    match = CLOCK.fullmatch(text.strip()) or ISO_AMOUNT.fullmatch(text.strip().upper())
     if match is None or not any(match.groups()):
         return None
     parts = dict(zip(("days", "hours", "minutes", "seconds"), (int(part or 0) for part in match.groups()), strict=True))
