@@ -107,7 +107,7 @@ def valid_times(ds: xr.Dataset, axes: "Axes", names: Sequence[str]) -> tuple[np.
         if axes.lead is not None:
             var = ds.variables[axes.lead]
             leads = durations_of(np.ravel(var.values), str(var.attrs.get("units", "")))
-            return _sum(times, leads), "", _missing(axes.times, times)
+            return _sum(times, leads), f"valid times: {axes.times} + {axes.lead}", _missing(axes.times, times)
     except (ValueError, TypeError) as error:
         return np.ravel(coord.values), "", [f"time: {axes.times} cannot be read as dates: {error}"]
     if faults := _missing(axes.times, times) + _climatology(ds, coord, names):

@@ -243,7 +243,17 @@ def test_leads_of_one_run_in_each_file(tmp_path: Path) -> None:
     for number in range(3):
         coords = {"run": ((), 6 * number, REFERENCE), "lead": (("lead",), [1, 2, 3], PERIOD)}
         put(tmp_path / f"{number}.nc", coords, 6 * number + np.array([1, 2, 3]), ("lead",))
-    assert_hours(open_source(tmp_path), [1, 2, 3, 7, 8, 9, 13, 14, 15])
+    ds = open_source(tmp_path)
+    assert_hours(ds, [1, 2, 3, 7, 8, 9, 13, 14, 15])
+    assert ds["time"].attrs["comment"] == "valid times: run + lead"
+
+
+def test_runs_that_overlap(tmp_path: Path) -> None:
+    for number in range(3):
+        coords = {"run": ((), number, REFERENCE), "lead": (("lead",), [1, 2, 3], PERIOD)}
+        put(tmp_path / f"{number}.nc", coords, number + np.array([1, 2, 3]), ("lead",))
+    assert "(valid times: run + lead); choose one lead: select={'lead': ...}" in refused(tmp_path)
+    assert_hours(open_source(tmp_path, select={"lead": "2h"}), [2, 3, 4])
 
 
 # ---- periods

@@ -181,6 +181,7 @@ def test_offsets_of_every_form(moment: datetime, minutes: int, form: str) -> Non
         ("no leap", "noleap"),
         ("365_DAY", "365_day"),
         ("360", "360_day"),
+        ("365 days", "365_day"),
         ("Proleptic-Gregorian", "proleptic_gregorian"),
         ("", "standard"),
     ],
@@ -204,6 +205,8 @@ def test_a_calendar_that_is_none() -> None:
         ("PT12H", 720),
         ("P1DT6H", 1800),
         ("2 days", 2880),
+        ("0 days 06:30:00", 390),
+        ("6:00", 360),
     ],
 )
 def test_durations_in_words(text: str, minutes: int) -> None:
