@@ -38,6 +38,8 @@ class IngestReport:
     appended, filled, replaced, unchanged
         Of these: new at the end, late ones put into their slots, replaced on request, there already and equal.
         The rest had no values.
+    snapped
+        Of these: those whose times jitter around the step, and are labelled with the time of their slot.
     length, absent
         Slots of the archive, and how many of them hold no frame.
     first, last, step
@@ -57,6 +59,7 @@ class IngestReport:
     filled: int
     replaced: int
     unchanged: int
+    snapped: int
     length: int
     absent: int
     first: str
@@ -79,6 +82,7 @@ class IngestReport:
             "filled late": str(self.filled),
             "replaced": str(self.replaced),
             "unchanged": str(self.unchanged),
+            **({"moved in time": f"{self.snapped} onto whole steps of {self.step}"} if self.snapped else {}),
             "commit": f"{self.commit} (number {self.sequence})",
         }
         return [{"what": what, "value": value} for what, value in rows.items()]
@@ -148,7 +152,8 @@ def ingest(
         with archive.lock():
             reading.note(commit)
         schema, absent = archive.schema, int((~archive.present).sum())
-    counts: dict[str, Any] = {name: getattr(commit, name) for name in ("appended", "filled", "replaced", "unchanged")}
+    counted = ("appended", "filled", "replaced", "unchanged", "snapped")
+    counts: dict[str, Any] = {name: getattr(commit, name) for name in counted}
     return IngestReport(
         dataset=dataset,
         path=archive.path,
@@ -174,7 +179,9 @@ def complete(home: Home, dataset: str) -> bool:
     if until is None:
         return archive.exists
     last = archive.last
-    return bool(last >= parse_times(until, getattr(last, "calendar", "proleptic_gregorian"))[0])
+    end = parse_times(until, getattr(last, "calendar", "proleptic_gregorian"))
+    # The frame's own time, which may be some seconds later than that of its slot.
+    return bool(archive.step.index(end, last, jitter=True)[0] <= 0)
 
 
 class _Reading:

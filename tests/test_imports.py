@@ -90,11 +90,12 @@ def test_arrows_run_one_way(room: str) -> None:
 
 # What each room of simvp may import of the others; the modules beside them (errors, settings, ...) are for all.
 INSIDE_SIMVP = {
-    "coords": set(),
-    "contract": {"coords"},
+    "times": set(),
+    "coords": {"times"},
+    "contract": {"coords", "times"},
     "networks": set(),
-    "scoring": {"contract", "coords"},
-    "inference": {"scoring", "contract", "coords", "networks"},
+    "scoring": {"contract", "coords", "times"},
+    "inference": {"scoring", "contract", "coords", "times", "networks"},
 }
 
 

@@ -231,7 +231,8 @@ class Archive:
             if progress:
                 progress((count + rows.stop) // 2, count)
         start, end = (shown(examined.candidates.ds["time"].values[i]) for i in (0, -1))
-        return changed(self.head, **writer.counts, unchanged=same, first=start, last=end, sources=dict(sources))
+        counts = {**writer.counts, "unchanged": same, "snapped": examined.candidates.snapped}
+        return changed(self.head, **counts, first=start, last=end, sources=dict(sources))
 
     def _refused(self, reasons: list[str]) -> ArchiveError:
         differ = any("differ from the archived" in reason for reason in reasons)

@@ -1,5 +1,6 @@
 """Candidate frames compared with an archive: every reason to refuse them, known before anything is written."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +9,10 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive.schema import LISTED, Schema, duplicate_faults, scalars_of, shown
-from simvp.coords import Step, calendar_of, same_units
+from simvp.coords import Step, calendar_of, encode_times, same_units
 from simvp.errors import Refusal
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +25,13 @@ class Candidates:
         The archive's variables on its grid, in its order; times rising; values not read yet.
     slots
         (N,) int64 slot of each frame.
+    snapped
+        How many frames have a time in the source that jitters around that of their slot.
     """
 
     ds: xr.Dataset
     slots: np.ndarray
+    snapped: int
 
     def blocks(self, size: int) -> Iterator[slice]:
         """Rows of each block of slots, in order."""
@@ -84,10 +90,11 @@ def candidates_of(ds: xr.Dataset, schema: Schema, step: Step | None) -> tuple[Ca
     reasons += time_reasons
     if reasons or slots is None:
         return None, reasons
+    ds, snapped = _snapped(ds, slots, schema)
     order = np.argsort(slots, kind="stable")
     if (np.diff(order) < 0).any():
         ds = ds.isel(time=order)
-    return Candidates(ds=schema.grid.align(ds[list(schema.variables)]), slots=slots[order]), []
+    return Candidates(ds=schema.grid.align(ds[list(schema.variables)]), slots=slots[order], snapped=snapped), []
 
 
 def compare(
@@ -189,9 +196,11 @@ def _slots(ds: xr.Dataset, schema: Schema) -> tuple[np.ndarray | None, list[str]
         return None, [f"time: expected the {schema.calendar} calendar, got {calendar}"]
     reasons = duplicate_faults(times)
     try:
-        slots = schema.step.index(times, schema.origin)
+        slots = schema.step.index(times, schema.origin, jitter=True)
     except Refusal as refusal:
         return None, reasons + [f"time: {reason}" for reason in refusal.reasons]
+    if not reasons:
+        reasons += _crowded_faults(times, slots, schema)
     if early := int((slots < 0).sum()):
         reasons.append(
             f"time: {early} frames lie before the archive's first, {shown(schema.origin)} "
@@ -199,6 +208,24 @@ def _slots(ds: xr.Dataset, schema: Schema) -> tuple[np.ndarray | None, list[str]
             "so make a new one that starts with them"
         )
     return slots, reasons + ([] if reasons else _hole_faults(np.sort(slots), schema))
+
+
+def _crowded_faults(times: np.ndarray, slots: np.ndarray, schema: Schema) -> list[str]:
+    values, counts = np.unique(slots, return_counts=True)
+    pairs = (times[slots == slot][:2] for slot in values[counts > 1][:LISTED])
+    return [f"time: {shown(a)} and {shown(b)} are near one slot of the step of {schema.step}" for a, b in pairs]
+
+
+def _snapped(ds: xr.Dataset, slots: np.ndarray, schema: Schema) -> tuple[xr.Dataset, int]:
+    """Frames under the times of their slots, and how many of them had another time."""
+    labels = schema.step.shift(schema.origin, slots)
+    late = np.abs(encode_times(ds["time"].values)[0] - encode_times(labels)[0])
+    if not late.any():
+        return ds, 0
+    count = int((late > 0).sum())
+    text = "time: %d of %d frames are labelled with whole steps of %s, which their times miss by up to %d s"
+    logger.warning(text, count, len(late), schema.step, late.max())
+    return ds.assign_coords(time=("time", labels, ds["time"].attrs)), count
 
 
 def _hole_faults(slots: np.ndarray, schema: Schema) -> list[str]:

@@ -38,6 +38,8 @@ class Commit:
         Frames put into absent slots, and frames whose values were replaced on request.
     unchanged
         Candidate frames that were there already; never part of the log, where nothing changed nothing is written.
+    snapped
+        Candidate frames whose times jitter around those of their slots; of one call in all, and not part of the log.
     first, last
         First and last time that the change touches.
     sources
@@ -54,6 +56,7 @@ class Commit:
     filled: int = 0
     replaced: int = 0
     unchanged: int = 0
+    snapped: int = 0
     first: str = ""
     last: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords import Grid, Step, calendar_of, encode_times, fields_of, plain
+from simvp.coords import DAY, Grid, Step, calendar_of, encode_times, fields_of, on_step, plain
 from simvp.errors import Refusal
+from simvp.times import find_step
 
 # The layout of an archive on the disk, which never changes once it is made. A chunk is about one window of hourly
 # frames: a frame a chunk makes windows four times as slow to read, and every append writes the last chunk anew.
 CHUNK_FRAMES, CHUNK_BYTES = 64, 2 * 2**20
 BLOCK_BYTES = 32 * 2**20  # of frames in a commit, whole chunks of them
+FEW = 8  # frames in which a step that nobody would choose, such as 299 s, may be chance
 LISTED = 5  # faults of one kind that are spelled out; the rest is counted
 
 
@@ -136,21 +138,47 @@ def new_schema(ds: xr.Dataset, step: Step | None) -> tuple[Schema, xr.Dataset]:
         times = np.sort(ds["time"].values)
         reasons += duplicate_faults(times)
         try:
-            step = _step(times, step) if not reasons else step
+            slots, step = _slots_and_step(times, step) if not reasons else (times, step)
         except Refusal as refusal:
-            hint = "; state the step, such as 1h, 1D or 1 month"
+            hint = "; state the step, such as 1h, 1D or 1 month" if step is None else ""
             reasons += [f"time step: {reason}{hint}" for reason in refusal.reasons]
     if reasons or step is None:
         raise Refusal("New archive", reasons)
     template = _template(ds)
-    return schema_of(template, step, times[0]), template
+    if slots[0] != times[0] or (slots != times).any():
+        remark = f"labelled with whole steps of {step}, which the times of the source jitter around"
+        template["time"].attrs["comment"] = "; ".join(filter(None, (ds["time"].attrs.get("comment"), remark)))
+    return schema_of(template, step, slots[0]), template
 
 
-def _step(times: np.ndarray, stated: Step | None) -> Step:
-    if stated is None:
-        return Step.infer(times)
-    if not stated.months:
-        return stated
+def _slots_and_step(times: np.ndarray, stated: Step | None) -> tuple[np.ndarray, Step]:
+    """Times of the slots that hold `times`, and the step: as stated, else that of most, else the nearest usual one."""
+    if stated is not None and stated.months:
+        return times, _months(times, stated)
+    if stated is not None:
+        return on_step(times, stated), stated
+    seconds, _ = encode_times(times)
+    try:
+        step = Step.infer(times)
+    except Refusal as refusal:
+        if len(times) < 3:
+            raise
+        try:
+            step = Step(seconds=find_step(seconds))
+        except Refusal as other:
+            raise Refusal(refusal.subject, [f"{refusal.reasons[0]}; {other.reasons[0]}"]) from None
+        return on_step(times, step), step
+    if step.seconds and DAY % step.seconds and step.seconds % DAY and len(times) < FEW:
+        try:
+            near = Step(seconds=find_step(seconds))
+        except Refusal:
+            return times, step
+        text = f"{len(times)} frames do not show whether the step is {step} or {near} with times that jitter"
+        raise Refusal("Time step", [text])
+    return times, step
+
+
+def _months(times: np.ndarray, stated: Step) -> Step:
     # Words such as "1 month" do not say where in the month a frame is labelled; the times do.
     if len(times) > 1:
         inferred = Step.infer(times)

@@ -104,7 +104,9 @@ def _time_faults(group: Sequence[Part]) -> list[str]:
                 reasons.append(f"{name}: several kinds of messages for {names} at {at}; {remedy}")
             else:
                 count = f"{len(twice)} times, first {at}, are" if len(twice) > 1 else f"time {at} is"
-                reasons.append(f"{count} both in {other} and in {name}")
+                made = str(ds["time"].attrs.get("comment", ""))  # valid times of runs that overlap
+                remedy = f" ({made}); choose one lead: select={{'lead': ...}}" if made.startswith("valid times") else ""
+                reasons.append(f"{count} both in {other} and in {name}{remedy}")
         file_of |= dict.fromkeys(times.tolist(), name)
     return reasons
 

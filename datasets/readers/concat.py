@@ -18,10 +18,10 @@ from xarray.backends import BackendArray
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 from xarray.core import indexing
 
+from datasets.readers.dates import TIMES, counts_time, in_plain_words
 from datasets.readers.formats import SourceFile
 from simvp.coords import Axes
-
-TIMES = xr.coders.CFDatetimeCoder()  # datetime64[ns] where it fits, cftime for other calendars
+from simvp.times import dates_of
 
 # Attributes whose values no canonical dataset depends on, and those of packing, which are applied file by file.
 PER_FILE = ("scale_factor", "add_offset", "actual_range", "valid_range", "valid_min", "valid_max", "history")
@@ -38,12 +38,15 @@ class Kind:
     names
         Variables that are read.
     fixed
-        Variables that have to be equal for two files to be one dataset: rows, columns, levels.
+        Variables that have to be equal for two files to be one dataset: rows, columns, levels, leads.
+    bounds
+        Bounds of the times, if there are any.
     """
 
     axes: Axes
     names: tuple[str, ...]
     fixed: tuple[str, ...]
+    bounds: str | None
 
 
 Describe = Callable[[SourceFile], Kind | None]
@@ -57,13 +60,14 @@ class Family:
     ----------
     kind
         None: one file, of whatever kind.
-    files, times
-        The files, and the times of each as they stand in it.
+    files, times, bounds
+        The files, the times of each as they stand in it, and their bounds, (N, 2), if there are any.
     """
 
     kind: Kind | None
     files: Sequence[SourceFile]
     times: Sequence[np.ndarray] = ()
+    bounds: Sequence[np.ndarray] = ()
 
 
 def families(files: Sequence[SourceFile], describe: Describe) -> list[Family]:
@@ -77,7 +81,7 @@ def families(files: Sequence[SourceFile], describe: Describe) -> list[Family]:
     if len(files) == 1:
         return alone(files)
     kinds: dict[Hashable, Kind | None] = {}
-    members: dict[Hashable, tuple[Kind | None, list[SourceFile], list[Any]]] = {}
+    members: dict[Hashable, tuple[Kind | None, list[SourceFile], list[_Labels | None]]] = {}
     for file in files:
         key, kind, labels = _looked_at(file, kinds, describe) or (file, None, None)
         _, alike, stored = members.setdefault(key, (kind, [], []))
@@ -112,6 +116,8 @@ def joined(family: Family, first: xr.Dataset) -> xr.Dataset:
         fields[name] = lazy.chunk("auto")  # a slice of a chunk reads no more than the slice
     stale = [name for name, var in first.variables.items() if name in {axes.times, *names} or axes.time in var.dims]
     times = xr.Variable((axes.time,), np.concatenate(family.times), first[axes.times].attrs)
+    if bounds := family.kind.bounds:
+        fields[bounds] = xr.Variable((axes.time, first[bounds].dims[-1]), np.concatenate(family.bounds))
     return first.drop_vars(stale).assign(fields).assign_coords({axes.times: times})
 
 
@@ -165,35 +171,51 @@ def in_single(dtype: np.dtype, packing: Mapping[str, Any]) -> bool:
     return dtype.kind in "iu" and dtype.itemsize <= 2 and bool(offset * np.finfo("f4").eps < scale)
 
 
-def _joined_or_alone(kind: Kind | None, files: Sequence[SourceFile], stored: Sequence[xr.Variable]) -> list[Family]:
+_Labels = tuple[xr.Variable, ...]  # times of a file as they are stored, and their bounds, if there are any
+
+
+def _joined_or_alone(kind: Kind | None, files: Sequence[SourceFile], stored: Sequence[_Labels | None]) -> list[Family]:
     """One family in the order of time, unless there are files whose times are no dates, or of several kinds.
 
     Parameters
     ----------
     stored
-        Times of each file, as they are stored.
+        Labels of each file, as they are stored.
     """
     if kind is None or len(files) == 1:
         return alone(files)
+    labels = [one for one in stored if one is not None]
     try:
-        times = _decoded(kind.axes.times, stored)
+        times = _decoded(kind.axes.times, [one[0] for one in labels], (-1,))
+        bounds = [] if kind.bounds is None else _decoded(kind.bounds, [_with_units(*one) for one in labels], (-1, 2))
         order = sorted(range(len(times)), key=lambda i: times[i].min())
     except Exception:  # opened in full, a file says in words what is wrong with it
         return alone(files)
-    return [Family(kind=kind, files=[files[i] for i in order], times=[times[i] for i in order])]
+    sorted_bounds = [bounds[i] for i in order] if bounds else []
+    return [Family(kind=kind, files=[files[i] for i in order], times=[times[i] for i in order], bounds=sorted_bounds)]
 
 
-def _decoded(name: str, stored: Sequence[xr.Variable]) -> list[np.ndarray]:
-    """Times of each file, decoded at once where they count from one date."""
-    times = [np.atleast_1d(labels.values) for labels in stored]
+def _with_units(times: xr.Variable, bounds: xr.Variable) -> xr.Variable:
+    """Bounds under the units and the calendar of their times, as CF 7.1 has it."""
+    attrs = {key: times.attrs[key] for key in ("units", "calendar") if key in times.attrs}
+    return xr.Variable(bounds.dims, bounds.values, attrs)
+
+
+def _decoded(name: str, stored: Sequence[xr.Variable], shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Times of each file, in this shape, decoded at once where they count from one date."""
+    if stored[0].dtype == "S1":  # texts, a character each
+        shape = (-1, stored[0].shape[-1])
+    times = [labels.values.reshape(shape) for labels in stored]
     alike: dict[str, list[int]] = defaultdict(list)
     for number, labels in enumerate(stored):
         alike[repr((labels.dtype, labels.attrs))].append(number)
     for numbers in alike.values():
         parts = [times[number] for number in numbers]
-        whole = _decode(name, xr.Variable("time", np.concatenate(parts), stored[numbers[0]].attrs)).values
-        if whole.dtype.kind != "M" and not hasattr(whole[0], "calendar"):
-            raise ValueError(f"expected dates, got {whole.dtype}")
+        attrs = stored[numbers[0]].attrs
+        attrs = in_plain_words(attrs) if counts_time(attrs) else attrs
+        decoded = _decode(name, xr.Variable(("time", "bounds")[: len(shape)], np.concatenate(parts), attrs))
+        units, calendar = (str(decoded.attrs.get(key, "")) for key in ("units", "calendar"))
+        whole = dates_of(decoded.values.reshape(-1), units, calendar).reshape(decoded.shape)
         ends = np.cumsum([len(part) for part in parts])
         for number, part in zip(numbers, np.split(whole, ends[:-1]), strict=True):
             times[number] = part
@@ -202,17 +224,20 @@ def _decoded(name: str, stored: Sequence[xr.Variable]) -> list[np.ndarray]:
 
 def _looked_at(
     file: SourceFile, kinds: dict[Hashable, Kind | None], describe: Describe
-) -> tuple[Hashable, Kind, xr.Variable] | None:
+) -> tuple[Hashable, Kind, _Labels] | None:
     """What a file has in common with all files of its dataset, its kind, and its times as they are stored."""
     if file.format != "netcdf":
         return None
     try:
         with _opened(file.path) as opened:
+            if not all(dim.size for dim in opened.dimensions.values()):
+                return None  # without a frame it shows nothing of the others
             header = _header(opened)
             if kind := kinds.get(header):
                 sizes = tuple((name, dim.size) for name, dim in opened.dimensions.items() if name != kind.axes.time)
                 fixed = tuple(opened.variables[name][...].tobytes() for name in kind.fixed)
-                return (header, sizes, fixed), kind, _raw(opened, kind.axes.times)
+                labels = tuple(_raw(opened, name) for name in (kind.axes.times, kind.bounds) if name is not None)
+                return (header, sizes, fixed), kind, labels
         if header in kinds:
             return None
         kinds[header] = describe(file)

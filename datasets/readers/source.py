@@ -11,10 +11,10 @@ import xarray as xr
 
 from datasets.readers.combine import Part, combine
 from datasets.readers.concat import TIMES, Family, Kind, alone, families, in_single, joined
-from datasets.readers.dates import AS_NUMBER, decode_dates
+from datasets.readers.dates import as_meant, decode_dates
 from datasets.readers.formats import Location, SourceFile, recognise, shortened, source_files
 from datasets.readers.grib import KEYS, open_grib
-from simvp.coords import Axes, axis_names, canonicalise, check_names, select_values
+from simvp.coords import Axes, axis_names, canonicalise, check_names, period_bounds, select_values
 from simvp.errors import Refusal, SourceError
 
 logger = logging.getLogger(__name__)
@@ -121,6 +121,9 @@ def _canonical(raw: Sequence[tuple[str, xr.Dataset]], request: _Request, several
     parts: list[Part] = []
     reasons: list[str] = []
     for name, ds in raw:
+        if len(raw) > 1 and (empty := _frameless(ds)):
+            logger.warning("passed over, without a frame (%s has length 0): %s", empty, name)
+            continue
         try:
             canonical = _canonical_one(ds, request, lenient=len(raw) > 1)
         except Refusal as refusal:
@@ -130,6 +133,8 @@ def _canonical(raw: Sequence[tuple[str, xr.Dataset]], request: _Request, several
             logger.info("passed over, none of the variables: %s", name)
         else:
             parts.append((name, canonical[0]))
+    if not parts and not reasons and all(map(_frameless, (ds for _, ds in raw))):
+        reasons = ["none of the files has a frame; " + ", ".join(shortened([name for name, _ in raw], SHOWN))]
     met = {str(name) for _, ds in parts for name in ds.data_vars}
     if not reasons:
         stray = [v for v in request.units if v not in met]
@@ -137,6 +142,13 @@ def _canonical(raw: Sequence[tuple[str, xr.Dataset]], request: _Request, several
     if reasons:
         raise SourceError("source", reasons)
     return parts
+
+
+def _frameless(ds: xr.Dataset) -> str:
+    """The dim of length 0 for which no field of a file has a value; empty where one has."""
+    fields = [var for var in ds.data_vars.values() if var.ndim > 1]
+    empty = [str(dim) for var in fields for dim in var.dims if not ds.sizes[dim]]
+    return empty[0] if empty and not any(var.size for var in fields) else ""
 
 
 def _canonical_one(ds: xr.Dataset, request: _Request, *, lenient: bool) -> tuple[xr.Dataset, Axes] | None:
@@ -162,10 +174,11 @@ def _kind(request: _Request, file: SourceFile) -> Kind | None:
     canonical, axes = one
     names = tuple(map(str, canonical.data_vars))
     chosen = [axis_names(raw, key)[0] for key in request.select if key not in KEYS and axis_names(raw, key)]
-    fixed = [n for n in (axes.latitude, axes.longitude, axes.y, axes.x, *chosen) if n in raw.variables]
+    fixed = [n for n in (axes.latitude, axes.longitude, axes.y, axes.x, axes.lead, *chosen) if n in raw.variables]
     if any(axes.time in raw[name].dims for name in fixed):
         return None
-    return Kind(axes=axes, names=names, fixed=tuple(dict.fromkeys(map(str, fixed))))
+    bounds = period_bounds(raw, axes.times)
+    return Kind(axes=axes, names=names, fixed=tuple(dict.fromkeys(map(str, fixed))), bounds=bounds)
 
 
 def _of_file(name: str, refusal: Refusal, several: bool) -> list[str]:
@@ -207,11 +220,12 @@ def _consolidated(path: str) -> bool:
 
 
 def _dated(path: str, **options: Any) -> xr.Dataset:
-    """Open with decoded times; those that xarray leaves as numbers or cannot decode are decoded here."""
+    """Open with decoded times; those that xarray would misread or cannot decode are decoded here."""
     try:
         ds = xr.open_dataset(path, chunks="auto", decode_times=TIMES, decode_timedelta=False, **options)
-        if not any(AS_NUMBER.fullmatch(str(v.attrs.get("units", "")).strip()) for v in ds.variables.values()):
+        if as_meant(ds):
             return ds
+        ds.close()
     except ValueError as error:
         if "decode time" not in str(error):
             raise
@@ -221,7 +235,8 @@ def _dated(path: str, **options: Any) -> xr.Dataset:
     except ValueError as error:
         stated = {str(v.attrs.get("units")) for v in ds.variables.values() if "since" in str(v.attrs.get("units", ""))}
         hint = "; months of a climatology, in year 0, are no series" if any(" 0000-" in unit for unit in stated) else ""
-        raise SourceError(path, [f"times cannot be decoded: got {', '.join(sorted(stated))}{hint}"]) from error
+        text = f"got {', '.join(sorted(stated))}{hint}: {' '.join(str(error).split())[:200]}"
+        raise SourceError(path, [f"times cannot be decoded: {text}"]) from error
 
 
 def _unpacked(ds: xr.Dataset) -> xr.Dataset:

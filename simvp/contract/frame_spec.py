@@ -7,6 +7,7 @@ from a climatology, over one standard deviation: what is left is what a good for
 Letters: N frames, I init times, L leads, C channels, S states (the first S channels), F forcings, H rows, W columns.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,9 +29,12 @@ from simvp.coords import (
     coordinates,
     fields_of,
     label,
+    on_step,
     same_units,
 )
 from simvp.errors import ConfigError, ContractError, Refusal
+
+logger = logging.getLogger(__name__)
 
 STANDARD_CALENDARS = ("proleptic_gregorian", "standard", "gregorian")
 ROLES = {kind.role: kind for kind in (State, Forcing, Static)}
@@ -247,7 +251,8 @@ class FrameSpec(Record):
             elif not same_units(theirs, channel.units):
                 faults.append(f"{channel.name}: expected units {channel.units!r}, got {theirs!r}; convert the data")
         grid_faults = self.grid.faults(canonical)
-        faults += grid_faults + self._time_faults(canonical["time"].values)
+        canonical, time_faults = self._on_step(canonical)
+        faults += grid_faults + time_faults
         if grid_faults or len(present) < self.n_states:
             return None, faults
         return self.grid.align(canonical)[list(self.states)], faults
@@ -359,16 +364,26 @@ class FrameSpec(Record):
             return self.grid.columns[None, :]
         return np.zeros((1, 1)) if self.grid.longitude is None else np.nan_to_num(self.grid.longitude)
 
-    def _time_faults(self, times: np.ndarray) -> list[str]:
+    def _on_step(self, ds: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
+        """A canonical Dataset under the times of the step's slots, and what is wrong with its times."""
+        times = ds["time"].values
         calendar = calendar_of(times)
         if calendar != self.calendar and not {calendar, self.calendar} <= set(STANDARD_CALENDARS):
-            return [f"time: expected the {self.calendar} calendar, got {calendar}"]
+            return ds, [f"time: expected the {self.calendar} calendar, got {calendar}"]
         if len(times) < 2:
-            return []
+            return ds, []
         try:
             step = Step.infer(times)
+            faults = [f"time: expected a step of {self.step}, got {step}"]
         except Refusal as refusal:
-            return [f"time: {reason}" for reason in refusal.reasons]
-        if (step.seconds, step.months) != (self.step.seconds, self.step.months):
-            return [f"time: expected a step of {self.step}, got {step}"]
-        return []
+            step, faults = None, [f"time: {reason}" for reason in refusal.reasons]
+        if step is not None and (step.seconds, step.months) == (self.step.seconds, self.step.months):
+            return ds, []
+        if self.step.months or (step is not None and (step.months or step.seconds % self.step.seconds == 0)):
+            return ds, faults
+        try:
+            slots = on_step(times, self.step)
+        except Refusal:
+            return ds, faults
+        logger.warning("time: frames are labelled with whole steps of %s, which their times jitter around", self.step)
+        return ds.assign_coords(time=("time", slots, ds["time"].attrs)), []

@@ -14,8 +14,10 @@ from .steps import (
     fields_of as fields_of,
     history as history,
     name_time as name_time,
+    on_step as on_step,
     parse_times as parse_times,
     show_time as show_time,
 )
 from .units import same_units as same_units
+from .valid_time import period_bounds as period_bounds
 from .weights import area_weights as area_weights

@@ -10,7 +10,7 @@ import xarray as xr
 
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
 from simvp.coords.labels import axis_labels, time_labels
-from simvp.coords.roles import Axes, bounds, find_axes
+from simvp.coords.roles import Axes, bounds, candidates, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
 from simvp.coords.units import same_units
 from simvp.errors import Refusal
@@ -24,6 +24,7 @@ STORAGE = re.compile(
     r"GRIB_.*|_FillValue|missing_value|scale_factor|add_offset|dtype|coordinates|bounds|ancillary_variables|"
     r"cell_measures|valid_(min|max|range)|actual_range|history|_Netcdf4.*|_ChunkSizes|_nc3_strict|edges"
 )
+_TIME = {"standard_name": "time", "axis": "T"}
 # What writers put where they have nothing to say; cfgrib says "unknown".
 MEANINGLESS = ("", "unknown", "undefined", "none", "missing")
 
@@ -71,7 +72,7 @@ def canonicalise(
     if not names:
         reasons.append(f"no variable on time, y and x; got {listing(ds)}")
     reasons += _unit_faults(ds, names, units or {})
-    times, order_t, faults_t = time_labels(axes.times, ds.variables[axes.times])
+    times, order_t, remark, faults_t = time_labels(ds, axes, names)
     rows, order_y, faults_y = axis_labels(ds, axes, "y")
     columns, order_x, faults_x = axis_labels(ds, axes, "x")
     if reasons := [*reasons, *faults_t, *faults_y, *faults_x]:
@@ -86,7 +87,7 @@ def canonicalise(
         var.attrs = _variable_attrs(ds, name, axes, units or {})
         fields[name] = var
     coords = {
-        "time": _axis(ds, axes.times, "time", times, {"standard_name": "time", "axis": "T"}),
+        "time": _axis(ds, axes.times, "time", times, _TIME | ({"comment": remark} if remark else {})),
         y: _axis(ds, axes.rows, y, rows, _axis_attrs(ds, axes, y)),
         x: _axis(ds, axes.columns, x, columns, _axis_attrs(ds, axes, x)),
     }
@@ -149,10 +150,24 @@ def _gridded(ds: xr.Dataset, axes: Axes) -> list[str]:
     names = [
         str(n) for n, v in ds.data_vars.items() if n not in aside and needed <= set(v.dims) and v.dtype.kind in "fiub"
     ]
+    names = [n for n in names if axes.time in ds.variables[n].dims or _other_time(ds, n, axes) is None]
     ignored = sorted(str(n) for n in ds.data_vars if n not in names and n not in aside)
+    for name in [n for n in ignored if {axes.y, axes.x} <= set(ds.variables[n].dims)]:
+        if other := _other_time(ds, name, axes):
+            size, remedy = ds.sizes[other], f"read it by itself: variables=[{name!r}]"
+            logger.warning("left out: %s, on another axis of time, %s (%d times); %s", name, other, size, remedy)
+            ignored.remove(name)
     if ignored:
         logger.info("ignored, not on (time, y, x): %s", ", ".join(ignored))
     return names
+
+
+def _other_time(ds: xr.Dataset, name: str, axes: Axes) -> str | None:
+    """A dim of a variable that is an axis of time, but not that of `axes`."""
+    dims = [str(d) for d in ds.variables[name].dims if d not in (axes.time, axes.y, axes.x)]
+    dated = {c.dims[0] for c in candidates(ds) if c.role == "time" and len(c.dims) == 1}
+    dated |= {dim for dim in dims if dim in ds.variables and ds.variables[dim].dtype.kind == "M"}
+    return next((dim for dim in dims if dim in dated), None)
 
 
 def _shape_faults(ds: xr.Dataset, name: str, axes: Axes) -> list[str]:
@@ -162,6 +177,8 @@ def _shape_faults(ds: xr.Dataset, name: str, axes: Axes) -> list[str]:
         reasons.append(f"{name}: expected numbers, got {var.dtype}")
     if missing := [d for d in (axes.y, axes.x) if d not in var.dims]:
         reasons.append(f"{name}: has no {' and no '.join(missing)}; got dims {var.dims}")
+    if axes.time not in var.dims and (other := _other_time(ds, name, axes)):
+        return [*reasons, f"{name}: lies on another axis of time, {other}, than {axes.time}; read it by itself"]
     return reasons + [
         f"{name}: {dim} has {ds.sizes[dim]} values; choose one with select={{{dim!r}: ...}} "
         f"out of {values_of(axis_of(ds, dim))}"

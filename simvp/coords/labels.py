@@ -1,62 +1,32 @@
 """Labels along the axes: times, rows and columns, made monotone without changing what they label."""
 
-from datetime import timedelta
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
 from simvp.coords.roles import Axes
 from simvp.coords.selection import few
+from simvp.coords.valid_time import valid_times
+
+TimeLabels = tuple[np.ndarray, np.ndarray | None, str, list[str]]
 
 
-def time_labels(name: str, coord: xr.Variable) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Canonical times, the order that sorts them (None: they are sorted), and what is wrong with them."""
-    values = np.atleast_1d(coord.values)
-    try:
-        values = _dates(values)
-    except (ValueError, TypeError) as error:
-        return values, None, [f"time: {name} cannot be read as dates: {error}"]
-    if values.dtype.kind == "M" and np.isnat(values).any():
-        return values, None, [f"time: {int(np.isnat(values).sum())} of {len(values)} times are missing in {name}"]
+def time_labels(ds: xr.Dataset, axes: Axes, names: Sequence[str]) -> TimeLabels:
+    """Rising valid times, the order that sorts them (None: they are sorted), a remark on them, and what is wrong."""
+    values, remark, faults = valid_times(ds, axes, names)
+    if faults:
+        return values, None, remark, faults
     order = None
     if not (values[1:] > values[:-1]).all():
         order = np.argsort(values, kind="stable")
         values = values[order]
     same = values[1:][values[1:] == values[:-1]]
-    faults = [f"time: {len(same)} times occur more than once: {few(np.unique(same))}"] if len(same) else []
-    return values, order, faults
-
-
-def _dates(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind in "SU" or (values.dtype == object and isinstance(values.flat[0], str)):
-        values = np.array([str(v, "ascii") if isinstance(v, bytes) else str(v) for v in values])
-        values = np.array([v.strip().replace("_", "T") for v in values], dtype="datetime64[ns]")
-    if values.dtype.kind == "M" and values.dtype != "datetime64[ns]":
-        # datetime64[ns] reaches from 1677 to 2262; a cast from beyond wraps around without a word.
-        years = values.astype("datetime64[Y]").astype(np.int64) + 1970
-        if (np.abs(years[~np.isnat(values)] - 1970) > 290).any():
-            raise ValueError(f"years {years.min()} to {years.max()}; expected 1680 to 2260, or cftime dates")
-    if values.dtype == object and not hasattr(values.flat[0], "calendar"):
-        values = values.astype("datetime64[ns]")
-    if values.dtype == object:  # cftime: plain dates where the calendar is the common one
-        values = np.array([_whole_second(v) for v in values], dtype=object)
-        if all(v.calendar in ("standard", "gregorian", "proleptic_gregorian") and 1700 < v.year < 2200 for v in values):
-            return _whole(np.array([v.isoformat() for v in values], dtype="datetime64[ns]"))
-        return values
-    return _whole(values.astype("datetime64[ns]"))
-
-
-def _whole_second(time: Any) -> Any:
-    off = (time.microsecond + 500_000) % 1_000_000 - 500_000
-    return time - timedelta(microseconds=off) if off and abs(off) < 10_000 else time
-
-
-def _whole(times: np.ndarray) -> np.ndarray:
-    """Whole seconds, where floating-point days or hours missed one by less than a hundredth."""
-    seconds = (times + np.timedelta64(500_000_000, "ns")).astype("datetime64[s]").astype("datetime64[ns]")
-    near = np.abs(times - seconds) < np.timedelta64(10_000_000, "ns")
-    return np.where(near, seconds, times)
+    if len(same):
+        single = ds.variables[axes.times].encoding.get("dtype") == np.float32
+        why = "; they are stored in float32, which may be too coarse for them" if single else ""
+        faults = [f"time: {len(same)} times occur more than once: {few(np.unique(same))}{why}"]
+    return values, order, remark, faults
 
 
 def axis_labels(ds: xr.Dataset, axes: Axes, axis: str) -> tuple[np.ndarray, np.ndarray | None, list[str]]:

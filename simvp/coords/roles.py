@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import xarray as xr
 from cf_xarray.criteria import coordinate_criteria
 
 from simvp.coords.grid import Kind
+from simvp.coords.valid_time import time_dim, times_and_lead
 from simvp.errors import Refusal
 
 Plane = tuple[str, str, str | None, str | None, Kind]  # y, x, latitude, longitude, kind
-Role = Literal["time", "latitude", "longitude", "y", "x", "z", "member", "lead"]
+Role = Literal["time", "latitude", "longitude", "y", "x", "z", "member", "init", "lead"]
 
 # Attributes in the order in which they are believed; what each may say is the CF table of cf_xarray.
 ATTRIBUTES = ("standard_name", "_CoordinateAxisType", "units", "axis", "cartesian_axis", "grads_dim", "long_name")
@@ -33,18 +33,35 @@ SAYINGS: dict[tuple[str, str], Role] = {
     for attribute, sayings in coordinate_criteria[table].items()
     if attribute in ATTRIBUTES
     for saying in sayings
-} | {("standard_name", "realization"): "member", ("standard_name", "forecast_period"): "lead"}
+} | {
+    ("standard_name", "realization"): "member",
+    ("standard_name", "forecast_period"): "lead",
+    ("standard_name", "forecast_reference_time"): "init",
+}
 
 NAMES: dict[Role, re.Pattern[str]] = {
-    "time": re.compile(r"(valid_?)?times?(_?(counter|centered|instant))?|t|date_?(time)?|xtime"),
+    "time": re.compile(r"(valid_?)?times?\d*(_?(counter|centered|instant))?|t|date_?(time)?|xtime"),
     "latitude": re.compile(r"(nav_|x|g\d_)?lat(itude)?s?(_?\d|_m|_rho|_[tuvf])*|gphi[tuvf]?"),
     "longitude": re.compile(r"(nav_|x|g\d_)?lon(gitude)?s?(_?\d|_m|_rho|_[tuvf])*|glam[tuvf]?"),
     "y": re.compile(r"y[_c]?\d*|yt?_?[tuv]?|j|nj|nlat|r_?lat|rows?|h|south_north|y_?dim|yaxis|grid_latitude"),
     "x": re.compile(r"x[_c]?\d*|xt?_?[tuv]?|i|ni|nlon|r_?lon|col(umn)?s?|w|west_east|x_?dim|xaxis|grid_longitude"),
     "z": re.compile(r"(p|o|i?so|model_?)?lev(el)?s?\d*|isobaricinhpa|pressure|depth\w?|height\w*|altitude|z|hybrid"),
     "member": re.compile(r"number|member|ens(emble)?|realis?z?ation"),
-    "lead": re.compile(r"step|lead_?time|prediction_timedelta|forecast_period"),
+    "init": re.compile(
+        r"(forecast_)?ref(erence)?_?time|(forecast_)?init(ial(i[sz]ation)?)?_?(time|date)\w*|(model_?)?run_?(time|date)|"
+        r"base_?time|analysis_?time|issue_?time|(forecast_)?start_?(time|date)|cycle_?time"
+    ),
+    "lead": re.compile(
+        r"step|lead(_?times?)?(_?(hours?|days?|months?))?|prediction_timedelta|forecast_?(period|hour|month|time)\d*|"
+        r"fcst_?(hour|time)s?|f?hrs?|tau"
+    ),
 }
+# What writers who give it no standard_name call the time of a run, among them cfgrib: "initial time of forecast".
+INIT_WORDS = re.compile(
+    r"\binit(ial(i[sz]ation)?)? (time|date)|\b(model run|forecast (start|issue|reference|base|init\w*)) (time|date)|"
+    r"^reference (time|date)$",
+    re.IGNORECASE,
+)
 DEGREES = ("degree", "degrees", "deg")
 
 
@@ -58,6 +75,9 @@ class Axes:
         Dims. `time` is the name of a variable where each file holds one time and no such dim.
     times
         Variable that holds the times; often, not always, called as the dim is.
+    lead
+        Variable of leads, where `times` are those of runs: the valid time, which is the time of a field, is their sum.
+        None where `times` are valid times.
     latitude, longitude
         Variables, 1-D or 2-D, or None where the grid has no geography.
     kind
@@ -68,6 +88,7 @@ class Axes:
 
     time: str
     times: str
+    lead: str | None
     y: str
     x: str
     latitude: str | None
@@ -94,6 +115,11 @@ class Candidate:
     role: Role
     rank: int
     dims: tuple[str, ...]
+
+    @property
+    def said(self) -> bool:
+        """Whether attributes say so, not only the name."""
+        return self.rank < len(ATTRIBUTES)
 
 
 def candidates(ds: xr.Dataset) -> list[Candidate]:
@@ -130,16 +156,6 @@ def mapping_name(var: xr.Variable) -> str | None:
     return text.split()[0].rstrip(":") if text.split() else None
 
 
-def is_dates(var: xr.Variable) -> bool:
-    """Whether a variable of at most one dim holds times: datetime64, datetime or cftime objects, or texts."""
-    if var.dtype.kind in "MSUT":
-        return True
-    if var.dtype != object or var.size == 0:
-        return False
-    first = np.asarray(var[(0,) * var.ndim].values).item()  # the only value that is read
-    return hasattr(first, "timetuple") or isinstance(first, str)
-
-
 def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     """Find time, y and x of the gridded variables of a Dataset.
 
@@ -164,15 +180,15 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     if variables is None:
         aside = bounds(ds) | {c.name for c in ranked if c.rank < len(ATTRIBUTES)}
         dims = {name: d for name, d in dims.items() if name not in aside and len(d) > 1}
-    times = _times(ds, ranked, {dim for d in dims.values() for dim in d})
-    time = "" if times is None else _time_dim(ds, times, dims)
+    used = {dim for d in dims.values() for dim in d}
+    times, lead, wrong = times_and_lead(ds, ranked, used)
+    reasons += wrong
+    time = "" if times is None else time_dim(ds, times, lead, used)
     grids = {name: _horizontal(ds, ranked, tuple(d for d in own if d != time)) for name, own in dims.items()}
     planes: dict[Plane, str] = {}
     for name, plane in grids.items():
         if plane is not None:
             planes.setdefault(plane, name)
-    if times is None:
-        reasons.append(_timeless(ds, ranked))
     if not planes:
         reasons.append(
             "no horizontal axes: expected latitude and longitude, or y and x, known by standard_name, units, axis "
@@ -192,11 +208,21 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     if mapping not in ds.variables or (geographic and kind != "latlon"):
         mapping = None
     return Axes(
-        time=time, times=times, y=y, x=x, latitude=latitude, longitude=longitude, kind=kind, grid_mapping=mapping
+        time=time,
+        times=times,
+        lead=lead,
+        y=y,
+        x=x,
+        latitude=latitude,
+        longitude=longitude,
+        kind=kind,
+        grid_mapping=mapping,
     )
 
 
 def _attributed(ds: xr.Dataset, name: str, attrs: Mapping[str, Any]) -> tuple[Role | None, int]:
+    if not attrs.get("standard_name") and INIT_WORDS.search(str(attrs.get("long_name", "")).replace("_", " ")):
+        return "init", ATTRIBUTES.index("long_name")
     for rank, attribute in enumerate(ATTRIBUTES):
         role = SAYINGS.get((attribute, str(attrs.get(attribute, "")).strip().lower()))
         if role in ("y", "x") and attribute == "axis" and _in_degrees(ds, attrs):
@@ -218,34 +244,6 @@ def _is_geographic(ds: xr.Dataset, mapping: str) -> bool:
 
 def _named(name: str) -> Role | None:
     return next((role for role, pattern in NAMES.items() if pattern.fullmatch(name.lower())), None)
-
-
-def _times(ds: xr.Dataset, ranked: Sequence[Candidate], dims: set[str]) -> str | None:
-    dated = [c.name for c in ranked if c.role == "time" and len(c.dims) < 2 and is_dates(ds.variables[c.name])]
-    on_data = [n for n in dated if ds.variables[n].ndim == 0 or str(ds.variables[n].dims[0]) in dims]
-    by_type = [str(d) for d in ds.dims if d in dims and d in ds.variables and is_dates(ds.variables[d])]
-    return next(iter((*on_data, *dated, *by_type)), None)
-
-
-def _time_dim(ds: xr.Dataset, times: str, dims: Mapping[str, tuple[str, ...]]) -> str:
-    own = ds.variables[times].dims
-    used = {dim for d in dims.values() for dim in d}
-    return str(own[0]) if own and (str(own[0]) in used or ds.sizes[own[0]] > 1) else times
-
-
-def _timeless(ds: xr.Dataset, ranked: Sequence[Candidate]) -> str:
-    undated = [c.name for c in ranked if c.role == "time" and len(c.dims) < 2]
-    if undated:
-        return (
-            f"no time axis: {undated[0]} holds numbers without dates; expected units such as 'hours since 2019-01-01', "
-            f"got {ds[undated[0]].attrs.get('units')!r}"
-        )
-    undecided = [c.name for c in ranked if c.role == "time"]
-    if undecided:
-        dim = next((c.name for c in ranked if c.role == "lead"), ds[undecided[0]].dims[-1])
-        remedy = f"choose one lead with select={{{str(dim)!r}: ...}}"
-        return f"no single time axis: {undecided[0]} has dims {ds[undecided[0]].dims}; {remedy}"
-    return f"no time axis: expected a coordinate or a scalar variable with standard_name 'time'; got dims {_sizes(ds)}"
 
 
 def _horizontal(ds: xr.Dataset, ranked: Sequence[Candidate], dims: tuple[str, ...]) -> Plane | None:

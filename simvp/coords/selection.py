@@ -9,10 +9,22 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from simvp.coords.roles import bounds, candidates
+from simvp.coords.roles import NAMES, Role, bounds, candidates
+from simvp.coords.steps import calendar_of, parse_times
+from simvp.coords.units import converted
+from simvp.coords.valid_time import said_valid
 from simvp.errors import Refusal
+from simvp.times import duration_words, durations_of, parse_duration
 
+AMOUNT = re.compile(r"([+-]?\d+(?:\.\d*)?)\s*([A-Za-z%].*)")
 SHOWN = 20  # datasets whose variables a message lists
+# What an axis may be asked for as, whatever it is called.
+MEANT: dict[str, Role] = {
+    **dict.fromkeys(("level", "height", "depth", "pressure"), "z"),
+    "member": "member",
+    **dict.fromkeys(("step", "lead", "lead_time", "leadtime", "prediction_timedelta", "forecast_period"), "lead"),
+    **dict.fromkeys(("init", "init_time", "forecast_reference_time", "reference_time", "run"), "init"),
+}
 
 
 def select_values(ds: xr.Dataset, select: Mapping[str, Any]) -> xr.Dataset:
@@ -27,7 +39,10 @@ def select_values(ds: xr.Dataset, select: Mapping[str, Any]) -> xr.Dataset:
         if coord.ndim > 1:
             reasons.append(f"select {key}={value!r}: {names[0]} has dims {coord.dims}, expected one")
             continue
-        hits = np.flatnonzero(_equal(np.atleast_1d(coord.values), value))
+        if fault := _unknown_lead(ds, names[0]):
+            reasons.append(f"select {key}={value!r}: {fault}")
+            continue
+        hits = np.flatnonzero(_equal(np.atleast_1d(coord.values), value, str(coord.attrs.get("units", ""))))
         if len(hits) == 0:
             reasons.append(f"select {key}={value!r}: not among the values of {names[0]}: {values_of(coord)}")
         elif coord.ndim:
@@ -41,23 +56,56 @@ def axis_names(ds: xr.Dataset, key: str) -> list[str]:
     """Axes of `ds` that a key of `select` can mean, the best first: by name, else by role (level, member, step)."""
     if key in ds.dims or key in ds.coords:
         return [key]
-    role = {"level": "z", "height": "z", "depth": "z", "pressure": "z", "member": "member", "step": "lead"}.get(key)
+    role = MEANT.get(key)
     axes = [c.name for c in candidates(ds) if role is not None and c.role == role and len(c.dims) < 2]
     bare = [str(d) for d in ds.dims if d not in ds.variables and re.fullmatch(rf"{key}s?\d*", str(d), re.IGNORECASE)]
     return sorted(axes, key=lambda n: ds[n].size < 2) + bare
 
 
-def _equal(values: np.ndarray, value: Any) -> np.ndarray:
+def _equal(values: np.ndarray, value: Any, units: str) -> np.ndarray:
+    """Which of the values of an axis are meant: by a number in its units, or by words such as "12h" or "850 hPa"."""
+    duration = parse_duration(value) if isinstance(value, str) else None
     try:
         if values.dtype.kind == "m":
-            return values == np.timedelta64(pd.Timedelta(value))
+            return values == (np.timedelta64(pd.Timedelta(value)) if duration is None else duration)
         if values.dtype.kind == "M":
-            return values == np.datetime64(value)
+            return values == parse_times(value)[0]
+        if values.dtype == object and hasattr(values.flat[0], "calendar"):
+            return values == parse_times(value, calendar_of(values))[0]
         if values.dtype.kind in "OSU":
             return values.astype(str) == str(value)
-        return np.isclose(values.astype("f8"), float(value), rtol=1e-6, atol=0.0)
-    except ValueError:  # a word, asked of numbers or dates
+        if duration is not None:
+            return np.abs(durations_of(values, units) - duration) < np.timedelta64(1, "s")
+        return np.isclose(values.astype("f8"), _number(value, units), rtol=1e-6, atol=0.0)
+    except (ValueError, TypeError):  # a word, asked of numbers or dates
         return np.zeros(values.shape, bool)
+
+
+def _number(value: Any, units: str) -> float:
+    """A number in `units`, out of one or of words such as "850 hPa"."""
+    try:
+        return float(value)
+    except ValueError:
+        amount = AMOUNT.fullmatch(value.strip())
+        number = None if amount is None else converted(float(amount[1]), amount[2], units)
+        return np.nan if number is None else number
+
+
+def _unknown_lead(ds: xr.Dataset, name: str) -> str:
+    """Why an axis of leads that are not told gives no valid times; empty for any other axis."""
+    coord = axis_of(ds, name)
+    ranked = candidates(ds)
+    lead = NAMES["lead"].fullmatch(name.lower()) or any(c.name == name and c.role == "lead" for c in ranked)
+    if not lead or not coord.ndim or any(c.role == "time" and said_valid(ds, c.name) for c in ranked):
+        return ""
+    try:
+        if name in ds.variables:
+            durations_of(np.ravel(coord.values), str(coord.attrs.get("units", "")))
+            return ""
+        error = "it has no values"
+    except ValueError as wrong:
+        error = str(wrong)
+    return f"the leads of {name} are not told ({error}), so neither are valid times; give files with the valid time"
 
 
 def check_names(datasets: Sequence[xr.Dataset], variables: Sequence[str]) -> None:
@@ -102,7 +150,10 @@ def _axes_listing(ds: xr.Dataset) -> str:
 def values_of(coord: xr.DataArray) -> str:
     """Values of an axis with their unit, for a message."""
     unit = f" {coord.attrs['units']}" if coord.attrs.get("units") else ""
-    return few(np.atleast_1d(coord.values)) + unit
+    values = np.atleast_1d(coord.values)
+    if values.dtype.kind == "m":
+        return few(np.array([duration_words(value) for value in values]))
+    return few(values) + unit
 
 
 def few(values: np.ndarray, limit: int = 12) -> str:

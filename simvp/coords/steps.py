@@ -17,6 +17,7 @@ import pandas as pd
 
 from simvp.coords.record import Record
 from simvp.errors import Refusal
+from simvp.times import first_slot, nearest_slots, tolerance
 
 Anchor = Literal["", "day", "end", "middle", "middle day"]
 DAY = 86_400
@@ -141,8 +142,13 @@ class Step(Record):
         months = _month_number(times) + np.asarray(n) * self.months
         return _month_label(months, self, calendar_of(times))
 
-    def index(self, times: np.ndarray, origin: Any) -> np.ndarray:
+    def index(self, times: np.ndarray, origin: Any, *, jitter: bool = False) -> np.ndarray:
         """Whole steps from `origin` to each of `times`, int64.
+
+        Parameters
+        ----------
+        jitter
+            Whether times near a slot count for it (`simvp.times.tolerance`), instead of those on it alone.
 
         Raises
         ------
@@ -152,18 +158,18 @@ class Step(Record):
         times = np.asarray(times)
         first = _scalar(origin)
         if self.seconds:
-            seconds, _ = encode_times(times)
-            offset = seconds - encode_times(first.reshape(1))[0][0]
-            number, rest = np.divmod(offset, self.seconds)
-            off = rest != 0
+            start = int(encode_times(first.reshape(1))[0][0])
+            number, late = nearest_slots(encode_times(times)[0], self.seconds, start)
+            off = np.abs(late) > (tolerance(self.seconds) if jitter else 0)
         else:
             number, rest = np.divmod(_month_number(times) - _month_number(first), self.months)
             off = (rest != 0) | (self.shift(first, number) != times)
         if off.any():
             listed = ", ".join(str(t) for t in times[off][:3])
+            near = f", give or take {tolerance(self.seconds)} s" if jitter and self.seconds else ""
             raise Refusal(
                 "Time axis",
-                [f"expected steps of {self} counted from {first}, got {int(off.sum())} between them: {listed}"],
+                [f"expected steps of {self} counted from {first}{near}, got {int(off.sum())} between them: {listed}"],
                 "give the step, or take the frames off the step out",
             )
         return number.astype(np.int64)
@@ -171,6 +177,23 @@ class Step(Record):
     def to_header(self) -> dict[str, Any]:
         """Fields that are set."""
         return {name: value for name, value in vars(self).items() if value}
+
+
+def on_step(times: np.ndarray, step: Step) -> np.ndarray:
+    """Rising times, each moved to the slot that it is near (`simvp.times.first_slot`); exact ones as they are.
+
+    Raises
+    ------
+    Refusal
+        Times that are near none.
+    """
+    if step.months:
+        step.index(times, times[0])
+        return times
+    seconds, calendar = encode_times(times)
+    origin = first_slot(seconds, step.seconds)
+    slots, late = nearest_slots(seconds, step.seconds, origin)
+    return decode_times(origin + slots * step.seconds, calendar) if late.any() else times
 
 
 def lead_times(step: Step, n: int) -> np.ndarray:

@@ -29,6 +29,17 @@ def same_units(a: str, b: str) -> bool:
     return all(abs(x - y) <= 1e-9 * span for x, y in zip(first[1:], second[1:], strict=True))
 
 
+def converted(value: float, units: str, wanted: str) -> float | None:
+    """`value` in the units `wanted`; None where these are not units of one dimension."""
+    units, wanted = units.strip(), wanted.strip()
+    if units == wanted:
+        return value
+    first, second = _scale(units), _scale(wanted)
+    if first is None or second is None or first[0] != second[0]:
+        return None
+    return (first[1] + value * (first[2] - first[1]) - second[1]) / (second[2] - second[1])
+
+
 def known_units(text: str) -> bool:
     """Whether `text` can be read as a unit."""
     return _scale(text.strip()) is not None
