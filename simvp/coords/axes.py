@@ -10,7 +10,7 @@ import xarray as xr
 
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
 from simvp.coords.labels import axis_labels, on_earth, time_labels
-from simvp.coords.mapping import degrees, first_on_meridian, stated
+from simvp.coords.mapping import degrees, first_on_meridian, reference_texts
 from simvp.coords.roles import Axes, bounds, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
 from simvp.coords.units import same_units
@@ -220,7 +220,7 @@ def _mapping(ds: xr.Dataset, axes: Axes, names: Sequence[str]) -> tuple[str, dic
     if axes.grid_mapping is not None:
         return axes.grid_mapping, dict(ds.variables[axes.grid_mapping].attrs)
     places = [ds.variables[name].attrs for name in (axes.y, axes.x, *names) if name in ds.variables]
-    texts = {} if axes.kind == "latlon" else stated(ds.attrs, *places)
+    texts = {} if axes.kind == "latlon" else reference_texts(ds.attrs, *places)
     return ("crs", texts) if texts and "crs" not in ds.variables else None
 
 

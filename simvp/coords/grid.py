@@ -107,7 +107,7 @@ class Grid(Record):
             and mine.keys() == theirs.keys()
             and all(np.array_equal(mine[k], theirs[k], equal_nan=True) for k in mine)
             and [self._units(dim) for dim in self.dims] == [other._units(dim) for dim in self.dims]
-            and plain(self.mapping and self.mapping[1]) == plain(other.mapping and other.mapping[1])
+            and plain(self.mapping) == plain(other.mapping)
         )
 
     def _units(self, dim: str) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 Attrs = Mapping[str, Any]
 
-ANGLE = re.compile(r"(?:(?P<unit>rad|deg)(?:ian|ree)?s?)?[_ ]*(?P<towards>north|south|east|west|[nsew])?")
+# "degreeS" is south, "degrees" is not.
+ANGLE = re.compile(r"((?P<unit>(?i:rad|deg))(?i:ian|ree)?s?)?[_ ]*(?P<towards>(?i:north|south|east|west|[nsew]))?")
 ANGULAR = re.compile(r"deg|rad|arc|gon|°", re.IGNORECASE)
 BEYOND = 1e-3  # degrees: as far as rounding, of packed coordinates too, leads beyond a pole
 SPHERE = 6_371_229.0  # m: the earth on which the distance of two places is taken
@@ -38,7 +39,7 @@ TEXTS = re.compile(
 )
 
 
-def stated(*attributes: Attrs) -> dict[str, Any]:
+def reference_texts(*attributes: Attrs) -> dict[str, Any]:
     """Texts of a reference system among the attributes of a Dataset or of its variables, of which PROJ reads one.
 
     For files without a grid mapping variable, as radar networks, WRF tools and salem write them.
@@ -62,9 +63,9 @@ def degrees(values: np.ndarray, units: Any) -> np.ndarray:
         Units that are no angle.
     """
     text = str(units or "").strip()
-    if said := ANGLE.fullmatch(text.lower()):
-        factor = 180.0 / np.pi if said["unit"] == "rad" else 1.0
-        factor *= -1.0 if (said["towards"] or "n")[0] in "sw" else 1.0
+    if said := ANGLE.fullmatch(text.lower() if text.isupper() else text):
+        factor = 180.0 / np.pi if (said["unit"] or "").lower() == "rad" else 1.0
+        factor *= -1.0 if (said["towards"] or "n").lower()[0] in "sw" else 1.0
     elif ANGULAR.search(text):
         factor = conversion(text, "degree") or 1.0
     elif text == "1":
@@ -134,6 +135,15 @@ def measured(values: np.ndarray, units: Any, mapping: Attrs | None = None) -> tu
     return values, ""
 
 
+def is_geographic(attrs: Attrs) -> bool:
+    """Whether a mapping is of latitude and longitude themselves; so is one that says nothing."""
+    name = attrs.get("grid_mapping_name")
+    systems = {} if name else _systems(json.dumps(_said(attrs), sort_keys=True, default=str))
+    if not systems:
+        return str(name or "latitude_longitude").strip().lower() == "latitude_longitude"
+    return all(crs.is_geographic and not crs.is_derived for crs in systems.values())
+
+
 def alike(mine: Attrs, theirs: Attrs) -> bool:
     """Whether two grid mappings are one: the same numbers along y and x are the same place."""
     if _said(mine) == _said(theirs):
@@ -186,7 +196,7 @@ def difference(mine: Attrs, theirs: Attrs) -> str:
     ):  # texts are longer than attributes
         for pair in _pairs(mine, theirs):
             ours, other = (_said(crs.to_cf()) | {"crs_wkt": ""} for crs in pair)
-    keys = sorted(k for k in ours | other if ours.get(k) != other.get(k))
+    keys = sorted((k for k in ours | other if ours.get(k) != other.get(k)), key=lambda k: (k.endswith("_name"), k))
     keys = (
         ["grid_mapping_name"] if "grid_mapping_name" in keys else keys[:4]
     )  # of another name all else is different too
@@ -237,7 +247,7 @@ def _systems(said: str) -> dict[str, "CRS"]:
             text = f"EPSG:{str(value).rpartition(':')[2]}" if key.lower().startswith("epsg") else str(value)
             ways.append(("text", partial(CRS.from_user_input, text)))
     found: dict[str, CRS] = {}
-    for way, read in ways:
+    for way, read in ways if named else ways[1:]:
         try:
             whole = read()
         except (CRSError, KeyError, TypeError, ValueError):

@@ -10,7 +10,7 @@ import xarray as xr
 from cf_xarray.criteria import coordinate_criteria
 
 from simvp.coords.grid import Kind
-from simvp.coords.mapping import apart
+from simvp.coords.mapping import apart, is_geographic
 from simvp.errors import Refusal
 
 Plane = tuple[str, str, str | None, str | None, Kind]  # y, x, latitude, longitude, kind
@@ -42,7 +42,7 @@ SAYINGS |= {("units", f"degree{s}_{end}"): "longitude" for s in ("", "s") for en
 NAMES: dict[Role, re.Pattern[str]] = {
     "time": re.compile(r"(valid_?)?times?(_?(counter|centered|instant))?|t|date_?(time)?|xtime"),
     "latitude": re.compile(r"(nav_|x|g\d_)?lat(itude)?s?(_?\d|_m|_rho|_[tuvf])*|gphi[tuvf]?"),
-    "longitude": re.compile(r"(nav_|x|g\d_)?lon(gitude)?s?(_?\d|_m|_rho|_[tuvf])*|glam[tuvf]?"),
+    "longitude": re.compile(r"(nav_|x|g\d_)?lon(g(itude)?)?s?(_?\d|_m|_rho|_[tuvf])*|glam[tuvf]?"),
     "y": re.compile(r"y[_c]?\d*|yt?_?[tuv]?|j|nj|nlat|r_?lat|rows?|h|south_north|y_?dim|yaxis|grid_latitude"),
     "x": re.compile(r"x[_c]?\d*|xt?_?[tuv]?|i|ni|nlon|r_?lon|col(umn)?s?|w|west_east|x_?dim|xaxis|grid_longitude"),
     "z": re.compile(r"(p|o|i?so|model_?)?lev(el)?s?\d*|isobaricinhpa|pressure|depth\w?|height\w*|altitude|z|hybrid"),
@@ -233,7 +233,7 @@ def _in_degrees(ds: xr.Dataset, attrs: Mapping[str, Any]) -> bool:
 
 
 def _is_geographic(ds: xr.Dataset, mapping: str) -> bool:
-    return ds.variables[mapping].attrs.get("grid_mapping_name", "latitude_longitude") == "latitude_longitude"
+    return is_geographic(ds.variables[mapping].attrs)
 
 
 def _named(name: str) -> Role | None:
@@ -337,8 +337,7 @@ def _contradicted(ds: xr.Dataset, lat: Candidate, lon: Candidate, plane: tuple[C
 def _gridless(ds: xr.Dataset, ranked: Sequence[Candidate], dims: Mapping[str, tuple[str, ...]], time: str) -> str:
     """What the data lie on that have no rows and columns, as the end of a sentence; empty where that is not known."""
     kinds = sorted({str(ds.variables[name].attrs.get("GRIB_gridType", "")) for name in dims} - {""})
-    mesh = f"an unstructured mesh, a reduced grid or a list of points ({', '.join(['GRIB_gridType', *kinds])})"
-    mesh = mesh if kinds else "an unstructured mesh or a list of points"
+    mesh = f"a reduced grid (GRIB_gridType {', '.join(kinds)})" if kinds else "an unstructured mesh or a list of points"
     remedy = "; interpolate it to rows and columns first"
     places = {c.role: c for c in ranked if c.role in ("latitude", "longitude")}
     if len(places) == 2 and len({c.dims for c in places.values()}) == 1:
