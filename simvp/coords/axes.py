@@ -11,7 +11,7 @@ import xarray as xr
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
 from simvp.coords.labels import axis_labels, on_earth, time_labels
 from simvp.coords.mapping import degrees, first_on_meridian, reference_texts
-from simvp.coords.roles import Axes, bounds, find_axes
+from simvp.coords.roles import ATTRIBUTES, Axes, bounds, candidates, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
 from simvp.coords.units import same_units
 from simvp.errors import Refusal
@@ -159,6 +159,7 @@ def _dim_order(original: xr.Dataset, name: str, axes: Axes) -> list[Hashable]:
 def _gridded(ds: xr.Dataset, axes: Axes) -> list[str]:
     """Numeric data variables on time, y and x; the others are named in the log."""
     aside = bounds(ds) | {axes.times, axes.latitude, axes.longitude}
+    aside |= {c.name for c in candidates(ds) if c.role in GEOGRAPHIC and c.rank < len(ATTRIBUTES)}
     needed = {axes.y, axes.x} | ({axes.time} if axes.time in ds.dims else set())
     names = [
         str(n) for n, v in ds.data_vars.items() if n not in aside and needed <= set(v.dims) and v.dtype.kind in "fiub"

@@ -50,6 +50,14 @@ NAMES: dict[Role, re.Pattern[str]] = {
     "lead": re.compile(r"step|lead_?time|prediction_timedelta|forecast_period"),
 }
 DEGREES = ("degree", "degrees", "deg")
+REMEDY = "; interpolate it to rows and columns first"
+GRIB_GRIDS = {
+    "reduced_gg": "a reduced Gaussian grid",
+    "reduced_ll": "a reduced grid",
+    "sh": "spherical harmonics",
+    "unstructured_grid": "an unstructured mesh",
+    "healpix": "an unstructured mesh",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +269,9 @@ def _timeless(ds: xr.Dataset, ranked: Sequence[Candidate]) -> str:
             f"got {ds[undated[0]].attrs.get('units')!r}"
         )
     undecided = [c.name for c in ranked if c.role == "time"]
+    points = [set(c.dims) for c in ranked if c.role == "latitude" and len(c.dims) == 2]
+    if undecided and set(ds[undecided[0]].dims) in points:
+        return f"no single time axis: {undecided[0]} has dims {ds[undecided[0]].dims}, as latitude has: a swath{REMEDY}"
     if undecided:
         dim = next((c.name for c in ranked if c.role == "lead"), ds[undecided[0]].dims[-1])
         remedy = f"choose one lead with select={{{str(dim)!r}: ...}}"
@@ -282,6 +293,8 @@ def _horizontal(ds: xr.Dataset, ranked: Sequence[Candidate], name: str, time: st
     geography = (None, None) if plane is None else (plane[0].name, plane[1].name)
 
     y, x = _axis(ds, along("y"), "y", dims), _axis(ds, along("x"), "x", dims)
+    if plane is not None and lat and lon:  # contradicted, they still name the dims
+        y, x = y or lat.dims[0], x or lon.dims[0]
     if plane is not None:
         own = tuple(d for d in plane[0].dims if d != time)
         if y not in own or x not in own or y == x:
@@ -337,20 +350,20 @@ def _contradicted(ds: xr.Dataset, lat: Candidate, lon: Candidate, plane: tuple[C
 def _gridless(ds: xr.Dataset, ranked: Sequence[Candidate], dims: Mapping[str, tuple[str, ...]], time: str) -> str:
     """What the data lie on that have no rows and columns, as the end of a sentence; empty where that is not known."""
     kinds = sorted({str(ds.variables[name].attrs.get("GRIB_gridType", "")) for name in dims} - {""})
-    mesh = f"a reduced grid (GRIB_gridType {', '.join(kinds)})" if kinds else "an unstructured mesh or a list of points"
-    remedy = "; interpolate it to rows and columns first"
+    words = ", ".join(f"{GRIB_GRIDS.get(kind, 'a grid')} (GRIB_gridType {kind})" for kind in kinds)
+    mesh = words or "an unstructured mesh or a list of points"
     places = {c.role: c for c in ranked if c.role in ("latitude", "longitude")}
     if len(places) == 2 and len({c.dims for c in places.values()}) == 1:
         c = places["latitude"]
         if len(c.dims) == 1:
-            return f"; {c.name} and {places['longitude'].name} both lie along {c.dims[0]}: {mesh}{remedy}"
+            return f"; {c.name} and {places['longitude'].name} both lie along {c.dims[0]}: {mesh}{REMEDY}"
         if time in c.dims:
-            return f"; {c.name} has dims ({', '.join(c.dims)}), it changes with {time}: a swath{remedy}"
+            return f"; {c.name} has dims ({', '.join(c.dims)}), it changes with {time}: a swath{REMEDY}"
     known = {d for c in ranked if c.role in ("latitude", "longitude", "y", "x", "z", "member", "lead") for d in c.dims}
     for name, own in dims.items():
         rest = [d for d in own if d != time and d not in known and ds.sizes[d] > 1]
         if len(rest) == 1 and known.isdisjoint(own):
-            return f"; {name} lies along {rest[0]} alone: {mesh}{remedy}"
+            return f"; {name} lies along {rest[0]} alone: {mesh}{REMEDY}"
     return ""
 
 

@@ -423,7 +423,7 @@ GRIDLESS: dict[str, tuple[dict[str, Variable], str]] = {
             "longitude": (("values",), np.arange(5.0), EAST),
             "t": (("time", "values"), np.zeros((FRAMES, 5)), {"units": "K", "GRIB_gridType": "reduced_gg"}),
         },
-        "both lie along values: a reduced grid (GRIB_gridType reduced_gg)",
+        "both lie along values: a reduced Gaussian grid (GRIB_gridType reduced_gg)",
     ),
     "swath": (
         {
@@ -434,6 +434,18 @@ GRIDLESS: dict[str, tuple[dict[str, Variable], str]] = {
         "lat has dims (time, pixel), it changes with time: a swath; interpolate it to rows and columns first",
     ),
 }
+
+
+def test_a_swath_whose_points_have_times_of_their_own_is_named(tmp_path: Path) -> None:
+    zeros = np.zeros((FRAMES, 5))
+    variables: dict[str, Variable] = {
+        "time": (("scan", "pixel"), zeros, {"standard_name": "time", "units": "hours since 2020-01-01"}),
+        "lat": (("scan", "pixel"), zeros, NORTH),
+        "lon": (("scan", "pixel"), zeros, EAST),
+        "t": (("scan", "pixel"), zeros, {"units": "K", "coordinates": "time lat lon"}),
+    }
+    told = refused(write(tmp_path / "a.nc", variables))
+    assert "no single time axis: time has dims ('scan', 'pixel'), as latitude has: a swath" in told
 
 
 @pytest.mark.parametrize("case", GRIDLESS)
