@@ -28,7 +28,7 @@ TIMES = xr.coders.CFDatetimeCoder()  # datetime64[ns] where it fits, cftime for 
 PACKING = ("scale_factor", "add_offset", "valid_range", "valid_min", "valid_max")
 PER_FILE = (*PACKING, "actual_range", "history")
 # Attributes of a whole file that name its projection.
-PLACING = re.compile(r"proj|crs|spatial_ref|epsg", re.IGNORECASE)
+PLACING = re.compile(r"crs|spatial_ref|epsg|proj_?4|proj_?(params|string|text)|pyproj_srs|esri_pe", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -169,8 +169,9 @@ def metres_apart(
     Returns
     -------
     float or None
-        Metres; infinite where one mapping sees a point that the other does not. None where the mappings cannot be
-        compared so: PROJ does not read them, they are of two ellipsoids, or have numbers that are no attributes of CF.
+        Metres; infinite where one mapping sees a point that the other does not, or none of them any. None where the
+        mappings cannot be compared so: PROJ does not read them, they are of two ellipsoids, or have numbers that are no
+        attributes of CF.
     """
     from pyproj import Transformer
 
@@ -271,7 +272,7 @@ def _one_earth(a: "CRS", b: "CRS") -> bool:
 def _distance(mine: tuple[Any, Any], theirs: tuple[Any, Any]) -> float:
     """Largest distance on a sphere, in metres, of points (longitude, latitude) in degrees."""
     lon, lat, other_lon, other_lat = (np.deg2rad(np.where(np.isfinite(v), v, np.nan)) for v in (*mine, *theirs))
-    if (np.isnan(lat) != np.isnan(other_lat)).any():
+    if (np.isnan(lat) != np.isnan(other_lat)).any() or np.isnan(lat).all():
         return np.inf
     squared = np.sin((lat - other_lat) / 2) ** 2 + np.cos(lat) * np.cos(other_lat) * np.sin((lon - other_lon) / 2) ** 2
     return float(2 * SPHERE * np.arcsin(np.sqrt(np.nanmax(squared, initial=0.0))))

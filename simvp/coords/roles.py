@@ -50,6 +50,7 @@ NAMES: dict[Role, re.Pattern[str]] = {
     "lead": re.compile(r"step|lead_?time|prediction_timedelta|forecast_period"),
 }
 DEGREES = ("degree", "degrees", "deg")
+OTHERS: tuple[Role, ...] = ("z", "member", "lead")
 REMEDY = "; interpolate it to rows and columns first"
 GRIB_GRIDS = {
     "reduced_gg": "a reduced Gaussian grid",
@@ -359,10 +360,10 @@ def _gridless(ds: xr.Dataset, ranked: Sequence[Candidate], dims: Mapping[str, tu
             return f"; {c.name} and {places['longitude'].name} both lie along {c.dims[0]}: {mesh}{REMEDY}"
         if time in c.dims:
             return f"; {c.name} has dims ({', '.join(c.dims)}), it changes with {time}: a swath{REMEDY}"
-    known = {d for c in ranked if c.role in ("latitude", "longitude", "y", "x", "z", "member", "lead") for d in c.dims}
+    flat, deep = ({d for c in ranked if c.role in roles for d in c.dims} for roles in (("y", "x", *places), OTHERS))
     for name, own in dims.items():
-        rest = [d for d in own if d != time and d not in known and ds.sizes[d] > 1]
-        if len(rest) == 1 and known.isdisjoint(own):
+        rest = [d for d in own if d != time and d not in deep]
+        if len(rest) == 1 and rest[0] not in flat:
             return f"; {name} lies along {rest[0]} alone: {mesh}{REMEDY}"
     return ""
 
