@@ -24,6 +24,7 @@ LIBRARY = {
         "cftime",
         "pint",
         "pydantic",
+        "pyproj",
         "torch",
         "safetensors",
     ),

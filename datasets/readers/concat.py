@@ -5,6 +5,7 @@ milliseconds to learn that from a file whose values it reads in one. So headers 
 files, one file of each kind is opened in full, and the values of the others are read and decoded as that file's are.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,8 +24,11 @@ from datasets.readers.formats import SourceFile
 from simvp.coords import Axes
 from simvp.times import dates_of
 
-# Attributes whose values no canonical dataset depends on, and those of packing, which are applied file by file.
-PER_FILE = ("scale_factor", "add_offset", "actual_range", "valid_range", "valid_min", "valid_max", "history")
+# Attributes of packing, which are applied file by file, and those whose values no canonical dataset depends on.
+PACKING = ("scale_factor", "add_offset", "valid_range", "valid_min", "valid_max")
+PER_FILE = (*PACKING, "actual_range", "history")
+# Attributes of a whole file that name its projection.
+PLACING = re.compile(r"crs|spatial_ref|epsg|proj_?4|proj_?(params|string|text)|pyproj_srs|esri_pe", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,8 @@ class Kind:
     names
         Variables that are read.
     fixed
-        Variables that have to be equal for two files to be one dataset: rows, columns, levels, leads.
+        Variables that have to be equal for two files to be one dataset: rows, columns, places, levels, leads. Those
+        that are written along time are equal in all frames.
     bounds
         Bounds of the times, if there are any.
     """
@@ -114,11 +119,12 @@ def joined(family: Family, first: xr.Dataset) -> xr.Dataset:
         values = Joined(family, name, dims.index(axes.time), shape, like.dtype)
         lazy = xr.Variable(dims, indexing.LazilyIndexedArray(values), like.attrs, like.encoding)
         fields[name] = lazy.chunk("auto")  # a slice of a chunk reads no more than the slice
+    places = {n: first[n].variable.isel({axes.time: 0}) for n in family.kind.fixed if axes.time in first[n].dims}
     stale = [name for name, var in first.variables.items() if name in {axes.times, *names} or axes.time in var.dims]
     times = xr.Variable((axes.time,), np.concatenate(family.times), first[axes.times].attrs)
     if bounds := family.kind.bounds:
         fields[bounds] = xr.Variable((axes.time, first[bounds].dims[-1]), np.concatenate(family.bounds))
-    return first.drop_vars(stale).assign(fields).assign_coords({axes.times: times})
+    return first.drop_vars(stale).assign(fields).assign_coords({axes.times: times, **places})
 
 
 class Joined(BackendArray):
@@ -235,7 +241,7 @@ def _looked_at(
             header = _header(opened)
             if kind := kinds.get(header):
                 sizes = tuple((name, dim.size) for name, dim in opened.dimensions.items() if name != kind.axes.time)
-                fixed = tuple(opened.variables[name][...].tobytes() for name in kind.fixed)
+                fixed = tuple(_fixed(_raw(opened, name), kind.axes.time) for name in kind.fixed)
                 labels = tuple(_raw(opened, name) for name in (kind.axes.times, kind.bounds) if name is not None)
                 return (header, sizes, fixed), kind, labels
         if header in kinds:
@@ -267,9 +273,32 @@ def _decode(name: str, variable: xr.Variable) -> xr.Variable:
 
 def _header(file: netCDF4.Dataset) -> Hashable:
     """Everything that decides what a file is, but for sizes and values."""
-    loose = file.getncattr("coordinates") if "coordinates" in file.ncattrs() else ""
+    whole = tuple(
+        (key, str(file.getncattr(key))) for key in file.ncattrs() if key == "coordinates" or PLACING.search(key)
+    )
     variables = ((name, var.dimensions, str(var.dtype), _attributes(var)) for name, var in file.variables.items())
-    return str(loose), *variables
+    return whole, *variables
+
+
+def _fixed(stored: xr.Variable, time: str) -> Hashable:
+    """What a variable says that has to be equal in all files: its values as they stand, and how they are unpacked.
+
+    Raises
+    ------
+    ValueError
+        It lies along time, as latitude and longitude do in WRF, and changes.
+    """
+    if time in stored.dims:
+        frames = stored.transpose(time, ...).values
+        if (frames != frames[:1]).any():
+            raise ValueError("moves")
+        stored = stored.isel({time: 0})
+    packing = tuple(_exactly(value) for key, value in stored.attrs.items() if key in PACKING)
+    return packing, stored.values.tobytes()
+
+
+def _exactly(value: Any) -> Hashable:
+    return value if isinstance(value, str) else (np.asarray(value).dtype.str, np.asarray(value).tobytes())
 
 
 def _attributes(var: netCDF4.Variable) -> Hashable:
@@ -282,5 +311,4 @@ def _comparable(key: str, value: Any) -> Hashable:
     if isinstance(value, str):
         # Files that count from a date of their own differ in their units.
         return "" if key in PER_FILE else f"{value.partition(' since ')[0]} since" if " since " in value else value
-    array = np.asarray(value)
-    return array.dtype.str, b"" if key in PER_FILE else array.tobytes()
+    return (np.asarray(value).dtype.str, b"") if key in PER_FILE else _exactly(value)

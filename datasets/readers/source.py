@@ -175,7 +175,8 @@ def _kind(request: _Request, file: SourceFile) -> Kind | None:
     names = tuple(map(str, canonical.data_vars))
     chosen = [axis_names(raw, key)[0] for key in request.select if key not in KEYS and axis_names(raw, key)]
     fixed = [n for n in (axes.latitude, axes.longitude, axes.y, axes.x, axes.lead, *chosen) if n in raw.variables]
-    if any(axes.time in raw[name].dims for name in fixed):
+    places = (axes.latitude, axes.longitude)  # where they lie along time they are the same in every frame
+    if any(axes.time in raw[name].dims and name not in places for name in fixed):
         return None
     bounds = period_bounds(raw, axes.times)
     return Kind(axes=axes, names=names, fixed=tuple(dict.fromkeys(map(str, fixed))), bounds=bounds)

@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
-from simvp.coords.labels import axis_labels, time_labels
-from simvp.coords.roles import Axes, bounds, candidates, find_axes
+from simvp.coords.labels import axis_labels, on_earth, time_labels
+from simvp.coords.mapping import degrees, first_on_meridian, reference_texts
+from simvp.coords.roles import ATTRIBUTES, Axes, bounds, candidates, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
 from simvp.coords.units import same_units
 from simvp.errors import Refusal
@@ -25,6 +26,9 @@ STORAGE = re.compile(
     r"cell_measures|valid_(min|max|range)|actual_range|history|_Netcdf4.*|_ChunkSizes|_nc3_strict|edges"
 )
 _TIME = {"standard_name": "time", "axis": "T"}
+# Of places that are written with every frame: so many are looked at, and so far rounding may move them (in degrees; a
+# nest moves by a cell).
+LOOKS, STILL = 25, 1e-4
 # What writers put where they have nothing to say; cfgrib says "unknown".
 MEANINGLESS = ("", "unknown", "undefined", "none", "missing")
 
@@ -75,25 +79,27 @@ def canonicalise(
     times, order_t, remark, faults_t = time_labels(ds, axes, names)
     rows, order_y, faults_y = axis_labels(ds, axes, "y")
     columns, order_x, faults_x = axis_labels(ds, axes, "x")
-    if reasons := [*reasons, *faults_t, *faults_y, *faults_x]:
+    planes, faults_p = _planes(ds, axes)
+    if reasons := [*reasons, *faults_t, *faults_y, *faults_x, *faults_p]:
         raise Refusal("data", reasons)
 
     y, x = ("latitude", "longitude") if axes.kind == "latlon" else ("y", "x")
     dims = {axes.time: "time", axes.y: y, axes.x: x}
     orders = {dim: order for dim, order in (("time", order_t), (y, order_y), (x, order_x)) if order is not None}
+    mapping = _mapping(ds, axes, names)
     fields: dict[Hashable, xr.Variable] = {}
     for name in names:
         var = _arranged(ds.variables[name], dims, len(times)).isel(orders)
-        var.attrs = _variable_attrs(ds, name, axes, units or {})
+        var.attrs = _variable_attrs(ds, name, units or {}) | ({} if mapping is None else {"grid_mapping": mapping[0]})
         fields[name] = var
     coords = {
         "time": _axis(ds, axes.times, "time", times, _TIME | ({"comment": remark} if remark else {})),
         y: _axis(ds, axes.rows, y, rows, _axis_attrs(ds, axes, y)),
         x: _axis(ds, axes.columns, x, columns, _axis_attrs(ds, axes, x)),
     }
-    coords |= _planes(ds, axes, orders)
-    if axes.grid_mapping is not None:
-        coords[axes.grid_mapping] = xr.Variable((), np.int32(0), dict(ds.variables[axes.grid_mapping].attrs))
+    coords |= {n: plane.isel(orders, missing_dims="ignore") for n, plane in planes.items()}
+    if mapping is not None:
+        coords[mapping[0]] = xr.Variable((), np.int32(0), mapping[1])
     attrs = {key: value for key, value in ds.attrs.items() if not str(key).startswith("GRIB_")}
     return xr.Dataset(fields, coords, attrs), axes
 
@@ -111,13 +117,20 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
         The caller's Dataset. Where it has time, the forecast has init_time and lead_time.
     """
     y, x = horizontal_dims(forecast)
-    sources = {y: axes.rows, x: axes.columns}
-    wanted = {
-        dim: np.asarray(original.variables[source], "f8")
-        for dim, source in sources.items()
-        if source in original.variables and dim in forecast.coords
-    }
+    wanted = {}
+    for dim, source in ((y, axes.rows), (x, axes.columns)):
+        if source in original.variables and dim in forecast.coords:
+            var = original.variables[source]
+            wanted[dim] = np.asarray(
+                degrees(var.values, var.attrs.get("units")) if axes.kind == "latlon" else var, "f8"
+            )
+    repeated = first_on_meridian(wanted[x]) if x == "longitude" and x in wanted else np.arange(forecast.sizes[x])
+    own = np.unique(repeated)
+    if len(own) < len(repeated):
+        wanted[x] = wanted[x][own]
     forecast = reordered(forecast, {dim: np.asarray(forecast.variables[dim], "f8") for dim in wanted}, wanted)
+    if len(own) < len(repeated):  # the forecast has one column for each meridian, the caller's data has some twice
+        forecast = forecast.isel({x: np.searchsorted(own, repeated)})
     grid = {"latitude", "longitude", "y", "x", axes.grid_mapping} & set(forecast.coords)
     kept = {n for n, c in original.coords.items() if c.dims and set(c.dims) <= {axes.y, axes.x}}
     kept |= {n for n in (axes.latitude, axes.longitude, axes.grid_mapping) if n is not None}
@@ -126,7 +139,8 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
     for name in set(forecast.variables) - grid:
         var = variables[name] = forecast.variables[name].copy(deep=False)
         var.dims = tuple({y: axes.y, x: axes.x}.get(str(dim), dim) for dim in var.dims)
-    coords = {n: variables[n] for n in forecast.coords if n in variables} | {n: original.variables[n] for n in kept}
+    coords = {n: variables[n] for n in forecast.coords if n in variables}
+    coords |= {n: original.variables[n].isel({axes.time: 0}, missing_dims="ignore") for n in kept}
     fields = {
         n: variables[n].transpose(..., *_dim_order(original, str(n), axes), missing_dims="ignore")
         for n in forecast.data_vars
@@ -146,6 +160,7 @@ def _dim_order(original: xr.Dataset, name: str, axes: Axes) -> list[Hashable]:
 def _gridded(ds: xr.Dataset, axes: Axes) -> list[str]:
     """Numeric data variables on time, y and x; the others are named in the log."""
     aside = bounds(ds) | {axes.times, axes.latitude, axes.longitude}
+    aside |= {c.name for c in candidates(ds) if c.role in GEOGRAPHIC and c.rank < len(ATTRIBUTES)}
     needed = {axes.y, axes.x} | ({axes.time} if axes.time in ds.dims else set())
     names = [
         str(n) for n, v in ds.data_vars.items() if n not in aside and needed <= set(v.dims) and v.dtype.kind in "fiub"
@@ -218,7 +233,16 @@ def _arranged(source: xr.Variable, dims: Mapping[str, str], times: int) -> xr.Va
     return var.astype("f4" if var.dtype.itemsize <= 2 else "f8")  # float32 is exact for integers up to 2^24
 
 
-def _variable_attrs(ds: xr.Dataset, name: str, axes: Axes, units: Mapping[str, str]) -> dict[str, Any]:
+def _mapping(ds: xr.Dataset, axes: Axes, names: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
+    """Name and attributes of the grid mapping: those of its variable, or texts that stand elsewhere in the file."""
+    if axes.grid_mapping is not None:
+        return axes.grid_mapping, dict(ds.variables[axes.grid_mapping].attrs)
+    places = [ds.variables[name].attrs for name in (axes.y, axes.x, *names) if name in ds.variables]
+    texts = {} if axes.kind == "latlon" else reference_texts(ds.attrs, *places)
+    return ("crs", texts) if texts and "crs" not in ds.variables else None
+
+
+def _variable_attrs(ds: xr.Dataset, name: str, units: Mapping[str, str]) -> dict[str, Any]:
     attrs = {
         str(k): v for k, v in ds.variables[name].attrs.items() if not STORAGE.fullmatch(str(k)) and k != "grid_mapping"
     }
@@ -229,8 +253,6 @@ def _variable_attrs(ds: xr.Dataset, name: str, axes: Axes, units: Mapping[str, s
         attrs["units"] = present
     elif name in units:
         attrs |= {"units": units[name].strip(), "units_source": "stated"}
-    if axes.grid_mapping is not None:
-        attrs["grid_mapping"] = axes.grid_mapping
     return attrs
 
 
@@ -256,12 +278,25 @@ def _axis_attrs(ds: xr.Dataset, axes: Axes, name: str) -> dict[str, Any]:
     return kept | {"axis": "Y" if vertical else "X"}
 
 
-def _planes(ds: xr.Dataset, axes: Axes, orders: Mapping[str, np.ndarray]) -> dict[str, xr.Variable]:
-    """Latitude and longitude of every point, where the dims are not they."""
+def _planes(ds: xr.Dataset, axes: Axes) -> tuple[dict[str, xr.Variable], list[str]]:
+    """Latitude and longitude of every point, where the dims are not they, and what is wrong with them."""
     if axes.kind == "latlon" or axes.latitude is None or axes.longitude is None:
-        return {}
-    planes = {}
+        return {}, []
+    planes, faults = {}, []
     for (name, attrs), source in zip(GEOGRAPHIC.items(), (axes.latitude, axes.longitude), strict=True):
-        plane = ds.variables[source].transpose(axes.y, axes.x)
-        planes[name] = xr.Variable(("y", "x"), plane.data, attrs).isel(orders, missing_dims="ignore")
-    return planes
+        plane = ds.variables[source].transpose(..., axes.y, axes.x)
+        if plane.ndim > 2:  # WRF writes them with every frame; a nest may follow a storm
+            looks = np.unique(np.linspace(0, len(plane) - 1, LOOKS).astype(int))
+            frames = plane[looks].values
+            moved = float(np.nanmax(np.abs(frames - frames[0]), initial=0.0))
+            if moved > STILL:
+                faults.append(
+                    f"{source}: {name} of the points moves along {axes.time}, by up to {moved:.4g}; expected a grid "
+                    "that stays where it is, got one that follows something, such as a moving nest"
+                )
+            plane = plane[0]
+        values = plane.values
+        values, wrong = on_earth(source, name, values, ds.variables[source].attrs)
+        planes[name] = xr.Variable(("y", "x"), values, attrs)
+        faults += wrong
+    return planes, faults

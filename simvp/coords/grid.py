@@ -1,5 +1,6 @@
 """The horizontal grid of a canonical Dataset, and what it takes for two grids to be the same."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -7,7 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from simvp.coords.record import Record
+from simvp.coords.mapping import alike, difference, measured, metres_apart, same_earth
+from simvp.coords.record import Record, plain
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["latlon", "projected", "curvilinear", "index"]
 
@@ -15,6 +19,8 @@ GEOGRAPHIC = {
     "latitude": {"standard_name": "latitude", "units": "degrees_north"},
     "longitude": {"standard_name": "longitude", "units": "degrees_east"},
 }
+METRES = 111_195.0  # of a degree
+SINGLE = 2e-5  # degrees: what single precision leaves of a longitude
 TOLERANCE = 1e-3  # of the spacing: float32 coordinates pass, a grid shifted by half a cell does not
 
 
@@ -78,40 +84,129 @@ class Grid(Record):
         return dict(zip(self.dims, (self.rows, self.columns), strict=True))
 
     def faults(self, ds: xr.Dataset) -> list[str]:
-        """Every reason why the grid of `ds` (canonical) is not this one; the order of an axis is none."""
+        """Every reason why the grid of `ds` (canonical) is not this one, as places on the earth.
+
+        The order of an axis is no reason, nor are kilometres instead of metres, nor another mapping that leads to the
+        same places. Where one of the two has no mapping, and points without latitude and longitude, the numbers along
+        y and x decide, and a line in the log says so.
+        """
         other = Grid.of(ds)
         if other.dims != self.dims:
             return [f"grid: expected dims {self.dims}, got {other.dims}"]
         if other.shape != self.shape:
             return [f"grid: expected {_size(self)}, got {_size(other)}"]
-        faults, orders = [], [_match(dim, mine, other.axes[dim]) for dim, mine in self.axes.items()]
-        for (dim, mine), order in zip(self.axes.items(), orders, strict=True):
-            spacing, theirs = _spacing(mine), other.axes[dim]
-            off = np.abs(_modulo(dim, theirs[order] - mine))
-            if off.max() > TOLERANCE * spacing:
+        orders, faults = self._axis_faults(other)
+        faults = self._mapping_faults(other, orders, faults)
+        return faults or self._plane_faults(other, orders)
+
+    def identical(self, other: "Grid") -> bool:
+        """Whether another grid is this one to the last bit and word, as most of an archive's are."""
+        mine, theirs = self.arrays(), other.arrays()
+        return (
+            self.dims == other.dims
+            and mine.keys() == theirs.keys()
+            and all(np.array_equal(mine[k], theirs[k], equal_nan=True) for k in mine)
+            and [self._units(dim) for dim in self.dims] == [other._units(dim) for dim in self.dims]
+            and plain(self.mapping) == plain(other.mapping)
+        )
+
+    def _units(self, dim: str) -> str:
+        return str(self.attrs.get(dim, {}).get("units", "")).strip()
+
+    def _measured(self) -> dict[str, tuple[np.ndarray, str]]:
+        """Rows and columns in metres or degrees, or in whatever they are."""
+        if self.kind == "latlon":
+            return {dim: (axis, "degree") for dim, axis in self.axes.items()}
+        mapping = self.mapping and self.mapping[1]
+        return {dim: measured(axis, self._units(dim), mapping) for dim, axis in self.axes.items()}
+
+    def _axis_faults(self, other: "Grid") -> tuple[list[np.ndarray], list[str]]:
+        """Positions of this grid's rows and columns among those of the other, and how their numbers differ."""
+        orders, faults = [], []
+        measured_there = other._measured()
+        for dim, (mine, unit) in self._measured().items():
+            theirs, other_unit = measured_there[dim]
+            turning = dim == "longitude" or (dim == self.dims[1] and unit == other_unit == "degree")
+            orders.append(_match(turning, mine, theirs))
+            units = self._units(dim), other._units(dim)
+            if unit and other_unit and unit != other_unit:
+                faults.append(f"grid: {dim}: expected units {units[0]}, got {units[1]}")
+                continue
+            spacing = _spacing(mine)
+            off = _difference(turning, theirs[orders[-1]], mine)
+            if off > TOLERANCE * spacing:
+                words = [f" {text or 'without units'}" if units[0] != units[1] else "" for text in units]
+                converted = "" if mine is self.axes[dim] and theirs is other.axes[dim] else f" {unit}"
                 faults.append(
-                    f"grid: {dim} differs by up to {off.max():.6g}, allowed is 1/1000 of the spacing "
-                    f"({TOLERANCE * spacing:.3g}): expected {_span(mine)}, got {_span(theirs)}"
+                    f"grid: {dim} differs by up to {off:.6g}{converted}, allowed is 1/1000 of the spacing "
+                    f"({TOLERANCE * spacing:.3g}): expected {_span(self.axes[dim])}{words[0]}, "
+                    f"got {_span(other.axes[dim])}{words[1]}"
                 )
+        return orders, faults
+
+    def _mapping_faults(self, other: "Grid", orders: list[np.ndarray], faults: list[str]) -> list[str]:
+        """Those faults of the axes that remain once the mappings are known, and those of the mappings."""
+        if self.mapping is None or other.mapping is None:
+            if not faults and self.kind != "latlon" and self._placed_otherwise(other):
+                logger.warning(
+                    "grid: one of two has %s, the other has not; taken to be in the same place, as y and x are equal",
+                    "a grid_mapping" if self.mapping is not other.mapping else "latitude and longitude",
+                )
+            return faults
+        (name, mine), (_, theirs) = self.mapping, other.mapping
+        if self.kind == "latlon":
+            same = same_earth(mine, theirs)
+            return (
+                faults if same else [*faults, f"grid: another earth (grid_mapping {name}): {difference(mine, theirs)}"]
+            )
+        if alike(mine, theirs):
+            return faults
+        (y, unit), (x, _) = self._measured().values()
+        rows, columns = (axis[order] for (axis, _), order in zip(other._measured().values(), orders, strict=True))
+        apart = metres_apart(mine, theirs, _sampled(y, x), _sampled(rows, columns))
+        spacing = min(_spacing(y), _spacing(x)) * (METRES if unit == "degree" else 1.0)
+        if apart is not None and apart <= TOLERANCE * spacing:
+            return []
+        far = f"; the points lie up to {apart / 1000:.4g} km apart" if apart else ""
+        return [*faults, f"grid: another projection (grid_mapping {name}): {difference(mine, theirs)}{far}"]
+
+    def _placed_otherwise(self, other: "Grid") -> bool:
+        """Whether only one of the two says where on the earth it is, or each in a way of its own."""
+        both = self.latitude is not None and other.latitude is not None
+        either = any(g.latitude is not None or g.mapping is not None for g in (self, other))
+        return either and not both
+
+    def _plane_faults(self, other: "Grid", orders: list[np.ndarray]) -> list[str]:
+        faults = []
         for name in GEOGRAPHIC:
             mine, theirs = getattr(self, name), getattr(other, name)
-            if mine is None or theirs is None or faults:
+            if mine is None or theirs is None:
                 continue
-            spacing = min(_spacing(axis) for axis in (mine[:, mine.shape[1] // 2], mine[mine.shape[0] // 2]))
-            off = np.abs(_modulo(name, theirs[np.ix_(*orders)] - mine))
-            if np.nanmax(off) > max(TOLERANCE * spacing, 1e-9):
-                faults.append(f"grid: {name} of the points differs by up to {np.nanmax(off):.6g} degrees")
+            # Along one of the two axes it may hardly change.
+            steps = [np.nan_to_num(np.abs(np.diff(mine, axis=axis))) for axis in (0, 1)]
+            spacing = max(float(np.median(step)) if step.size else 0.0 for step in steps)
+            off = _difference(name == "longitude", theirs[np.ix_(*orders)], mine)
+            if off > max(TOLERANCE * spacing, SINGLE):
+                faults.append(f"grid: {name} of the points differs by up to {off:.6g} degrees")
         return faults
 
     def align(self, ds: xr.Dataset) -> xr.Dataset:
         """`ds`, whose grid has no faults, in this grid's order and with this grid's coordinates."""
-        ds = reordered(ds, Grid.of(ds).axes, self.axes)
+        other = Grid.of(ds)
+        orders = dict(zip(self.dims, self._axis_faults(other)[0], strict=True))
+        ds = _taken(ds, orders)
         variables, ours = ds.variables, self.coords()
-        kept = {n: variables[n] for n in ds.coords if n not in ours and n not in GEOGRAPHIC}
+        own = {*GEOGRAPHIC, *(grid.mapping[0] for grid in (self, other) if grid.mapping is not None)}
+        kept = {n: variables[n] for n in ds.coords if n not in ours and n not in own}
         if len(kept) + len(ours) == len(ds.coords) and all(v.identical(variables.get(n)) for n, v in ours.items()):
             return ds
+        fields = {n: variables[n] for n in ds.data_vars}
+        if self.mapping is not None and other.mapping is not None and other.mapping[0] != self.mapping[0]:
+            for name, var in fields.items():
+                fields[name] = var.copy(deep=False)
+                fields[name].attrs["grid_mapping"] = self.mapping[0]
         # Made at once: dropping and assigning take three times as long.
-        return xr.Dataset({n: variables[n] for n in ds.data_vars}, kept | ours, ds.attrs)
+        return xr.Dataset(fields, kept | ours, ds.attrs)
 
     def coords(self) -> dict[str, xr.Variable]:
         """Coordinates to assign to a Dataset on this grid."""
@@ -132,23 +227,37 @@ def horizontal_dims(ds: xr.Dataset) -> tuple[str, str]:
 
 def reordered(ds: xr.Dataset, labels: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> xr.Dataset:
     """`ds`, whose dims have these labels, in the order of those that are wanted."""
-    orders = {dim: _match(dim, axis, labels[dim]) for dim, axis in wanted.items()}
-    orders = {dim: order for dim, order in orders.items() if not np.array_equal(order, np.arange(len(order)))}
+    units = {dim: str(ds.variables[dim].attrs.get("units", "")) if dim in ds.variables else "" for dim in wanted}
+    turning = {dim: dim == "longitude" or (dim == "x" and "degree" in units[dim]) for dim in wanted}
+    return _taken(ds, {dim: _match(turning[dim], axis, labels[dim]) for dim, axis in wanted.items()})
+
+
+def _taken(ds: xr.Dataset, orders: Mapping[str, np.ndarray]) -> xr.Dataset:
+    orders = {dim: order for dim, order in orders.items() if not np.array_equal(order, np.arange(ds.sizes[dim]))}
     return ds.isel(orders) if orders else ds
 
 
-def _modulo(name: str, difference: np.ndarray) -> np.ndarray:
-    return (difference + 180.0) % 360.0 - 180.0 if name == "longitude" else difference
+def _difference(turning: bool, a: np.ndarray, b: np.ndarray) -> float:
+    """Largest difference, of longitudes round the globe."""
+    off = (a - b + 180.0) % 360.0 - 180.0 if turning else a - b
+    return float(np.nanmax(np.abs(off)))
 
 
-def _match(dim: str, mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+def _match(turning: bool, mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Positions in `theirs` of the values of `mine`: by rank, longitudes turned to the same branch first."""
-    if dim == "longitude" and np.ptp(mine) < 360.0:  # else its two ends are one meridian, which no turn keeps apart
+    if turning and np.ptp(mine) < 360.0:  # else its two ends are one meridian, which no turn keeps apart
         start = mine.min() - 0.5 * _spacing(mine)  # so that rounding does not send the first to the other end
         theirs = start + (theirs - start) % 360.0
     order = np.empty(len(mine), dtype=np.int64)
     order[np.argsort(mine, kind="stable")] = np.argsort(theirs, kind="stable")
     return order
+
+
+def _sampled(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Corners, middle, and middles of the edges of a grid, (y, x): smooth mappings that agree there agree between."""
+    picked = (axis[[0, len(axis) // 2, -1]] for axis in (rows, columns))
+    y, x = np.meshgrid(*picked, indexing="ij")
+    return y.ravel(), x.ravel()
 
 
 def _spacing(axis: np.ndarray) -> float:

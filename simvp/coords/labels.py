@@ -1,15 +1,20 @@
 """Labels along the axes: times, rows and columns, made monotone without changing what they label."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from simvp.coords.mapping import beyond, degrees, first_on_meridian
 from simvp.coords.roles import Axes
 from simvp.coords.selection import few
 from simvp.coords.valid_time import valid_times
 
 TimeLabels = tuple[np.ndarray, np.ndarray | None, str, list[str]]
+
+logger = logging.getLogger(__name__)
 
 
 def time_labels(ds: xr.Dataset, axes: Axes, names: Sequence[str]) -> TimeLabels:
@@ -30,24 +35,56 @@ def time_labels(ds: xr.Dataset, axes: Axes, names: Sequence[str]) -> TimeLabels:
 
 
 def axis_labels(ds: xr.Dataset, axes: Axes, axis: str) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Monotone labels of y or x, the order that makes them so, and what is wrong with them."""
+    """Monotone labels of y or x, the order that makes them so, and what is wrong with them.
+
+    Latitudes and longitudes are in degrees of north and east. The order leaves out columns that repeat a meridian.
+    """
     dim, name = (axes.y, axes.rows) if axis == "y" else (axes.x, axes.columns)
     if name not in ds.variables or ds.variables[name].dims != (dim,) or ds.variables[name].dtype.kind not in "fiu":
         return np.arange(ds.sizes[dim]), None, []
     labels = ds.variables[name].values
     labels = labels.astype("f8") if labels.dtype.kind in "iu" else labels
-    values = labels.astype("f8")
-    if not np.isfinite(values).all():
-        return labels, None, [f"{name}: {int((~np.isfinite(values)).sum())} of {len(values)} values are missing"]
-    if len(np.unique(values)) < len(values):
+    if not np.isfinite(labels.astype("f8")).all():
+        return labels, None, [f"{name}: {int((~np.isfinite(labels)).sum())} of {len(labels)} values are missing"]
+    if len(np.unique(labels)) < len(labels):
         return labels, None, [f"{name}: values occur more than once"]
-    steps = np.diff(values)
+    if axes.kind != "latlon":
+        return *_monotone(labels), []
+    labels, faults = on_earth(name, "latitude" if axis == "y" else "longitude", labels, ds.variables[name].attrs)
+    if faults or axis == "y":
+        return (labels, None, faults) if faults else (*_monotone(labels), [])
+    first = first_on_meridian(labels)
+    kept = np.unique(first)
+    if len(kept) == len(labels):
+        return *_monotone_or_joined(labels), []
+    twice = np.flatnonzero(first != np.arange(len(first)))
+    logger.info("%s: left out, the meridians of %s once more: %s", name, few(labels[first[twice]]), few(labels[twice]))
+    labels, order = _monotone_or_joined(labels[kept])
+    return labels, kept if order is None else kept[order], []
+
+
+def on_earth(name: str, role: str, values: np.ndarray, attrs: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
+    """Latitudes or longitudes in degrees of north or east, none a little beyond a pole, and what is wrong with them."""
+    try:
+        values = degrees(values, attrs.get("units"))
+    except ValueError as error:
+        return values, [f"{name}: {role}: {error}"]
+    if fault := beyond(role, values):
+        return values, [f"{name}: {fault}"]
+    return (np.clip(values, -90.0, 90.0) if role == "latitude" and (np.abs(values) > 90.0).any() else values), []
+
+
+def _monotone(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    steps = np.diff(labels.astype("f8"))
     if (steps > 0).all() or (steps < 0).all():
-        return labels, None, []
-    if axes.kind == "latlon" and axis == "x":
-        return *_join_longitudes(labels), []
-    order = np.argsort(values)
-    return labels[order], order, []
+        return labels, None
+    order = np.argsort(labels)
+    return labels[order], order
+
+
+def _monotone_or_joined(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    steps = np.diff(labels.astype("f8"))
+    return (labels, None) if (steps > 0).all() or (steps < 0).all() else _join_longitudes(labels)
 
 
 def _join_longitudes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -9,6 +9,7 @@ import xarray as xr
 from cf_xarray.criteria import coordinate_criteria
 
 from simvp.coords.grid import Kind
+from simvp.coords.mapping import apart, is_geographic
 from simvp.coords.valid_time import time_dim, times_and_lead
 from simvp.errors import Refusal
 
@@ -38,11 +39,14 @@ SAYINGS: dict[tuple[str, str], Role] = {
     ("standard_name", "forecast_period"): "lead",
     ("standard_name", "forecast_reference_time"): "init",
 }
+# CF knows degrees of north and east alone; files count towards south and west too.
+SAYINGS |= {("units", f"degree{s}_{end}"): "latitude" for s in ("", "s") for end in ("south", "s")}
+SAYINGS |= {("units", f"degree{s}_{end}"): "longitude" for s in ("", "s") for end in ("west", "w")}
 
 NAMES: dict[Role, re.Pattern[str]] = {
     "time": re.compile(r"(valid_?)?times?\d*(_?(counter|centered|instant))?|t|date_?(time)?|xtime"),
     "latitude": re.compile(r"(nav_|x|g\d_)?lat(itude)?s?(_?\d|_m|_rho|_[tuvf])*|gphi[tuvf]?"),
-    "longitude": re.compile(r"(nav_|x|g\d_)?lon(gitude)?s?(_?\d|_m|_rho|_[tuvf])*|glam[tuvf]?"),
+    "longitude": re.compile(r"(nav_|x|g\d_)?lon(g(itude)?)?s?(_?\d|_m|_rho|_[tuvf])*|glam[tuvf]?"),
     "y": re.compile(r"y[_c]?\d*|yt?_?[tuv]?|j|nj|nlat|r_?lat|rows?|h|south_north|y_?dim|yaxis|grid_latitude"),
     "x": re.compile(r"x[_c]?\d*|xt?_?[tuv]?|i|ni|nlon|r_?lon|col(umn)?s?|w|west_east|x_?dim|xaxis|grid_longitude"),
     "z": re.compile(r"(p|o|i?so|model_?)?lev(el)?s?\d*|isobaricinhpa|pressure|depth\w?|height\w*|altitude|z|hybrid"),
@@ -63,6 +67,15 @@ INIT_WORDS = re.compile(
     re.IGNORECASE,
 )
 DEGREES = ("degree", "degrees", "deg")
+OTHERS: tuple[Role, ...] = ("z", "member", "lead")
+REMEDY = "; interpolate it to rows and columns first"
+GRIB_GRIDS = {
+    "reduced_gg": "a reduced Gaussian grid",
+    "reduced_ll": "a reduced grid",
+    "sh": "spherical harmonics",
+    "unstructured_grid": "an unstructured mesh",
+    "healpix": "an unstructured mesh",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +97,9 @@ class Axes:
         See `simvp.coords.grid.Grid`.
     grid_mapping
         CF grid mapping variable, or None.
+    numbered
+        Variables called as y and x are say nothing of rows and columns: latitude and longitude of the points contradict
+        them.
     """
 
     time: str
@@ -95,16 +111,19 @@ class Axes:
     longitude: str | None
     kind: Kind
     grid_mapping: str | None
+    numbered: bool = False
 
     @property
     def rows(self) -> str:
         """Variable that labels y: its latitude where that has one dim, else called as y is, if there is one."""
-        return self.latitude if self.kind == "latlon" and self.latitude is not None else self.y
+        return "" if self.numbered else self.latitude if self.kind == "latlon" and self.latitude is not None else self.y
 
     @property
     def columns(self) -> str:
         """Variable that labels x."""
-        return self.longitude if self.kind == "latlon" and self.longitude is not None else self.x
+        return (
+            "" if self.numbered else self.longitude if self.kind == "latlon" and self.longitude is not None else self.x
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,17 +142,17 @@ class Candidate:
 
 
 def candidates(ds: xr.Dataset) -> list[Candidate]:
-    """Every variable of at most two dims that may be an axis, best first."""
+    """Every variable that may be an axis, best first: of at most two dims, or three where places may move with time."""
     auxiliary = bounds(ds)
     axes = []
     for key, var in ds.variables.items():
         name, dims = str(key), tuple(map(str, var.dims))
-        if var.ndim > 2 or name in auxiliary:
+        if var.ndim > 3 or name in auxiliary:
             continue
         role, rank = _attributed(ds, name, var.attrs)
         if role is None and (key in ds.coords or var.ndim < 2):
             role, rank = _named(name), len(ATTRIBUTES)
-        if role is not None:
+        if role is not None and (var.ndim < 3 or role in ("latitude", "longitude")):
             axes.append(Candidate(name=name, role=role, rank=rank, dims=dims))
     return sorted(axes, key=lambda c: (c.rank, c.name not in ds.dims, c.name))
 
@@ -184,7 +203,7 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     times, lead, wrong = times_and_lead(ds, ranked, used)
     reasons += wrong
     time = "" if times is None else time_dim(ds, times, lead, used)
-    grids = {name: _horizontal(ds, ranked, tuple(d for d in own if d != time)) for name, own in dims.items()}
+    grids = {name: _horizontal(ds, ranked, name, time) for name in dims}
     planes: dict[Plane, str] = {}
     for name, plane in grids.items():
         if plane is not None:
@@ -192,14 +211,15 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     if not planes:
         reasons.append(
             "no horizontal axes: expected latitude and longitude, or y and x, known by standard_name, units, axis "
-            f"or name; got dims {_sizes(ds)}"
+            f"or name; got dims {_sizes(ds)}{_gridless(ds, ranked, dims, time)}"
         )
     if len(planes) > 1:
         groups = [
             f"({y}, {x}): " + ", ".join(n for n, p in grids.items() if p is not None and p[:2] == (y, x))
             for y, x, *_ in planes
         ]
-        reasons.append("more than one horizontal grid: " + "; ".join(groups) + "; choose variables of one")
+        staggered = " (staggered)" if _staggered(ds, list(planes)) else ""
+        reasons.append(f"more than one horizontal grid{staggered}: " + "; ".join(groups) + "; choose variables of one")
     if reasons or times is None:
         raise Refusal("axes", reasons)
     (y, x, latitude, longitude, kind), name = next(iter(planes.items()))
@@ -207,6 +227,7 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     geographic = mapping in ds.variables and _is_geographic(ds, str(mapping))
     if mapping not in ds.variables or (geographic and kind != "latlon"):
         mapping = None
+    geographic_dims = {d for c in ranked if c.role in ("latitude", "longitude") and c.dims == (c.name,) for d in c.dims}
     return Axes(
         time=time,
         times=times,
@@ -217,6 +238,7 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
         longitude=longitude,
         kind=kind,
         grid_mapping=mapping,
+        numbered=kind == "curvilinear" and {y, x} <= geographic_dims,
     )
 
 
@@ -239,39 +261,105 @@ def _in_degrees(ds: xr.Dataset, attrs: Mapping[str, Any]) -> bool:
 
 
 def _is_geographic(ds: xr.Dataset, mapping: str) -> bool:
-    return ds.variables[mapping].attrs.get("grid_mapping_name", "latitude_longitude") == "latitude_longitude"
+    return is_geographic(ds.variables[mapping].attrs)
 
 
 def _named(name: str) -> Role | None:
     return next((role for role, pattern in NAMES.items() if pattern.fullmatch(name.lower())), None)
 
 
-def _horizontal(ds: xr.Dataset, ranked: Sequence[Candidate], dims: tuple[str, ...]) -> Plane | None:
-    """Dims y and x, latitude and longitude variables, and kind of the grid, among the dims of one variable."""
+def _horizontal(ds: xr.Dataset, ranked: Sequence[Candidate], name: str, time: str) -> Plane | None:
+    """Dims y and x, latitude and longitude variables, and kind of the grid of one variable."""
+    dims = tuple(str(d) for d in ds.variables[name].dims if d != time)
 
     def along(role: Role) -> Candidate | None:
         return next((c for c in ranked if c.role == role and len(c.dims) == 1 and c.dims[0] in dims), None)
 
     lat, lon = along("latitude"), along("longitude")
-    if lat and lon and lat.dims != lon.dims:
+    plane = _plane(ds, ranked, name, time)
+    if lat and lon and lat.dims != lon.dims and (plane is None or not _contradicted(ds, lat, lon, plane)):
         return lat.dims[0], lon.dims[0], lat.name, lon.name, "latlon"
-    planes: dict[Role, Candidate] = {}
-    for c in ranked:
-        if c.role in ("latitude", "longitude") and len(c.dims) == 2 and set(c.dims) <= set(dims):
-            planes.setdefault(c.role, c)
-    lat, lon = planes.get("latitude"), planes.get("longitude")
-    if lat is None or lon is None or set(lat.dims) != set(lon.dims):
-        lat = lon = None
-    geography = (None, None) if lat is None or lon is None else (lat.name, lon.name)
+    geography = (None, None) if plane is None else (plane[0].name, plane[1].name)
 
     y, x = _axis(ds, along("y"), "y", dims), _axis(ds, along("x"), "x", dims)
-    if lat is not None and (y not in lat.dims or x not in lat.dims or y == x):
-        y, x = lat.dims if y != lat.dims[1] and x != lat.dims[0] else lat.dims[::-1]
+    if plane is not None and lat and lon:  # contradicted, they still name the dims
+        y, x = y or lat.dims[0], x or lon.dims[0]
+    if plane is not None:
+        own = tuple(d for d in plane[0].dims if d != time)
+        if y not in own or x not in own or y == x:
+            y, x = own if y != own[1] and x != own[0] else own[::-1]
     if y is None or x is None or y == x:
         return None
     projected = (along("y") or along("x")) is not None and _is_projection(ds, y, x)
-    kind: Kind = "projected" if projected else "index" if lat is None else "curvilinear"
+    kind: Kind = "projected" if projected else "index" if plane is None else "curvilinear"
     return y, x, *geography, kind
+
+
+def _plane(ds: xr.Dataset, ranked: Sequence[Candidate], name: str, time: str) -> tuple[Candidate, Candidate] | None:
+    """Latitude and longitude of the points of a variable, on two of its dims, be it that they repeat along time (WRF).
+
+    Those that it names in its attribute `coordinates` come first.
+    """
+    var = ds.variables[name]
+    named = f"{var.attrs.get('coordinates', '')} {var.encoding.get('coordinates', '')}".split()
+    planes: dict[Role, Candidate] = {}
+    for c in sorted(ranked, key=lambda c: c.name not in named):
+        own = {d for d in c.dims if d != time}
+        if c.role in ("latitude", "longitude") and len(own) == 2 and own <= set(var.dims) - {time}:
+            planes.setdefault(c.role, c)
+    lat, lon = planes.get("latitude"), planes.get("longitude")
+    return None if lat is None or lon is None or set(lat.dims) != set(lon.dims) else (lat, lon)
+
+
+def _contradicted(ds: xr.Dataset, lat: Candidate, lon: Candidate, plane: tuple[Candidate, Candidate]) -> bool:
+    """Whether latitude and longitude of the points are others than those of rows and columns.
+
+    So it is on the tripolar grids of CMIP, whose rows and columns are numbered under the names lat and lon. The points
+    are believed where they are coordinates (CF 5.2); where they are not, nothing says which of the two is right.
+    """
+    for line, points in zip((lat, lon), plane, strict=True):
+        if len(points.dims) > 2 or line.dims[0] not in points.dims:
+            continue
+        row = ds.variables[points.name].transpose(line.dims[0], ...)
+        off = apart(ds.variables[line.name], row)
+        if off and points.name not in ds.coords:
+            raise Refusal(
+                "axes",
+                [
+                    f"{line.name}({line.dims[0]}) and {points.name}({', '.join(points.dims)}) are both {line.role} and "
+                    f"differ by up to {off:.4g} degrees"
+                ],
+                f"drop the wrong one, or name {points.name} in the attribute coordinates of the data",
+            )
+        if off:
+            return True
+    return False
+
+
+def _gridless(ds: xr.Dataset, ranked: Sequence[Candidate], dims: Mapping[str, tuple[str, ...]], time: str) -> str:
+    """What the data lie on that have no rows and columns, as the end of a sentence; empty where that is not known."""
+    kinds = sorted({str(ds.variables[name].attrs.get("GRIB_gridType", "")) for name in dims} - {""})
+    words = ", ".join(f"{GRIB_GRIDS.get(kind, 'a grid')} (GRIB_gridType {kind})" for kind in kinds)
+    mesh = words or "an unstructured mesh or a list of points"
+    places = {c.role: c for c in ranked if c.role in ("latitude", "longitude")}
+    if len(places) == 2 and len({c.dims for c in places.values()}) == 1:
+        c = places["latitude"]
+        if len(c.dims) == 1:
+            return f"; {c.name} and {places['longitude'].name} both lie along {c.dims[0]}: {mesh}{REMEDY}"
+        if time in c.dims:
+            return f"; {c.name} has dims ({', '.join(c.dims)}), it changes with {time}: a swath{REMEDY}"
+    flat, deep = ({d for c in ranked if c.role in roles for d in c.dims} for roles in (("y", "x", *places), OTHERS))
+    for name, own in dims.items():
+        rest = [d for d in own if d != time and d not in deep]
+        if len(rest) == 1 and rest[0] not in flat:
+            return f"; {name} lies along {rest[0]} alone: {mesh}{REMEDY}"
+    return ""
+
+
+def _staggered(ds: xr.Dataset, planes: Sequence[Plane]) -> bool:
+    """Whether the grids differ by at most one row and one column, as those of a model's cells and of their edges do."""
+    sizes = [[ds.sizes[dim] for dim in plane[:2]] for plane in planes]
+    return all(abs(a - b) <= 1 for one in sizes for a, b in zip(one, sizes[0], strict=True))
 
 
 def _axis(ds: xr.Dataset, said: Candidate | None, role: Role, dims: tuple[str, ...]) -> str | None:

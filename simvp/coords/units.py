@@ -12,6 +12,7 @@ SPELLINGS = (
 )
 CAPITALS = {"PA": "Pa", "HPA": "hPa", "MB": "hPa", "K": "K", "W": "W", "J": "J", "C": "degC", "N": "N"}
 WORD = re.compile(r"[A-Za-z]+")
+NUMBER = re.compile(r"([\d.]+(?:[eE][+-]?\d+)?)?\s*(.*)", re.DOTALL)
 
 
 def same_units(a: str, b: str) -> bool:
@@ -71,3 +72,15 @@ def _spellings(text: str) -> list[str]:
     if plain.isupper() and len(plain) > 1:  # a file in capitals: M/S, METERS, MM/DAY
         return [WORD.sub(lambda word: CAPITALS.get(word[0], word[0].lower()), plain), plain]
     return [plain] if plain else []
+
+
+def conversion(text: str, wanted: str) -> float | None:
+    """How many of `wanted` one of a unit is: 1000 for "km" in "m", and for "1000 m".
+
+    None where it is no multiple of it, or is not known; a bare number is no unit.
+    """
+    count, unit = NUMBER.fullmatch(text.strip()).groups()  # type: ignore[union-attr]  # it matches every text
+    one, other = _scale(unit) or _scale(unit.lower()), _scale(wanted)
+    if not unit or one is None or other is None or one[0] != other[0] or one[1] or other[1]:
+        return None
+    return float(count or 1.0) * one[2] / other[2]

@@ -192,6 +192,10 @@ def _timeless(ds: xr.Dataset, ranked: Sequence["Candidate"]) -> str:
             f"got {var.attrs.get('units')!r}: {_undated(var)}"
         )
     undecided = [c.name for c in ranked if c.role in ("time", "init")]
+    points = [set(c.dims) for c in ranked if c.role == "latitude" and len(c.dims) == 2]
+    if undecided and set(ds[undecided[0]].dims) in points:
+        swath = f"{undecided[0]} has dims {ds[undecided[0]].dims}, as latitude has: a swath"
+        return f"no single time axis: {swath}; interpolate it to rows and columns first"
     if undecided:
         dim = next((c.name for c in ranked if c.role == "lead"), ds[undecided[0]].dims[-1])
         remedy = f"choose one lead with select={{{str(dim)!r}: ...}}"

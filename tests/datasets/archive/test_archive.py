@@ -18,6 +18,7 @@ from simvp import budget
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError
 from tests.support.killing import kill_everywhere
+from tests.support.worlds import address_world
 
 pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_waiting_for_the_disk")]
 START = np.datetime64("2020-02-28T20:00", "ns")
@@ -360,6 +361,25 @@ def test_another_level_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="level: expected 850, got 500"):
         archive.append(frames([3]).assign_coords(level=500.0))
     assert archive.append(frames([3])).length == 4
+
+
+def test_the_same_numbers_on_another_projection_are_refused(tmp_path: Path) -> None:
+    """And the same places in kilometres are taken."""
+    ds = address_world(frames=6, grid="projected")
+    archive = Archive(tmp_path / "a.zarr")
+    archive.append(ds.isel(time=slice(0, 2)))
+    later = ds.isel(time=slice(2, None))
+    for name, text in (("crs", "longitude_of_projection_origin expected 10.0, got 20.0"), ("x", "(spacing 1000) km")):
+        attrs = {"longitude_of_projection_origin": 20.0} if name == "crs" else {"units": "km"}
+        with pytest.raises(ArchiveError) as caught:
+            archive.append(later.assign_coords({name: later[name].assign_attrs(attrs)}))
+        assert text in str(caught.value)
+    in_km = {n: (later[n] / 1000).assign_attrs(later[n].attrs | {"units": "km"}) for n in ("y", "x")}
+    archive.append(later.assign_coords(in_km))
+    archived = archive.dataset()
+    np.testing.assert_array_equal(archived["t2m"], ds["t2m"])
+    np.testing.assert_array_equal(archived["x"], ds["x"])
+    assert archived["x"].attrs["units"] == "m"
 
 
 def test_same_grid_in_another_order_is_put_in_order(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The contract: statistics of training alone, conversion there and back, and every reason to refuse."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -211,6 +212,21 @@ def test_all_reasons_come_at_once(world, spec):
     assert "t2m: expected units 'K', got 'degC'" in words
     assert "grid: latitude differs by up to 0.1" in words
     assert "time: expected a step of 1 h, got 2 h" in words
+
+
+def test_the_same_numbers_at_other_places_are_refused():
+    ds = address_world(frames=9 * 24, grid="projected")
+    spec = fit(ds)
+    mapping = ds.crs.attrs | {"grid_mapping_name": "azimuthal_equidistant"}
+    elsewhere = {
+        "expected lambert_azimuthal_equal_area, got azimuthal_equidistant": ds.assign_coords(crs=((), 0, mapping)),
+        "got -50000 .. -43000 (spacing 1000) km": ds.assign_coords(x=ds.x.assign_attrs(units="km")),
+    }
+    for text, data in elsewhere.items():
+        with pytest.raises(ContractError, match=re.escape(text)):
+            spec.check(data)
+    in_km = ds.assign_coords(x=(ds.x / 1000).assign_attrs(ds.x.attrs | {"units": "km"}))
+    xr.testing.assert_identical(spec.check(in_km), spec.check(ds))
 
 
 def test_missing_units_are_refused_unless_stated(world, spec):

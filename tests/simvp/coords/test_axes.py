@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from simvp.coords.axes import canonicalise, restore
+from simvp.coords.grid import Grid
 from simvp.coords.roles import find_axes
 from simvp.errors import Refusal
 
@@ -447,6 +448,71 @@ def test_a_forecast_goes_back_to_latitudes_that_are_no_dim() -> None:
     assert back["latitude"].dims == ("row",)
     assert set(back.xindexes) == {"init_time", "lead_time", "longitude"}
     np.testing.assert_array_equal(back["t2m"].squeeze("lead_time").values, ds["t2m"].values)
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon"),
+    [
+        (("radian", np.deg2rad(LAT)), ("radian", np.deg2rad(LON))),
+        (("degrees_south", -LAT), ("degrees_west", -LON)),
+        (("degrees_north", LAT[::-1]), ("degrees_east", np.array([0.0, 90, 180, 270, 360]))),
+        (("degrees_north", LAT), ("degrees_east", np.array([180.0, -90, 0, 90, -180]))),
+    ],
+)
+def test_a_forecast_goes_back_to_latitudes_and_longitudes_as_the_caller_has_them(lat: Any, lon: Any) -> None:
+    """Radians, degrees south and west, a meridian that stands twice."""
+    ds = world()
+    ds = ds.assign_coords(
+        latitude=("latitude", lat[1], {"units": lat[0]}), longitude=("longitude", lon[1], {"units": lon[0]})
+    )
+    if np.ptp(lon[1]) >= 360:
+        ds["t2m"][..., 4] = ds["t2m"][..., 0]
+    out, axes = canonicalise(ds)
+    assert (np.abs(out["latitude"]) >= 50).all()
+    assert out.sizes["longitude"] == (4 if np.ptp(lon[1]) >= 360 else 5)
+    mine = out.sortby("latitude").sortby("longitude")  # a model's own order
+    back = restore(mine.rename(time="init_time").expand_dims(lead_time=1), axes, ds)
+    for name in ("latitude", "longitude"):
+        xr.testing.assert_identical(back[name], ds[name])
+    np.testing.assert_array_equal(
+        back["t2m"].squeeze("lead_time").transpose(*("init_time", *ds["t2m"].dims[1:])), ds["t2m"]
+    )
+
+
+def test_a_forecast_goes_back_to_a_rotated_grid_whose_columns_cross_zero() -> None:
+    ds = world().rename(latitude="rlat", longitude="rlon").assign_coords(rlon=[358.0, 359.0, 0.0, 1.0, 2.0])
+    ds["rlat"].attrs |= {"standard_name": "grid_latitude", "units": "degrees"}
+    ds["rlon"].attrs |= {"standard_name": "grid_longitude", "units": "degrees"}
+    out, axes = canonicalise(ds)
+    mine = out.assign_coords(x=((out["x"] + 180) % 360 - 180).assign_attrs(out["x"].attrs)).sortby("x")
+    assert Grid.of(mine).faults(out) == []
+    xr.testing.assert_equal(Grid.of(mine).align(out), mine)
+    back = restore(mine.rename(time="init_time").expand_dims(lead_time=1), axes, ds)
+    np.testing.assert_array_equal(back["t2m"].squeeze("lead_time"), ds["t2m"])
+
+
+def test_a_forecast_goes_back_to_places_that_are_written_with_every_frame() -> None:
+    lat2, lon2 = np.meshgrid(LAT, LON, indexing="ij")
+    dims = ("Time", "south_north", "west_east")
+    ds = xr.Dataset(
+        {"T2": (dims, field(), {"units": "K"})},
+        coords={
+            "XTIME": ("Time", TIMES),
+            "XLAT": (dims, np.broadcast_to(lat2, (4, 3, 5)), {"units": "degree_north"}),
+            "XLONG": (dims, np.broadcast_to(lon2, (4, 3, 5)), {"units": "degree_east"}),
+        },
+    )
+    out, axes = canonicalise(ds)
+    np.testing.assert_array_equal(out["latitude"], lat2)
+    back = restore(out.drop_vars("time").rename(time="init_time").expand_dims(lead_time=[1], axis=1), axes, ds)
+    assert back["T2"].dims == ("init_time", "lead_time", "south_north", "west_east")
+    assert back["XLAT"].dims == ("south_north", "west_east")
+    np.testing.assert_array_equal(back["XLONG"], lon2)
+    ds["XLAT"][3] += 1
+    with pytest.raises(
+        Refusal, match="XLAT: latitude of the points moves along Time, by up to 1; expected a grid that"
+    ):
+        canonicalise(ds)
 
 
 def test_a_forecast_goes_back_to_the_callers_names_and_order() -> None:

@@ -88,3 +88,50 @@ def test_a_globe_whose_last_meridian_is_its_first_stays_in_order():
     assert Grid.of(ds).faults(moved) == []
     for other in (ds, moved):
         np.testing.assert_array_equal(Grid.of(ds).align(other)["t2m"], ds["t2m"])
+
+
+def test_mappings_and_units_are_part_of_a_grid():
+    ds = address_world(frames=2, grid="projected")
+    grid = Grid.of(ds)
+    assert grid.identical(Grid.of(ds))
+    again = Grid.from_header(grid.to_header(), grid.arrays())
+    moved = ds.assign_coords(crs=ds.crs.assign_attrs(latitude_of_projection_origin=50.0))
+    in_km = ds.assign_coords(y=(ds.y / 1000).assign_attrs(units="km"), x=(ds.x / 1000).assign_attrs(units="km"))
+    for other, faults in ((moved, 1), (in_km, 0)):
+        assert not grid.identical(Grid.of(other))
+        assert not again.identical(Grid.of(other))
+        assert len(grid.faults(other)) == len(again.faults(other)) == faults
+    assert "latitude_of_projection_origin expected 52.0, got 50.0; the points lie up to " in grid.faults(moved)[0]
+    xr.testing.assert_identical(grid.align(in_km), ds)
+
+
+def test_earths_of_latitude_and_longitude():
+    ds = address_world(frames=2)
+    sphere, ellipsoid = (
+        ds.map(lambda v: v.assign_attrs(grid_mapping="crs")).assign_coords(
+            crs=((), 0, {"grid_mapping_name": "latitude_longitude", **earth})
+        )
+        for earth in ({"earth_radius": 6371229.0}, {"semi_major_axis": 6378137.0, "inverse_flattening": 298.257})
+    )
+    (fault,) = Grid.of(sphere).faults(ellipsoid)
+    assert fault.startswith("grid: another earth (grid_mapping crs): earth_radius expected 6371229.0, got none")
+    assert Grid.of(sphere).faults(ds) == Grid.of(ds).faults(ellipsoid) == Grid.of(sphere).faults(sphere) == []
+
+
+@pytest.mark.parametrize("kind", ["projected", "curvilinear"])
+def test_a_grid_that_says_nothing_of_its_places_is_taken_with_a_warning(kind, caplog):
+    ds = address_world(frames=2, grid=kind)
+    bare = ds.drop_vars(["crs", "latitude", "longitude"], errors="ignore")
+    assert Grid.of(ds).faults(bare) == Grid.of(bare).faults(ds) == []
+    what = "a grid_mapping" if kind == "projected" else "latitude and longitude"
+    assert caplog.text.count(f"one of two has {what}, the other has not") == 2
+
+
+def test_curvilinear_grids_are_the_same_up_to_single_precision_and_gaps():
+    ds = address_world(frames=2, grid="curvilinear")
+    ds = ds.assign_coords(latitude=ds.latitude - 0.05 * ds.x)  # constant along the rows
+    ds = ds.assign_coords(longitude=ds.longitude.where(ds.y > 0))
+    rounded = ds.assign_coords(latitude=ds.latitude.astype("f4") + np.float32(0.1) - np.float32(0.1))
+    assert Grid.of(ds).faults(rounded) == []
+    moved = ds.assign_coords(longitude=ds.longitude + 0.1)
+    assert Grid.of(ds).faults(moved) == ["grid: longitude of the points differs by up to 0.1 degrees"]

@@ -233,6 +233,12 @@ class TestRefusals:
         text = self.refused(forecast_of(truth, 0, 2, 2), truth.assign_coords(latitude=truth["latitude"] + 0.1))
         assert "latitude differs by up to 0.1" in text
 
+    def test_the_same_numbers_on_another_projection(self) -> None:
+        truth = formula_world(frames=12, grid="projected")
+        other = truth.assign_coords(crs=truth["crs"].assign_attrs(longitude_of_projection_origin=20.0))
+        text = self.refused(forecast_of(truth, 0, 2, 2), other)
+        assert "another projection (grid_mapping crs): longitude_of_projection_origin expected 10.0, got 20.0" in text
+
     def test_no_truth_at_all(self) -> None:
         truth = formula_world(frames=12)
         forecast = forecast_of(truth, 8, 2, 2)
