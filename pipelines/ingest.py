@@ -1,5 +1,6 @@
 """Ingest: bring what a source has into the archive of a data set."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -17,6 +18,8 @@ from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from simvp.coords import Step, parse_times
 from simvp.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 Location = str | Path
 
@@ -149,6 +152,11 @@ def ingest(
             reading.note(commit)
         schema, absent = archive.schema, int((~archive.present).sum())
     counts: dict[str, Any] = {name: getattr(commit, name) for name in ("appended", "filled", "replaced", "unchanged")}
+    offered = 0 if ds is None else ds.sizes["time"]
+    if empty := offered - sum(counts.values()):
+        where = [f"{key} is {value}" for key, value in settings.get("select", {}).items()]
+        named = f" where {', '.join(where)}" if where else ""
+        logger.warning("%s: %d of %d times of the source have no value%s", dataset, empty, offered, named)
     return IngestReport(
         dataset=dataset,
         path=archive.path,
@@ -156,7 +164,7 @@ def ingest(
         files_known=len(reading.unchanged),
         commit=commit.id,
         sequence=commit.sequence,
-        offered=0 if ds is None else ds.sizes["time"],
+        offered=offered,
         **counts,
         absent=absent,
         length=schema.length,

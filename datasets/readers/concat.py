@@ -19,7 +19,7 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 from xarray.core import indexing
 
 from datasets.readers.formats import SourceFile
-from simvp.coords import Axes
+from simvp.coords import MEMBERS, Axes
 
 TIMES = xr.coders.CFDatetimeCoder()  # datetime64[ns] where it fits, cftime for other calendars
 
@@ -128,7 +128,7 @@ class Joined(BackendArray):
 
     def __init__(self, family: Family, name: str, axis: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._name, self._axis = name, axis
-        self._paths = [file.path for file in family.files]
+        self._paths = [(file.path, file.group) for file in family.files]
         self._ends = np.cumsum([len(times) for times in family.times])
         self.shape, self.dtype = shape, dtype
 
@@ -149,7 +149,7 @@ class Joined(BackendArray):
             there = np.flatnonzero(at == number)
             whole[self._axis] = rows[there] - (self._ends[number - 1] if number else 0)
             place = (slice(None),) * self._axis + (slice(there[0], there[-1] + 1),)
-            with _opened(self._paths[number]) as file:
+            with _opened(*self._paths[number]) as file:
                 variable = _raw(file, self._name, tuple(whole))
             out[place] = _decode(self._name, variable).values
         return out[tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)]
@@ -207,9 +207,11 @@ def _looked_at(
     if file.format != "netcdf":
         return None
     try:
-        with _opened(file.path) as opened:
-            header = _header(opened)
+        with _opened(file.path, file.group) as opened:
+            header = file.group, _header(opened)
             if kind := kinds.get(header):
+                if file.group and any(not _own_dims(opened, name) for name in kind.names):
+                    return None
                 sizes = tuple((name, dim.size) for name, dim in opened.dimensions.items() if name != kind.axes.time)
                 fixed = tuple(opened.variables[name][...].tobytes() for name in kind.fixed)
                 return (header, sizes, fixed), kind, _raw(opened, kind.axes.times)
@@ -221,12 +223,17 @@ def _looked_at(
         return None
 
 
+def _own_dims(group: netCDF4.Group, name: str) -> bool:
+    """Whether a variable lies on dims of its own group: those of groups around it are not compared."""
+    return set(group.variables[name].dimensions) <= set(group.dimensions)
+
+
 @contextmanager
-def _opened(path: str) -> Iterator[netCDF4.Dataset]:
-    """A file whose variables give their values as they are stored."""
+def _opened(path: str, group: str = "") -> Iterator[netCDF4.Dataset]:
+    """A file, or a group of it, whose variables give their values as they are stored."""
     with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(path) as file:
         file.set_auto_maskandscale(False)
-        yield file
+        yield file[group] if group else file
 
 
 def _raw(file: netCDF4.Dataset, name: str, key: Any = ()) -> xr.Variable:
@@ -242,9 +249,10 @@ def _decode(name: str, variable: xr.Variable) -> xr.Variable:
 
 def _header(file: netCDF4.Dataset) -> Hashable:
     """Everything that decides what a file is, but for sizes and values."""
-    loose = file.getncattr("coordinates") if "coordinates" in file.ncattrs() else ""
+    attrs = file.ncattrs()
+    loose = tuple(str(file.getncattr(key)) if key in attrs else "" for key in ("coordinates", *MEMBERS))
     variables = ((name, var.dimensions, str(var.dtype), _attributes(var)) for name, var in file.variables.items())
-    return str(loose), *variables
+    return loose, tuple(file.groups), *variables
 
 
 def _attributes(var: netCDF4.Variable) -> Hashable:

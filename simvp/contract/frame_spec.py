@@ -26,6 +26,7 @@ from simvp.coords import (
     calendar_of,
     canonicalise,
     coordinates,
+    differences,
     fields_of,
     label,
     same_units,
@@ -246,6 +247,8 @@ class FrameSpec(Record):
                 )
             elif not same_units(theirs, channel.units):
                 faults.append(f"{channel.name}: expected units {channel.units!r}, got {theirs!r}; convert the data")
+            for what, mine, other in differences(channel.attrs, canonical[channel.name].attrs):
+                faults.append(f"{channel.name}: expected {what} {mine}, got {other}")
         grid_faults = self.grid.faults(canonical)
         faults += grid_faults + self._time_faults(canonical["time"].values)
         if grid_faults or len(present) < self.n_states:

@@ -9,10 +9,11 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
+from simvp.coords.identity import fixed_labels, with_labels
 from simvp.coords.labels import axis_labels, time_labels
 from simvp.coords.roles import Axes, bounds, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
-from simvp.coords.units import same_units
+from simvp.coords.units import is_unit, same_units
 from simvp.errors import Refusal
 
 __all__ = ["Axes", "canonicalise", "find_axes", "restore"]
@@ -25,7 +26,7 @@ STORAGE = re.compile(
     r"cell_measures|valid_(min|max|range)|actual_range|history|_Netcdf4.*|_ChunkSizes|_nc3_strict|edges"
 )
 # What writers put where they have nothing to say; cfgrib says "unknown".
-MEANINGLESS = ("", "unknown", "undefined", "none", "missing")
+MEANINGLESS = ("", "unknown", "undefined", "none", "missing", "n/a", "na", "null")
 
 
 def canonicalise(
@@ -47,7 +48,8 @@ def canonicalise(
         One value for every other dim, by the name of the dim, of its coordinate, or "level" and "member" for
         whatever the vertical axis and the ensemble are called.
     units
-        Units of variables that have none. The result says so in the attribute ``units_source="stated"``.
+        Units of variables that have none, or a text that is no unit. The result says so in the attribute
+        ``units_source="stated"``.
 
     Returns
     -------
@@ -55,6 +57,7 @@ def canonicalise(
         Dims (time, latitude, longitude), or (time, y, x) on projected, curvilinear and index grids. Time is strictly
         increasing, datetime64[ns] or cftime; y and x are strictly monotone, in the direction of the source. Longitudes
         that jump at the border of their range are joined: rolled where they go round the globe, else shifted by 360.
+        Where a variable is of one level or member, its attribute ``fixed_at`` says which (`simvp.coords.identity`).
     axes : Axes
         The axes in the names of `ds`.
 
@@ -71,6 +74,9 @@ def canonicalise(
     if not names:
         reasons.append(f"no variable on time, y and x; got {listing(ds)}")
     reasons += _unit_faults(ds, names, units or {})
+    aside = (axes.time, axes.times, axes.y, axes.x, axes.latitude, axes.longitude, axes.grid_mapping)
+    labels, moving = fixed_labels(ds, names, aside)
+    reasons += moving
     times, order_t, faults_t = time_labels(axes.times, ds.variables[axes.times])
     rows, order_y, faults_y = axis_labels(ds, axes, "y")
     columns, order_x, faults_x = axis_labels(ds, axes, "x")
@@ -83,7 +89,7 @@ def canonicalise(
     fields: dict[Hashable, xr.Variable] = {}
     for name in names:
         var = _arranged(ds.variables[name], dims, len(times)).isel(orders)
-        var.attrs = _variable_attrs(ds, name, axes, units or {})
+        var.attrs = with_labels(_variable_attrs(ds, name, axes, units or {}), labels[name])
         fields[name] = var
     coords = {
         "time": _axis(ds, axes.times, "time", times, {"standard_name": "time", "axis": "T"}),
@@ -177,7 +183,7 @@ def _unit_faults(ds: xr.Dataset, names: Sequence[str], units: Mapping[str, str])
             reasons.append(f"units stated for {name!r}, which is not among the variables {', '.join(names) or 'none'}")
         elif not stated.strip():
             reasons.append(f"{name}: the stated unit is empty")
-        elif (present := _units(ds, name)) and not same_units(present, stated):
+        elif (present := _units(ds, name)) and is_unit(present) and not same_units(present, stated):
             reasons.append(f"{name}: units are {present!r} in the source and {stated!r} as stated")
     return reasons
 
@@ -208,10 +214,11 @@ def _variable_attrs(ds: xr.Dataset, name: str, axes: Axes, units: Mapping[str, s
     if str(attrs.get("standard_name", "")).lower() in MEANINGLESS:
         attrs.pop("standard_name", None)
     attrs.pop("units", None)
-    if present := _units(ds, name):
+    present, stated = _units(ds, name), units.get(name, "").strip()
+    if stated and not (present and is_unit(present)):
+        attrs |= {"units": stated, "units_source": "stated"}
+    elif present:
         attrs["units"] = present
-    elif name in units:
-        attrs |= {"units": units[name].strip(), "units_source": "stated"}
     if axes.grid_mapping is not None:
         attrs["grid_mapping"] = axes.grid_mapping
     return attrs
