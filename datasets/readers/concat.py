@@ -213,7 +213,7 @@ def _looked_at(
                 if file.group and any(not _own_dims(opened, name) for name in kind.names):
                     return None
                 sizes = tuple((name, dim.size) for name, dim in opened.dimensions.items() if name != kind.axes.time)
-                fixed = tuple(opened.variables[name][...].tobytes() for name in kind.fixed)
+                fixed = tuple(_bytes(opened.variables[name]) for name in kind.fixed)
                 return (header, sizes, fixed), kind, _raw(opened, kind.axes.times)
         if header in kinds:
             return None
@@ -221,6 +221,11 @@ def _looked_at(
         return _looked_at(file, kinds, describe)
     except Exception:  # opened in full, the file says in words what is wrong with it
         return None
+
+
+def _bytes(stored: netCDF4.Variable) -> bytes:
+    values = np.asarray(stored[...])
+    return (values.astype(str) if values.dtype == object else values).tobytes()  # of texts, not of where they lie
 
 
 def _own_dims(group: netCDF4.Group, name: str) -> bool:

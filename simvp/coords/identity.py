@@ -22,10 +22,11 @@ KINDS: tuple[Role, ...] = ("z", "member")
 MEMBERS = ("variant_label", "realization_index", "realization", "ensemble_member", "ensemble_member_id", "member_id")
 # Attributes that tell levels apart where no coordinate does (NCEP, NCL, wgrib2).
 LEVELS = ("level", "level_desc", "level_type", "level_indicator", "height", "depth", "pressure", "number", "member")
-# Names of what follows from the time of a map or counts files, and of grid mappings that lack their attributes.
+# Names of what follows from the time of a map or counts files, of grid mappings that lack their attributes, and of
+# levels without a height, to which cfgrib gives the value 0.
 PASSING = re.compile(
     r"(.*_)?(time|date|day|month|year|hour|minute|second|season|week|weekday|dayofyear|doy|orbit|granule|record|frame)"
-    r"(_.*)?|crs|spatial_ref|.*projection.*|.*mercator|rotated_pole"
+    r"(_.*)?|crs|spatial_ref|.*projection.*|.*mercator|rotated_pole|surface|meansea|entireatmosphere|nominaltop"
 )
 NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(?: +(.*))?", re.IGNORECASE)
 METHOD = re.compile(r"((?:\w+ *: *)+)(\w+(?: +(?:where|over|within) +\w+)*)")
@@ -62,7 +63,7 @@ def fixed_labels(
     for name, (dims, texts) in _labels(ds, axes).items():
         for field in names:
             # CF 5: the attribute `coordinates` says which scalar belongs to which variable; of no variable, to all.
-            own = set(dims) <= set(ds[field].dims) if dims else name in listed[field] or name not in somewhere
+            own = set(dims) <= set(ds[field].dims) if dims else name in listed.get(field, []) or name not in somewhere
             if own and len(texts) > 1:
                 reasons.append(f"{field}: {name} changes along {dims[0]}: {', '.join(texts[:5])}; expected one value")
             elif own and texts[0]:

@@ -6,8 +6,9 @@ clockwise from north"). These are units where the parser or one of the lists bel
 equal to themselves alone. Any other text ("banana") is none.
 """
 
+import logging
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 # Units of most archives: the parser, which takes half a second to import, need not be asked for them.
@@ -146,8 +147,6 @@ def _spelled(text: str) -> str:
 @lru_cache(maxsize=512)
 def _scale(text: str) -> tuple[Any, float, float] | None:
     """Dimensionality, and where 0 and 1 of the unit lie in base units; None when it cannot be read."""
-    from cf_xarray.units import units  # half a second: only where units are compared
-
     try:
         return "[]", 0.0, float(text)  # CF allows a bare scale, "1" or "1e-3"
     except ValueError:
@@ -158,12 +157,24 @@ def _scale(text: str) -> tuple[Any, float, float] | None:
         factor, text = 10.0 ** int(power) if power else float(match[3]), text[match.end() :]
     for spelling in _spellings(text):
         try:
-            ends = [units.Quantity(value, spelling).to_base_units() for value in (0.0, factor)]
+            ends = [_parser().Quantity(value, spelling).to_base_units() for value in (0.0, factor)]
         except Exception:  # the parser raises whatever the text leads it to: Undefined..., Assertion, Type, Value
             continue
         dimensions = "[]" if ends[0].dimensionless else str(ends[0].dimensionality)
         return dimensions, float(ends[0].magnitude), float(ends[1].magnitude)
     return None
+
+
+@cache
+def _parser() -> Any:
+    log = logging.getLogger("pint.util")
+    level = log.level
+    log.setLevel(logging.ERROR)  # cf_xarray redefines units of pint, which warns of each
+    try:
+        from cf_xarray.units import units  # half a second: only where units are compared
+    finally:
+        log.setLevel(level)
+    return units
 
 
 def _spellings(text: str) -> list[str]:
