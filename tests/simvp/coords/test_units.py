@@ -104,24 +104,25 @@ def test_values_in_other_units() -> None:
 FOUND = """
     K|kelvin|Kelvin|deg K|degrees_kelvin|C|degC|deg C|Degrees C|degree_Celsius|Celcius|°C|degF|m/s|m s**-1|m.s-1|ms-1
     meters per second|M/S|knots|kts|km/h|Pa|hPa|mb|millibars|Pa s-1|mm|mm/hr|mm h-1|mm/3hr|mm (24 h)-1|inches|feet|hft
-    gpm|gpdm|10 gpm|m**2 s**-2|m of water equivalent|m of water equivalent s**-1|mm w.e.|mm SWE|m a.s.l.|m above ground
-    kg m-2|kg/m^2|kg m**-2 s**-1|kg/(m2 s)|g/kg|ug/m3|µg/m³|μg m⁻³|mg L-1|t/ha|W/m2|W m**-2|w m-2|Ws m**-2
-    J m-2|W m^{-2}|MJ/m2/day|kWh|langley|N m**-2 s|W m-2 sr-1 um-1|mW m-2 sr-1 (cm-1)-1|1/sr|10^-5 s-1|10**-6 W m**-2 sr**-1|s
-    1|1.|1e-3|10^-3|0.1 mm|0.01 degC|%|percent|percent RH|% of saturation|0-1|(0 - 1)|[0,1]|0/1|0 or 1|(-1 to 1)|-|~|()
-    fraction|Proportion|Numeric|ratio|volume mixing ratio|Dimensionless|no units|index|UV index|number|Integer|boolean
-    flag|bitmask|category|class|land=1, sea=0|code|Code table 4.201|(Code table 4.222)|code table (4.2)|WMO code
-    count|counts/s|#|#/cm3|# km-2 yr-1|number m-3|Number m**-2|number of observations|particles cm-3|molec/cm^2|cm-3
-    cells/ml|cfu/100ml|ind/m2|individuals m-2|DN|digital number|photons cm-2 s-1|pixels|grid points|ensemble members
-    events|people/km2|inhabitants per km2|persons per square km|households|vehicles|veh/h|vehicles / 5 min|cars
-    taxi trips|bikes|passengers/day|pedestrians/h|passenger car units|requests|flights|ships|vessel hours|crimes
-    accidents|fires|lightning strikes|flashes km-2 yr-1|fl/km2/yr|strokes km-2 day-1|birds km-3|trees ha-1|cattle/km2|2005 USD
-    Bites per day per person|dB|dBZ|dBm|mm6 m-3|deg km-1|log10(mg m-3)|ln(kPa)|lg(re 1 mg m-3)|degrees_north|Degree true
-    degrees clockwise from north|degree coming from|radian|octas|okta (1/8)|tenths|Beaufort|psu|PSS-78|permil|ppmv|ppb
-    mol mol-1|m3 m-3|vol.%|m**3 m**-3|m3 s-1|cumecs|cfs|1e6 m3 s-1|Sv|mmol m-3|umol m-2 s-1|einstein m-2 day-1|gC/m2/day
-    kg C m-2 s-1|kgN ha-1|mgChl m-3|mg CH4 m-2 d-1|kg(CO2)/m2|umolCO2 m-2 s-1|DU|Dobson|matm-cm|mGal|nT|TECU|PVU
-    K m2 kg-1 s-1|Bq m-3|uSv/h|mS/cm|pH|NTU|uatm|Mm-1 sr-1|kg**2 m**-4|m**2/3 s**-1|standard deviations|z-score|AQI|NDVI
-    reflectance|model units|Reserved|Experimental product|degree days|person days|TEU|days|day of year|AU
-    deg C per time step|Millimetres*100 + number of stations|J kg-1 K-1|m s**-1 per day|mW.m-2.sr-1.(cm-1)-1|0to1|dBz ?
+    gpm|gpdm|10 gpm|m**2 s**-2|m of water equivalent|m of water equivalent s**-1|mm w.e.|mm SWE|m a.s.l.
+    m above ground|kg m-2|kg/m^2|kg m**-2 s**-1|kg/(m2 s)|g/kg|ug/m3|µg/m³|μg m⁻³|mg L-1|t/ha|W/m2|W m**-2|w m-2
+    Ws m**-2|J m-2|W m^{-2}|MJ/m2/day|kWh|langley|N m**-2 s|W m-2 sr-1 um-1|mW m-2 sr-1 (cm-1)-1|1/sr|10^-5 s-1
+    10**-6 W m**-2 sr**-1|s|1|1.|1e-3|10^-3|0.1 mm|0.01 degC|%|percent|percent RH|% of saturation|0-1|(0 - 1)|[0,1]
+    0/1|0 or 1|(-1 to 1)|-|~|()|fraction|Proportion|Numeric|ratio|volume mixing ratio|Dimensionless|no units|index
+    UV index|number|Integer|boolean|flag|bitmask|category|class|land=1, sea=0|code|Code table 4.201|(Code table 4.222)
+    code table (4.2)|WMO code|count|counts/s|#|#/cm3|# km-2 yr-1|number m-3|Number m**-2|number of observations
+    particles cm-3|molec/cm^2|cm-3|cells/ml|cfu/100ml|ind/m2|individuals m-2|DN|digital number|photons cm-2 s-1|pixels
+    grid points|ensemble members|events|people/km2|inhabitants per km2|persons per square km|households|vehicles|veh/h
+    vehicles / 5 min|cars|taxi trips|bikes|passengers/day|pedestrians/h|passenger car units|requests|flights|ships
+    vessel hours|crimes|accidents|fires|lightning strikes|flashes km-2 yr-1|fl/km2/yr|strokes km-2 day-1|birds km-3
+    trees ha-1|cattle/km2|2005 USD|Bites per day per person|dB|dBZ|dBm|mm6 m-3|deg km-1|log10(mg m-3)|ln(kPa)
+    lg(re 1 mg m-3)|degrees_north|Degree true|degrees clockwise from north|degree coming from|radian|octas|okta (1/8)
+    tenths|Beaufort|psu|PSS-78|permil|ppmv|ppb|mol mol-1|m3 m-3|vol.%|m**3 m**-3|m3 s-1|cumecs|cfs|1e6 m3 s-1|Sv
+    mmol m-3|umol m-2 s-1|einstein m-2 day-1|gC/m2/day|kg C m-2 s-1|kgN ha-1|mgChl m-3|mg CH4 m-2 d-1|kg(CO2)/m2
+    umolCO2 m-2 s-1|DU|Dobson|matm-cm|mGal|nT|TECU|PVU|K m2 kg-1 s-1|Bq m-3|uSv/h|mS/cm|pH|NTU|uatm|Mm-1 sr-1
+    kg**2 m**-4|m**2/3 s**-1|standard deviations|z-score|AQI|NDVI|reflectance|model units|Reserved
+    Experimental product|degree days|person days|TEU|days|day of year|AU|deg C per time step
+    Millimetres*100 + number of stations|J kg-1 K-1|m s**-1 per day|mW.m-2.sr-1.(cm-1)-1|0to1|dBz ?
 """
 NONE = """
     banana|bananas|apples and oranges|foo|xyz|qwerty|lorem ipsum|kelvinn|degx|metersss|mm per banana|banana/h|K banana-1
