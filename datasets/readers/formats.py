@@ -38,6 +38,8 @@ FOREIGN = {
     b"\x0e\x03\x13\x01": "HDF4",
     b"<": "HTML or XML, as a server sends instead of a file that it refuses",
 }
+# Bytes that tell the format: a signature of HDF5 up to 2048, and who wrote the file, behind its other attributes.
+HEAD = 32 * 1024
 # What must not be opened: a pipe without a writer never answers, and a device has no end.
 SPECIAL = {
     stat.S_IFIFO: "a named pipe",
@@ -245,7 +247,7 @@ def _recognised(name: str) -> SourceFile:
 
 def _head(path: str) -> bytes:
     with open(path, "rb") as file:
-        return file.read(4096)  # the last place of an HDF5 signature that is looked at is 2048
+        return file.read(HEAD)
 
 
 def _format(head: bytes) -> Format | None:

@@ -39,6 +39,20 @@ def by_group(variables: Sequence[str]) -> Names:
     return dict(groups)
 
 
+def not_there(file: SourceFile) -> str:
+    """What to say where a file lacks the group that is asked of it; empty where it has it."""
+    maps = maps_in_groups(file)
+    if not file.group or file.group in {name.rpartition(":")[0] for name in maps}:
+        return ""
+    return f"there is no group {file.group!r} of maps; {holding(maps)}"
+
+
+def holding(maps: Mapping[str, str]) -> str:
+    """The maps in groups of a file, for a message."""
+    listed = shortened([f"{name} {dims}" for name, dims in maps.items()], SHOWN)
+    return f"groups hold {', '.join(listed) or 'none'}, which are named as group:name"
+
+
 def left_out(maps: Mapping[str, str], there: Sequence[str]) -> str:
     """What to say of a file with maps in groups, beside the variables `there` in its root."""
     listed = ", ".join(shortened([f"{name} {dims}" for name, dims in maps.items()], SHOWN))
@@ -116,8 +130,8 @@ def consolidated(path: str) -> bool:
     stale = [f"{name} {_changed(copied, of)}" for name, (copied, of) in both.items() if copied != of]
     if stale:
         listed = "; ".join(shortened(stale, 3))
-        reason = f"its consolidated metadata are older than those of its arrays: {listed}"
-        raise SourceError(path, [reason], "consolidate them again: zarr.consolidate_metadata(store)")
+        remedy = "consolidate them again: zarr.consolidate_metadata(store)"
+        raise SourceError(path, [f"its consolidated metadata are older than those of its arrays: {listed}; {remedy}"])
     return True
 
 

@@ -15,7 +15,17 @@ from datasets.readers.dates import AS_NUMBER, decode_dates
 from datasets.readers.expver import settle_versions
 from datasets.readers.formats import Location, SourceFile, recognise, shortened, source_files
 from datasets.readers.grib import KEYS, open_grib
-from datasets.readers.groups import Names, by_group, consolidated, left_out, maps_in_groups, parents, with_parents
+from datasets.readers.groups import (
+    Names,
+    by_group,
+    consolidated,
+    holding,
+    left_out,
+    maps_in_groups,
+    not_there,
+    parents,
+    with_parents,
+)
 from simvp.coords import Axes, axis_names, canonicalise, check_names, is_unit, label_names, select_values
 from simvp.errors import Refusal, SourceError
 
@@ -217,8 +227,7 @@ def _unmet(raw: Sequence[Raw], request: _Request) -> list[str]:
         except Refusal as refusal:
             reasons += refusal.reasons
     if reasons and (maps := maps_in_groups(raw[0][0])):
-        listed = shortened([f"{name} {dims}" for name, dims in maps.items()], SHOWN)
-        reasons.append(f"groups hold {', '.join(listed)}; these are named as group:name")
+        reasons.append(holding(maps))
     return reasons
 
 
@@ -252,6 +261,8 @@ def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
         raise
     except Exception as error:  # the backends raise whatever the library beneath them does
         text = " ".join(str(error).replace(file.path, file.name).split())
+        if file.group and (reason := not_there(file)):
+            raise SourceError(file.name, [reason]) from None
         raise SourceError(file.name, [f"cannot be opened as {file.format}: {text[:300]}"]) from error
 
 
