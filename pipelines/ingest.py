@@ -113,7 +113,8 @@ def ingest(
         Files, folder, glob or URL. None: as at the first ingest, or the catalogue's source of that name. Another source
         than at the first ingest is read this once.
     variables, units, select
-        Of the files: variables to keep, units that the files do not state, one value of every further axis.
+        Of the files, as in `datasets.readers.open_source`: variables to keep, units that the files do not state, one
+        value of every further axis.
     step
         Words such as "1h" or "1 month"; needed for a source with a single frame.
     replace

@@ -228,7 +228,7 @@ def _bytes(stored: netCDF4.Variable) -> bytes:
     return (values.astype(str) if values.dtype == object else values).tobytes()  # of texts, not of where they lie
 
 
-def _own_dims(group: netCDF4.Group, name: str) -> bool:
+def _own_dims(group: netCDF4.Dataset, name: str) -> bool:
     """Whether a variable lies on dims of its own group: those of groups around it are not compared."""
     return set(group.variables[name].dimensions) <= set(group.dimensions)
 

@@ -143,7 +143,7 @@ def _changed(known: Mapping[str, Any], own: Mapping[str, Any]) -> str:
 def _arrays(path: str) -> dict[str, Any]:
     import zarr
 
-    root = zarr.open_group(path, mode="r", **({} if is_address(path) else {"use_consolidated": False}))
+    root = zarr.open_group(path, mode="r", use_consolidated=None if is_address(path) else False)
     if not is_address(path) and not any(True for _ in root.groups()):
         return {}
     return {name: node for name, node in root.members(max_depth=None) if isinstance(node, zarr.Array)}

@@ -1,7 +1,7 @@
 """Files of any naming, in NetCDF, GRIB or Zarr, to one canonical labelled Dataset that reads nothing until request."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -217,7 +217,7 @@ def _unmet(raw: Sequence[Raw], request: _Request) -> list[str]:
     """What was request for and is in none of the files."""
     every = [ds for _, ds in raw]
     stray = {k: v for k, v in request.select.items() if k not in KEYS and not any(axis_names(ds, k) for ds in every)}
-    checks = [partial(select_values, every[0], stray)]
+    checks: list[Callable[[], object]] = [partial(select_values, every[0], stray)]
     for group, names in (request.variables or {}).items():
         checks.append(partial(check_names, [ds for file, ds in raw if file.group == group], names))
     reasons: list[str] = []

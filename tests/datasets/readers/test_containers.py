@@ -127,6 +127,12 @@ def test_an_enumerated_type_is_read_as_its_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ds["w"], np.arange(48).reshape(4, 3, 4) % 3)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_float16_in_zarr_is_read(version: int, tmp_path: Path) -> None:
+    ds = open_source(write_zarr(tmp_path / "a.zarr", {"": hourly("t", maps(add=0.0).astype("f2"))}, version))
+    np.testing.assert_array_equal(ds["t"], maps(add=0.0).astype("f2").astype("f4"))
+
+
 # ---- Zarr whose consolidated metadata are a copy from before
 
 
