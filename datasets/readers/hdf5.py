@@ -5,6 +5,7 @@ from typing import Any
 from simvp.errors import SourceError
 
 SHOWN = 6
+DECODING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
 
 
 def refuse_foreign(path: str, head: bytes) -> None:
@@ -19,8 +20,9 @@ def refuse_foreign(path: str, head: bytes) -> None:
     Raises
     ------
     SourceError
-        Numbers of a type that NetCDF has none for: netCDF-C kills the interpreter when it opens float16
-        (github.com/Unidata/netcdf-c/issues/3439). Or ODIM, whose values only its own attributes explain.
+        Numbers of a type that NetCDF has none for: netCDF-C kills the interpreter when it reads float16 or float128
+        (github.com/Unidata/netcdf-c/issues/3439), and passes over attributes of such types, packing among them. Or
+        ODIM, whose values only its own attributes explain.
     """
     if b"_NCProperties" in head and b",netcdf=" in head:
         return
@@ -47,9 +49,11 @@ def _odd_types(file: Any) -> list[str]:
 
     def look(name: str, node: Any) -> None:
         if isinstance(node, h5py.Dataset):
-            kind = node.id.get_type()
-            if kind.get_class() == h5py.h5t.FLOAT and kind.get_size() not in (4, 8):
-                odd.append(f"{name} is float{8 * kind.get_size()}")
+            of_attributes = {f"{name}:{key}": node.attrs.get_id(key) for key in DECODING if key in node.attrs}
+            for what, stored in {name: node.id, **of_attributes}.items():
+                kind = stored.get_type()
+                if kind.get_class() == h5py.h5t.FLOAT and kind.get_size() not in (4, 8):
+                    odd.append(f"{what} is float{8 * kind.get_size()}")
 
     file.visititems(look)
     return odd

@@ -87,6 +87,13 @@ def test_floats_that_netcdf_has_not_are_refused_before_it_opens_them(dtype: Any,
     )
 
 
+def test_packing_that_netcdf_would_pass_over(tmp_path: Path) -> None:
+    path = hdf5(tmp_path / "a.h5", "i2")
+    with h5py.File(path, "a") as file:
+        file["t"].attrs["scale_factor"] = np.float16(0.5)
+    assert "a.h5: t:scale_factor is float16: NetCDF has no such type" in refused(path)
+
+
 def test_one_of_them_in_a_group_or_among_many_files(tmp_path: Path) -> None:
     for number in range(3):
         write(tmp_path / f"{number}.nc", hourly("t", maps(first=4 * number), first=4 * number))
