@@ -221,7 +221,7 @@ REFUSED: dict[str, World] = {
     ),
     "level": lambda file: (hourly(file).assign_coords(plev=500.0 if file in (1, 2) else 850.0), {}),
     "standard name": lambda file: (
-        hourly(file).map(lambda var: var.assign_attrs(standard_name="ab"[file in (1, 2)])),
+        hourly(file).assign(t2m=hourly(file)["t2m"].assign_attrs(standard_name="ab"[file in (1, 2)])),
         {},
     ),
     "unit": changed(lambda ds: ds.assign(t2m=ds["t2m"].assign_attrs(units="degC"))),
