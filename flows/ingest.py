@@ -39,9 +39,10 @@ def ingest(
             together with a source.
         source: Files to read: a path, a folder, a glob or a URL, or a list of them. Leave it out to read the source
             of the first ingest again, or that of the catalogue.
-        variables: Names of the variables to keep, as the files call them. Leave it out to keep all that have a time
-            and two spatial axes.
-        units: Units of variables whose files state none, as {"t2m": "K"}. Files that state others are refused.
+        variables: Names of the variables to keep, as the files call them, those in a group as "Grid:precipitation".
+            Leave it out to keep all that have a time and two spatial axes.
+        units: Units of variables whose files state none, or a text that is none, as {"t2m": "K"}. Files that state
+            others are refused.
         select: One value of every further axis, as {"level": 850}.
         step: Words such as "1h", "30min", "1D" or "1 month". Needed only where the first source has a single frame.
         replace: Take frames that differ from those in the archive, of all files. Otherwise they are refused.

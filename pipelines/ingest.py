@@ -1,5 +1,6 @@
 """Ingest: bring what a source has into the archive of a data set."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -17,6 +18,8 @@ from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from simvp.coords import Step, parse_times
 from simvp.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 Location = str | Path
 
@@ -114,7 +117,8 @@ def ingest(
         Files, folder, glob or URL. None: as at the first ingest, or the catalogue's source of that name. Another source
         than at the first ingest is read this once.
     variables, units, select
-        Of the files: variables to keep, units that the files do not state, one value of every further axis.
+        Of the files, as in `datasets.readers.open_source`: variables to keep, units that the files do not state, one
+        value of every further axis.
     step
         Words such as "1h" or "1 month"; needed for a source with a single frame.
     replace
@@ -152,8 +156,14 @@ def ingest(
         with archive.lock():
             reading.note(commit)
         schema, absent = archive.schema, int((~archive.present).sum())
-    counted = ("appended", "filled", "replaced", "unchanged", "snapped")
+    counted = ("appended", "filled", "replaced", "unchanged")
     counts: dict[str, Any] = {name: getattr(commit, name) for name in counted}
+    offered = 0 if ds is None else ds.sizes["time"]
+    if empty := offered - sum(counts.values()):
+        where = [f"{key} is {value}" for key, value in settings.get("select", {}).items()]
+        named = f" where {', '.join(where)}" if where else ""
+        logger.warning("%s: %d of %d times of the source have no value%s", dataset, empty, offered, named)
+    counts["snapped"] = commit.snapped
     return IngestReport(
         dataset=dataset,
         path=archive.path,
@@ -161,7 +171,7 @@ def ingest(
         files_known=len(reading.unchanged),
         commit=commit.id,
         sequence=commit.sequence,
-        offered=0 if ds is None else ds.sizes["time"],
+        offered=offered,
         **counts,
         absent=absent,
         length=schema.length,

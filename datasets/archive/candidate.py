@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from datasets.archive.schema import LISTED, Schema, duplicate_faults, scalars_of, shown
-from simvp.coords import Step, calendar_of, encode_times, same_units
+from datasets.archive.schema import LISTED, Schema, attrs_of, duplicate_faults, shown
+from simvp.coords import Step, calendar_of, differences, encode_times, same_units, unsaid
 from simvp.errors import Refusal
 
 logger = logging.getLogger(__name__)
@@ -79,10 +79,6 @@ def candidates_of(ds: xr.Dataset, schema: Schema, step: Step | None) -> tuple[Ca
     reasons += [f"{name}: expected dims {schema.dims}, got {ds[name].dims}" for name in crooked]
     if not crooked and shaped:
         reasons += schema.grid.faults(ds)
-    for name, value in scalars_of(ds).items():
-        # as far as float32 keeps a level
-        if not np.isclose(schema.scalars.get(name, value), value, rtol=1e-6, equal_nan=True):
-            reasons.append(f"{name}: expected {schema.scalars[name]:g}, got {value:g}")
     # Words such as "1 month" say nothing of the day on which a month is labelled; the times decide that.
     if step is not None and (step.seconds, step.months) != (schema.step.seconds, schema.step.months):
         reasons.append(f"step: expected {schema.step}, got {step}")
@@ -170,18 +166,21 @@ def _name_faults(ds: xr.Dataset, schema: Schema) -> list[str]:
         differing = "".join(f"; {side}: {', '.join(sorted(of))}" for side, of in sides.items() if of)
         listed, got = (", ".join(sorted(of)) for of in (expected, names))
         reasons.append(f"variables: expected {listed}, got {got}{differing}")
+    given = attrs_of(ds)
     for name, (_, attrs) in schema.variables.items():
         if name not in names:
             continue
-        mine, theirs = attrs.get("units"), ds[name].attrs.get("units")
+        mine, theirs = attrs.get("units"), given[name].get("units")
         if (mine is None) != (theirs is None):
             expected_units, got = ("no units" if text is None else f"units {text}" for text in (mine, theirs))
             reasons.append(f"{name}: expected {expected_units}, got {got}; state the units of the source")
         elif mine is not None and not same_units(str(mine), str(theirs)):
             reasons.append(f"{name}: expected units {mine}, got {theirs}")
-        standard, other = attrs.get("standard_name"), ds[name].attrs.get("standard_name")
-        if standard and other and standard != other:
-            reasons.append(f"{name}: expected standard_name {standard}, got {other}")
+        reasons += [
+            f"{name}: expected {what} {expected}, got {got}" for what, expected, got in differences(attrs, given[name])
+        ]
+        if labels := unsaid(attrs, given[name]):
+            logger.warning("%s: the archive is of %s; the new frames do not say", name, ", ".join(labels))
     return reasons
 
 

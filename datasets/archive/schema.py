@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords import DAY, Grid, Step, calendar_of, encode_times, fields_of, on_step, plain
+from simvp.coords import (
+    DAY,
+    Grid,
+    Step,
+    calendar_of,
+    encode_times,
+    fields_of,
+    fixed_labels,
+    on_step,
+    plain,
+    with_labels,
+)
 from simvp.errors import Refusal
 from simvp.times import find_step
 
@@ -28,9 +39,7 @@ class Schema:
     grid
         Grid of every frame.
     variables
-        Type and attributes by name.
-    scalars
-        Scalar coordinates, such as a level.
+        Type and attributes by name, among them the level or member that the maps are of (`simvp.coords.identity`).
     step, calendar, origin
         Slot i lies i steps after `origin`, the first time.
     length
@@ -43,7 +52,6 @@ class Schema:
 
     grid: Grid
     variables: Mapping[str, tuple[np.dtype, Mapping[str, Any]]]
-    scalars: Mapping[str, float]
     step: Step
     calendar: str
     origin: Any
@@ -61,14 +69,12 @@ class Schema:
         return self.step.shift(self.origin, np.arange(start, stop))
 
 
-def scalars_of(ds: xr.Dataset) -> dict[str, float]:
-    """Scalar coordinates that are numbers (a level, a height), without the grid mapping."""
+def attrs_of(ds: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Attributes of each variable of a canonical Dataset, with the level or member that scalar coordinates tell."""
+    names = list(map(str, ds.data_vars))
     mappings = {variable.attrs.get("grid_mapping") for variable in ds.data_vars.values()}
-    return {
-        str(name): float(coord)
-        for name, coord in ds.coords.items()
-        if coord.dims == () and coord.dtype.kind in "fiu" and name not in mappings
-    }
+    labels, _ = fixed_labels(ds, names, ("time", *ds.dims, *mappings))
+    return {name: with_labels(ds[name].attrs, labels[name]) for name in names}
 
 
 def duplicate_faults(times: np.ndarray) -> list[str]:
@@ -94,13 +100,13 @@ def schema_of(ds: xr.Dataset, step: Step, origin: Any, length: int = 0, block: i
         0: as many whole chunks as there are in BLOCK_BYTES.
     """
     grid = Grid.of(ds)
-    variables = {str(name): (variable.dtype, dict(variable.attrs)) for name, variable in ds.data_vars.items()}
+    attrs = attrs_of(ds)
+    variables = {str(name): (variable.dtype, attrs[str(name)]) for name, variable in ds.data_vars.items()}
     sizes = [dtype.itemsize * grid.shape[0] * grid.shape[1] for dtype, _ in variables.values()]
     chunk = int(np.clip(CHUNK_BYTES // max(sizes), 1, CHUNK_FRAMES))
     return Schema(
         grid=grid,
         variables=variables,
-        scalars=scalars_of(ds),
         step=step,
         calendar=calendar_of(np.array([origin])),
         origin=origin,

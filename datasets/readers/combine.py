@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords import Grid, same_units
+from datasets.readers.formats import shortened
+from simvp.coords import Grid, differences, same_units, unsaid
 from simvp.errors import Refusal
 
 logger = logging.getLogger(__name__)
@@ -26,13 +27,13 @@ def combine(parts: Sequence[Part]) -> xr.Dataset:
     Raises
     ------
     Refusal
-        Naming the files: another grid, other units, another calendar, a time that is in two files, variables that only
-        some of the files of one series have.
+        Naming the files: another grid, other units, another level, member or standard_name, another calendar, a time
+        that is in two files, variables that only some of the files of one series have.
     """
     if len(parts) == 1:
         return parts[0][1]
     parts, reasons = _on_one_grid(sorted(parts, key=itemgetter(0)))
-    reasons += _unit_faults(parts) + _calendar_faults(parts)
+    reasons += _unit_faults(parts) + _identity_faults(parts) + _calendar_faults(parts)
     if reasons:
         raise Refusal("files", reasons)
     groups: dict[tuple[str, ...], list[Part]] = defaultdict(list)
@@ -66,6 +67,26 @@ def _unit_faults(parts: Sequence[Part]) -> list[str]:
             where, expected = first.setdefault(str(name), (file, units))
             if units != expected and (units is None or expected is None or not same_units(str(units), str(expected))):
                 reasons.append(f"{file}: {name} has units {units!r}, but {expected!r} in {where}")
+    return reasons
+
+
+def _identity_faults(parts: Sequence[Part]) -> list[str]:
+    """Variables of one name that are not one quantity: on another level, of another member, with another method."""
+    reasons = []
+    first: dict[str, tuple[str, xr.DataArray]] = {}
+    silent: dict[str, list[str]] = defaultdict(list)
+    for file, ds in parts:
+        for name, var in ds.data_vars.items():
+            where, expected = first.setdefault(str(name), (file, var))
+            for what, mine, theirs in differences(expected.attrs, var.attrs):
+                reason = f"{file}: {name} has {what} {theirs}, but {what} {mine}"
+                remedy = "choose among the messages by select={'typeOfLevel': ...} or another key"
+                # One GRIB file, of which cfgrib makes several datasets, or two files.
+                reasons.append(f"{reason} too; {remedy}" if file == where else f"{reason} in {where}")
+            for label in unsaid(expected.attrs, var.attrs) + unsaid(var.attrs, expected.attrs):
+                silent[f"{name}: {label}"].append(file)
+    for label, files in silent.items():
+        logger.warning("%s is not said in every file: %s", label, ", ".join(shortened(files, 3)))
     return reasons
 
 

@@ -21,7 +21,7 @@ from xarray.core import indexing
 
 from datasets.readers.dates import TIMES, counts_time, in_plain_words
 from datasets.readers.formats import SourceFile
-from simvp.coords import Axes
+from simvp.coords import MEMBERS, Axes
 from simvp.times import dates_of
 
 # Attributes of packing, which are applied file by file, and those whose values no canonical dataset depends on.
@@ -140,7 +140,7 @@ class Joined(BackendArray):
 
     def __init__(self, family: Family, name: str, axis: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._name, self._axis = name, axis
-        self._paths = [file.path for file in family.files]
+        self._paths = [(file.path, file.group) for file in family.files]
         self._ends = np.cumsum([len(times) for times in family.times])
         self.shape, self.dtype = shape, dtype
 
@@ -161,7 +161,7 @@ class Joined(BackendArray):
             there = np.flatnonzero(at == number)
             whole[self._axis] = rows[there] - (self._ends[number - 1] if number else 0)
             place = (slice(None),) * self._axis + (slice(there[0], there[-1] + 1),)
-            with _opened(self._paths[number]) as file:
+            with _opened(*self._paths[number]) as file:
                 variable = _raw(file, self._name, tuple(whole))
             out[place] = _decode(self._name, variable).values
         return out[tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)]
@@ -235,11 +235,13 @@ def _looked_at(
     if file.format != "netcdf":
         return None
     try:
-        with _opened(file.path) as opened:
+        with _opened(file.path, file.group) as opened:
             if not all(dim.size for dim in opened.dimensions.values()):
                 return None  # without a frame it shows nothing of the others
-            header = _header(opened)
+            header = file.group, _header(opened)
             if kind := kinds.get(header):
+                if file.group and any(not _own_dims(opened, name) for name in kind.names):
+                    return None
                 sizes = tuple((name, dim.size) for name, dim in opened.dimensions.items() if name != kind.axes.time)
                 fixed = tuple(_fixed(_raw(opened, name), kind.axes.time) for name in kind.fixed)
                 labels = tuple(_raw(opened, name) for name in (kind.axes.times, kind.bounds) if name is not None)
@@ -252,12 +254,22 @@ def _looked_at(
         return None
 
 
+def _bytes(stored: netCDF4.Variable) -> bytes:
+    values = np.asarray(stored[...])
+    return (values.astype(str) if values.dtype == object else values).tobytes()  # of texts, not of where they lie
+
+
+def _own_dims(group: netCDF4.Dataset, name: str) -> bool:
+    """Whether a variable lies on dims of its own group: those of groups around it are not compared."""
+    return set(group.variables[name].dimensions) <= set(group.dimensions)
+
+
 @contextmanager
-def _opened(path: str) -> Iterator[netCDF4.Dataset]:
-    """A file whose variables give their values as they are stored."""
+def _opened(path: str, group: str = "") -> Iterator[netCDF4.Dataset]:
+    """A file, or a group of it, whose variables give their values as they are stored."""
     with NETCDF4_PYTHON_LOCK, netCDF4.Dataset(path) as file:
         file.set_auto_maskandscale(False)
-        yield file
+        yield file[group] if group else file
 
 
 def _raw(file: netCDF4.Dataset, name: str, key: Any = ()) -> xr.Variable:
@@ -273,11 +285,10 @@ def _decode(name: str, variable: xr.Variable) -> xr.Variable:
 
 def _header(file: netCDF4.Dataset) -> Hashable:
     """Everything that decides what a file is, but for sizes and values."""
-    whole = tuple(
-        (key, str(file.getncattr(key))) for key in file.ncattrs() if key == "coordinates" or PLACING.search(key)
-    )
+    decisive = ("coordinates", *MEMBERS)
+    whole = tuple((k, str(file.getncattr(k))) for k in file.ncattrs() if k in decisive or PLACING.search(k))
     variables = ((name, var.dimensions, str(var.dtype), _attributes(var)) for name, var in file.variables.items())
-    return whole, *variables
+    return whole, tuple(file.groups), *variables
 
 
 def _fixed(stored: xr.Variable, time: str) -> Hashable:
@@ -294,7 +305,8 @@ def _fixed(stored: xr.Variable, time: str) -> Hashable:
             raise ValueError("moves")
         stored = stored.isel({time: 0})
     packing = tuple(_exactly(value) for key, value in stored.attrs.items() if key in PACKING)
-    return packing, stored.values.tobytes()
+    values = np.asarray(stored.values)
+    return packing, (values.astype(str) if values.dtype == object else values).tobytes()  # of texts, not of addresses
 
 
 def _exactly(value: Any) -> Hashable:

@@ -5,12 +5,14 @@ import hashlib
 import logging
 import math
 import os
+import stat
 import struct
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
+from datasets.readers.hdf5 import refuse_foreign
 from simvp.errors import SourceError
 
 if TYPE_CHECKING:
@@ -36,6 +38,15 @@ FOREIGN = {
     b"\x0e\x03\x13\x01": "HDF4",
     b"<": "HTML or XML, as a server sends instead of a file that it refuses",
 }
+# Bytes that tell the format: a signature of HDF5 up to 2048, and who wrote the file, behind its other attributes.
+HEAD = 32 * 1024
+# What must not be opened: a pipe without a writer never answers, and a device has no end.
+SPECIAL = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +61,19 @@ class SourceFile:
         What to open: a local path, or the address of a Zarr store.
     format
         By content.
+    group
+        Of NetCDF-4, HDF5 or Zarr; the root by default.
     """
 
     name: str
     path: str
     format: Format
+    group: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name and group, for messages."""
+        return f"{self.name} (group {self.group})" if self.group else self.name
 
 
 def source_files(source: Location | Sequence[Location], noted: Container[str] = ()) -> list[str]:
@@ -142,13 +161,20 @@ def _inside(path: str, noted: Container[str]) -> list[str]:
                     continue
                 if entry.is_dir():
                     (files if _is_store(entry.path) else waiting).append(entry.path)
-                elif entry.name.lower().endswith(DATA_SUFFIXES) or entry.path in noted or _format(_head(entry.path)):
+                elif entry.path in noted or _is_data(entry):
                     files.append(entry.path)
                 else:
                     logger.info("passed over, not NetCDF, GRIB or Zarr: %s", entry.path)
     if not files:
         raise SourceError("source", [f"folder {path!r} holds no NetCDF, GRIB or Zarr data"])
     return files
+
+
+def _is_data(entry: "os.DirEntry[str]") -> bool:
+    """Whether a file is data by its name or by its content; what is no regular file is never opened."""
+    if entry.name.lower().endswith(DATA_SUFFIXES):
+        return True
+    return entry.is_file() and _format(_head(entry.path)) is not None
 
 
 def _is_store(folder: str) -> bool:
@@ -200,6 +226,10 @@ def _recognised(name: str) -> SourceFile:
     if Path(path).is_dir():
         return SourceFile(name=name, path=path, format="zarr")
     try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            what = SPECIAL.get(stat.S_IFMT(mode), "something else")
+            raise SourceError("", [f"no regular file ({what}); copy its content into a file first"])
         head = _head(path)
     except OSError as error:
         raise SourceError("", [f"cannot be opened: {error.strerror}"]) from error
@@ -210,12 +240,14 @@ def _recognised(name: str) -> SourceFile:
         raise SourceError("", [f"expected NetCDF, GRIB or Zarr by content; {got}"])
     if cut := _cut_off(path, form, head):
         raise SourceError("", [cut])
+    if form == "netcdf" and not head.startswith(b"CDF"):
+        refuse_foreign(path, head)
     return SourceFile(name=name, path=path, format=form)
 
 
 def _head(path: str) -> bytes:
     with open(path, "rb") as file:
-        return file.read(2056)  # up to the last place of an HDF5 signature that is looked at, 2048 + 8
+        return file.read(HEAD)
 
 
 def _format(head: bytes) -> Format | None:

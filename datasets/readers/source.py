@@ -1,8 +1,8 @@
 """Files of any naming, in NetCDF, GRIB or Zarr, to one canonical labelled Dataset, lazily."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,21 +12,44 @@ import xarray as xr
 from datasets.readers.combine import Part, combine
 from datasets.readers.concat import TIMES, Family, Kind, alone, families, in_single, joined
 from datasets.readers.dates import as_meant, decode_dates
+from datasets.readers.expver import settle_versions
 from datasets.readers.formats import Location, SourceFile, recognise, shortened, source_files
 from datasets.readers.grib import KEYS, open_grib
-from simvp.coords import Axes, axis_names, canonicalise, check_names, period_bounds, select_values
+from datasets.readers.groups import (
+    Names,
+    by_group,
+    consolidated,
+    holding,
+    left_out,
+    maps_in_groups,
+    not_there,
+    parents,
+    with_parents,
+)
+from simvp.coords import (
+    Axes,
+    axis_names,
+    canonicalise,
+    check_names,
+    is_unit,
+    label_names,
+    period_bounds,
+    select_values,
+)
 from simvp.errors import Refusal, SourceError
 
 logger = logging.getLogger(__name__)
 
 SHOWN = 10
 
+Raw = tuple[SourceFile, xr.Dataset]
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """What is requested of every file; see `open_source`."""
+    """What is requested of every file; see `open_source`. Variables by group."""
 
-    variables: Sequence[str] | None
+    variables: Names | None
     units: Mapping[str, str]
     select: Mapping[str, Any]
 
@@ -47,9 +70,10 @@ def open_source(
         A file, a folder, a glob, a URL, or a list of these; the format is known by content. Files may hold one time
         each or many, one variable each or many, and may come in any order.
     variables
-        Data variables to keep. Default: every one on time, y and x.
+        Data variables to keep, those in a group as ``group:name``, such as "Grid:precipitation" or "science/air:t".
+        Default: every one on time, y and x in the root; then a file that has maps in groups too is refused.
     units
-        Units of variables that have none in the source, by name.
+        Units of variables that have none in the source, or none that is known, by name.
     select
         One value of every further axis, such as ``{"level": 850}`` or ``{"number": 0}``; of GRIB files also keys of
         the message, such as ``typeOfLevel``.
@@ -69,18 +93,24 @@ def open_source(
         With every reason, each with its file: nothing there, no known format, cut off, variables or axes that are not
         there, a grid or units that differ between files, a time in two files.
     """
-    request = _Request(variables=variables, units=units or {}, select=select or {})
+    wanted = None if variables is None else by_group(variables)
+    request = _Request(variables=wanted, units=units or {}, select=select or {})
     names = source_files(source)
-    files = recognise([*names, *beside])
-    new, old = families(files[: len(names)], partial(_kind, request)), alone(files[len(names) :])
+    recognised = recognise([*names, *beside])
+    groups = [""] if wanted is None else list(wanted)
+    files, read = (
+        [replace(file, group=group) for group in groups for file in some]
+        for some in (recognised[: len(names)], recognised[len(names) :])
+    )
+    new, old = families(files, partial(_kind, request)), alone(read)
     try:
         try:
             return _combined(new, old, request)
         except Refusal:
-            if len(new) == len(names):
+            if len(new) == len(files):
                 raise
             # Opened one by one, every file with something wrong is named.
-            return _combined(alone(files[: len(names)]), old, request)
+            return _combined(alone(files), old, request)
     except Refusal as refusal:
         title = f"source {source}" if isinstance(source, Location) else f"source of {len(names)} files"
         raise SourceError(title, shortened(refusal.reasons, SHOWN), refusal.remedy) from None
@@ -89,19 +119,21 @@ def open_source(
 def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -> xr.Dataset:
     groups = [*new, *old]
     several = sum(len(group.files) for group in groups) > 1
-    raw: list[tuple[str, xr.Dataset]] = []
+    raw: list[Raw] = []
     try:
         reasons: list[str] = []
         for group in groups:
-            name = group.files[0].name
+            first = group.files[0]
             try:
-                opened = _open(group.files[0], request.select)
+                opened = _open(first, request.select)
+                if request.variables is None:
+                    _refuse_others(first, opened, request)
                 if group.kind is not None:
                     opened = [joined(group, _unpacked(opened[0]))]
-                raw += [(name, ds) for ds in opened]
+                raw += [(first, ds) for ds in opened]
             except SourceError as error:
-                reasons += _of_file(name, error, several)
-        reasons = reasons or _unmet([ds for _, ds in raw], request)
+                reasons += _of_file(first.title, error, several)
+        reasons = reasons or _unmet(raw, request)
         if reasons:
             raise SourceError("source", reasons)
         parts = _canonical(raw, request, several)
@@ -112,29 +144,30 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
         raise
     if not old:
         return ds
-    names = {group.files[0].name for group in new}
+    names = {group.files[0].title for group in new}
     times = {time for name, part in parts if name in names for time in part["time"].values.tolist()}
     return ds.isel(time=[time in times for time in ds["time"].values.tolist()])
 
 
-def _canonical(raw: Sequence[tuple[str, xr.Dataset]], request: _Request, several: bool) -> list[Part]:
+def _canonical(raw: Sequence[Raw], request: _Request, several: bool) -> list[Part]:
     parts: list[Part] = []
     reasons: list[str] = []
-    for name, ds in raw:
+    for file, ds in raw:
         if len(raw) > 1 and (empty := _frameless(ds)):
-            logger.warning("passed over, without a frame (%s has length 0): %s", empty, name)
+            logger.warning("passed over, without a frame (%s has length 0): %s", empty, file.title)
             continue
         try:
-            canonical = _canonical_one(ds, request, lenient=len(raw) > 1)
+            canonical = _canonical_one(file, ds, request, lenient=len(raw) > 1)
         except Refusal as refusal:
-            reasons += _of_file(name, refusal, several)
+            reasons += _of_file(file.title, refusal, several)
             continue
         if canonical is None:
-            logger.info("passed over, none of the variables: %s", name)
+            logger.info("passed over, none of the variables: %s", file.title)
         else:
-            parts.append((name, canonical[0]))
+            parts.append((file.title, canonical[0]))
     if not parts and not reasons and all(map(_frameless, (ds for _, ds in raw))):
-        reasons = ["none of the files has a frame; " + ", ".join(shortened([name for name, _ in raw], SHOWN))]
+        names = [file.title for file, _ in raw]
+        reasons = ["none of the files has a frame; " + ", ".join(shortened(names, SHOWN))]
     met = {str(name) for _, ds in parts for name in ds.data_vars}
     if not reasons:
         stray = [v for v in request.units if v not in met]
@@ -151,22 +184,36 @@ def _frameless(ds: xr.Dataset) -> str:
     return empty[0] if empty and not any(var.size for var in fields) else ""
 
 
-def _canonical_one(ds: xr.Dataset, request: _Request, *, lenient: bool) -> tuple[xr.Dataset, Axes] | None:
+def _canonical_one(
+    file: SourceFile, ds: xr.Dataset, request: _Request, *, lenient: bool
+) -> tuple[xr.Dataset, Axes] | None:
     """One file as a canonical dataset; None where it has none of the variables. Lenient: it may lack axes to select."""
-    wanted = None if request.variables is None else [v for v in request.variables if v in ds.variables]
+    wanted = None if request.variables is None else [v for v in request.variables[file.group] if v in ds.variables]
     if wanted == []:
         return None
     units = {v: u for v, u in request.units.items() if v in ds.variables}
     axes = {key: value for key, value in request.select.items() if key not in KEYS}
     select = {k: v for k, v in axes.items() if axis_names(ds, k)} if lenient else axes
-    return canonicalise(_unpacked(ds), wanted, select=select, units=units)
+    ds, select = settle_versions(_unpacked(ds), select)
+    canonical, found = canonicalise(ds, wanted, select=select, units=units)
+    reasons = [
+        f"{name}: units {unit!r} are no unit that is known; state them, as units={{{str(name)!r}: 'K'}}, or "
+        f"units={{{str(name)!r}: {unit!r}}} where it counts things of that name"
+        for name, unit in ((name, str(var.attrs.get("units", "1"))) for name, var in canonical.data_vars.items())
+        if name not in units and not is_unit(unit)
+    ]
+    if reasons:
+        raise Refusal("units", reasons)
+    return canonical, found
 
 
 def _kind(request: _Request, file: SourceFile) -> Kind | None:
     """What files like this one are, where they can be read without being opened in full."""
     try:
         raw = _open(file, request.select)[0]
-        one = _canonical_one(raw, request, lenient=True)
+        one = _canonical_one(file, raw, request, lenient=True)
+        if request.variables is None and maps_in_groups(file):
+            return None
     except Refusal:
         return None
     if one is None:
@@ -174,8 +221,11 @@ def _kind(request: _Request, file: SourceFile) -> Kind | None:
     canonical, axes = one
     names = tuple(map(str, canonical.data_vars))
     chosen = [axis_names(raw, key)[0] for key in request.select if key not in KEYS and axis_names(raw, key)]
-    fixed = [n for n in (axes.latitude, axes.longitude, axes.y, axes.x, axes.lead, *chosen) if n in raw.variables]
+    # What a variable is fixed at, and its further axes: files that differ in these are not one dataset.
+    labels = [n for v in canonical.data_vars.values() for n in label_names(v.attrs)]
+    further = [dim for name in names for dim in raw[name].dims if dim != axes.time]
     places = (axes.latitude, axes.longitude)  # where they lie along time they are the same in every frame
+    fixed = [n for n in (*places, axes.y, axes.x, axes.lead, *chosen, *labels, *further) if n in raw.variables]
     if any(axes.time in raw[name].dims and name not in places for name in fixed):
         return None
     bounds = period_bounds(raw, axes.times)
@@ -186,38 +236,57 @@ def _of_file(name: str, refusal: Refusal, several: bool) -> list[str]:
     return [f"{name}: {reason}" if several else reason for reason in refusal.reasons]
 
 
-def _unmet(raw: Sequence[xr.Dataset], request: _Request) -> list[str]:
+def _unmet(raw: Sequence[Raw], request: _Request) -> list[str]:
     """What was requested and is in none of the files."""
-    stray = {k: v for k, v in request.select.items() if k not in KEYS and not any(axis_names(ds, k) for ds in raw)}
+    every = [ds for _, ds in raw]
+    stray = {k: v for k, v in request.select.items() if k not in KEYS and not any(axis_names(ds, k) for ds in every)}
+    checks: list[Callable[[], object]] = [partial(select_values, every[0], stray)]
+    for group, names in (request.variables or {}).items():
+        checks.append(partial(check_names, [ds for file, ds in raw if file.group == group], names))
     reasons: list[str] = []
-    for check in (partial(check_names, raw, request.variables or ()), partial(select_values, raw[0], stray)):
+    for check in reversed(checks):
         try:
             check()
         except Refusal as refusal:
             reasons += refusal.reasons
+    if reasons and (maps := maps_in_groups(raw[0][0])):
+        reasons.append(holding(maps))
     return reasons
+
+
+def _refuse_others(file: SourceFile, opened: Sequence[xr.Dataset], request: _Request) -> None:
+    """Refuse a file with maps in groups, where nobody said which variables are wanted."""
+    if not (maps := maps_in_groups(file)):
+        return
+    there: list[str] = []
+    for ds in opened:
+        try:
+            one = _canonical_one(file, ds, request, lenient=True)
+        except Refusal:
+            continue
+        there += [] if one is None else map(str, one[0].data_vars)
+    raise SourceError(file.name, [left_out(maps, there)])
 
 
 def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
     """The datasets in one file: one, or in GRIB as many as it takes."""
     try:
+        options: dict[str, Any] = {"engine": "netcdf4"}
         if file.format == "grib":
+            if file.group:
+                raise SourceError(file.name, [f"group {file.group!r}: GRIB has no groups"])
             return open_grib(file.path, select)
         if file.format == "zarr":
-            return [_dated(file.path, engine="zarr", consolidated=_consolidated(file.path))]
-        return [_dated(file.path, engine="netcdf4")]
+            options = {"engine": "zarr", "consolidated": consolidated(file.path)}
+        whole = [_dated(file.path, group=group or None, **options) for group in (file.group, *parents(file.group))]
+        return [with_parents(whole[0], whole[1:])]
     except SourceError:
         raise
     except Exception as error:  # the backends raise whatever the library beneath them does
         text = " ".join(str(error).replace(file.path, file.name).split())
+        if file.group and (reason := not_there(file)):
+            raise SourceError(file.name, [reason]) from None
         raise SourceError(file.name, [f"cannot be opened as {file.format}: {text[:300]}"]) from error
-
-
-def _consolidated(path: str) -> bool:
-    """Whether a Zarr store has consolidated metadata: to open one without it as if it had some warns."""
-    import zarr
-
-    return zarr.open_group(path, mode="r").metadata.consolidated_metadata is not None
 
 
 def _dated(path: str, **options: Any) -> xr.Dataset:

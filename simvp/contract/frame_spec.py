@@ -27,6 +27,7 @@ from simvp.coords import (
     calendar_of,
     canonicalise,
     coordinates,
+    differences,
     fields_of,
     label,
     on_step,
@@ -250,6 +251,8 @@ class FrameSpec(Record):
                 )
             elif not same_units(theirs, channel.units):
                 faults.append(f"{channel.name}: expected units {channel.units!r}, got {theirs!r}; convert the data")
+            for what, mine, other in differences(channel.attrs, canonical[channel.name].attrs):
+                faults.append(f"{channel.name}: expected {what} {mine}, got {other}")
         grid_faults = self.grid.faults(canonical)
         canonical, time_faults = self._on_step(canonical)
         faults += grid_faults + time_faults

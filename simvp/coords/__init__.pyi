@@ -1,6 +1,15 @@
 from .axes import canonicalise as canonicalise, restore as restore
 from .forecast_layout import check as check, coordinates as coordinates, label as label
 from .grid import Grid as Grid, horizontal_dims as horizontal_dims
+from .identity import (
+    EXPVER as EXPVER,
+    MEMBERS as MEMBERS,
+    differences as differences,
+    fixed_labels as fixed_labels,
+    label_names as label_names,
+    unsaid as unsaid,
+    with_labels as with_labels,
+)
 from .record import Record as Record, below as below, plain as plain
 from .roles import Axes as Axes, find_axes as find_axes
 from .selection import axis_names as axis_names, check_names as check_names, select_values as select_values
@@ -18,6 +27,6 @@ from .steps import (
     parse_times as parse_times,
     show_time as show_time,
 )
-from .units import same_units as same_units
+from .units import is_unit as is_unit, same_units as same_units
 from .valid_time import period_bounds as period_bounds
 from .weights import area_weights as area_weights

@@ -9,11 +9,12 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
+from simvp.coords.identity import fixed_labels, with_labels
 from simvp.coords.labels import axis_labels, on_earth, time_labels
 from simvp.coords.mapping import degrees, first_on_meridian, reference_texts
 from simvp.coords.roles import ATTRIBUTES, Axes, bounds, candidates, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
-from simvp.coords.units import same_units
+from simvp.coords.units import is_unit, same_units
 from simvp.errors import Refusal
 
 __all__ = ["Axes", "canonicalise", "find_axes", "restore"]
@@ -30,7 +31,7 @@ _TIME = {"standard_name": "time", "axis": "T"}
 # nest moves by a cell).
 LOOKS, STILL = 25, 1e-4
 # What writers put where they have nothing to say; cfgrib says "unknown".
-MEANINGLESS = ("", "unknown", "undefined", "none", "missing")
+MEANINGLESS = ("", "unknown", "undefined", "none", "missing", "n/a", "na", "null")
 
 
 def canonicalise(
@@ -52,7 +53,8 @@ def canonicalise(
         One value for every other dim, by the name of the dim, of its coordinate, or "level" and "member" for
         whatever the vertical axis and the ensemble are called.
     units
-        Units of variables that have none. The result says so in the attribute ``units_source="stated"``.
+        Units of variables that have none, or a text that is no unit. The result says so in the attribute
+        ``units_source="stated"``.
 
     Returns
     -------
@@ -60,6 +62,7 @@ def canonicalise(
         Dims (time, latitude, longitude), or (time, y, x) on projected, curvilinear and index grids. Time is strictly
         increasing, datetime64[ns] or cftime; y and x are strictly monotone, in the direction of the source. Longitudes
         that jump at the border of their range are joined: rolled where they go round the globe, else shifted by 360.
+        Where a variable is of one level or member, its attribute ``fixed_at`` says which (`simvp.coords.identity`).
     axes : Axes
         The axes in the names of `ds`.
 
@@ -77,6 +80,9 @@ def canonicalise(
         reasons.append(f"no variable on time, y and x; got {listing(ds)}")
     reasons += _unit_faults(ds, names, units or {})
     times, order_t, remark, faults_t = time_labels(ds, axes, names)
+    aside = (axes.time, axes.times, axes.lead, axes.y, axes.x, axes.latitude, axes.longitude, axes.grid_mapping)
+    labels, moving = fixed_labels(ds, names, aside)
+    reasons += moving
     rows, order_y, faults_y = axis_labels(ds, axes, "y")
     columns, order_x, faults_x = axis_labels(ds, axes, "x")
     planes, faults_p = _planes(ds, axes)
@@ -90,7 +96,8 @@ def canonicalise(
     fields: dict[Hashable, xr.Variable] = {}
     for name in names:
         var = _arranged(ds.variables[name], dims, len(times)).isel(orders)
-        var.attrs = _variable_attrs(ds, name, units or {}) | ({} if mapping is None else {"grid_mapping": mapping[0]})
+        own = _variable_attrs(ds, name, units or {}) | ({} if mapping is None else {"grid_mapping": mapping[0]})
+        var.attrs = with_labels(own, labels[name])
         fields[name] = var
     coords = {
         "time": _axis(ds, axes.times, "time", times, _TIME | ({"comment": remark} if remark else {})),
@@ -209,7 +216,7 @@ def _unit_faults(ds: xr.Dataset, names: Sequence[str], units: Mapping[str, str])
             reasons.append(f"units stated for {name!r}, which is not among the variables {', '.join(names) or 'none'}")
         elif not stated.strip():
             reasons.append(f"{name}: the stated unit is empty")
-        elif (present := _units(ds, name)) and not same_units(present, stated):
+        elif (present := _units(ds, name)) and is_unit(present) and not same_units(present, stated):
             reasons.append(f"{name}: units are {present!r} in the source and {stated!r} as stated")
     return reasons
 
@@ -249,10 +256,11 @@ def _variable_attrs(ds: xr.Dataset, name: str, units: Mapping[str, str]) -> dict
     if str(attrs.get("standard_name", "")).lower() in MEANINGLESS:
         attrs.pop("standard_name", None)
     attrs.pop("units", None)
-    if present := _units(ds, name):
+    present, stated = _units(ds, name), units.get(name, "").strip()
+    if stated and not (present and is_unit(present)):
+        attrs |= {"units": stated, "units_source": "stated"}
+    elif present:
         attrs["units"] = present
-    elif name in units:
-        attrs |= {"units": units[name].strip(), "units_source": "stated"}
     return attrs
 
 

@@ -33,7 +33,9 @@ def decode(paths: Sequence[str], name: str) -> Decoded:
         order = [axes["time"], axes["latitude"], axes["longitude"]]
         rest = [dim for dim in dims if dim not in order]
         values = _unpacked(raw, attrs, netcdf=path.endswith(".nc"))
-        values = values.transpose([dims.index(dim) for dim in (*rest, *order)]).reshape(values.shape[:0] + _shape(stored, order))
+        values = values.transpose([dims.index(dim) for dim in (*rest, *order)]).reshape(
+            values.shape[:0] + _shape(stored, order)
+        )
         latitudes, longitudes = (_unpacked(*stored[dim][1:], netcdf=False) for dim in order[1:])
         moments = _moments(*stored[order[0]][1:])
         rows, columns = np.argsort(latitudes), np.argsort(longitudes)

@@ -23,7 +23,17 @@ ORIGINS = (
     "2018-12-31 18:00:00 -6:00",
     "2019-01-01 09:00:00 +09:00",
 )
-CALENDARS = (None, "standard", "gregorian", "Gregorian", "proleptic_gregorian", "noleap", "365_day", "360_day", "all_leap")
+CALENDARS = (
+    None,
+    "standard",
+    "gregorian",
+    "Gregorian",
+    "proleptic_gregorian",
+    "noleap",
+    "365_day",
+    "360_day",
+    "all_leap",
+)
 LATITUDES: tuple[tuple[str, Attrs], ...] = (
     ("lat", {"units": "degrees_north", "standard_name": "latitude"}),
     ("latitude", {"units": "degree_north"}),

@@ -358,7 +358,7 @@ def test_names_all_reasons_at_once(tmp_path: Path) -> None:
 def test_another_level_is_refused(tmp_path: Path) -> None:
     archive = Archive(tmp_path / "a.zarr")
     archive.append(frames(range(3)).assign_coords(level=850.0))
-    with pytest.raises(ArchiveError, match="level: expected 850, got 500"):
+    with pytest.raises(ArchiveError, match="rain: expected level 850, got 500"):
         archive.append(frames([3]).assign_coords(level=500.0))
     assert archive.append(frames([3])).length == 4
 

@@ -105,6 +105,14 @@ def on_a_plane(file: int) -> tuple[xr.Dataset, dict[str, Any]]:
     return ds.assign_coords({n: (("j", "i"), v, attrs[n]) for n, v in planes.items()}), {}
 
 
+def on_one_level(file: int) -> tuple[xr.Dataset, dict[str, Any]]:
+    return hourly(file).expand_dims(plev=[850.0], axis=1).assign_coords(station="north"), {}
+
+
+def of_two_versions(file: int) -> tuple[xr.Dataset, dict[str, Any]]:
+    return hourly(file).assign_coords(number=0, expver=("time", ["0001" if file < 2 else "0005"])), {}
+
+
 WORLDS: list[tuple[World, dict[str, Any]]] = [
     (as_is, {}),
     (scaled_file_by_file, {}),
@@ -121,6 +129,8 @@ WORLDS: list[tuple[World, dict[str, Any]]] = [
     (of_two_variables_and_bounds, {"variables": ["t2m", "mask"]}),
     (without_leap_days, {}),
     (on_a_plane, {}),
+    (on_one_level, {}),
+    (of_two_versions, {}),
 ]
 
 
@@ -207,6 +217,11 @@ REFUSED: dict[str, World] = {
     "smaller grid": changed(lambda ds: ds.isel(lat=[0, 1])),
     "smaller grid without labels": lambda file: (
         hourly(file).rename(lat="y", lon="x").drop_vars(["y", "x"]).isel(y=slice(2 if file in (1, 2) else 3)),
+        {},
+    ),
+    "level": lambda file: (hourly(file).assign_coords(plev=500.0 if file in (1, 2) else 850.0), {}),
+    "standard name": lambda file: (
+        hourly(file).assign(t2m=hourly(file)["t2m"].assign_attrs(standard_name="ab"[file in (1, 2)])),
         {},
     ),
     "unit": changed(lambda ds: ds.assign(t2m=ds["t2m"].assign_attrs(units="degC"))),

@@ -586,7 +586,7 @@ def test_real_era5(shared: Path) -> None:
     path = shared / "data" / "era5-2mt-2019-03-uk.grib"
     ds = open_source(path)
     assert ds["t2m"].shape == (744, 33, 49)
-    assert ds["t2m"].attrs == {"units": "K", "long_name": "2 metre temperature"}
+    assert ds["t2m"].attrs == {"units": "K", "long_name": "2 metre temperature", "fixed_at": '{"number": "0"}'}
     assert set(ds.coords) == {"time", "latitude", "longitude"}
     assert (float(ds["latitude"][0]), float(ds["latitude"][-1])) == (58.0, 50.0)
     assert str(ds["time"].values[-1]) == "2019-03-31T23:00:00.000000000"

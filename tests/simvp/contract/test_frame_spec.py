@@ -9,6 +9,7 @@ import xarray as xr
 
 from simvp.contract.frame_spec import FrameSpec
 from simvp.contract.statistics import implausible, log_scale, seasonal_cycle, what_was_seen
+from simvp.coords import canonicalise
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError, ContractError
 from tests.support.worlds import address_world, formula_world
@@ -246,6 +247,28 @@ def test_units_are_compared_as_units(world, spec):
 def test_another_calendar_is_refused(spec):
     other = formula_world(frames=48, calendar="360_day")
     assert "time: expected the proleptic_gregorian calendar, got 360_day" in spec.faults(other)[1]
+
+
+def test_another_level_member_or_meaning_is_refused(world):
+    level = {"standard_name": "air_pressure", "units": "hPa"}
+    upper = world.assign_coords(plev=((), 850.0, level), number=((), 1))
+    upper["t2m"].attrs["standard_name"] = "air_temperature"
+    spec = fit(canonicalise(upper)[0])
+    assert spec.faults(upper)[1] == []
+    assert FrameSpec.from_header(spec.to_header(), spec.arrays()).faults(upper)[1] == []
+    assert spec.faults(upper.assign_coords(plev=((), 85000.0, {**level, "units": "Pa"})))[1] == []
+    assert spec.faults(world)[1] == []  # it does not say
+    other = upper.assign_coords(plev=((), 500.0, level), number=((), 2)).copy()
+    other["t2m"].attrs["standard_name"] = "dew_point_temperature"
+    assert spec.faults(other)[1] == [
+        "t2m: expected standard_name air_temperature, got dew_point_temperature",
+        "t2m: expected number 1, got 2",
+        "t2m: expected plev 850 hPa, got 500 hPa",
+        "d2m: expected number 1, got 2",
+        "d2m: expected plev 850 hPa, got 500 hPa",
+    ]
+    forecast = spec.to_dataset(np.zeros((1, 2, 2, *spec.shape), "f4"), spec.coordinates(world.time.values[-1:], 2))
+    assert json.loads(forecast["d2m"].attrs["fixed_at"]) == {"number": "1", "plev": "850 hPa"}
 
 
 def test_celsius_for_kelvin_is_seen_and_july_is_not_refused(world, spec):
