@@ -44,6 +44,11 @@ class Commit:
         SHA-256 of every source file that was read for it, by name.
     created
         UTC time of writing; volatile.
+    values
+        By variable, lowest, highest, mean and missing share of the frames that it brought; see
+        `datasets.archive.summary.Summary.record`.
+    jumps
+        Variable, time and in words what is odd about a frame; never part of the log.
     """
 
     id: str
@@ -58,6 +63,8 @@ class Commit:
     last: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    jumps: tuple[tuple[str, Any, str], ...] = ()
 
 
 def chain_start(grid: Grid, variables: Mapping[str, tuple[str, str]], step: Step, calendar: str, origin: int) -> str:
@@ -124,7 +131,7 @@ class CommitLog:
 
     def write(self, commit: Commit, sources: str) -> None:
         """Record `commit`, durably; `sources` is what `keep` returned."""
-        record = {**vars(commit), "sources": sources}
+        record = {name: of for name, of in vars(commit).items() if name != "jumps"} | {"sources": sources}
         disk.write(self._entry(commit.sequence), json.dumps(record, indent=1).encode())
 
     def read(self, sequence: int) -> Commit | None:

@@ -6,7 +6,7 @@ files, one file of each kind is opened in full, and the values of the others are
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from xarray.core import indexing
 
 from datasets.readers.formats import SourceFile
 from simvp.coords import Axes
+from simvp.values import decode, in_single, stored_as
 
 TIMES = xr.coders.CFDatetimeCoder()  # datetime64[ns] where it fits, cftime for other calendars
 
@@ -151,18 +152,8 @@ class Joined(BackendArray):
             place = (slice(None),) * self._axis + (slice(there[0], there[-1] + 1),)
             with _opened(self._paths[number]) as file:
                 variable = _raw(file, self._name, tuple(whole))
-            out[place] = _decode(self._name, variable).values
+            out[place] = _values(self._name, variable)
         return out[tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)]
-
-
-def in_single(dtype: np.dtype, packing: Mapping[str, Any]) -> bool:
-    """Whether float32 holds values packed in `dtype` with this ``scale_factor`` and ``add_offset``.
-
-    It has 24 bits for 16, unless the offset is so large that a step of the scale is lost beside it.
-    """
-    scale = abs(float(np.ravel(packing.get("scale_factor", 1.0))[0]))
-    offset = abs(float(np.ravel(packing.get("add_offset", 0.0))[0]))
-    return dtype.kind in "iu" and dtype.itemsize <= 2 and bool(offset * np.finfo("f4").eps < scale)
 
 
 def _joined_or_alone(kind: Kind | None, files: Sequence[SourceFile], stored: Sequence[xr.Variable]) -> list[Family]:
@@ -191,7 +182,7 @@ def _decoded(name: str, stored: Sequence[xr.Variable]) -> list[np.ndarray]:
         alike[repr((labels.dtype, labels.attrs))].append(number)
     for numbers in alike.values():
         parts = [times[number] for number in numbers]
-        whole = _decode(name, xr.Variable("time", np.concatenate(parts), stored[numbers[0]].attrs)).values
+        whole = _dates(name, xr.Variable("time", np.concatenate(parts), stored[numbers[0]].attrs))
         if whole.dtype.kind != "M" and not hasattr(whole[0], "calendar"):
             raise ValueError(f"expected dates, got {whole.dtype}")
         ends = np.cumsum([len(part) for part in parts])
@@ -236,8 +227,15 @@ def _raw(file: netCDF4.Dataset, name: str, key: Any = ()) -> xr.Variable:
     return xr.Variable(stored.dimensions, values, {key: stored.getncattr(key) for key in stored.ncattrs()})
 
 
-def _decode(name: str, variable: xr.Variable) -> xr.Variable:
-    return xr.conventions.decode_cf_variable(name, variable, decode_times=TIMES, decode_timedelta=False)
+def _values(name: str, variable: xr.Variable) -> np.ndarray:
+    how = stored_as(name, variable.dtype, variable.attrs, form="netcdf")
+    return how.values(variable.values)
+
+
+def _dates(name: str, variable: xr.Variable) -> np.ndarray:
+    counted = decode(name, variable, form="netcdf", coordinate=True)
+    options: dict[str, Any] = {"mask_and_scale": False, "decode_times": TIMES, "decode_timedelta": False}
+    return xr.conventions.decode_cf_variable(name, counted, **options).values
 
 
 def _header(file: netCDF4.Dataset) -> Hashable:

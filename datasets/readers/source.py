@@ -4,16 +4,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from datasets.readers.combine import Part, combine
-from datasets.readers.concat import TIMES, Family, Kind, alone, families, in_single, joined
+from datasets.readers.concat import TIMES, Family, Kind, alone, families, joined
 from datasets.readers.dates import AS_NUMBER, decode_dates
 from datasets.readers.formats import Location, SourceFile, recognise, shortened, source_files
 from datasets.readers.grib import KEYS, open_grib
+from datasets.readers.stored import AsStored
 from simvp.coords import Axes, axis_names, canonicalise, check_names, select_values
 from simvp.errors import Refusal, SourceError
 
@@ -61,7 +63,7 @@ def open_source(
     -------
     xr.Dataset
         As `simvp.coords.canonicalise` describes; time covers every time of every file. Where a variable has no frame at
-        a time at which another has one, it is NaN.
+        a time at which another has one, it is NaN. `file_of` finds the file of a frame.
 
     Raises
     ------
@@ -86,6 +88,14 @@ def open_source(
         raise SourceError(title, shortened(refusal.reasons, SHOWN), refusal.remedy) from None
 
 
+def file_of(ds: xr.Dataset, variable: str, time: Any) -> str:
+    """Name of the file from which `open_source` has a frame of a variable; empty where that is not known."""
+    for name, variables, times in ds.encoding.get("files", ()):
+        if variable in variables and (times == time).any():
+            return str(name)
+    return ""
+
+
 def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -> xr.Dataset:
     groups = [*new, *old]
     several = sum(len(group.files) for group in groups) > 1
@@ -97,7 +107,7 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
             try:
                 opened = _open(group.files[0], request.select)
                 if group.kind is not None:
-                    opened = [joined(group, _unpacked(opened[0]))]
+                    opened = [joined(group, opened[0])]
                 raw += [(name, ds) for ds in opened]
             except SourceError as error:
                 reasons += _of_file(name, error, several)
@@ -106,6 +116,7 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
             raise SourceError("source", reasons)
         parts = _canonical(raw, request, several)
         ds = combine(parts)
+        ds.encoding = {**ds.encoding, "files": [one for name, part in parts for one in _files(name, part, groups)]}
     except Refusal:
         for _, ds in raw:
             ds.close()
@@ -114,7 +125,21 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
         return ds
     names = {group.files[0].name for group in new}
     times = {time for name, part in parts if name in names for time in part["time"].values.tolist()}
-    return ds.isel(time=[time in times for time in ds["time"].values.tolist()])
+    chosen = ds.isel(time=[time in times for time in ds["time"].values.tolist()])
+    chosen.encoding = ds.encoding
+    return chosen
+
+
+def _files(name: str, part: xr.Dataset, groups: Sequence[Family]) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
+    """Files of a part, with their variables and times; of files read as one, where their times do not interleave."""
+    variables, times = tuple(map(str, part.data_vars)), part["time"].values
+    group = next(one for one in groups if one.files[0].name == name)
+    if group.kind is None:
+        return [(name, variables, times)]
+    if any(before.max() > after.min() for before, after in pairwise(group.times)):
+        return []
+    ends = np.cumsum([len(one) for one in group.times])[:-1]
+    return [(file.name, variables, of) for file, of in zip(group.files, np.split(times, ends), strict=True)]
 
 
 def _canonical(raw: Sequence[tuple[str, xr.Dataset]], request: _Request, several: bool) -> list[Part]:
@@ -147,7 +172,7 @@ def _canonical_one(ds: xr.Dataset, request: _Request, *, lenient: bool) -> tuple
     units = {v: u for v, u in request.units.items() if v in ds.variables}
     axes = {key: value for key, value in request.select.items() if key not in KEYS}
     select = {k: v for k, v in axes.items() if axis_names(ds, k)} if lenient else axes
-    return canonicalise(_unpacked(ds), wanted, select=select, units=units)
+    return canonicalise(ds, wanted, select=select, units=units)
 
 
 def _kind(request: _Request, file: SourceFile) -> Kind | None:
@@ -190,8 +215,8 @@ def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
         if file.format == "grib":
             return open_grib(file.path, select)
         if file.format == "zarr":
-            return [_dated(file.path, engine="zarr", consolidated=_consolidated(file.path))]
-        return [_dated(file.path, engine="netcdf4")]
+            return [_dated(file.path, by="zarr", consolidated=_consolidated(file.path))]
+        return [_dated(file.path, by="netcdf4")]
     except SourceError:
         raise
     except Exception as error:  # the backends raise whatever the library beneath them does
@@ -209,24 +234,16 @@ def _consolidated(path: str) -> bool:
 def _dated(path: str, **options: Any) -> xr.Dataset:
     """Open with decoded times; those that xarray leaves as numbers or cannot decode are decoded here."""
     try:
-        ds = xr.open_dataset(path, chunks="auto", decode_times=TIMES, decode_timedelta=False, **options)
+        ds = xr.open_dataset(path, engine=AsStored, chunks="auto", decode_times=TIMES, **options)
         if not any(AS_NUMBER.fullmatch(str(v.attrs.get("units", "")).strip()) for v in ds.variables.values()):
             return ds
     except ValueError as error:
         if "decode time" not in str(error):
             raise
-    ds = xr.open_dataset(path, chunks="auto", decode_times=False, decode_timedelta=False, **options)
+    ds = xr.open_dataset(path, engine=AsStored, chunks="auto", decode_times=False, **options)
     try:
         return decode_dates(ds)
     except ValueError as error:
         stated = {str(v.attrs.get("units")) for v in ds.variables.values() if "since" in str(v.attrs.get("units", ""))}
         hint = "; months of a climatology, in year 0, are no series" if any(" 0000-" in unit for unit in stated) else ""
         raise SourceError(path, [f"times cannot be decoded: got {', '.join(sorted(stated))}{hint}"]) from error
-
-
-def _unpacked(ds: xr.Dataset) -> xr.Dataset:
-    """Values packed in at most 16 bits as float32, which holds them: xarray decodes some of them to float64."""
-    for name, var in ds.data_vars.items():
-        if var.dtype == np.float64 and in_single(np.dtype(var.encoding.get("dtype", "f8")), var.encoding):
-            ds = ds.assign({name: var.astype("f4")})
-    return ds

@@ -16,6 +16,7 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract.channel import Forcing, State, Static, forcing_names
+from simvp.contract.possible import impossible
 from simvp.contract.statistics import Statistics, cycles_in, implausible, positions_in, seasonal_cycle
 from simvp.coords import (
     Grid,
@@ -264,6 +265,7 @@ class FrameSpec(Record):
                     f"{channel.name}: {int(absent.sum())} missing values where training had none, in "
                     f"{int(absent.any(1).sum())} of {len(values)} frames, first at {ds['time'].values[frame]}"
                 )
+            faults += _undeclared(values[~absent], channel.name, ds[channel.name].attrs)
             why = implausible(values, channel.seen, channel.units, channel.log_scale is not None)
             if why:
                 faults.append(f"{channel.name}: {why}")
@@ -372,3 +374,13 @@ class FrameSpec(Record):
         if (step.seconds, step.months) != (self.step.seconds, self.step.months):
             return [f"time: expected a step of {self.step}, got {step}"]
         return []
+
+
+def _undeclared(values: np.ndarray, name: str, attrs: Mapping[str, Any]) -> list[str]:
+    """What among the values (P,) no quantity like this can have."""
+    found = impossible(values, name, attrs, values.min(), values.max()) if values.size else None
+    if found is None:
+        return []
+    marks = ", ".join(f"{number:g} ({count} values)" for number, count in found.marks.items())
+    undeclared = f"{name}: {marks} stands for missing values, which no attribute declares; put NaN there"
+    return [reason for reason in (undeclared if marks else "", found.fault) if reason]

@@ -14,6 +14,7 @@ from simvp.coords.roles import Axes, bounds, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
 from simvp.coords.units import same_units
 from simvp.errors import Refusal
+from simvp.values import finish, is_applied
 
 __all__ = ["Axes", "canonicalise", "find_axes", "restore"]
 
@@ -21,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 # Attributes that describe how or where one file was stored, not what the variable is.
 STORAGE = re.compile(
-    r"GRIB_.*|_FillValue|missing_value|scale_factor|add_offset|dtype|coordinates|bounds|ancillary_variables|"
-    r"cell_measures|valid_(min|max|range)|actual_range|history|_Netcdf4.*|_ChunkSizes|_nc3_strict|edges"
+    r"GRIB_.*|dtype|coordinates|bounds|ancillary_variables|cell_measures|actual_range|history|_Netcdf4.*|_ChunkSizes|"
+    r"_nc3_strict|edges"
 )
 # What writers put where they have nothing to say; cfgrib says "unknown".
 MEANINGLESS = ("", "unknown", "undefined", "none", "missing")
@@ -71,6 +72,8 @@ def canonicalise(
     if not names:
         reasons.append(f"no variable on time, y and x; got {listing(ds)}")
     reasons += _unit_faults(ds, names, units or {})
+    finished, faults = _finished(ds, names)
+    reasons += faults
     times, order_t, faults_t = time_labels(axes.times, ds.variables[axes.times])
     rows, order_y, faults_y = axis_labels(ds, axes, "y")
     columns, order_x, faults_x = axis_labels(ds, axes, "x")
@@ -82,7 +85,7 @@ def canonicalise(
     orders = {dim: order for dim, order in (("time", order_t), (y, order_y), (x, order_x)) if order is not None}
     fields: dict[Hashable, xr.Variable] = {}
     for name in names:
-        var = _arranged(ds.variables[name], dims, len(times)).isel(orders)
+        var = _arranged(finished[name], dims, len(times)).isel(orders)
         var.attrs = _variable_attrs(ds, name, axes, units or {})
         fields[name] = var
     coords = {
@@ -155,6 +158,17 @@ def _gridded(ds: xr.Dataset, axes: Axes) -> list[str]:
     return names
 
 
+def _finished(ds: xr.Dataset, names: Sequence[str]) -> tuple[dict[str, xr.Variable], list[str]]:
+    """Variables with the missing values that their headers still tell, and headers that cannot be read."""
+    finished, reasons = {}, []
+    for name in names:
+        try:
+            finished[name] = finish(name, ds.variables[name])
+        except Refusal as refusal:
+            reasons += refusal.reasons
+    return finished, reasons
+
+
 def _shape_faults(ds: xr.Dataset, name: str, axes: Axes) -> list[str]:
     var = ds.variables[name]
     reasons = []
@@ -203,7 +217,9 @@ def _arranged(source: xr.Variable, dims: Mapping[str, str], times: int) -> xr.Va
 
 def _variable_attrs(ds: xr.Dataset, name: str, axes: Axes, units: Mapping[str, str]) -> dict[str, Any]:
     attrs = {
-        str(k): v for k, v in ds.variables[name].attrs.items() if not STORAGE.fullmatch(str(k)) and k != "grid_mapping"
+        str(k): v
+        for k, v in ds.variables[name].attrs.items()
+        if not STORAGE.fullmatch(str(k)) and not is_applied(str(k)) and k != "grid_mapping"
     }
     if str(attrs.get("standard_name", "")).lower() in MEANINGLESS:
         attrs.pop("standard_name", None)

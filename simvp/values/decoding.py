@@ -1,0 +1,171 @@
+"""Variables as they are stored, as values, lazily; and what xarray leaves undone of data that it has opened."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from simvp.errors import Refusal
+from simvp.values.marks import LIMITS, MARKS, ON_TIME, PACKING, UNDETECT, Form, Span, Stored, stored_as
+
+DEGREES = re.compile(r"degrees?_?(north|south|east|west|[nsew])", re.IGNORECASE)
+
+
+def decode(
+    name: str, variable: xr.Variable, *, form: Form = "none", fill: Any = None, coordinate: bool = False
+) -> xr.Variable:
+    """A variable as it is stored, as values, lazily; without the attributes that were applied.
+
+    What is no number (texts, dates) is left as it is. Parameters as of `stored_as`.
+    """
+    if variable.dtype.kind not in "iuf":
+        return variable
+    how = stored_as(name, variable.dtype, variable.attrs, form=form, fill=fill, coordinate=coordinate)
+    attrs = {key: value for key, value in variable.attrs.items() if not is_applied(key)}
+    encoding = {key: value for key, value in variable.encoding.items() if not is_applied(key) and key != "dtype"}
+    integers = coordinate and not how.packed and how.seen.kind in "iu" and how.dtype.kind == "f"
+    if integers and variable.ndim < 2:  # whole numbers, a level or a member, stay what they are where none is missing
+        whole = how.numbers(variable.values)
+        data = how.values(variable.values) if how.marked(whole).any() else whole
+        return xr.Variable(variable.dims, data, attrs, encoding)
+    return xr.Variable(variable.dims, _lazily(variable, how), attrs, encoding)
+
+
+def decode_all(ds: xr.Dataset, form: Form = "none", fills: Mapping[str, Any] | None = None) -> xr.Dataset:
+    """Every variable of a Dataset that was opened as it is stored, but for the dates of times.
+
+    Parameters
+    ----------
+    fills
+        Fill values of Zarr arrays by name.
+
+    Returns
+    -------
+    xr.Dataset
+        A field whose header cannot be read is left as it is, with the reason as ``encoding["fault"]``, which
+        `canonicalise` raises where the variable is wanted.
+
+    Raises
+    ------
+    Refusal
+        A coordinate whose header cannot be read.
+    """
+    decoded = {}
+    for key, variable in ds.variables.items():
+        name, units = str(key), str(variable.attrs.get("units", "")).strip()
+        on_axis = variable.ndim < 2 or name in ds.coords or ON_TIME.fullmatch(units) or DEGREES.fullmatch(units)
+        try:
+            decoded[key] = decode(name, variable, form=form, fill=(fills or {}).get(name), coordinate=bool(on_axis))
+        except Refusal as refusal:
+            if on_axis:
+                raise
+            decoded[key] = variable.copy(deep=False)
+            decoded[key].encoding = {**variable.encoding, "fault": refusal.reasons[0]}
+    fields = {name: variable for name, variable in decoded.items() if name not in ds.coords}
+    made = xr.Dataset(fields, {name: decoded[name] for name in ds.coords}, ds.attrs)
+    made.encoding = ds.encoding
+    made.set_close(ds.close)
+    return made
+
+
+def finish(name: str, variable: xr.Variable) -> xr.Variable:
+    """A variable that xarray has opened, with what xarray left undone, lazily; itself where nothing is left.
+
+    xarray applies ``_FillValue`` and ``missing_value`` of the type of the data and moves them into the encoding; what
+    stands among the attributes it has not looked at, and marks of another type it has compared in vain.
+
+    Raises
+    ------
+    Refusal
+        A header that cannot be read.
+    """
+    mine = [key for key in variable.attrs if is_applied(str(key))]
+    before = variable.encoding
+    if "fault" in before:
+        raise Refusal(name, [str(before["fault"])])
+    if variable.dtype.kind not in "iuf":
+        return variable
+    if any(key in variable.attrs for key in PACKING):  # opened with mask_and_scale=False
+        return decode(name, variable)
+    stored = before.get("dtype", variable.dtype)
+    kind = (
+        np.dtype(stored) if isinstance(stored, np.dtype | type) and np.dtype(stored).kind in "iuf" else variable.dtype
+    )
+    vain = {key: value for key, value in before.items() if MARKS.fullmatch(key) and _in_vain(value, kind)}
+    declared = any(MARKS.fullmatch(str(key)) for key in (*before, *mine))
+    # Of floats the default of the format is no value either, but that needs no header: see `simvp.contract.possible`.
+    unwritten = kind.kind in "iu" and not declared and bool({"contiguous", "chunksizes"} & set(before))
+    if not mine and not vain and not unwritten:
+        return variable
+    packing = {key: before[key] for key in (*PACKING, "_Unsigned") if key in before}
+    how = stored_as(name, kind, {**variable.attrs, **packing, **vain}, form="netcdf" if unwritten else "none")
+    return xr.Variable(variable.dims, _lazily(variable, _as_values(how, variable.dtype)), variable.attrs, before)
+
+
+def is_applied(key: str) -> bool:
+    """Whether an attribute is about how values are stored, and of no meaning once they are decoded."""
+    named = bool(MARKS.fullmatch(key) or UNDETECT.fullmatch(key))
+    return named or key in (*LIMITS, *PACKING, "_Unsigned")
+
+
+class Decoded(BackendArray):
+    """Values of a variable, made of its stored numbers where they are asked for.
+
+    Parameters
+    ----------
+    variable, how
+        As stored, and how it becomes values.
+    """
+
+    def __init__(self, variable: xr.Variable, how: Stored) -> None:
+        self._variable, self._how = variable, how
+        self.shape, self.dtype = variable.shape, how.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        return self._how.values(self._variable[key].values)
+
+
+def _lazily(variable: xr.Variable, how: Stored) -> Any:
+    if variable.chunks is not None:
+        return variable.data.map_blocks(how.values, dtype=how.dtype)
+    return indexing.LazilyIndexedArray(Decoded(variable, how))
+
+
+def _in_vain(value: Any, dtype: np.dtype) -> bool:
+    """Whether xarray compared the data with a mark that it cannot equal: a text, or a double beside float32."""
+    array = np.asarray(value)
+    if array.dtype.kind in "SUO":
+        return True
+    with np.errstate(over="ignore"):
+        return dtype.kind == "f" and not np.array_equal(
+            array.astype(dtype).astype("f8"), array.astype("f8"), equal_nan=True
+        )
+
+
+def _as_values(how: Stored, dtype: np.dtype) -> Stored:
+    """The same for data that is unpacked already, whose stored numbers are only known to half a step of the scale."""
+    scale, offset = how.scale or 1.0, how.offset or 0.0
+    half = abs(scale) / 2 if how.packed else 0.0
+
+    def moved(span: Span) -> Span:
+        low, high = sorted(end * scale + offset for end in span)
+        return Span(low - half, high + half)
+
+    kept = dtype if dtype.kind == "f" else how.dtype
+    return Stored(
+        stored=dtype.newbyteorder("="),
+        seen=dtype.newbyteorder("="),
+        missing=tuple(map(moved, how.missing)),
+        undetected=tuple(map(moved, how.undetected)),
+        valid=moved(how.valid) if how.packed else how.valid,
+        allowed=how.allowed,
+        work=kept,
+        dtype=kept,
+    )
