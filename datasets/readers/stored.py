@@ -43,12 +43,17 @@ class AsStored(BackendEntrypoint):
         """
         form: Form = "netcdf"
         fills: dict[str, Any] = {}
-        # Zarr's fill value as _FillValue: else format 3 decodes attributes that are plain numbers, and fails.
-        options = {"consolidated": consolidated, "use_zarr_fill_value_as_mask": True} if by == "zarr" else {}
-        options |= {"mask_and_scale": False, "decode_times": False, "decode_timedelta": False}
-        raw = xr.open_dataset(filename_or_obj, engine=by, drop_variables=drop_variables, cache=False, **options)
+        options: dict[str, Any] = {"mask_and_scale": False, "decode_times": False, "decode_timedelta": False}
+        options |= {"drop_variables": drop_variables, "cache": False}
         if by == "zarr":
-            form, fills = _described(raw, filename_or_obj, consolidated)
+            # Its fill value as _FillValue: else format 3 decodes this attribute, and fails where it is a plain number.
+            store = xr.backends.ZarrStore.open_group(
+                filename_or_obj, mode="r", consolidated=consolidated, use_zarr_fill_value_as_mask=True
+            )
+            raw = xr.open_dataset(store, engine="store", **options)
+            form, fills = _described(raw, filename_or_obj, store.zarr_group)
+        else:
+            raw = xr.open_dataset(filename_or_obj, engine=by, **options)
         try:
             ds = decode_all(raw, form, fills)
         except Refusal as refusal:
@@ -57,15 +62,11 @@ class AsStored(BackendEntrypoint):
         return xr.decode_cf(ds, mask_and_scale=False, decode_times=decode_times, decode_timedelta=False)
 
 
-def _described(raw: xr.Dataset, path: str, consolidated: bool | None) -> tuple[Form, dict[str, Any]]:
+def _described(raw: xr.Dataset, path: str, group: "zarr.Group") -> tuple[Form, dict[str, Any]]:
     """Format and fill values of a Zarr store; attributes become those that its arrays have of their own."""
-    import zarr
-
-    group = zarr.open_group(path, mode="r", use_consolidated=consolidated)
     fills: dict[str, Any] = {}
     for name, variable in raw.variables.items():
-        array = group[str(name)]
-        assert isinstance(array, zarr.Array)
+        array: zarr.Array[Any] = group[str(name)]  # type: ignore[assignment]
         fills[str(name)] = array.fill_value
         own = array.attrs.asdict()
         variable.attrs.pop("_FillValue", None)

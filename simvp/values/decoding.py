@@ -76,14 +76,13 @@ def finish(name: str, variable: xr.Variable) -> xr.Variable:
     """A variable that xarray has opened, with what xarray left undone, lazily; itself where nothing is left.
 
     xarray applies ``_FillValue`` and ``missing_value`` of the type of the data and moves them into the encoding; what
-    stands among the attributes it has not looked at, and marks of another type it has compared in vain.
+    stands among the attributes it has not looked at, and marks of another type it may have compared in vain.
 
     Raises
     ------
     Refusal
         A header that cannot be read.
     """
-    mine = [key for key in variable.attrs if is_applied(str(key))]
     before = variable.encoding
     if "fault" in before:
         raise Refusal(name, [str(before["fault"])])
@@ -91,19 +90,23 @@ def finish(name: str, variable: xr.Variable) -> xr.Variable:
         return variable
     if any(key in variable.attrs for key in PACKING):  # opened with mask_and_scale=False
         return decode(name, variable)
-    stored = before.get("dtype", variable.dtype)
-    kind = (
-        np.dtype(stored) if isinstance(stored, np.dtype | type) and np.dtype(stored).kind in "iuf" else variable.dtype
-    )
-    vain = {key: value for key, value in before.items() if MARKS.fullmatch(key) and _in_vain(value, kind)}
-    declared = any(MARKS.fullmatch(str(key)) for key in (*before, *mine))
+    # Arithmetic drops the encoding and keeps the attributes, of which limits hold no more then.
+    opened = isinstance(before.get("dtype"), np.dtype | type)
+    told = MARKS.fullmatch if not opened else is_applied
+    mine = {str(key): value for key, value in variable.attrs.items() if told(str(key))}
+    stored = np.dtype(before["dtype"]) if opened else variable.dtype
+    stored = stored if stored.kind in "iuf" else variable.dtype
+    vain = {key: value for key, value in before.items() if MARKS.fullmatch(key) and np.asarray(value).dtype != stored}
     # Of floats the default of the format is no value either, but that needs no header: see `simvp.contract.possible`.
-    unwritten = kind.kind in "iu" and not declared and bool({"contiguous", "chunksizes"} & set(before))
+    unwritten = stored.kind in "iu" and not any(map(MARKS.fullmatch, (*before, *mine)))
+    unwritten = unwritten and bool({"contiguous", "chunksizes"} & set(before))
     if not mine and not vain and not unwritten:
         return variable
     packing = {key: before[key] for key in (*PACKING, "_Unsigned") if key in before}
-    how = stored_as(name, kind, {**variable.attrs, **packing, **vain}, form="netcdf" if unwritten else "none")
-    return xr.Variable(variable.dims, _lazily(variable, _as_values(how, variable.dtype)), variable.attrs, before)
+    about = {key: variable.attrs[key] for key in ("units", "quantity") if key in variable.attrs}
+    how = stored_as(name, stored, {**about, **mine, **packing, **vain}, form="netcdf" if unwritten else "none")
+    how = how if variable.dtype == stored and stored.kind in "iu" else _as_values(how, variable.dtype)
+    return xr.Variable(variable.dims, _lazily(variable, how), variable.attrs, before)
 
 
 def is_applied(key: str) -> bool:
@@ -136,17 +139,6 @@ def _lazily(variable: xr.Variable, how: Stored) -> Any:
     if variable.chunks is not None:
         return variable.data.map_blocks(how.values, dtype=how.dtype)
     return indexing.LazilyIndexedArray(Decoded(variable, how))
-
-
-def _in_vain(value: Any, dtype: np.dtype) -> bool:
-    """Whether xarray compared the data with a mark that it cannot equal: a text, or a double beside float32."""
-    array = np.asarray(value)
-    if array.dtype.kind in "SUO":
-        return True
-    with np.errstate(over="ignore"):
-        return dtype.kind == "f" and not np.array_equal(
-            array.astype(dtype).astype("f8"), array.astype("f8"), equal_nan=True
-        )
 
 
 def _as_values(how: Stored, dtype: np.dtype) -> Stored:
