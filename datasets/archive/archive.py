@@ -28,7 +28,7 @@ from datasets.archive.candidate import Candidates, Comparison, candidates_of, co
 from datasets.archive.commits import Commit, CommitLog, commit_id
 from datasets.archive.manifest import Manifest
 from datasets.archive.schema import Schema, new_schema, schema_of, shown
-from datasets.archive.summary import Summary
+from datasets.archive.summary import Summary, usual
 from datasets.store import Store, disk
 from simvp.budget import fitting
 from simvp.coords import Step
@@ -206,7 +206,7 @@ class Archive:
         if reasons:
             raise self._refused(shortened(reasons))
         whole = {name: Summary.joined([block.summaries[name] for _, block in blocks]) for name in schema.variables}
-        before = self.head.values if archived is not None else {}
+        before = {} if archived is None else usual(self._entries.values(self._store.state["sequence"]))
         labels = candidates.ds["time"].values
         jumps = [
             (name, labels[i], text)

@@ -8,6 +8,7 @@ appends, and an append costs the same however long the archive is.
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from simvp.coords import Grid, Step
 Kind = Literal["append", "absent", "fill", "replace"]
 
 _PER_FOLDER = 1000
+_RECENT = 48  # commits: two days of hourly ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +145,16 @@ class CommitLog:
         sources = self._sources(record["sources"])
         kept = bool(record["sources"]) and sources.is_file()
         return Commit(**{**record, "sources": json.loads(sources.read_bytes()) if kept else {}})
+
+    def values(self, sequence: int) -> list[tuple[int, Mapping[str, Mapping[str, Any]]]]:
+        """Of the last commits up to that number, how many frames each brought, and what these held."""
+        found = []
+        for number in range(max(1, sequence - _RECENT + 1), sequence + 1):
+            with suppress(FileNotFoundError):
+                record = json.loads(self._entry(number).read_bytes())
+                frames = sum(record[kind] for kind in ("appended", "filled", "replaced"))
+                found.append((frames, record.get("values", {})))
+        return found
 
     def id(self, sequence: int) -> str:
         """Id of the commit of that number; empty where there is none."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+ENOUGH = 24  # frames, of which the lowest and the highest value say what is usual: a day of hours
 JUMP_IN_MISSING = 0.25  # share of a frame by which it has more missing values than half of the others
 
 
@@ -91,7 +92,7 @@ class Summary:
         Parameters
         ----------
         before
-            What was recorded of frames before, or empty: then the frames are compared among themselves.
+            What was usual before (`usual`), or empty: then the frames are compared among themselves.
         """
         varied = self.highest > self.lowest
         if "lowest" in before:
@@ -115,3 +116,23 @@ class Summary:
             for i in np.flatnonzero(gone & ~away)
         }
         return sorted(texts.items())
+
+
+def usual(records: Sequence[tuple[int, Mapping[str, Mapping[str, Any]]]]) -> dict[str, dict[str, float]]:
+    """Lowest and highest value and the largest missing share of recorded frames; empty where these are too few.
+
+    Parameters
+    ----------
+    records
+        Number of frames, and by variable what `Summary.record` says of them.
+    """
+    if sum(frames for frames, _ in records) < ENOUGH:
+        return {}
+    known: dict[str, dict[str, float]] = {}
+    for name, record in (item for _, values in records for item in values.items()):
+        if "lowest" in record:
+            ends = known.setdefault(name, {key: record[key] for key in ("lowest", "highest", "missing")})
+            ends["lowest"] = min(ends["lowest"], record["lowest"])
+            ends["highest"] = max(ends["highest"], record["highest"])
+            ends["missing"] = max(ends["missing"], record["missing"])
+    return known

@@ -25,7 +25,8 @@ class Quantity:
     units
         Units that the limits hold for.
     named, unless
-        What the standard name or the long name must, and must not, contain.
+        What the names of a variable must, and must not, contain: standard and long name where it is strict, else also
+        its own.
     low, high
         No value lies outside.
     marks
@@ -42,8 +43,9 @@ class Quantity:
     marks: tuple[float, ...] = ()
     strict: bool = False
 
-    def fits(self, text: str) -> bool:
-        """Whether a variable whose standard name and long name are `text` is such a quantity, if its unit fits."""
+    def fits(self, name: str, text: str) -> bool:
+        """Whether a variable of that name, with `text` as standard and long name, is such a quantity in such a unit."""
+        text = text if self.strict else f"{name} {text}"
         return not self.named or bool(re.search(self.named, text) and not re.search(self.unless, text))
 
 
@@ -54,31 +56,44 @@ QUANTITIES = (
         unless=f"{DIFFERENCE}|brightness|squared|product|flux", low=20.0, high=5000.0, marks=(0.0,), strict=True,
     ),
     Quantity(units=("K",), low=-500.0, high=5000.0),
+    Quantity(units=("degC",), named=r"sea|water|soil|surface|2 ?m|sst|tas", unless=DIFFERENCE, low=-95.0, high=900.0),
     Quantity(units=("degC", "degF"), low=-460.0, high=9000.0),
     Quantity(
         units=("mm", "mm h-1", "mm day-1", "mm s-1", "m", "kg m-2", "kg m-2 s-1", "kg m-2 h-1", "kg m-2 day-1"),
-        named="precip|rain|snowfall|shower|hail", unless=DIFFERENCE, low=-0.9, high=1e6, marks=tuple(range(-9, 0)),
+        named=r"precip|prcp|rain|snowfall|shower|hail|\b(tp|pr|rr)\b", unless=f"{DIFFERENCE}|minus|evap",
+        low=-0.9, high=1e6, marks=tuple(range(-9, 0)),
     ),
     Quantity(units=("mm h-1", "mm day-1", "mm s-1"), low=-990.0, high=1e6),
+    Quantity(units=("kg m-2 s-1", "s-1"), low=-900.0, high=900.0),
     Quantity(units=("mm", "kg m-2"), low=-5000.0, high=1e9),
     Quantity(units=("m s-1",), named="wind|current|velocity|speed", unless="seismic|solar", low=-500.0, high=900.0),
     Quantity(units=("m s-1",), low=-990.0, high=1e8),
     Quantity(
-        units=("Pa", "hPa"), named="pressure", unless=f"{DIFFERENCE}|head|potential|turgor|stress|osmotic",
-        low=-0.9, high=1e9,
+        units=("Pa", "hPa"), named=r"pressure|\b(mslp?|slp|psl?|sp|prmsl)\b",
+        unless=f"{DIFFERENCE}|head|potential|turgor|stress|osmotic", low=-0.9, high=1e9,
     ),
-    Quantity(units=("Pa",), low=-1e6, high=1e12),
     Quantity(units=("hPa",), low=-5000.0, high=1e10),
+    Quantity(units=("Pa",), low=-1e6, high=1e12),
     Quantity(
-        units=("%",), named="humidity|cloud|cover|fraction|concentration|area|ice|saturation", unless=DIFFERENCE,
-        low=-50.0, high=900.0,
+        units=("%",), named=r"humidity|cloud|cover|fraction|concentration|area|ice|saturation|\b(rh|hurs?|tcc|clt)\b",
+        unless=DIFFERENCE, low=-50.0, high=900.0,
     ),
+    Quantity(units=("kg kg-1", "m3 m-3"), low=-0.9, high=90.0),
     Quantity(
-        units=("kg kg-1", "g kg-1", "1"), named="humidity|mixing ratio|fraction", unless=DIFFERENCE, low=-0.9, high=1e3,
+        units=("1", "g kg-1"), named="humidity|mixing ratio|fraction|cover|albedo|emissivity|vegetation|ndvi|moisture",
+        unless=DIFFERENCE, low=-1.5, high=1e3,
     ),
+    Quantity(units=("1", "g kg-1", "0.001"), named="salinity", unless=DIFFERENCE, low=-0.9, high=900.0),
+    Quantity(units=("mg m-3", "ug m-3", "kg m-3"), unless=DIFFERENCE, named="concentration|mass", low=-50.0, high=1e9),
+    Quantity(
+        units=("m",), named="sea surface height|sea level|surge|tide|wave|swell|snow", unless="length|of pressure",
+        low=-90.0, high=990.0,
+    ),
+    Quantity(units=("m", "gpm"), named="geopotential height", unless=DIFFERENCE, low=-1500.0, high=1e6),
+    Quantity(units=("W m-2",), named="radiati|irradiance|wave|solar|thermal", low=-900.0, high=1e8),
     Quantity(units=("W m-2",), low=-5000.0, high=1e8),
     Quantity(units=("dBZ",), low=-200.0, high=200.0),
-    Quantity(units=("m", "m2 s-2", "J m-2", "1", "%", "kg m-2 s-1", "kg kg-1", "s-1"), low=-1e15, high=1e15),
+    Quantity(units=("m", "m2 s-2", "J m-2", "J kg-1", "1", "%", "mg m-3", "ug m-3"), low=-1e15, high=1e15),
 )  # fmt: skip
 ANYTHING = Quantity()
 
@@ -116,10 +131,14 @@ def impossible(
     """
     text = " ".join(str(attrs.get(key, "")) for key in ("standard_name", "long_name")).lower().replace("_", " ")
     units = str(attrs.get("units", "")).strip()
-    of = _quantity(text, units, common=True)
+    of = _quantity(name.lower(), text, units, common=True)
     if of is None:
         # No mark lies between: the parser of units, which takes half a second to import, is not needed.
-        of = ANYTHING if lowest > -0.9 and highest < 90 else _quantity(text, units, common=False) or ANYTHING
+        of = (
+            ANYTHING
+            if lowest > -0.9 and highest < 90
+            else _quantity(name.lower(), text, units, common=False) or ANYTHING
+        )
     if not (lowest < of.low or highest > of.high):
         return None
     with np.errstate(invalid="ignore"):
@@ -146,13 +165,13 @@ def impossible(
 
 
 @lru_cache(maxsize=512)
-def _quantity(text: str, units: str, *, common: bool) -> Quantity | None:
+def _quantity(name: str, text: str, units: str, *, common: bool) -> Quantity | None:
     """The first that fits; with a unit in a common spelling, or in whatever the parser reads."""
     plain = units.replace("**", "").replace("^", "")
     if ratio := re.fullmatch(r"(\w+)/(\w+?)(\d?)", plain):
         plain = f"{ratio[1]} {ratio[2]}-{ratio[3] or 1}"
     for one in QUANTITIES:
         fits = plain in one.units if common else any(same_units(units, other) for other in one.units)
-        if units and fits and one.fits(text):
+        if units and fits and one.fits(name, text):
             return one
     return None

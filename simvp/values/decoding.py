@@ -56,10 +56,10 @@ def decode_all(ds: xr.Dataset, form: Form = "none", fills: Mapping[str, Any] | N
     """
     decoded = {}
     for key, variable in ds.variables.items():
-        name, units = str(key), str(variable.attrs.get("units", "")).strip()
-        on_axis = variable.ndim < 2 or name in ds.coords or ON_TIME.fullmatch(units) or DEGREES.fullmatch(units)
+        name = str(key)
+        on_axis = variable.ndim < 2 or name in ds.coords or _labels(variable)
         try:
-            decoded[key] = decode(name, variable, form=form, fill=(fills or {}).get(name), coordinate=bool(on_axis))
+            decoded[key] = decode(name, variable, form=form, fill=(fills or {}).get(name), coordinate=on_axis)
         except Refusal as refusal:
             if on_axis:
                 raise
@@ -70,6 +70,12 @@ def decode_all(ds: xr.Dataset, form: Form = "none", fills: Mapping[str, Any] | N
     made.encoding = ds.encoding
     made.set_close(ds.close)
     return made
+
+
+def _labels(variable: xr.Variable) -> bool:
+    """Whether a variable of two dims is a coordinate by what it says: times, latitudes or longitudes."""
+    units, standard = (str(variable.attrs.get(key, "")).strip() for key in ("units", "standard_name"))
+    return bool(ON_TIME.fullmatch(units) or DEGREES.fullmatch(units)) or standard in ("latitude", "longitude", "time")
 
 
 def finish(name: str, variable: xr.Variable) -> xr.Variable:

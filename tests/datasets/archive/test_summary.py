@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets.archive.summary import Summary
+from datasets.archive.summary import Summary, usual
 
 RANDOM = np.random.default_rng(0)
 
@@ -60,7 +60,10 @@ def test_frames_in_other_units_and_frames_that_are_gone_jump() -> None:
 
 def test_a_single_frame_jumps_from_those_before() -> None:
     values = series()
-    before = Summary.of(values[:24]).record()
+    records = [(8, {"t": Summary.of(values[start : start + 8]).record()}) for start in (0, 8, 16)]
+    before = usual(records)["t"]
+    assert before["lowest"] == pytest.approx(values[:24].min())
     assert Summary.of(values[24:25]).jumps(before) == []
     assert [i for i, _ in Summary.of(values[24:25] - 273.15).jumps(before)] == [0]
     assert Summary.of(values[24:25]).jumps({}) == []
+    assert usual(records[1:]) == {}  # too few to say what is usual

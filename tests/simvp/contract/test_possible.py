@@ -11,10 +11,10 @@ from simvp.contract import impossible
 AIR = {"units": "K", "standard_name": "air_temperature"}
 
 
-def found(values: list[float], **attrs: str) -> tuple[dict[float, int], str]:
+def found(values: list[float], name: str = "v", **attrs: str) -> tuple[dict[float, int], str]:
     """Marks and fault of float32 values."""
     array = np.array(values, "f4")
-    result = impossible(array, "v", attrs, float(np.nanmin(array)), float(np.nanmax(array)))
+    result = impossible(array, name, attrs, float(np.nanmin(array)), float(np.nanmax(array)))
     return ({}, "") if result is None else (dict(result.marks), result.fault)
 
 
@@ -38,6 +38,14 @@ def found(values: list[float], **attrs: str) -> tuple[dict[float, int], str]:
         (-99, {"units": "mm", "long_name": "Precipitation"}),
         (-9999, {"units": "kg m**-2 s**-1", "standard_name": "precipitation_flux"}),
         (-9999, {"units": "W m-2"}),
+        (-999, {"units": "W m-2", "standard_name": "surface_downwelling_shortwave_flux_in_air"}),
+        (-99, {"units": "mm", "name": "precip"}),
+        (-999, {"units": "hPa", "name": "msl"}),
+        (-9999, {"units": "kg kg-1"}),
+        (-99.9, {"units": "degC", "standard_name": "sea_surface_temperature"}),
+        (-999, {"units": "m", "standard_name": "sea_surface_wave_significant_height"}),
+        (-9999, {"units": "m", "standard_name": "geopotential_height"}),
+        (-999, {"units": "1", "long_name": "NDVI"}),
         (-99, {"units": "%", "standard_name": "relative_humidity"}),
         (1e20, {"units": "m"}),
         (1e20, {"units": "1"}),
@@ -67,6 +75,10 @@ def test_marks_that_no_attribute_declares(mark: float, attrs: dict[str, str]) ->
         (-99, {"units": "m s-1", "standard_name": "eastward_wind"}),
         (-1e-7, {"units": "mm", "standard_name": "precipitation_amount"}),
         (-999, {"units": "mm", "long_name": "evaporation"}),
+        (-99, {"units": "mm day-1", "long_name": "precipitation minus evaporation"}),
+        (9999, {"units": "m", "standard_name": "geopotential_height"}),
+        (-99.9, {"units": "degC", "standard_name": "air_temperature"}),
+        (-999, {"units": "W m-2", "long_name": "latent heat flux"}),
         (1e20, {"units": "molec/cm2"}),
         (-9999, {"units": "J m-2"}),
         (-9999, {"units": "1"}),
