@@ -265,10 +265,17 @@ class FrameSpec(Record):
                     f"{channel.name}: {int(absent.sum())} missing values where training had none, in "
                     f"{int(absent.any(1).sum())} of {len(values)} frames, first at {ds['time'].values[frame]}"
                 )
-            faults += _undeclared(values[~absent], channel.name, ds[channel.name].attrs)
+            there = values[~absent] if absent.any() else values
+            ends = (there.min(), there.max()) if there.size else (0.0, 0.0)
+            found = impossible(there, channel.name, ds[channel.name].attrs, *ends)
+            if found is not None and found.marks:
+                marks = ", ".join(f"{number:g} ({count} values)" for number, count in found.marks.items())
+                faults.append(f"{channel.name}: {marks} stands for missing values undeclared; put NaN in its place")
             why = implausible(values, channel.seen, channel.units, channel.log_scale is not None)
             if why:
                 faults.append(f"{channel.name}: {why}")
+            elif found is not None and found.fault:
+                faults.append(found.fault)
         return faults
 
     def to_frames(self, ds: xr.Dataset) -> np.ndarray:
@@ -374,13 +381,3 @@ class FrameSpec(Record):
         if (step.seconds, step.months) != (self.step.seconds, self.step.months):
             return [f"time: expected a step of {self.step}, got {step}"]
         return []
-
-
-def _undeclared(values: np.ndarray, name: str, attrs: Mapping[str, Any]) -> list[str]:
-    """What among the values (P,) no quantity like this can have."""
-    found = impossible(values, name, attrs, values.min(), values.max()) if values.size else None
-    if found is None:
-        return []
-    marks = ", ".join(f"{number:g} ({count} values)" for number, count in found.marks.items())
-    undeclared = f"{name}: {marks} stands for missing values, which no attribute declares; put NaN there"
-    return [reason for reason in (undeclared if marks else "", found.fault) if reason]
