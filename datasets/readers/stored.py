@@ -90,9 +90,9 @@ def _tell_absent(name: str, array: "zarr.Array[Any]", *, remote: bool) -> None:
     They are left out where they hold nothing but the fill value, and a lost one looks the same:
     github.com/zarr-developers/zarr-python/issues/486, github.com/pydata/xarray/issues/9701.
     """
-    fill = array.fill_value
-    counted = array.ndim > 0 and isinstance(fill, int | float | np.number) and not (remote and array.nchunks > LISTABLE)
-    if not counted or looks_like_mark(float(fill), array.dtype):
+    fill = 0 if array.fill_value is None else array.fill_value
+    number = array.ndim > 0 and isinstance(fill, int | float | np.number)
+    if not number or (remote and array.nchunks > LISTABLE) or looks_like_mark(float(fill), array.dtype):
         return
     absent = array.nchunks - array.nchunks_initialized
     if absent > 0:

@@ -15,6 +15,16 @@ DIFFERENCE = (
     "anomal|differ|depart|deviat|tendenc|change|trend|error|bias|increment|spread|variance|gradient|residual|delta"
 )
 
+SPELLINGS = {
+    **dict.fromkeys(("kelvin", "kelvins", "deg k", "degk", "degrees kelvin", "degree kelvin"), "K"),
+    **dict.fromkeys(("celsius", "degree celsius", "degrees celsius", "deg c", "degree c", "c", "°c"), "degC"),
+    **dict.fromkeys(("mb", "mbar", "millibar", "millibars", "hpa", "hectopascal"), "hPa"),
+    **dict.fromkeys(("percent", "pct"), "%"),
+    **dict.fromkeys(("mm hr-1", "mm h-1", "mm hour-1"), "mm h-1"),
+    **dict.fromkeys(("mm d-1", "mm day-1"), "mm day-1"),
+    **dict.fromkeys(("meter", "meters", "metre", "metres"), "m"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
@@ -132,13 +142,10 @@ def impossible(
     text = " ".join(str(attrs.get(key, "")) for key in ("standard_name", "long_name")).lower().replace("_", " ")
     units = str(attrs.get("units", "")).strip()
     of = _quantity(name.lower(), text, units, common=True)
-    if of is None:
-        # No mark lies between: the parser of units, which takes half a second to import, is not needed.
-        of = (
-            ANYTHING
-            if lowest > -0.9 and highest < 90
-            else _quantity(name.lower(), text, units, common=False) or ANYTHING
-        )
+    if of is None and (looks_like_mark(lowest) or looks_like_mark(highest)):
+        # The parser of units takes half a second to import: it is asked only where there is something to find.
+        of = _quantity(name.lower(), text, units, common=False)
+    of = of or ANYTHING
     if not (lowest < of.low or highest > of.high):
         return None
     with np.errstate(invalid="ignore"):
@@ -170,6 +177,7 @@ def _quantity(name: str, text: str, units: str, *, common: bool) -> Quantity | N
     plain = units.replace("**", "").replace("^", "")
     if ratio := re.fullmatch(r"(\w+)/(\w+?)(\d?)", plain):
         plain = f"{ratio[1]} {ratio[2]}-{ratio[3] or 1}"
+    plain = SPELLINGS.get(plain.lower().replace("_", " "), plain)
     for one in QUANTITIES:
         fits = plain in one.units if common else any(same_units(units, other) for other in one.units)
         if units and fits and one.fits(name, text):

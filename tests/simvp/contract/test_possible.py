@@ -42,6 +42,10 @@ def found(values: list[float], name: str = "v", **attrs: str) -> tuple[dict[floa
         (-99, {"units": "mm", "name": "precip"}),
         (-999, {"units": "hPa", "name": "msl"}),
         (-9999, {"units": "kg kg-1"}),
+        (-999, {"units": "mm/hr", "long_name": "rain rate"}),
+        (-9999, {"units": "kelvin"}),
+        (-9999, {"units": "metre second-1"}),
+        (-9999, {"units": "mbar", "name": "slp"}),
         (-99.9, {"units": "degC", "standard_name": "sea_surface_temperature"}),
         (-999, {"units": "m", "standard_name": "sea_surface_wave_significant_height"}),
         (-9999, {"units": "m", "standard_name": "geopotential_height"}),
@@ -115,7 +119,7 @@ def test_common_units_need_no_parser() -> None:
         "import sys, numpy as np; from simvp.contract import impossible\n"
         "for units in ('K', 'm/s', 'm s**-1', 'mm', 'Pa', 'W m**-2', '%', 'kg/m2'):\n"
         "    impossible(np.array([-3.0]), 'v', {'units': units}, -3.0, 80.0)\n"
-        "impossible(np.array([3.0]), 'v', {'units': 'vehicles'}, 3.0, 80.0)\n"
+        "impossible(np.array([3.0, 800.0]), 'v', {'units': 'vehicles'}, 3.0, 800.0)\n"
         "print('pint' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
