@@ -90,8 +90,9 @@ def test_arrows_run_one_way(room: str) -> None:
 
 # What each room of simvp may import of the others; the modules beside them (errors, settings, ...) are for all.
 INSIDE_SIMVP = {
-    "coords": set(),
-    "contract": {"coords"},
+    "values": set(),
+    "coords": {"values"},
+    "contract": {"coords", "values"},
     "networks": set(),
     "scoring": {"contract", "coords"},
     "inference": {"scoring", "contract", "coords", "networks"},
