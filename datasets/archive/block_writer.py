@@ -114,8 +114,8 @@ class BlockWriter:
             frame = {name: values[slot - start] for name, values in fields.items()}
             self._fold(block.kinds[row], int(slot), frame)
         filled = int((block.kinds[rows] == "fill").sum())
-        values = {name: summary.at(rows).record() for name, summary in block.summaries.items()}
-        state = self._record(self._length, start, stop, values, filled=filled, replaced=len(rows) - filled)
+        held = {name: summary.at(rows).record() for name, summary in block.summaries.items()}
+        state = self._record(self._length, start, stop, held, filled=filled, replaced=len(rows) - filled)
         amended = self._label(stored["time"].values, fields, present).drop_vars("time")
         self._store.rewrite(amended, start, state)
 
@@ -125,6 +125,7 @@ class BlockWriter:
     def _record(self, length: int, start: int, stop: int, values: Mapping[str, Any], **counts: int) -> dict[str, Any]:
         """Log the commit to come, and give the state that makes it one."""
         self._sequence += 1
+        brought: dict[str, Any] = dict(counts)
         first, last = (shown(self._schema.times(slot, slot + 1)[0]) for slot in (start, stop - 1))
         commit = Commit(
             id=commit_id(self._chain),
@@ -135,7 +136,7 @@ class BlockWriter:
             sources=self._sources,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             values=values,
-            **counts,
+            **brought,
         )
         if self._sources_digest is None:  # once, however many blocks there are
             self._sources_digest = self._entries.keep(self._sources)

@@ -171,7 +171,7 @@ def _finished(ds: xr.Dataset, names: Sequence[str]) -> tuple[dict[str, xr.Variab
 
 def _shape_faults(ds: xr.Dataset, name: str, axes: Axes) -> list[str]:
     var = ds.variables[name]
-    reasons = []
+    reasons: list[str] = []
     if var.dtype.kind not in "fiub":
         reasons.append(f"{name}: expected numbers, got {var.dtype}")
     if missing := [d for d in (axes.y, axes.x) if d not in var.dims]:
