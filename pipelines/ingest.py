@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import xarray as xr
 
 from datasets.archive import Archive, Commit, shown, stamps_of
 from datasets.catalog import FileSource, Source, find_source
-from datasets.readers import checksums
+from datasets.readers import checksums, file_of
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from simvp.coords import Step, parse_times
@@ -22,6 +22,7 @@ from simvp.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 Location = str | Path
+LISTED = 5  # frames that jump; the rest is counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,11 @@ class IngestReport:
         Time span and step of the archive.
     variables
         Names of the variables.
+    values
+        By variable, lowest, highest, mean and missing share of the frames that the source gave, and marks of missing
+        values that no attribute declares; see `datasets.archive.summary.Summary.record`.
+    jumps
+        Frames that are unlike the others, in words, with their files.
     """
 
     dataset: str
@@ -69,6 +75,8 @@ class IngestReport:
     last: str
     step: str
     variables: tuple[str, ...]
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    jumps: tuple[str, ...] = ()
 
     @property
     def table(self) -> list[dict[str, str]]:
@@ -86,6 +94,8 @@ class IngestReport:
             "replaced": str(self.replaced),
             "unchanged": str(self.unchanged),
             **({"moved in time": f"{self.snapped} onto whole steps of {self.step}"} if self.snapped else {}),
+            **{f"values of {name}": _shown(record) for name, record in self.values.items()},
+            **({"frames that jump": "; ".join(_few(self.jumps))} if self.jumps else {}),
             "commit": f"{self.commit} (number {self.sequence})",
         }
         return [{"what": what, "value": value} for what, value in rows.items()]
@@ -179,6 +189,11 @@ def ingest(
         last=shown(schema.times(schema.length - 1, schema.length)[0]),
         step=str(schema.step),
         variables=tuple(schema.variables),
+        values={
+            name: {**record, "units": str(schema.variables[name][1].get("units", ""))}
+            for name, record in commit.values.items()
+        },
+        jumps=tuple(_jump(ds, *one) for one in commit.jumps),
     )
 
 
@@ -254,6 +269,30 @@ class _Reading:
         new = {name: stamp for name, stamp in self._stamps.items() if name not in self.unchanged}
         if new and isinstance(self._source, FileSource):
             self._archive.manifest(self._source.settings).add(new, self._noted, head)
+
+
+def _jump(ds: xr.Dataset | None, name: str, time: Any, text: str) -> str:
+    file = file_of(ds, name, time) if ds is not None else ""
+    line = f"{name} at {shown(time)}{f' in {file}' if file else ''}: {text}"
+    logger.warning("%s", line)
+    return line
+
+
+def _few(lines: Sequence[str]) -> list[str]:
+    return [*lines[:LISTED], *([f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])]
+
+
+def _shown(record: Mapping[str, Any]) -> str:
+    """Lowest, highest, mean and missing share in words."""
+    units = f" {record['units']}" if record.get("units") else ""
+    share = record["missing"]
+    missing = "none missing" if not share else f"{share:.3g} of all missing"
+    marks = "".join(
+        f", {number} taken for missing ({count} values)" for number, count in record.get("marks", {}).items()
+    )
+    if "lowest" not in record:
+        return "all missing"
+    return f"{record['lowest']:g} to {record['highest']:g}{units}, mean {record['mean']:g}, {missing}{marks}"
 
 
 def _source(

@@ -91,9 +91,10 @@ def test_arrows_run_one_way(room: str) -> None:
 
 # What each room of simvp may import of the others; the modules beside them (errors, settings, ...) are for all.
 INSIDE_SIMVP = {
+    "values": set(),
     "times": set(),
-    "coords": {"times"},
-    "contract": {"coords", "times"},
+    "coords": {"times", "values"},
+    "contract": {"coords", "times", "values"},
     "networks": set(),
     "scoring": {"contract", "coords", "times"},
     "inference": {"scoring", "contract", "coords", "times", "networks"},

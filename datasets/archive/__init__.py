@@ -1,7 +1,8 @@
 """The frames of one data set, committed: grown by what is new, refused what does not fit.
 
 `archive` is the whole of it; `schema` says what an archive holds, `candidate` compares candidate frames with it,
-`block_writer` writes, `commits` and `manifest` keep what was taken in, and from which files.
+`summary` tells their lowest, highest, mean and missing values, `block_writer` writes, `commits` and `manifest` keep
+what was taken in, and from which files.
 """
 
 import lazy_loader

@@ -28,6 +28,7 @@ from datasets.archive.candidate import Candidates, Comparison, candidates_of, co
 from datasets.archive.commits import Commit, CommitLog, commit_id
 from datasets.archive.manifest import Manifest
 from datasets.archive.schema import Schema, new_schema, schema_of, shown
+from datasets.archive.summary import Summary, usual
 from datasets.store import Store, disk
 from simvp.budget import fitting
 from simvp.coords import Step
@@ -159,7 +160,7 @@ class Archive:
         Returns
         -------
         Commit
-            Id, sequence and length of the head, and the counts of everything this call changed.
+            Id, sequence and length of the head, the counts of everything this call changed, and what the frames hold.
 
         Raises
         ------
@@ -203,7 +204,15 @@ class Archive:
             reasons.append("expected frames with values, got missing values only")
         if reasons:
             raise self._refused(shortened(reasons))
-        return _Examined(schema, template, candidates, archived, keep, blocks)
+        whole = {name: Summary.joined([block.summaries[name] for _, block in blocks]) for name in schema.variables}
+        before = {} if archived is None else usual(self._entries.values(self._store.state["sequence"]))
+        labels = candidates.ds["time"].values
+        jumps = [
+            (name, labels[i], text)
+            for name, summary in whole.items()
+            for i, text in summary.jumps(before.get(name, {}))
+        ]
+        return _Examined(schema, template, candidates, archived, keep, blocks, whole, tuple(jumps))
 
     def _write(
         self,
@@ -230,9 +239,18 @@ class Archive:
                 writer.write(block)
             if progress:
                 progress((count + rows.stop) // 2, count)
-        start, end = (shown(examined.candidates.ds["time"].values[i]) for i in (0, -1))
-        counts = {**writer.counts, "unchanged": same, "snapped": examined.candidates.snapped}
-        return changed(self.head, **counts, first=start, last=end, sources=dict(sources))
+        times = examined.candidates.ds["time"].values
+        return changed(
+            self.head,
+            **writer.counts,
+            unchanged=same,
+            snapped=examined.candidates.snapped,
+            first=shown(times[0]),
+            last=shown(times[-1]),
+            sources=dict(sources),
+            values={name: summary.record() for name, summary in examined.summaries.items()},
+            jumps=examined.jumps,
+        )
 
     def _refused(self, reasons: list[str]) -> ArchiveError:
         differ = any("differ from the archived" in reason for reason in reasons)
@@ -260,3 +278,5 @@ class _Examined(NamedTuple):
     archived: xr.Dataset | None
     keep: bool
     blocks: list[tuple[slice, Comparison]]
+    summaries: Mapping[str, Summary]
+    jumps: tuple[tuple[str, Any, str], ...]

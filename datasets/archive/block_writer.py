@@ -91,7 +91,8 @@ class BlockWriter:
         times = self._schema.times(start, stop)
         times[at] = block.times[rows]
         ds = self._label(times, fields, present)
-        state = self._record(stop, start, stop, appended=int(present.sum()), absent=int((~present).sum()))
+        values = {name: summary.at(rows).record() for name, summary in block.summaries.items()} if len(rows) else {}
+        state = self._record(stop, start, stop, values, appended=int(present.sum()), absent=int((~present).sum()))
         if self._store.exists:
             self._store.append(ds, state)
         else:
@@ -113,16 +114,18 @@ class BlockWriter:
             frame = {name: values[slot - start] for name, values in fields.items()}
             self._fold(block.kinds[row], int(slot), frame)
         filled = int((block.kinds[rows] == "fill").sum())
-        state = self._record(self._length, start, stop, filled=filled, replaced=len(rows) - filled)
+        held = {name: summary.at(rows).record() for name, summary in block.summaries.items()}
+        state = self._record(self._length, start, stop, held, filled=filled, replaced=len(rows) - filled)
         amended = self._label(stored["time"].values, fields, present).drop_vars("time")
         self._store.rewrite(amended, start, state)
 
     def _fold(self, kind: Kind, slot: int, frame: Mapping[str, np.ndarray]) -> None:
         self._chain = fold(self._chain, kind, slot, frame)
 
-    def _record(self, length: int, start: int, stop: int, **counts: int) -> dict[str, Any]:
+    def _record(self, length: int, start: int, stop: int, values: Mapping[str, Any], **counts: int) -> dict[str, Any]:
         """Log the commit to come, and give the state that makes it one."""
         self._sequence += 1
+        brought: dict[str, Any] = dict(counts)
         first, last = (shown(self._schema.times(slot, slot + 1)[0]) for slot in (start, stop - 1))
         commit = Commit(
             id=commit_id(self._chain),
@@ -132,7 +135,8 @@ class BlockWriter:
             last=last,
             sources=self._sources,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            **counts,
+            values=values,
+            **brought,
         )
         if self._sources_digest is None:  # once, however many blocks there are
             self._sources_digest = self._entries.keep(self._sources)

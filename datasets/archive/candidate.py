@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive.schema import LISTED, Schema, attrs_of, duplicate_faults, shown
+from datasets.archive.summary import Summary
+from simvp.contract import impossible
 from simvp.coords import Step, calendar_of, differences, encode_times, same_units, unsaid
 from simvp.errors import Refusal
 
@@ -52,6 +54,8 @@ class Comparison:
         (n,) texts: "append", "fill", "replace", "same", or "absent" (no variable has a value).
     frames
         (n, H, W) by variable, as they will stand in the archive; empty where there is nothing to write.
+    summaries
+        What the source's frames hold, by variable.
     faults
         Reasons to refuse.
     """
@@ -60,6 +64,7 @@ class Comparison:
     times: np.ndarray
     kinds: np.ndarray
     frames: Mapping[str, np.ndarray]
+    summaries: Mapping[str, Summary]
     faults: tuple[str, ...]
 
 
@@ -117,14 +122,14 @@ def compare(
         start, end = (shown(times[i]) for i in (0, -1))
         fault = f"frames {start} .. {end} cannot be read: {type(error).__name__}: {error}"
         kinds = np.full(len(slots), "absent", object)
-        return Comparison(slots=slots, times=times, kinds=kinds, frames={}, faults=(fault,))
+        return Comparison(slots=slots, times=times, kinds=kinds, frames={}, summaries={}, faults=(fault,))
     with np.errstate(over="ignore"):  # what overflows is infinite then, and refused
         frames = {name: loaded[name].values.astype(of[0], copy=False) for name, of in schema.variables.items()}
-    faults = []
-    for name, values in frames.items():
-        counts = np.isinf(values).sum(axis=(1, 2))
-        faults += [f"{name} at {shown(times[i])}: {counts[i]} infinite values" for i in np.flatnonzero(counts)]
-    filled = {name: ~np.isnan(values).all(axis=(1, 2)) for name, values in frames.items()}
+    faults, summaries = [], {}
+    for name, (_, attrs) in schema.variables.items():
+        frames[name], summaries[name], reasons = _examined(frames[name], name, attrs, times)
+        faults += reasons
+    filled = {name: summary.counts > 0 for name, summary in summaries.items()}
     anything = np.logical_or.reduce(list(filled.values()))
     kinds = np.where(anything, np.where(slots < schema.length, "same", "append"), "absent").astype(object)
     inside = np.flatnonzero(kinds == "same")
@@ -149,7 +154,25 @@ def compare(
                 ]
     if faults or np.isin(kinds, ("same", "absent")).all():
         frames = {}
-    return Comparison(slots=slots, times=times, kinds=kinds, frames=frames, faults=tuple(faults))
+    return Comparison(slots=slots, times=times, kinds=kinds, frames=frames, summaries=summaries, faults=tuple(faults))
+
+
+def _examined(
+    values: np.ndarray, name: str, attrs: Mapping[str, Any], times: np.ndarray
+) -> tuple[np.ndarray, Summary, list[str]]:
+    """Frames without marks of missing values that no attribute declares, what they hold, and what they cannot hold."""
+    summary, faults = Summary.of(values), []
+    if (summary.counts == 0).all():
+        return values, summary, []
+    lowest, highest = float(np.nanmin(summary.lowest)), float(np.nanmax(summary.highest))
+    if (found := impossible(values, name, attrs, lowest, highest)) is not None:
+        if found.marks:
+            values = np.where(found.where, values.dtype.type(np.nan), values)
+            summary = Summary.of(values, found.marks)
+        faults += [f"{found.fault}; frames {shown(times[0])} .. {shown(times[-1])}"] if found.fault else []
+    for i in np.flatnonzero(np.isinf(summary.lowest) | np.isinf(summary.highest)):
+        faults.append(f"{name} at {shown(times[i])}: {int(np.isinf(values[i]).sum())} infinite values")
+    return values, summary, faults
 
 
 def shortened(reasons: list[str]) -> list[str]:

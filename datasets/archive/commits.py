@@ -8,6 +8,7 @@ appends, and an append costs the same however long the archive is.
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from simvp.coords import Grid, Step
 Kind = Literal["append", "absent", "fill", "replace"]
 
 _PER_FOLDER = 1000
+_RECENT = 48  # commits: two days of hourly ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,11 @@ class Commit:
         SHA-256 of every source file that was read for it, by name.
     created
         UTC time of writing; volatile.
+    values
+        By variable, lowest, highest, mean and missing share of the frames that it brought; see
+        `datasets.archive.summary.Summary.record`.
+    jumps
+        Variable, time and in words what is odd about a frame; never part of the log.
     """
 
     id: str
@@ -61,6 +68,8 @@ class Commit:
     last: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    jumps: tuple[tuple[str, Any, str], ...] = ()
 
 
 def chain_start(grid: Grid, variables: Mapping[str, tuple[str, str]], step: Step, calendar: str, origin: int) -> str:
@@ -127,7 +136,7 @@ class CommitLog:
 
     def write(self, commit: Commit, sources: str) -> None:
         """Record `commit`, durably; `sources` is what `keep` returned."""
-        record = {**vars(commit), "sources": sources}
+        record = {name: of for name, of in vars(commit).items() if name != "jumps"} | {"sources": sources}
         disk.write(self._entry(commit.sequence), json.dumps(record, indent=1).encode())
 
     def read(self, sequence: int) -> Commit | None:
@@ -139,6 +148,16 @@ class CommitLog:
         sources = self._sources(record["sources"])
         kept = bool(record["sources"]) and sources.is_file()
         return Commit(**{**record, "sources": json.loads(sources.read_bytes()) if kept else {}})
+
+    def values(self, sequence: int) -> list[tuple[int, Mapping[str, Mapping[str, Any]]]]:
+        """Of the last commits up to that number, how many frames each brought, and what these held."""
+        found = []
+        for number in range(max(1, sequence - _RECENT + 1), sequence + 1):
+            with suppress(FileNotFoundError):
+                record = json.loads(self._entry(number).read_bytes())
+                frames = sum(record[kind] for kind in ("appended", "filled", "replaced"))
+                found.append((frames, record.get("values", {})))
+        return found
 
     def id(self, sequence: int) -> str:
         """Id of the commit of that number; empty where there is none."""

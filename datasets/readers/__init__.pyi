@@ -1,5 +1,5 @@
 from .formats import checksums as checksums, shortened as shortened, source_files as source_files
-from .source import open_source as open_source
+from .source import file_of as file_of, open_source as open_source
 from .taxibj_years import (
     HALF_HOUR as HALF_HOUR,
     SIZE as SIZE,

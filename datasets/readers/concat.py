@@ -7,7 +7,7 @@ files, one file of each kind is opened in full, and the values of the others are
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from datasets.readers.dates import TIMES, counts_time, in_plain_words
 from datasets.readers.formats import SourceFile
 from simvp.coords import MEMBERS, Axes
 from simvp.times import dates_of
+from simvp.values import decode, in_single, stored_as
 
 # Attributes of packing, which are applied file by file, and those whose values no canonical dataset depends on.
 PACKING = ("scale_factor", "add_offset", "valid_range", "valid_min", "valid_max")
@@ -163,18 +164,8 @@ class Joined(BackendArray):
             place = (slice(None),) * self._axis + (slice(there[0], there[-1] + 1),)
             with _opened(*self._paths[number]) as file:
                 variable = _raw(file, self._name, tuple(whole))
-            out[place] = _decode(self._name, variable).values
+            out[place] = _values(self._name, variable)
         return out[tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)]
-
-
-def in_single(dtype: np.dtype, packing: Mapping[str, Any]) -> bool:
-    """Whether float32 holds values packed in `dtype` with this ``scale_factor`` and ``add_offset``.
-
-    It has 24 bits for 16, unless the offset is so large that a step of the scale is lost beside it.
-    """
-    scale = abs(float(np.ravel(packing.get("scale_factor", 1.0))[0]))
-    offset = abs(float(np.ravel(packing.get("add_offset", 0.0))[0]))
-    return dtype.kind in "iu" and dtype.itemsize <= 2 and bool(offset * np.finfo("f4").eps < scale)
 
 
 _Labels = tuple[xr.Variable, ...]  # times of a file as they are stored, and their bounds, if there are any
@@ -219,7 +210,7 @@ def _decoded(name: str, stored: Sequence[xr.Variable], shape: tuple[int, ...]) -
         parts = [times[number] for number in numbers]
         attrs = stored[numbers[0]].attrs
         attrs = in_plain_words(attrs) if counts_time(attrs) else attrs
-        decoded = _decode(name, xr.Variable(("time", "bounds")[: len(shape)], np.concatenate(parts), attrs))
+        decoded = _dates(name, xr.Variable(("time", "bounds")[: len(shape)], np.concatenate(parts), attrs))
         units, calendar = (str(decoded.attrs.get(key, "")) for key in ("units", "calendar"))
         whole = dates_of(decoded.values.reshape(-1), units, calendar).reshape(decoded.shape)
         ends = np.cumsum([len(part) for part in parts])
@@ -254,11 +245,6 @@ def _looked_at(
         return None
 
 
-def _bytes(stored: netCDF4.Variable) -> bytes:
-    values = np.asarray(stored[...])
-    return (values.astype(str) if values.dtype == object else values).tobytes()  # of texts, not of where they lie
-
-
 def _own_dims(group: netCDF4.Dataset, name: str) -> bool:
     """Whether a variable lies on dims of its own group: those of groups around it are not compared."""
     return set(group.variables[name].dimensions) <= set(group.dimensions)
@@ -279,8 +265,15 @@ def _raw(file: netCDF4.Dataset, name: str, key: Any = ()) -> xr.Variable:
     return xr.Variable(stored.dimensions, values, {key: stored.getncattr(key) for key in stored.ncattrs()})
 
 
-def _decode(name: str, variable: xr.Variable) -> xr.Variable:
-    return xr.conventions.decode_cf_variable(name, variable, decode_times=TIMES, decode_timedelta=False)
+def _values(name: str, variable: xr.Variable) -> np.ndarray:
+    how = stored_as(name, variable.dtype, variable.attrs, form="netcdf")
+    return how.values(variable.values)
+
+
+def _dates(name: str, variable: xr.Variable) -> xr.Variable:
+    counted = decode(name, variable, form="netcdf", coordinate=True)
+    options: dict[str, Any] = {"mask_and_scale": False, "decode_times": TIMES, "decode_timedelta": False}
+    return xr.conventions.decode_cf_variable(name, counted, **options)
 
 
 def _header(file: netCDF4.Dataset) -> Hashable:

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from datasets.readers.combine import Part, combine
-from datasets.readers.concat import TIMES, Family, Kind, alone, families, in_single, joined
+from datasets.readers.concat import TIMES, Family, Kind, alone, families, joined
 from datasets.readers.dates import as_meant, decode_dates
 from datasets.readers.expver import settle_versions
 from datasets.readers.formats import Location, SourceFile, recognise, shortened, source_files
@@ -26,6 +27,7 @@ from datasets.readers.groups import (
     parents,
     with_parents,
 )
+from datasets.readers.stored import AsStored
 from simvp.coords import (
     Axes,
     axis_names,
@@ -85,7 +87,7 @@ def open_source(
     -------
     xr.Dataset
         As `simvp.coords.canonicalise` describes; time covers every time of every file. Where a variable has no frame at
-        a time at which another has one, it is NaN.
+        a time at which another has one, it is NaN. `file_of` finds the file of a frame.
 
     Raises
     ------
@@ -116,6 +118,14 @@ def open_source(
         raise SourceError(title, shortened(refusal.reasons, SHOWN), refusal.remedy) from None
 
 
+def file_of(ds: xr.Dataset, variable: str, time: Any) -> str:
+    """Name of the file from which `open_source` has a frame of a variable; empty where that is not known."""
+    for name, variables, times in ds.encoding.get("files", ()):
+        if variable in variables and (times == time).any():
+            return str(name)
+    return ""
+
+
 def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -> xr.Dataset:
     groups = [*new, *old]
     several = sum(len(group.files) for group in groups) > 1
@@ -129,7 +139,7 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
                 if request.variables is None:
                     _refuse_others(first, opened, request)
                 if group.kind is not None:
-                    opened = [joined(group, _unpacked(opened[0]))]
+                    opened = [joined(group, opened[0])]
                 raw += [(first, ds) for ds in opened]
             except SourceError as error:
                 reasons += _of_file(first.title, error, several)
@@ -138,6 +148,7 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
             raise SourceError("source", reasons)
         parts = _canonical(raw, request, several)
         ds = combine(parts)
+        ds.encoding = {**ds.encoding, "files": [one for name, part in parts for one in _files(name, part, groups)]}
     except Refusal:
         for _, ds in raw:
             ds.close()
@@ -146,7 +157,21 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
         return ds
     names = {group.files[0].title for group in new}
     times = {time for name, part in parts if name in names for time in part["time"].values.tolist()}
-    return ds.isel(time=[time in times for time in ds["time"].values.tolist()])
+    chosen = ds.isel(time=[time in times for time in ds["time"].values.tolist()])
+    chosen.encoding = ds.encoding
+    return chosen
+
+
+def _files(name: str, part: xr.Dataset, groups: Sequence[Family]) -> list[tuple[str, tuple[str, ...], np.ndarray]]:
+    """Files of a part, with their variables and times; of files read as one, where their times do not interleave."""
+    variables, times = tuple(map(str, part.data_vars)), part["time"].values
+    group = next(one for one in groups if one.files[0].title == name)
+    if group.kind is None:
+        return [(name, variables, times)]
+    if any(before.max() > after.min() for before, after in pairwise(group.times)):
+        return []
+    ends = np.cumsum([len(one) for one in group.times])[:-1]
+    return [(file.title, variables, of) for file, of in zip(group.files, np.split(times, ends), strict=True)]
 
 
 def _canonical(raw: Sequence[Raw], request: _Request, several: bool) -> list[Part]:
@@ -194,7 +219,7 @@ def _canonical_one(
     units = {v: u for v, u in request.units.items() if v in ds.variables}
     axes = {key: value for key, value in request.select.items() if key not in KEYS}
     select = {k: v for k, v in axes.items() if axis_names(ds, k)} if lenient else axes
-    ds, select = settle_versions(_unpacked(ds), select)
+    ds, select = settle_versions(ds, select)
     canonical, found = canonicalise(ds, wanted, select=select, units=units)
     reasons = [
         f"{name}: units {unit!r} are no unit that is known; state them, as units={{{str(name)!r}: 'K'}}, or "
@@ -271,13 +296,13 @@ def _refuse_others(file: SourceFile, opened: Sequence[xr.Dataset], request: _Req
 def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
     """The datasets in one file: one, or in GRIB as many as it takes."""
     try:
-        options: dict[str, Any] = {"engine": "netcdf4"}
+        options: dict[str, Any] = {"by": "netcdf4"}
         if file.format == "grib":
             if file.group:
                 raise SourceError(file.name, [f"group {file.group!r}: GRIB has no groups"])
             return open_grib(file.path, select)
         if file.format == "zarr":
-            options = {"engine": "zarr", "consolidated": consolidated(file.path)}
+            options = {"by": "zarr", "consolidated": consolidated(file.path)}
         whole = [_dated(file.path, group=group or None, **options) for group in (file.group, *parents(file.group))]
         return [with_parents(whole[0], whole[1:])]
     except SourceError:
@@ -292,14 +317,14 @@ def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
 def _dated(path: str, **options: Any) -> xr.Dataset:
     """Open with decoded times; those that xarray would misread or cannot decode are decoded here."""
     try:
-        ds = xr.open_dataset(path, chunks="auto", decode_times=TIMES, decode_timedelta=False, **options)
+        ds = xr.open_dataset(path, engine=AsStored, chunks="auto", decode_times=TIMES, **options)
         if as_meant(ds):
             return ds
         ds.close()
     except ValueError as error:
         if "decode time" not in str(error):
             raise
-    ds = xr.open_dataset(path, chunks="auto", decode_times=False, decode_timedelta=False, **options)
+    ds = xr.open_dataset(path, engine=AsStored, chunks="auto", decode_times=False, **options)
     try:
         return decode_dates(ds)
     except ValueError as error:
@@ -307,11 +332,3 @@ def _dated(path: str, **options: Any) -> xr.Dataset:
         hint = "; months of a climatology, in year 0, are no series" if any(" 0000-" in unit for unit in stated) else ""
         text = f"got {', '.join(sorted(stated))}{hint}: {' '.join(str(error).split())[:200]}"
         raise SourceError(path, [f"times cannot be decoded: {text}"]) from error
-
-
-def _unpacked(ds: xr.Dataset) -> xr.Dataset:
-    """Values packed in at most 16 bits as float32, which holds them: xarray decodes some of them to float64."""
-    for name, var in ds.data_vars.items():
-        if var.dtype == np.float64 and in_single(np.dtype(var.encoding.get("dtype", "f8")), var.encoding):
-            ds = ds.assign({name: var.astype("f4")})
-    return ds

@@ -17,6 +17,7 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract.channel import Forcing, State, Static, forcing_names
+from simvp.contract.possible import impossible
 from simvp.contract.statistics import Statistics, cycles_in, implausible, positions_in, seasonal_cycle
 from simvp.coords import (
     Grid,
@@ -272,9 +273,17 @@ class FrameSpec(Record):
                     f"{channel.name}: {int(absent.sum())} missing values where training had none, in "
                     f"{int(absent.any(1).sum())} of {len(values)} frames, first at {ds['time'].values[frame]}"
                 )
+            there = values[~absent] if absent.any() else values
+            ends = (there.min(), there.max()) if there.size else (0.0, 0.0)
+            found = impossible(there, channel.name, ds[channel.name].attrs, *ends)
+            if found is not None and found.marks:
+                marks = ", ".join(f"{number:g} ({count} values)" for number, count in found.marks.items())
+                faults.append(f"{channel.name}: {marks} stands for missing values undeclared; put NaN in its place")
             why = implausible(values, channel.seen, channel.units, channel.log_scale is not None)
             if why:
                 faults.append(f"{channel.name}: {why}")
+            elif found is not None and found.fault:
+                faults.append(found.fault)
         return faults
 
     def to_frames(self, ds: xr.Dataset) -> np.ndarray:

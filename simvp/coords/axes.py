@@ -16,6 +16,7 @@ from simvp.coords.roles import ATTRIBUTES, Axes, bounds, candidates, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
 from simvp.coords.units import is_unit, same_units
 from simvp.errors import Refusal
+from simvp.values import finish, is_applied
 
 __all__ = ["Axes", "canonicalise", "find_axes", "restore"]
 
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 # Attributes that describe how or where one file was stored, not what the variable is.
 STORAGE = re.compile(
-    r"GRIB_.*|_FillValue|missing_value|scale_factor|add_offset|dtype|coordinates|bounds|ancillary_variables|"
-    r"cell_measures|valid_(min|max|range)|actual_range|history|_Netcdf4.*|_ChunkSizes|_nc3_strict|edges"
+    r"GRIB_.*|dtype|coordinates|bounds|ancillary_variables|cell_measures|actual_range|history|_Netcdf4.*|_ChunkSizes|"
+    r"_nc3_strict|edges"
 )
 _TIME = {"standard_name": "time", "axis": "T"}
 # Of places that are written with every frame: so many are looked at, and so far rounding may move them (in degrees; a
@@ -82,7 +83,8 @@ def canonicalise(
     times, order_t, remark, faults_t = time_labels(ds, axes, names)
     aside = (axes.time, axes.times, axes.lead, axes.y, axes.x, axes.latitude, axes.longitude, axes.grid_mapping)
     labels, moving = fixed_labels(ds, names, aside)
-    reasons += moving
+    finished, faults = _finished(ds, names)
+    reasons += [*moving, *faults]
     rows, order_y, faults_y = axis_labels(ds, axes, "y")
     columns, order_x, faults_x = axis_labels(ds, axes, "x")
     planes, faults_p = _planes(ds, axes)
@@ -95,7 +97,7 @@ def canonicalise(
     mapping = _mapping(ds, axes, names)
     fields: dict[Hashable, xr.Variable] = {}
     for name in names:
-        var = _arranged(ds.variables[name], dims, len(times)).isel(orders)
+        var = _arranged(finished[name], dims, len(times)).isel(orders)
         own = _variable_attrs(ds, name, units or {}) | ({} if mapping is None else {"grid_mapping": mapping[0]})
         var.attrs = with_labels(own, labels[name])
         fields[name] = var
@@ -192,9 +194,20 @@ def _other_time(ds: xr.Dataset, name: str, axes: Axes) -> str | None:
     return next((dim for dim in dims if dim in dated), None)
 
 
+def _finished(ds: xr.Dataset, names: Sequence[str]) -> tuple[dict[str, xr.Variable], list[str]]:
+    """Variables with the missing values that their headers still tell, and headers that cannot be read."""
+    finished, reasons = {}, []
+    for name in names:
+        try:
+            finished[name] = finish(name, ds.variables[name])
+        except Refusal as refusal:
+            reasons += refusal.reasons
+    return finished, reasons
+
+
 def _shape_faults(ds: xr.Dataset, name: str, axes: Axes) -> list[str]:
     var = ds.variables[name]
-    reasons = []
+    reasons: list[str] = []
     if var.dtype.kind not in "fiub":
         reasons.append(f"{name}: expected numbers, got {var.dtype}")
     if missing := [d for d in (axes.y, axes.x) if d not in var.dims]:
@@ -251,7 +264,9 @@ def _mapping(ds: xr.Dataset, axes: Axes, names: Sequence[str]) -> tuple[str, dic
 
 def _variable_attrs(ds: xr.Dataset, name: str, units: Mapping[str, str]) -> dict[str, Any]:
     attrs = {
-        str(k): v for k, v in ds.variables[name].attrs.items() if not STORAGE.fullmatch(str(k)) and k != "grid_mapping"
+        str(k): v
+        for k, v in ds.variables[name].attrs.items()
+        if not STORAGE.fullmatch(str(k)) and not is_applied(str(k)) and k != "grid_mapping"
     }
     if str(attrs.get("standard_name", "")).lower() in MEANINGLESS:
         attrs.pop("standard_name", None)

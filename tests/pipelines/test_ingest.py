@@ -16,6 +16,7 @@ from pipelines.home import Home
 from pipelines.ingest import complete, ingest
 from simvp.errors import ConfigError, Refusal, SourceError
 from tests.support.killing import kill_everywhere
+from tests.support.stored import write_netcdf, write_zarr
 
 pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
@@ -99,9 +100,65 @@ def test_the_report_can_be_read(tmp_path: Path) -> None:
         "filled late": "0",
         "replaced": "0",
         "unchanged": "0",
+        "values of t2m": "0 to 5011 K, mean 2505.5, none missing",
         "commit": f"{report.commit} (number 1)",
     }
     assert [row["what"] for row in report.table] == list(shown)
+
+
+def air(folder: Path, hours: range, *, mark: float | None = None, colder: float = 0.0) -> Path:
+    """Air temperatures around 280 K, a file an hour; of each a value in another place is `mark`."""
+    folder.mkdir(exist_ok=True)
+    attrs = {"units": "K", "standard_name": "air_temperature"}
+    for hour in hours:
+        values = (280 + hour / 8 + np.arange(12).reshape(1, 3, 4) / 4 - colder).astype("f4")
+        if mark is not None:
+            values[0, hour % 3, 0] = mark
+        write_netcdf(folder / f"{hour:02d}.nc", values, attrs, name="t2m", first=hour)
+    return folder
+
+
+def test_marks_that_no_attribute_declares_are_missing_and_reported(tmp_path: Path) -> None:
+    report = ingest(Home(tmp_path / "home"), "mine", source=air(tmp_path / "files", range(4), mark=-9999.0))
+    assert report.values["t2m"]["marks"] == {"-9999": 4}
+    assert "280.125 to 283.125 K, mean 281.6" in str(report)
+    assert "0.0833 of all missing, -9999 taken for missing (4 values)" in str(report)
+    archive = Archive(report.path)
+    assert np.isnan(archive.dataset().t2m.values).sum() == 4
+    assert archive.head.values["t2m"]["lowest"] == report.values["t2m"]["lowest"] == 280.125
+    assert archive.head.values["t2m"]["missing"] == pytest.approx(1 / 12)
+
+
+def test_values_that_their_unit_rules_out_are_refused(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with pytest.raises(Refusal) as refused:
+        ingest(home, "mine", source=air(tmp_path / "files", range(4), colder=270.0))
+    assert "t2m: 48 values of 10 .. 13.125 K, where air_temperature lies between 20 and 5000 K" in str(refused.value)
+    assert "frames 2020-01-01T00:00:00 .. 2020-01-01T03:00:00" in str(refused.value)
+    assert not home.path.exists()
+
+
+def test_frames_that_jump_are_named_with_their_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home, files = Home(tmp_path / "home"), tmp_path / "files"
+    air(files, range(24))
+    air(files, range(5, 6), colder=100.0)
+    report = ingest(home, "mine", source=files)
+    line = f"t2m at 2020-01-01T05:00:00 in {files}/05.nc: mean 182, where others lie from 281.438 to 284.188"
+    assert report.jumps == (line,)
+    assert line in str(report)
+    assert line in caplog.text
+    air(files, range(24, 25), colder=250.0)
+    assert f"in {files}/24.nc: mean 34.375, where others lie from 180.625 to 285.625" in ingest(home, "mine").jumps[0]
+
+
+def test_a_lost_chunk_of_temperatures_is_a_missing_frame(tmp_path: Path) -> None:
+    values = (280 + np.arange(48).reshape(4, 3, 4) / 4).astype("f4")
+    attrs = {"units": "K", "standard_name": "air_temperature"}
+    path = write_zarr(tmp_path / "a.zarr", values, attrs, version=3, fill=0.0)
+    (path / "t" / "c" / "2" / "0" / "0").unlink()
+    report = ingest(Home(tmp_path / "home"), "mine", source=path)
+    assert (report.appended, report.absent) == (3, 1)
+    assert report.values["t"]["marks"] == {"0": 12}
 
 
 def test_one_frame_needs_a_step(tmp_path: Path) -> None:

@@ -131,6 +131,13 @@ def test_missing_values_outside_the_mask_stay_missing_and_are_a_fault(world, spe
     assert fault.startswith("t2m: 1 missing values where training had none, in 1 of 24 frames, first at 2020-01-01T05")
 
 
+def test_a_mark_that_no_attribute_declares_is_a_fault(world, spec):
+    marked = world.isel(time=slice(0, 24)).copy(deep=True)
+    marked["t2m"][5, 2, 3] = -9999.0
+    said = "t2m: -9999 (1 values) stands for missing values undeclared; put NaN in its place"
+    assert said in spec.value_faults(marked)
+
+
 def test_local_noon_is_where_the_sun_is(spec):
     # Longitude -10: local noon is 40 minutes after noon UTC; sine of the day turns from + to - there.
     names = [c.name for c in spec.channels[2:]]

@@ -1,0 +1,104 @@
+"""NetCDF and Zarr opened as they are stored, and decoded by `simvp.values` instead of by xarray."""
+
+import base64
+import binascii
+import logging
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendEntrypoint
+
+from datasets.readers.formats import is_address
+from simvp.errors import Refusal, SourceError
+from simvp.values import Form, decode_all, looks_like_mark
+
+if TYPE_CHECKING:
+    import zarr
+
+logger = logging.getLogger(__name__)
+
+LISTABLE = 10_000  # chunks of a remote array whose objects are counted; to list a million takes minutes
+
+
+class AsStored(BackendEntrypoint):
+    """Engine of `xarray.open_dataset` for files that another engine opens and our rule decodes."""
+
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        decode_times: Any = True,
+        by: str = "netcdf4",
+        consolidated: bool | None = None,
+        group: str | None = None,
+    ) -> xr.Dataset:
+        """Open by the engine `by`; dates are xarray's, all else is decoded by `simvp.values`.
+
+        Raises
+        ------
+        SourceError
+            A coordinate whose header cannot be read.
+        """
+        form: Form = "netcdf"
+        fills: dict[str, Any] = {}
+        options: dict[str, Any] = {"mask_and_scale": False, "decode_times": False, "decode_timedelta": False}
+        options |= {"drop_variables": drop_variables, "cache": False}
+        if by == "zarr":
+            # Its fill value as _FillValue: else format 3 decodes this attribute, and fails where it is a plain number.
+            store = xr.backends.ZarrStore.open_group(
+                filename_or_obj, mode="r", group=group, consolidated=consolidated, use_zarr_fill_value_as_mask=True
+            )
+            raw = xr.open_dataset(store, engine="store", **options)
+            form, fills = _described(raw, filename_or_obj, store.zarr_group)
+        else:
+            raw = xr.open_dataset(filename_or_obj, engine=by, group=group, **options)
+        try:
+            ds = decode_all(raw, form, fills)
+        except Refusal as refusal:
+            raw.close()
+            raise SourceError(str(filename_or_obj), refusal.reasons) from None
+        return xr.decode_cf(ds, mask_and_scale=False, decode_times=decode_times, decode_timedelta=False)
+
+
+def _described(raw: xr.Dataset, path: str, group: "zarr.Group") -> tuple[Form, dict[str, Any]]:
+    """Format and fill values of a Zarr store; attributes become those that its arrays have of their own."""
+    fills: dict[str, Any] = {}
+    for name, variable in raw.variables.items():
+        array: zarr.Array[Any] = group[str(name)]  # type: ignore[assignment]
+        fills[str(name)] = array.fill_value
+        own = array.attrs.asdict()
+        variable.attrs.pop("_FillValue", None)
+        if "_FillValue" in own:
+            variable.attrs["_FillValue"] = _plain(own["_FillValue"])
+        _tell_absent(f"{path}: {name}", array, remote=is_address(path))
+    return ("zarr2" if group.metadata.zarr_format == 2 else "zarr3"), fills
+
+
+def _plain(value: Any) -> Any:
+    """A ``_FillValue`` of format 3, which xarray writes as the bytes of a double, in base 64."""
+    try:
+        return struct.unpack("<d", base64.standard_b64decode(value))[0] if isinstance(value, str) else value
+    except (struct.error, binascii.Error):
+        return value
+
+
+def _tell_absent(name: str, array: "zarr.Array[Any]", *, remote: bool) -> None:
+    """Warn of chunks that are not there, where they read as a value.
+
+    They are left out where they hold nothing but the fill value, and a lost one looks the same:
+    github.com/zarr-developers/zarr-python/issues/486, github.com/pydata/xarray/issues/9701.
+    """
+    fill = 0 if array.fill_value is None else array.fill_value
+    number = array.ndim > 0 and isinstance(fill, int | float | np.number)
+    if not number or (remote and array.nchunks > LISTABLE) or looks_like_mark(float(fill), array.dtype):
+        return
+    absent = array.nchunks - array.nchunks_initialized
+    if absent > 0:
+        logger.warning(
+            "%s: %d of %d chunks are not there and read as the fill value %s: left out where they hold nothing else, "
+            "or lost",
+            name, absent, array.nchunks, fill,
+        )  # fmt: skip
