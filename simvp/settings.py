@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from simvp.errors import ConfigError, Refusal
 
@@ -65,7 +64,7 @@ def _place(location: tuple[int | str, ...], fields: Mapping[str, FieldInfo]) -> 
     return ".".join(map(str, (name, *rest)))
 
 
-def _expected(fault: ErrorDetails) -> str:
+def _expected(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "literal_error":
         return "expected one of " + str(fault["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
     if fault["type"] == "extra_forbidden":
