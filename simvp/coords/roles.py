@@ -218,8 +218,8 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
             f"({y}, {x}): " + ", ".join(n for n, p in grids.items() if p is not None and p[:2] == (y, x))
             for y, x, *_ in planes
         ]
-        staggered = " (staggered)" if _staggered(ds, list(planes)) else ""
-        reasons.append(f"more than one horizontal grid{staggered}: " + "; ".join(groups) + "; choose variables of one")
+        remedy = "staggered; choose variables of one" if _staggered(ds, list(planes)) else "choose variables of one"
+        reasons.append("more than one horizontal grid: " + "; ".join([*groups, remedy]))
     if reasons or times is None:
         raise Refusal("axes", reasons)
     (y, x, latitude, longitude, kind), name = next(iter(planes.items()))

@@ -107,10 +107,9 @@ def test_mappings_and_units_are_part_of_a_grid():
 
 def test_earths_of_latitude_and_longitude():
     ds = address_world(frames=2)
+    ds = ds.assign({name: var.assign_attrs(grid_mapping="crs") for name, var in ds.data_vars.items()})
     sphere, ellipsoid = (
-        ds.map(lambda v: v.assign_attrs(grid_mapping="crs")).assign_coords(
-            crs=((), 0, {"grid_mapping_name": "latitude_longitude", **earth})
-        )
+        ds.assign_coords(crs=((), 0, {"grid_mapping_name": "latitude_longitude", **earth}))
         for earth in ({"earth_radius": 6371229.0}, {"semi_major_axis": 6378137.0, "inverse_flattening": 298.257})
     )
     (fault,) = Grid.of(sphere).faults(ellipsoid)
