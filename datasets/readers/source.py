@@ -13,7 +13,8 @@ from datasets.readers.combine import Part, combine
 from datasets.readers.concat import TIMES, Family, Kind, alone, families, in_single, joined
 from datasets.readers.dates import AS_NUMBER, decode_dates
 from datasets.readers.formats import Location, SourceFile, recognise, shortened, source_files
-from datasets.readers.grib import KEYS, open_grib
+from datasets.readers.grib import open_grib
+from datasets.readers.grib_messages import KEYS
 from simvp.coords import Axes, axis_names, canonicalise, check_names, select_values
 from simvp.errors import Refusal, SourceError
 
@@ -24,11 +25,15 @@ SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """What every file is request for; see `open_source`."""
+    """What every file is request for; see `open_source`.
+
+    Of what is selected, all that is no key of a message is an axis.
+    """
 
     variables: Sequence[str] | None
     units: Mapping[str, str]
     select: Mapping[str, Any]
+    axes: Mapping[str, Any]
 
 
 def open_source(
@@ -69,9 +74,11 @@ def open_source(
         With every reason, each with its file: nothing there, no known format, cut off, variables or axes that are not
         there, a grid or units that differ between files, a time in two files.
     """
-    request = _Request(variables=variables, units=units or {}, select=select or {})
     names = source_files(source)
     files = recognise([*names, *beside])
+    keys = KEYS if files[0].format == "grib" else ()
+    axes = {key: value for key, value in (select or {}).items() if key not in keys}
+    request = _Request(variables=variables, units=units or {}, select=select or {}, axes=axes)
     new, old = families(files[: len(names)], partial(_kind, request)), alone(files[len(names) :])
     try:
         try:
@@ -95,7 +102,7 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
         for group in groups:
             name = group.files[0].name
             try:
-                opened = _open(group.files[0], request.select)
+                opened = _open(group.files[0], request)
                 if group.kind is not None:
                     opened = [joined(group, _unpacked(opened[0]))]
                 raw += [(name, ds) for ds in opened]
@@ -145,15 +152,14 @@ def _canonical_one(ds: xr.Dataset, request: _Request, *, lenient: bool) -> tuple
     if wanted == []:
         return None
     units = {v: u for v, u in request.units.items() if v in ds.variables}
-    axes = {key: value for key, value in request.select.items() if key not in KEYS}
-    select = {k: v for k, v in axes.items() if axis_names(ds, k)} if lenient else axes
+    select = {k: v for k, v in request.axes.items() if axis_names(ds, k)} if lenient else request.axes
     return canonicalise(_unpacked(ds), wanted, select=select, units=units)
 
 
 def _kind(request: _Request, file: SourceFile) -> Kind | None:
     """What files like this one are, where they can be read without being opened in full."""
     try:
-        raw = _open(file, request.select)[0]
+        raw = _open(file, request)[0]
         one = _canonical_one(raw, request, lenient=True)
     except Refusal:
         return None
@@ -161,7 +167,7 @@ def _kind(request: _Request, file: SourceFile) -> Kind | None:
         return None
     canonical, axes = one
     names = tuple(map(str, canonical.data_vars))
-    chosen = [axis_names(raw, key)[0] for key in request.select if key not in KEYS and axis_names(raw, key)]
+    chosen = [axis_names(raw, key)[0] for key in request.axes if axis_names(raw, key)]
     fixed = [n for n in (axes.latitude, axes.longitude, axes.y, axes.x, *chosen) if n in raw.variables]
     if any(axes.time in raw[name].dims for name in fixed):
         return None
@@ -174,7 +180,7 @@ def _of_file(name: str, refusal: Refusal, several: bool) -> list[str]:
 
 def _unmet(raw: Sequence[xr.Dataset], request: _Request) -> list[str]:
     """What was request for and is in none of the files."""
-    stray = {k: v for k, v in request.select.items() if k not in KEYS and not any(axis_names(ds, k) for ds in raw)}
+    stray = {k: v for k, v in request.axes.items() if not any(axis_names(ds, k) for ds in raw)}
     reasons: list[str] = []
     for check in (partial(check_names, raw, request.variables or ()), partial(select_values, raw[0], stray)):
         try:
@@ -184,11 +190,11 @@ def _unmet(raw: Sequence[xr.Dataset], request: _Request) -> list[str]:
     return reasons
 
 
-def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
+def _open(file: SourceFile, request: _Request) -> list[xr.Dataset]:
     """The datasets in one file: one, or in GRIB as many as it takes."""
     try:
         if file.format == "grib":
-            return open_grib(file.path, select)
+            return open_grib(file.path, request.select, request.variables)
         if file.format == "zarr":
             return [_dated(file.path, engine="zarr", consolidated=_consolidated(file.path))]
         return [_dated(file.path, engine="netcdf4")]
