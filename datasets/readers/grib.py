@@ -14,7 +14,16 @@ import numpy as np
 import xarray as xr
 
 from datasets.readers.grib_messages import KEYS, Field, Place, read_fields, read_keys
-from datasets.readers.grib_series import CURVED, REGULAR, cubes_of, faults_of, in_words, lead_of, period_of
+from datasets.readers.grib_series import (
+    CURVED,
+    REGULAR,
+    cubes_of,
+    faults_of,
+    in_words,
+    lead_of,
+    period_of,
+    scanning_mode,
+)
 from simvp.coords import axis_names, select_values
 from simvp.errors import Refusal, SourceError
 
@@ -84,11 +93,11 @@ class Messages(Mapping[Place, Any]):
 
         self.path, self._fields = path, {field.at: field for field in fields}
         self._stream = cfgrib.messages.FileStream(path)
-        self._in_rows = not scanning_mode(fields) & 0x30
+        self._mode = scanning_mode(fields[0])
 
     def __getitem__(self, at: Place) -> Any:
         message = self._stream[at]
-        return message if self._in_rows else _Ordered(message)
+        return _Ordered(message, self._mode) if self._mode & 0x30 else message
 
     def __iter__(self) -> Iterator[Place]:
         return iter(self._fields)
@@ -111,8 +120,8 @@ class _Ordered:
     cfgrib takes columns for rows, and turns back every second row, not every second column, where these alternate.
     """
 
-    def __init__(self, message: Any) -> None:
-        self._message = message
+    def __init__(self, message: Any, mode: int) -> None:
+        self._message, self._mode = message, mode
 
     def __getitem__(self, key: str) -> Any:
         if key == "values":
@@ -120,17 +129,11 @@ class _Ordered:
         return 0 if key == "alternativeRowScanning" else self._message[key]
 
     def _values(self) -> np.ndarray:
-        rows, columns, mode = (self._message[key] for key in ("Ny", "Nx", "scanningMode"))
-        by_column = bool(mode & 0x20)
+        rows, columns, by_column = self._message["Ny"], self._message["Nx"], bool(self._mode & 0x20)
         lines = self._message["values"].reshape((columns, rows) if by_column else (rows, columns)).copy()
-        if mode & 0x10:
+        if self._mode & 0x10:
             lines[1::2] = lines[1::2, ::-1]
         return np.ravel(lines.T if by_column else lines)
-
-
-def scanning_mode(fields: Sequence[Field]) -> int:
-    """Octet of code table 3.4 of fields that have one."""
-    return int(fields[0].get("scanningMode") or 0)
 
 
 def _meets(field: Field, keys: Mapping[str, Any]) -> bool:
@@ -200,17 +203,20 @@ def _to_be_named(named: Mapping[str, Sequence[Field]]) -> list[str]:
 
 def _chosen(fields: Sequence[Field], select: Mapping[str, Any]) -> Sequence[Field]:
     """Fields of the step and of the member that `select` names, by its rule for axes; all, where there is none such."""
-    for name, role, value_of in (("step", "forecast_period", lead_of), ("number", "realization", _member)):
-        values = np.array([value_of(field) for field in fields], float)
-        axis = xr.Dataset(coords={name: (name, np.unique(values), {"standard_name": role, "units": "hours"})})
-        for key, value in select.items():
-            if axis_names(axis, key):
-                try:
-                    at = float(select_values(axis, {key: value})[name])
-                except Refusal:
-                    continue  # what becomes of the axis is refused with all that it has
-                fields = [field for field, own in zip(fields, values, strict=True) if own == at]
-                break
+    for name, role, units, value_of in (
+        ("step", "forecast_period", "hours", lead_of),
+        ("number", "realization", "1", _member),
+    ):
+        values, places = np.unique([value_of(field) for field in fields], return_inverse=True)
+        labels = {name: (name, values, {"standard_name": role, "units": units})}
+        axis = xr.Dataset({"place": (name, np.arange(len(values)))}, labels)
+        for key in (key for key in select if axis_names(axis, key)):
+            try:
+                chosen = int(select_values(axis, {key: select[key]})["place"])
+            except Refusal:  # said with all that the axis has, once it is one
+                continue
+            fields = [field for field, place in zip(fields, places, strict=True) if place == chosen]
+            break
     return fields
 
 
@@ -245,7 +251,7 @@ def _with_seconds(ds: xr.Dataset, fields: Sequence[Field]) -> xr.Dataset:
 
 def _with_planes(ds: xr.Dataset, fields: Sequence[Field]) -> xr.Dataset:
     """Latitude and longitude of each point where ecCodes lists them column by column: cfgrib takes these for rows."""
-    if fields[0].get("gridType") not in CURVED or not scanning_mode(fields) & 0x20:
+    if fields[0].get("gridType") not in CURVED or not scanning_mode(fields[0]) & 0x20:
         return ds
     planes = {name: ds[name] for name in ("latitude", "longitude")}
     turned = {n: (c.dims, c.values.reshape(c.shape[::-1]).T, c.attrs) for n, c in planes.items()}

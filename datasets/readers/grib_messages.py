@@ -21,7 +21,7 @@ Place = int | tuple[int, int]
 READ = (
     *("edition", "centre", "centreDescription", "subCentre", "paramId", "dataType", "numberOfPoints", "typeOfLevel"),
     *("stepUnits:int", "stepType", "gridType", "uvRelativeToGrid", "endStep:int", "number", "level:float"),
-    *("directionNumber", "frequencyNumber", "md5GridSection", "startStep:int", "stepRange", "scanningMode"),
+    *("directionNumber", "frequencyNumber", "md5GridSection", "startStep:int", "stepRange", "scanningMode", "Nx", "Ny"),
     *("discipline", "parameterCategory", "parameterNumber", "table2Version", "indicatorOfParameter"),
 )
 DATED = ("dataDate", "dataTime", "second")
@@ -57,6 +57,7 @@ KEYS = (
     ),
 )
 
+SHORTEST = 32  # bytes of a message, at least
 PADDING = 4096  # bytes of zeros and blanks that may follow a message
 BULLETIN = re.compile(rb"[A-Z]{4}\d\d [A-Z]{4} \d{6}")  # heading of the Global Telecommunication System
 
@@ -154,7 +155,7 @@ def _messages(path: str, data: mmap.mmap) -> Iterator[tuple[int, int]]:
     while (start := data.find(b"GRIB", at)) >= 0:
         count += 1
         _check_gap(path, data[at:start], at)
-        at = start + _length(path, data, start)
+        at = start + max(SHORTEST, _length(path, data, start))
         where = f"message {count} (byte {start})"
         if at > len(data):
             there = f"promises {at - start} bytes, got {len(data) - start}"
@@ -176,9 +177,11 @@ def _check_gap(path: str, gap: bytes, at: int) -> None:
 
 def _length(path: str, data: mmap.mmap, start: int) -> int:
     """Length of a message, bytes."""
-    edition = data[start + 7] if start + 16 <= len(data) else 2
+    if start + SHORTEST > len(data):
+        return SHORTEST
+    edition = data[start + 7]
     if edition == 2:
-        return int.from_bytes(data[start + 8 : start + 16]) if start + 16 <= len(data) else 16
+        return int.from_bytes(data[start + 8 : start + 16])
     if edition != 1:
         raise SourceError(path, [f"expected GRIB edition 1 or 2, got edition {edition} at byte {start}"])
     length = int.from_bytes(data[start + 4 : start + 7])
@@ -243,6 +246,8 @@ def _bitmap_fault(indicator: int, *, has_bitmap: bool, packed: int, points: int)
 
 def _dated(date: bytes) -> dict[str, int]:
     """Keys of a reference time; none where it is no date, as in climatologies."""
+    if len(date) < 6:
+        return {}
     if len(date) == 7:
         year, month, day, hour, minute, second = int.from_bytes(date[:2]), *date[2:]
     else:

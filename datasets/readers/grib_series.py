@@ -1,4 +1,4 @@
-"""Whether the GRIB fields of one variable are one series of maps, or why not: what they mean, and what tells them apart."""
+"""Whether the GRIB fields of one variable are one series of maps, or why not, and by what they can be told apart."""
 
 import logging
 from collections import defaultdict
@@ -43,6 +43,11 @@ GRIDS = {
     "unstructured_grid": "an unstructured grid (unstructured_grid)",
 }
 LISTED = 6  # values that a reason lists
+
+
+def scanning_mode(field: Field) -> int:
+    """Order of the values, an octet of code table 3.4; in edition 1 it has three bits."""
+    return int(field.get("scanningMode") or 0) & (0xE0 if field.get("edition") == 1 else 0xFF)
 
 
 def lead_of(field: Field) -> float:
@@ -91,24 +96,29 @@ def faults_of(path: str, name: str, fields: Sequence[Field]) -> list[str]:
 
 def _unreadable(name: str, fields: Sequence[Field]) -> Iterable[str]:
     """Grids, scanning modes, bitmaps and steps for which ecCodes or cfgrib has no values, places or times."""
-    grids = sorted({str(field.get("gridType")) for field in fields})
-    for grid in grids:
-        if grid not in (*REGULAR, *CURVED, *PROJECTED):
-            choice = f" or choose the others by select={{'gridType': {grids[grids[0] == grid]!r}}}" if grids[1:] else ""
-            yield (
-                f"{name}: on {GRIDS.get(grid, f'a grid of type {grid}')}, which has no rows and columns of latitude and "
-                f"longitude that are read here; bring it onto a regular one first (cdo, grib_interpolate){choice}"
-            )
-    modes = {(str(field.get("gridType")), field.get("scanningMode") or 0) for field in fields}
-    for grid, mode in sorted(modes):
+    grids = {str(field.get("gridType")) for field in fields}
+    read = sorted(grids & {*REGULAR, *CURVED, *PROJECTED})
+    for grid in sorted(grids - {*read}):
+        what = GRIDS.get(grid, f"a grid of type {grid}")
+        choice = f", or choose the others by select={{'gridType': {read[0]!r}}}" if read else ""
+        remedy = f"bring it onto a regular one first (cdo or grib_interpolate){choice}"
+        yield f"{name}: on {what}, which is not read, for want of rows and columns or of their places; {remedy}"
+    for grid, mode in sorted({(str(field.get("gridType")), scanning_mode(field)) for field in fields}):
         if mode & 0x0F or (grid in PROJECTED and mode & 0xC0 != 0x40):
             what = "staggers rows or columns" if mode & 0x0F else "is placed wrongly by ecCodes"
-            yield f"{name}: scanning mode {mode:08b} of gridType {grid} {what}, and is not read; write it in another mode"
-    for fault, ill in _grouped(fields, lambda field: field.fault).items():
+            yield f"{name}: scanning mode {mode:08b} of gridType {grid} {what}, and is not read; write it in another"
+    for fault, ill in _grouped(fields, _fault).items():
         if fault:
             yield f"{name}: {len(ill)} of {len(fields)} fields cannot be read, the first at byte {ill[0].at}: {fault}"
     if any(np.isnan(lead_of(field)) for field in fields):
         yield f"{name}: steps in months or years (stepUnits), which are no fixed time after the reference time"
+
+
+def _fault(field: Field) -> str:
+    rows, columns, points = map(field.get, ("Ny", "Nx", "numberOfPoints"))
+    on_grid = field.get("gridType") in (*REGULAR, *CURVED, *PROJECTED)
+    wrong = on_grid and rows * columns != points
+    return field.fault or (f"it has {points} points for {rows} rows of {columns}" if wrong else "")
 
 
 def _of_several_kinds(name: str, key: str, fields: Sequence[Field]) -> str:
@@ -136,9 +146,8 @@ def _overlapping(path: str, name: str, fields: Sequence[Field]) -> list[str]:
     first, *others = kinds = list(_grouped(fields, lambda field: tuple(map(field.get, ATTRIBUTES))).values())
     for kind in others:
         if _axes(kind) != _axes(first):
-            return [
-                f"{name}: several kinds of messages, on other levels or of other members; {_apart(path, first[0], kind[0])}"
-            ]
+            what = "several kinds of messages, on other levels or of other members"
+            return [f"{name}: {what}; {_apart(path, first[0], kind[0])}"]
     if not others:
         return []
     by_time = _grouped([(n, f) for n, kind in enumerate(kinds) for f in kind], lambda pair: _valid(pair[1]))
