@@ -1,0 +1,527 @@
+"""What comes out of a GRIB file: every value at its place and time, or a refusal that names what is in the way."""
+
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from datasets.readers.source import open_source
+from simvp.errors import SourceError
+from tests.support.grib import NORTH, WEST, keep, maps, message, of_sections, sections
+
+RAIN = {"productDefinitionTemplateNumber": 8, "shortName": "tp", "stepType": "accum"}
+MEAN = {"productDefinitionTemplateNumber": 8, "stepType": "avg"}
+UPPER = {"typeOfLevel": "isobaricInhPa", "shortName": "t"}
+MEMBER = {"productDefinitionTemplateNumber": 1, "numberOfForecastsInEnsemble": 2, "shortName": "2t"}
+FIRST = np.datetime64("2020-01-01", "ns")
+
+
+def times(*hours: float) -> list[np.datetime64]:
+    return [FIRST + np.timedelta64(round(3600 * hour), "s") for hour in hours]
+
+
+def refused(source: Any, **options: Any) -> str:
+    with pytest.raises(SourceError) as caught:
+        open_source(source, **options)
+    return str(caught.value)
+
+
+def assert_at_places(field: xr.DataArray, values: np.ndarray) -> None:
+    """Values (time, rows from north, columns from west) stand at their latitude and longitude."""
+    rows, columns = values.shape[1:]
+    there = field.sel(latitude=NORTH - np.arange(rows), longitude=WEST + np.arange(columns))
+    np.testing.assert_array_equal(there.transpose("time", "latitude", "longitude"), values.astype("f4"))
+
+
+def two_kinds(path: Path, one: dict[str, Any], other: dict[str, Any], count: int = 4) -> Path:
+    """Messages of two kinds at the same times; the second has values that are 100 higher."""
+    pairs = [(message(v, hour=n, **one), message(v + 100, hour=n, **other)) for n, v in enumerate(maps(count))]
+    return keep(path, [made for pair in pairs for made in pair])
+
+
+# ---- where values are
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+@pytest.mark.parametrize("mode", range(0x00, 0x100, 0x10))
+def test_every_scanning_mode(mode: int, edition: int, tmp_path: Path) -> None:
+    if edition == 1 and mode & 0x10:
+        pytest.skip("edition 1 has no such mode")
+    values = maps(2, 5, 3)
+    path = keep(tmp_path / "a", [message(v, hour=n, mode=mode, edition=edition) for n, v in enumerate(values)])
+    ds = open_source(path)
+    np.testing.assert_array_equal(ds["time"], times(0, 1))
+    assert_at_places(ds["t2m"], values)
+
+
+def test_messages_of_several_scanning_modes_in_one_file(tmp_path: Path) -> None:
+    values = maps(4)
+    modes = (0x00, 0x40, 0xA0, 0x70)
+    path = keep(
+        tmp_path / "a", [message(v, hour=n, mode=mode) for n, (v, mode) in enumerate(zip(values, modes, strict=True))]
+    )
+    assert_at_places(open_source(path)["t2m"], values)
+
+
+def test_missing_points_keep_their_place_in_every_order(tmp_path: Path) -> None:
+    values = maps(1)
+    values[0, 2, 1] = 9999.0
+    holed = np.where(values == 9999.0, np.nan, values)
+    for mode in (0x00, 0x30, 0xF0):
+        made = message(values[0], mode=mode, bitmapPresent=1, missingValue=9999.0)
+        field = open_source(keep(tmp_path / f"{mode}", [made]))["t2m"]
+        there = field.sel(latitude=NORTH - np.arange(3), longitude=WEST + np.arange(4))
+        np.testing.assert_allclose(there, holed, atol=1e-4)
+
+
+def rotated(latitude: np.ndarray, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Geographic places of those on a sphere whose south pole is at 40 S, 10 E."""
+    y, x = np.radians(latitude), np.radians(longitude)
+    turn = np.radians(90.0 - 40.0)
+    z = np.sin(y) * np.cos(turn) + np.cos(y) * np.cos(x) * np.sin(turn)
+    east = np.arctan2(np.cos(y) * np.sin(x), np.cos(y) * np.cos(x) * np.cos(turn) - np.sin(y) * np.sin(turn))
+    return np.degrees(np.arcsin(z)), 10.0 + np.degrees(east)
+
+
+RADIUS, APART = 6371229.0, 100e3  # m
+
+
+def equal_area(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse of Lambert's azimuthal equal-area projection about 52 N, 10 E (Snyder 1987, 20-14 and 24-16)."""
+    rho = np.hypot(x, y)
+    c = 2 * np.arcsin(rho / (2 * RADIUS))
+    centre, s = np.radians(52.0), np.where(rho == 0, 1.0, np.sin(c) / np.where(rho == 0, 1.0, rho))
+    latitude = np.arcsin(np.cos(c) * np.sin(centre) + y * s * np.cos(centre))
+    return np.degrees(latitude), 10 + np.degrees(np.arctan2(x * s, np.cos(centre) * np.cos(c) - y * s * np.sin(centre)))
+
+
+def conformal_conic(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse of Lambert's conformal conic projection, true at 45 N, about 10 E (Snyder 1987, 14-4 to 15-5)."""
+    n, standard = np.sin(np.radians(45.0)), np.radians(45.0)
+    scale = np.cos(standard) * np.tan(np.pi / 4 + standard / 2) ** n / n
+    origin = RADIUS * scale / np.tan(np.pi / 4 + standard / 2) ** n
+    rho = np.hypot(x, origin - y)
+    latitude = 2 * np.arctan((RADIUS * scale / rho) ** (1 / n)) - np.pi / 2
+    return np.degrees(latitude), 10 + np.degrees(np.arctan2(x, origin - y) / n)
+
+
+def stereographic(y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse of the north polar stereographic projection, true at 60 N, 10 E downwards (Snyder 1987, 21-15)."""
+    true = RADIUS * (1 + np.sin(np.radians(60.0))) / 2
+    return 90 - np.degrees(2 * np.arctan(np.hypot(x, y) / (2 * true))), 10 + np.degrees(np.arctan2(x, -y))
+
+
+CURVES: dict[str, tuple[Callable[..., Any], float, float, float, dict[str, Any]]] = {
+    "rotated_ll": (
+        rotated,
+        2.0,
+        1.0,
+        1.0,
+        {
+            "sample": "rotated_ll_sfc_grib2",
+            "latitudeOfSouthernPoleInDegrees": -40.0,
+            "longitudeOfSouthernPoleInDegrees": 10.0,
+        },
+    ),
+    "lambert_azimuthal_equal_area": (
+        equal_area,
+        1e5,
+        -2e5,
+        APART,
+        {
+            "gridType": "lambert_azimuthal_equal_area",
+            "standardParallelInDegrees": 52.0,
+            "centralLongitudeInDegrees": 10.0,
+        },
+    ),
+    "lambert": (
+        conformal_conic,
+        1e5,
+        -2e5,
+        APART,
+        {
+            "gridType": "lambert",
+            "Latin1InDegrees": 45.0,
+            "Latin2InDegrees": 45.0,
+            "LaDInDegrees": 45.0,
+            "LoVInDegrees": 10.0,
+        },
+    ),
+    "polar_stereographic": (
+        stereographic,
+        -28e5,
+        -2e5,
+        APART,
+        {
+            "sample": "polar_stereographic_sfc_grib2",
+            "LaDInDegrees": 60.0,
+            "orientationOfTheGridInDegrees": 10.0,
+        },
+    ),
+}
+
+
+def curved(kind: str, mode: int, rows: int, columns: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Keys of a grid, and the places of its points (rows from the top, columns from the left)."""
+    inverse, top, left, apart, keys = CURVES[kind]
+    y, x = np.meshgrid(top - apart * np.arange(rows), left + apart * np.arange(columns), indexing="ij")
+    latitude, longitude = inverse(y, x)
+    j, i = (rows - 1 if mode & 0x40 else 0), (columns - 1 if mode & 0x80 else 0)
+    if kind == "rotated_ll":
+        ends = (y[j, 0], y[rows - 1 - j, 0], x[0, i], x[0, columns - 1 - i])
+        names = ("latitudeOfFirst", "latitudeOfLast", "longitudeOfFirst", "longitudeOfLast")
+        place = {f"{name}GridPointInDegrees": end for name, end in zip(names, ends, strict=True)}
+        place |= {"Ni": columns, "Nj": rows, "iDirectionIncrementInDegrees": 1.0, "jDirectionIncrementInDegrees": 1.0}
+    else:
+        place = {"shapeOfTheEarth": 6, "Nx": columns, "Ny": rows, "DxInMetres": apart, "DyInMetres": apart}
+        place |= {"latitudeOfFirstGridPointInDegrees": latitude[j, i]}
+        place |= {"longitudeOfFirstGridPointInDegrees": longitude[j, i] % 360}
+    return {**keys, **place}, latitude, longitude
+
+
+@pytest.mark.parametrize("mode", range(0x00, 0x100, 0x10))
+@pytest.mark.parametrize("kind", list(CURVES))
+def test_scanning_modes_of_curved_grids(kind: str, mode: int, tmp_path: Path) -> None:
+    """Each value at its place, and neighbours in the file's map are neighbours on the grid; or refused by the mode."""
+    values = maps(1, 5, 3)
+    grid, latitude, longitude = curved(kind, mode, 5, 3)
+    path = keep(tmp_path / "a", [message(values[0], mode=mode, grid=grid)])
+    if kind in ("lambert", "polar_stereographic") and mode & 0xC0 != 0x40:
+        assert f"scanning mode {mode:08b} of gridType {kind} is placed wrongly by ecCodes" in refused(path)
+        return
+    ds = open_source(path)
+    turned = (slice(None, None, -1 if mode & 0x40 else 1), slice(None, None, -1 if mode & 0x80 else 1))
+    np.testing.assert_array_equal(ds["t2m"][0], values[0][turned].astype("f4"))
+    np.testing.assert_allclose(ds["latitude"], latitude[turned], atol=1e-3)
+    np.testing.assert_allclose(ds["longitude"] % 360, longitude[turned] % 360, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        ("reduced_gg_sfc_grib2", "a reduced Gaussian grid (reduced_gg)"),
+        ("reduced_gg_sfc_grib1", "a reduced Gaussian grid (reduced_gg)"),
+        ("reduced_ll_sfc_grib2", "a reduced latitude-longitude grid (reduced_ll)"),
+        ("sh_ml_grib2", "spherical harmonics (sh)"),
+    ],
+)
+def test_grids_that_are_not_read(sample: str, words: str, tmp_path: Path) -> None:
+    import eccodes
+
+    handle = eccodes.codes_grib_new_from_samples(sample)
+    path = keep(tmp_path / "a", [eccodes.codes_get_message(handle)])
+    eccodes.codes_release(handle)
+    text = refused(path)
+    assert words in text
+    assert "bring it onto a regular one first" in text
+    with path.open("ab") as file:
+        file.write(message(maps(1)[0], hour=3))
+    assert "choose the others by select={'gridType': 'regular_ll'}" in refused(path) or sample.startswith("reduced")
+    assert_at_places(open_source(path, select={"gridType": "regular_ll"})["t2m"], maps(1))
+
+
+def test_mercator_is_not_read(tmp_path: Path) -> None:
+    grid = {
+        "gridType": "mercator",
+        "Ni": 4,
+        "Nj": 3,
+        "DiInMetres": 1e4,
+        "DjInMetres": 1e4,
+        "LaDInDegrees": 20.0,
+        "latitudeOfFirstGridPointInDegrees": 48.0,
+        "latitudeOfLastGridPointInDegrees": 50.0,
+        "longitudeOfFirstGridPointInDegrees": 5.0,
+        "longitudeOfLastGridPointInDegrees": 8.0,
+    }
+    path = keep(tmp_path / "a", [message(maps(1)[0], grid=grid)])
+    assert "t2m: on a Mercator grid (mercator), which is not read" in refused(path)
+
+
+def test_a_regular_gaussian_grid(tmp_path: Path) -> None:
+    import eccodes
+
+    handle = eccodes.codes_grib_new_from_samples("regular_gg_sfc_grib2")
+    values = np.arange(64 * 128, dtype="f8").reshape(64, 128)
+    for key, value in {"shortName": "2t", "packingType": "grid_ieee"}.items():
+        eccodes.codes_set(handle, key, value)
+    eccodes.codes_set_values(handle, values.ravel())
+    path = keep(tmp_path / "a", [eccodes.codes_get_message(handle)])
+    eccodes.codes_release(handle)
+    ds = open_source(path)
+    np.testing.assert_array_equal(ds["t2m"][0], values)
+    assert float(ds["latitude"][0]) == pytest.approx(87.8638, abs=1e-4)  # the northernmost of N32
+
+
+def test_staggered_rows_are_refused(tmp_path: Path) -> None:
+    parts = [bytearray(part) for _, part in sections(message(maps(1)[0]))]
+    parts[1][71] = 0x08  # octet 72 of template 3.0
+    path = keep(tmp_path / "a", [of_sections([bytes(part) for part in parts])])
+    assert "scanning mode 00001000 of gridType regular_ll staggers rows or columns" in refused(path)
+
+
+# ---- what shares a name, a time or a place
+
+
+def test_sums_over_several_periods(tmp_path: Path) -> None:
+    path = two_kinds(tmp_path / "a", {**RAIN, "stepRange": "5-6"}, {**RAIN, "stepRange": "0-6"})
+    text = refused(path)
+    assert "tp: two messages or more share their place at 4 of 4 times, steps and levels, first 2020-01-01T06" in text
+    assert "they differ in stepRange (5-6, 0-6)" in text
+    assert "choose with select={'stepRange': '5-6'}" in text
+    for steps, more, hours in (("5-6", 0, "1 hour"), ("0-6", 100, "6 hours")):
+        ds = open_source(path, select={"stepRange": steps})
+        assert_at_places(ds["tp"], maps(4) + more)
+        np.testing.assert_array_equal(ds["time"], times(6, 7, 8, 9))
+        assert ds["tp"].attrs["cell_methods"] == f"time: sum (comment: over {hours})"
+
+
+def test_sums_since_the_start_of_a_run(tmp_path: Path) -> None:
+    made = [message(v, **RAIN, stepRange=f"0-{n + 1}") for n, v in enumerate(maps(3))]
+    made += [message(v, forecastTime=n + 1) for n, v in enumerate(maps(3))]
+    path = keep(tmp_path / "a", made)
+    text = refused(path)
+    assert "tp: stepType accum over 1 hour, 2 hours, 3 hours is not one series (stepRange 0-1, 0-2, 0-3)" in text
+    assert_at_places(open_source(path, variables=["t2m"])["t2m"], maps(3))
+    chosen = open_source(path, variables=["tp"], select={"step": 2})
+    assert_at_places(chosen["tp"], maps(3)[1:2])
+    assert chosen["tp"].attrs["cell_methods"] == "time: sum (comment: over 2 hours)"
+
+
+def test_sums_of_equal_periods_are_a_series(tmp_path: Path) -> None:
+    path = keep(tmp_path / "a", [message(v, **RAIN, stepRange=f"{n}-{n + 1}") for n, v in enumerate(maps(3))])
+    ds = open_source(path)
+    assert_at_places(ds["tp"], maps(3))
+    np.testing.assert_array_equal(ds["time"], times(1, 2, 3))
+    assert ds["tp"].attrs["cell_methods"] == "time: sum (comment: over 1 hour)"
+
+
+@pytest.mark.parametrize(("kind", "method"), [("avg", "mean"), ("max", "maximum"), ("min", "minimum")])
+def test_an_instant_and_a_statistic_of_one_parameter(kind: str, method: str, tmp_path: Path) -> None:
+    statistic = {"productDefinitionTemplateNumber": 8, "stepType": kind, "stepRange": "0-1"}
+    path = two_kinds(
+        tmp_path / "a",
+        {"forecastTime": 1},
+        {**statistic, "shortName": "10u"} | {"parameterNumber": 0, "parameterCategory": 0, "level": 2},
+    )
+    text = refused(path)
+    assert f"stepType {kind}" in text
+    assert "stepType instant" in text
+    ds = open_source(path, select={"stepType": "instant"})
+    assert_at_places(ds["t2m"], maps(4))
+    assert "cell_methods" not in ds["t2m"].attrs
+    (field,) = open_source(path, select={"stepType": kind}).data_vars.values()
+    assert_at_places(field, maps(4) + 100)
+    assert field.attrs["cell_methods"] == f"time: {method} (comment: over 1 hour)"
+
+
+def test_members(tmp_path: Path) -> None:
+    path = two_kinds(tmp_path / "a", {**MEMBER, "perturbationNumber": 1}, {**MEMBER, "perturbationNumber": 2})
+    assert "t2m: number has 2 values; choose one with select={'number': ...} out of 1, 2" in refused(path)
+    for key in ("number", "member", "perturbationNumber"):
+        assert_at_places(open_source(path, select={key: 2})["t2m"], maps(4) + 100)
+
+
+def test_a_control_beside_its_members(tmp_path: Path) -> None:
+    path = two_kinds(
+        tmp_path / "a", {"typeOfProcessedData": 3}, {**MEMBER, "perturbationNumber": 2, "typeOfProcessedData": 4}
+    )
+    text = refused(path)
+    assert (
+        "t2m: several kinds of messages, on other levels or of other members; they differ in dataType (cf, pf)" in text
+    )
+    assert_at_places(open_source(path, select={"dataType": "cf"})["t2m"], maps(4))
+    assert_at_places(open_source(path, select={"number": 2})["t2m"], maps(4) + 100)
+
+
+def test_levels(tmp_path: Path) -> None:
+    path = two_kinds(tmp_path / "a", {**UPPER, "level": 850}, {**UPPER, "level": 500})
+    assert (
+        "t: isobaricInhPa has 2 values; choose one with select={'isobaricInhPa': ...} out of 850.0, 500.0"
+        in refused(path)
+    )
+    assert_at_places(open_source(path, select={"level": 500})["t"], maps(4) + 100)
+
+
+def test_kinds_of_level_that_never_meet(tmp_path: Path) -> None:
+    """One after the other in time they are two quantities all the same."""
+    made = [
+        message(maps(1)[0], hour=0, **UPPER, level=850),
+        message(maps(1)[0], hour=1, shortName="t", typeOfLevel="surface"),
+    ]
+    text = refused(keep(tmp_path / "a", made))
+    assert "t: several kinds of messages: typeOfLevel is isobaricInhPa (1), surface (1)" in text
+    assert "choose one with select={'typeOfLevel': 'isobaricInhPa'}" in text
+
+
+def test_layers_with_one_upper_edge(tmp_path: Path) -> None:
+    layer = {"typeOfLevel": "depthBelowLandLayer", "shortName": "st", "topLevel": 0}
+    one, other = (
+        {**layer, "scaledValueOfSecondFixedSurface": bottom, "scaleFactorOfSecondFixedSurface": 2} for bottom in (7, 28)
+    )
+    text = refused(two_kinds(tmp_path / "a", one, other))
+    assert "two messages or more share their place" in text
+    assert "scaledValueOfSecondFixedSurface" in text
+
+
+def test_a_key_that_nobody_reads(tmp_path: Path) -> None:
+    path = two_kinds(tmp_path / "a", {}, {"subCentre": 7})
+    text = refused(path)
+    assert "t2m: two messages or more share their place at 4 of 4 times" in text
+    assert "they differ in subCentre (0, 7); choose with select={'subCentre': 0}" in text
+    for chosen in (7, "7", [7, 8]):
+        assert_at_places(open_source(path, select={"subCentre": chosen})["t2m"], maps(4) + 100)
+    assert "no GRIB message with {'subCentre': 9}" in refused(path, select={"subCentre": 9})
+
+
+def test_a_key_that_cannot_be_chosen_by(tmp_path: Path) -> None:
+    text = refused(two_kinds(tmp_path / "a", {}, {"hoursAfterDataCutoff": 3}))
+    assert "they differ in hoursAfterDataCutoff" in text
+    assert "choose with grib_copy -w hoursAfterDataCutoff=" in text
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+@pytest.mark.parametrize("more", [0, 100])
+def test_the_same_header_twice(more: int, edition: int, tmp_path: Path) -> None:
+    made = [message(maps(1)[0] + n * more, edition=edition) for n in range(2)]
+    text = refused(keep(tmp_path / "a", made))
+    assert "t2m: two messages or more share their place at 1 of 1 times" in text
+    assert "they have the same header; leave one of them out" in text
+
+
+def test_an_analysis_and_a_forecast_of_one_time(tmp_path: Path) -> None:
+    made = [message(v, hour=n, typeOfProcessedData=0) for n, v in enumerate(maps(2))]
+    forecast = message(maps(1)[0], hour=0, typeOfProcessedData=1, forecastTime=1)
+    text = refused(keep(tmp_path / "a", [*made, forecast]))
+    assert "t2m: several kinds of messages share the time 2020-01-01T01:00:00; they differ in " in text
+    assert "dataType (an, fc)" in text
+    later = message(maps(3)[2], hour=0, typeOfProcessedData=1, forecastTime=2)
+    ds = open_source(keep(tmp_path / "b", [*made, later]))  # together they are a series
+    assert_at_places(ds["t2m"], maps(3))
+
+
+def test_combinations_without_a_message_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = [message(maps(3)[hour], hour=hour, **UPPER, level=level) for level, hour in ((850, 0), (500, 0), (850, 1))]
+    with caplog.at_level(logging.WARNING):
+        ds = open_source(keep(tmp_path / "a", made), select={"level": 850})
+    assert "t: 1 of 4 combinations of time, step, level and member have no message, and no values" in caplog.text
+    assert_at_places(ds["t"], maps(2))
+
+
+# ---- names
+
+
+def test_parameters_without_a_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    nameless = {"parameterCategory": 20, "parameterNumber": 201}
+    path = two_kinds(tmp_path / "a", nameless, {**nameless, "parameterNumber": 202})
+    first, second = "unknown_ecmf_0_20_201", "unknown_ecmf_0_20_202"
+    assert f"ecCodes calls 2 parameters 'unknown': {first}, {second}; name those to be read" in refused(path)
+    ds = open_source(path, variables=[first, second])
+    assert_at_places(ds[first], maps(4))
+    assert_at_places(ds[second], maps(4) + 100)
+    assert list(open_source(path, select={"parameterNumber": 202}).data_vars) == [second]
+
+
+def test_parameters_of_a_local_table_of_edition_1(tmp_path: Path) -> None:
+    one, other = ({"edition": 1, "centre": "kwbc", "table2Version": 250, "indicatorOfParameter": n} for n in (201, 202))
+    path = two_kinds(tmp_path / "a", one, other)
+    assert "unknown_kwbc_250_201, unknown_kwbc_250_202" in refused(path)
+    assert_at_places(open_source(path, select={"indicatorOfParameter": 202})["unknown_kwbc_250_202"], maps(4) + 100)
+
+
+def test_variables_that_are_not_asked_for_are_in_nobodys_way(tmp_path: Path) -> None:
+    twice = [message(maps(1)[0] + n, shortName="10u") for n in range(2)]
+    path = keep(tmp_path / "a", [message(maps(1)[0]), *twice])
+    assert "u10: two messages or more" in refused(path)
+    assert_at_places(open_source(path, variables=["t2m"])["t2m"], maps(1))
+    wind = keep(tmp_path / "wind", twice)
+    assert_at_places(open_source([path, wind], variables=["t2m"])["t2m"], maps(1))
+
+
+def test_a_key_of_a_message_is_an_axis_in_other_formats(tmp_path: Path) -> None:
+    ds = xr.Dataset(
+        {"t": (("time", "channel", "lat", "lon"), np.zeros((2, 2, 3, 4), "f4"), {"units": "K"})},
+        coords={"time": times(0, 1), "channel": [1, 2], "lat": np.arange(3.0), "lon": np.arange(4.0)},
+    )
+    ds.to_netcdf(tmp_path / "a.nc")
+    assert open_source(tmp_path / "a.nc", select={"channel": 2})["t"].shape == (2, 3, 4)
+
+
+# ---- times
+
+
+def test_steps_of_minutes_and_their_sums(tmp_path: Path) -> None:
+    rain = {**RAIN, "indicatorOfUnitForTimeRange": 0, "indicatorOfUnitOfTimeRange": 0, "stepUnits": 0}
+    made = [message(v, **rain, stepRange=f"{15 * n}-{15 * n + 15}") for n, v in enumerate(maps(3))]
+    ds = open_source(keep(tmp_path / "a", made))
+    np.testing.assert_array_equal(ds["time"], times(0.25, 0.5, 0.75))
+    assert ds["tp"].attrs["cell_methods"] == "time: sum (comment: over 15 minutes)"
+    assert_at_places(ds["tp"], maps(3))
+
+
+def test_reference_times_with_seconds(tmp_path: Path) -> None:
+    made = [message(v, hour=n, second=38 - n) for n, v in enumerate(maps(2))]
+    ds = open_source(keep(tmp_path / "a", made))
+    np.testing.assert_array_equal(
+        ds["time"], [t + np.timedelta64(s, "s") for t, s in zip(times(0, 1), (38, 37), strict=True)]
+    )
+    assert_at_places(ds["t2m"], maps(2))
+
+
+def test_steps_of_months_are_refused(tmp_path: Path) -> None:
+    made = message(maps(1)[0], indicatorOfUnitOfTimeRange=3, forecastTime=1)
+    assert "t2m: steps in months or years" in refused(keep(tmp_path / "a", [made]))
+
+
+@pytest.mark.parametrize("lead", [6, 12])
+def test_runs_at_one_lead(lead: int, tmp_path: Path) -> None:
+    made = [message(maps(16)[run + step], hour=run, forecastTime=step) for run in range(4) for step in (6, 12)]
+    ds = open_source(keep(tmp_path / "a", made), select={"step": lead})
+    np.testing.assert_array_equal(ds["time"], times(*range(lead, lead + 4)))
+    assert_at_places(ds["t2m"], maps(16)[lead : lead + 4])
+
+
+# ---- reading
+
+
+def test_fields_of_one_message(tmp_path: Path) -> None:
+    """The second has its grid from the first, and its bitmap."""
+    values = maps(2)
+    values[:, 1, 2] = 9999.0
+    made = []
+    for hour, field in enumerate(values):
+        options: dict[str, Any] = {"hour": hour, "bitmapPresent": 1, "missingValue": 9999.0}
+        u = message(field, shortName="10u", **options)
+        v = message(np.where(field == 9999.0, field, field + 100), shortName="10v", **options)
+        again = [b"\x00\x00\x00\x06\x06\xfe" if number == 6 else part for number, part in sections(v) if number > 3]
+        made.append(of_sections([*(part for _, part in sections(u)), *again]))
+    ds = open_source(keep(tmp_path / "a", made))
+    holed = np.where(values == 9999.0, np.nan, values)
+    np.testing.assert_allclose(ds["u10"], holed, atol=1e-4)
+    np.testing.assert_allclose(ds["v10"], holed + 100, atol=1e-4)
+
+
+def test_values_are_read_when_they_are_asked_for_and_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cfgrib.messages import FileStream
+
+    read: list[Any] = []
+    plain = FileStream.__getitem__
+
+    def recorded(self: FileStream, item: Any) -> Any:
+        read.append(item)
+        return plain(self, item)
+
+    path = keep(tmp_path / "a", [message(v, hour=n, mode=0x30) for n, v in enumerate(maps(6))])
+    with monkeypatch.context() as patch:
+        patch.setattr(FileStream, "__getitem__", recorded)
+        ds = open_source(path)
+        assert set(read) <= {0}  # the first one, for its grid
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(ds))["t2m"].compute(), ds["t2m"])
+    assert_at_places(ds["t2m"][2:4], maps(6)[2:4])
+    assert ds["t2m"].data.name == open_source(path)["t2m"].data.name
+    keep(path, [message(v + 1, hour=n, mode=0x30) for n, v in enumerate(maps(6))])
+    assert ds["t2m"].data.name != open_source(path)["t2m"].data.name
