@@ -22,6 +22,7 @@ READ = (
     *("edition", "centre", "centreDescription", "subCentre", "paramId", "dataType", "numberOfPoints", "typeOfLevel"),
     *("stepUnits:int", "stepType", "gridType", "uvRelativeToGrid", "endStep:int", "number", "level:float"),
     *("directionNumber", "frequencyNumber", "md5GridSection", "startStep:int", "stepRange", "scanningMode", "Nx", "Ny"),
+    *("indicatorOfUnitOfTimeRange:int", "indicatorOfUnitForTimeRange:int"),
     *("discipline", "parameterCategory", "parameterNumber", "table2Version", "indicatorOfParameter"),
 )
 DATED = ("dataDate", "dataTime", "second")

@@ -42,6 +42,7 @@ GRIDS = {
     "space_view": "a view from space (space_view)",
     "unstructured_grid": "an unstructured grid (unstructured_grid)",
 }
+CALENDAR_UNITS = {3, 4, 5, 6, 7}  # months, years, decades, normals, centuries (code table 4.4)
 LISTED = 6  # values that a reason lists
 
 
@@ -97,11 +98,11 @@ def faults_of(path: str, name: str, fields: Sequence[Field]) -> list[str]:
 def _unreadable(name: str, fields: Sequence[Field]) -> Iterable[str]:
     """Grids, scanning modes, bitmaps and steps for which ecCodes or cfgrib has no values, places or times."""
     grids = {str(field.get("gridType")) for field in fields}
-    read = sorted(grids & {*REGULAR, *CURVED, *PROJECTED})
-    for grid in sorted(grids - {*read}):
+    for grid in sorted(grids - {*REGULAR, *CURVED, *PROJECTED}):
         what = GRIDS.get(grid, f"a grid of type {grid}")
-        choice = f", or choose the others by select={{'gridType': {read[0]!r}}}" if read else ""
-        remedy = f"bring it onto a regular one first (cdo or grib_interpolate){choice}"
+        remedy = (
+            "bring it onto a regular one first (cdo or grib_interpolate), or read other variables or another gridType"
+        )
         yield f"{name}: on {what}, which is not read, for want of rows and columns or of their places; {remedy}"
     for grid, mode in sorted({(str(field.get("gridType")), scanning_mode(field)) for field in fields}):
         if mode & 0x0F or (grid in PROJECTED and mode & 0xC0 != 0x40):
@@ -111,7 +112,7 @@ def _unreadable(name: str, fields: Sequence[Field]) -> Iterable[str]:
         if fault:
             yield f"{name}: {len(ill)} of {len(fields)} fields cannot be read, the first at byte {ill[0].at}: {fault}"
     if any(np.isnan(lead_of(field)) for field in fields):
-        yield f"{name}: steps in months or years (stepUnits), which are no fixed time after the reference time"
+        yield f"{name}: steps in months or years, of which ecCodes makes 30 and 365 days; give them in hours or days"
 
 
 def _fault(field: Field) -> str:
@@ -204,12 +205,15 @@ def _valid(field: Field) -> np.datetime64:
 
 
 def _hours(field: Field, key: str) -> float:
+    """Hours that a step key is after the reference time; NaN where its unit has no length, as months have none."""
     from cfgrib.cfmessage import from_grib_step
 
     try:
-        return float(from_grib_step(field, key))
+        hours = float(from_grib_step(field, key))
     except (KeyError, ValueError, IndexError):
         return float("nan")
+    units = {field.get(f"indicatorOfUnit{of}TimeRange:int") for of in ("Of", "For")}
+    return float("nan") if hours and units & CALENDAR_UNITS else hours
 
 
 def _grouped(items: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:

@@ -38,7 +38,11 @@ def test_a_last_message_that_is_cut_off(made: list[bytes], left: int, tmp_path: 
 def test_a_message_in_the_middle_that_is_cut_off(made: list[bytes], left: int, tmp_path: Path) -> None:
     text = refused(keep(tmp_path / "a", [made[0], made[1][:left], *made[1:] * 5]))
     assert "message 2" in text
-    assert "does not end with 7777 where its header says" in text
+    # With eight bytes left of edition 2, the next message stands where the length was.
+    words = (
+        "the header of message 2" if made is MESSAGES and left == 8 else "does not end with 7777 where its header says"
+    )
+    assert words in text
 
 
 @pytest.mark.parametrize("place", [0, 1, 3])
