@@ -22,7 +22,9 @@ READ = (
     *("edition", "centre", "centreDescription", "subCentre", "paramId", "dataType", "numberOfPoints", "typeOfLevel"),
     *("stepUnits:int", "stepType", "gridType", "uvRelativeToGrid", "endStep:int", "number", "level:float"),
     *("directionNumber", "frequencyNumber", "md5GridSection", "startStep:int", "stepRange", "scanningMode", "Nx", "Ny"),
-    *("indicatorOfUnitOfTimeRange:int", "indicatorOfUnitForTimeRange:int"),
+    *("indicatorOfUnitOfTimeRange:int", "indicatorOfUnitForTimeRange:int", "typeOfFirstFixedSurface", "bottomLevel"),
+    *("indicatorOfTypeOfLevel", "derivedForecast", "percentileValue", "quantileValue", "probabilityType"),
+    *("scaledValueOfLowerLimit", "scaledValueOfUpperLimit", "constituentType", "aerosolType"),
     *("discipline", "parameterCategory", "parameterNumber", "table2Version", "indicatorOfParameter"),
 )
 DATED = ("dataDate", "dataTime", "second")
@@ -46,7 +48,14 @@ KEYS = (
     ),
     *("typeOfGeneratingProcess", "backgroundProcess", "typeOfProcessedData", "productionStatusOfProcessedData"),
     *("constituentType", "aerosolType", "channel", "satelliteNumber", "discipline", "parameterCategory"),
-    *("parameterNumber", "table2Version", "indicatorOfParameter", "tablesVersion", "localTablesVersion"),
+    *(
+        "parameterNumber",
+        "table2Version",
+        "indicatorOfParameter",
+        "indicatorOfTypeOfLevel",
+        "tablesVersion",
+        "localTablesVersion",
+    ),
     *(
         "productDefinitionTemplateNumber",
         "startStep",

@@ -12,7 +12,11 @@ from datasets.readers.grib_messages import KEYS, Field, differences
 logger = logging.getLogger(__name__)
 
 # One name with two values of one of these is two quantities, also where they never meet in time.
-MEANING = ("stepType", "typeOfLevel", "paramId", "uvRelativeToGrid")
+MEANING = (
+    *("stepType", "typeOfLevel", "paramId", "uvRelativeToGrid", "typeOfFirstFixedSurface", "indicatorOfTypeOfLevel"),
+    *("derivedForecast", "percentileValue", "quantileValue", "probabilityType", "scaledValueOfLowerLimit"),
+    *("scaledValueOfUpperLimit", "constituentType", "aerosolType"),
+)
 AXES = ("number", "level:float", "directionNumber", "frequencyNumber")
 # Fields that agree in these, which are attributes for cfgrib, are a cube of time, step and AXES.
 ATTRIBUTES = (
@@ -88,9 +92,13 @@ def faults_of(path: str, name: str, fields: Sequence[Field]) -> list[str]:
     """Every reason why the fields of one variable are not one series; a cube with holes is only warned of."""
     if reasons := [*_unreadable(name, fields)]:
         return reasons
-    reasons = [_of_several_kinds(name, key, fields) for key in MEANING if len({f.get(key) for f in fields}) > 1]
-    reasons = reasons or _sharing(path, name, fields) or _overlapping(path, name, fields) or _periods(name, fields)
+    differing = [key for key in MEANING if len({field.get(key) for field in fields}) > 1]
+    if differing:
+        return [_of_several_kinds(name, differing[0], fields)]
+    reasons = _sharing(path, name, fields) or _layers(name, fields) or _overlapping(path, name, fields)
+    reasons = reasons or _periods(name, fields)
     if not reasons:
+        _warn_of_kinds(name, fields)
         _warn_of_holes(name, fields)
     return reasons
 
@@ -142,6 +150,14 @@ def _sharing(path: str, name: str, fields: Sequence[Field]) -> list[str]:
     return [f"{name}: two messages or more share their place {where}; {_apart(path, one, other)}"]
 
 
+def _layers(name: str, fields: Sequence[Field]) -> list[str]:
+    """Layers of one upper and several lower edges: cfgrib has one level for both."""
+    for alike in _grouped(fields, lambda field: field.get("level:float")).values():
+        if len({field.get("bottomLevel") for field in alike}) > 1:
+            return [_of_several_kinds(name, "bottomLevel", alike)]
+    return []
+
+
 def _overlapping(path: str, name: str, fields: Sequence[Field]) -> list[str]:
     """Kinds of messages of one variable that are not simply parts of one series: of other levels, or of one time."""
     first, *others = kinds = list(_grouped(fields, lambda field: tuple(map(field.get, ATTRIBUTES))).values())
@@ -170,6 +186,12 @@ def _periods(name: str, fields: Sequence[Field]) -> list[str]:
         f"{name}: stepType {fields[0].get('stepType')} over {over} is not one series (stepRange {_few(ranges)}); "
         f"choose one with select={{'stepRange': {ranges[-1]!r}}}, or one step"
     ]
+
+
+def _warn_of_kinds(name: str, fields: Sequence[Field]) -> None:
+    for key in ("centre", "subCentre", "dataType"):
+        if len(values := {field.get(key) for field in fields}) > 1:
+            logger.warning("%s: one series of messages that differ in %s (%s)", name, key, _few([*map(str, values)]))
 
 
 def _warn_of_holes(name: str, fields: Sequence[Field]) -> None:

@@ -360,13 +360,30 @@ def test_kinds_of_level_that_never_meet(tmp_path: Path) -> None:
     assert "choose one with select={'typeOfLevel': 'isobaricInhPa'}" in text
 
 
-def test_layers_with_one_upper_edge(tmp_path: Path) -> None:
-    layer = {"shortName": "t", "typeOfLevel": "heightAboveGroundLayer", "topLevel": 0}
-    path = two_kinds(tmp_path / "a", {**layer, "bottomLevel": 7}, {**layer, "bottomLevel": 28})
+PERCENTILE = {"productDefinitionTemplateNumber": 6, "shortName": "2t"}
+DERIVED = {"productDefinitionTemplateNumber": 2, "shortName": "2t"}
+
+
+@pytest.mark.parametrize("apart", [0, 1])
+@pytest.mark.parametrize(
+    ("keys", "key", "values"),
+    [
+        (PERCENTILE, "percentileValue", (10, 90)),
+        (DERIVED, "derivedForecast", (0, 4)),
+        ({"shortName": "t", "typeOfLevel": "heightAboveGroundLayer", "topLevel": 0}, "bottomLevel", (7, 28)),
+    ],
+)
+def test_percentiles_ensemble_means_and_layers(
+    keys: dict[str, Any], key: str, values: tuple[int, int], apart: int, tmp_path: Path
+) -> None:
+    """Whether at the same times or one after the other, they are several quantities."""
+    made = [message(maps(2)[n], hour=n * apart, **keys, **{key: value}) for n, value in enumerate(values)]
+    path = keep(tmp_path / "a", made)
     text = refused(path)
-    assert "t: two messages or more share their place" in text
-    assert "they differ in bottomLevel (7, 28)" in text
-    assert_at_places(open_source(path, select={"bottomLevel": 28})["t"], maps(4) + 100)
+    assert key in text
+    assert f"select={{'{key}': {values[0]}}}" in text
+    (field,) = open_source(path, select={key: values[1]}).data_vars.values()
+    assert_at_places(field, maps(2)[1:])
 
 
 def test_a_key_that_nobody_reads(tmp_path: Path) -> None:
@@ -394,14 +411,16 @@ def test_the_same_header_twice(more: int, edition: int, tmp_path: Path) -> None:
     assert "they have the same header; leave one of them out" in text
 
 
-def test_an_analysis_and_a_forecast_of_one_time(tmp_path: Path) -> None:
+def test_an_analysis_and_a_forecast_of_one_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = [message(v, hour=n, typeOfProcessedData=0) for n, v in enumerate(maps(2))]
     forecast = message(maps(1)[0], hour=0, typeOfProcessedData=1, forecastTime=1)
     text = refused(keep(tmp_path / "a", [*made, forecast]))
     assert "t2m: several kinds of messages share the time 2020-01-01T01:00:00; they differ in " in text
     assert "dataType (an, fc)" in text
     later = message(maps(3)[2], hour=0, typeOfProcessedData=1, forecastTime=2)
-    ds = open_source(keep(tmp_path / "b", [*made, later]))  # together they are a series
+    with caplog.at_level(logging.WARNING):
+        ds = open_source(keep(tmp_path / "b", [*made, later]))
+    assert "t2m: one series of messages that differ in dataType" in caplog.text
     assert_at_places(ds["t2m"], maps(3))
 
 
