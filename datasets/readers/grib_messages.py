@@ -123,20 +123,17 @@ def read_fields(path: str, keys: Sequence[str] = ()) -> list[Field]:
     SourceError
         A message that is cut off or damaged, bytes between messages that are none, an edition other than 1 and 2.
     """
+    asked_for = [*READ, *(key for key in keys if key not in DATED)]
     known: dict[bytes, Mapping[str, Any]] = {}
     fields = []
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for start, end in _messages(path, data):
             for number, (header, date, fault) in enumerate(_headers(path, data, start, end)):
                 at = (start, number) if number else start
-                dated = _dated(date)
-                shared = known.get(header) if dated else None
-                if shared is None:
-                    shared = _asked(file, at, (*READ, *DATED, *keys))
-                    stated = {key: shared[key] for key in DATED if key in shared}
-                    if dated == {"second": 0} | stated:
-                        known[header] = shared
-                    dated = stated
+                # Climatologies have months or days that are none; ecCodes says what it makes of them.
+                dated = _dated(date) or _asked(file, at, DATED)
+                shared = known.get(header) or _asked(file, at, asked_for)
+                known[header] = shared
                 fields.append(Field(at=at, header=header, date=date, shared=shared, dated=dated, fault=fault))
     return fields
 

@@ -34,13 +34,14 @@ ATTRIBUTES = (
 )
 
 REGULAR = ("regular_ll", "regular_gg")  # a latitude for each row, a longitude for each column
-CURVED = ("rotated_ll", "rotated_gg", "lambert_azimuthal_equal_area")  # latitude and longitude for each point
+CURVED = ("rotated_ll", "lambert_azimuthal_equal_area")  # latitude and longitude for each point
 # The same; but ecCodes 2.50 goes north and east from the first point whatever the scanning mode says, and lists the
 # points row by row whatever the order of the values.
-PROJECTED = ("lambert", "polar_stereographic", "albers")
+PROJECTED = ("lambert", "polar_stereographic")
 GRIDS = {
     "reduced_gg": "a reduced Gaussian grid (reduced_gg)",
     "reduced_ll": "a reduced latitude-longitude grid (reduced_ll)",
+    "rotated_gg": "a rotated Gaussian grid (rotated_gg)",  # ecCodes 2.50 gives its places as if it were not rotated
     "mercator": "a Mercator grid (mercator)",
     "sh": "spherical harmonics (sh)",
     "space_view": "a view from space (space_view)",

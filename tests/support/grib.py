@@ -7,6 +7,7 @@ from typing import Any
 
 import eccodes
 import numpy as np
+import xarray as xr
 
 NORTH, WEST = 50.0, 5.0
 """Latitude of the first row and longitude of the first column; one degree apart."""
@@ -95,6 +96,18 @@ def keep(path: Path, messages: Iterable[bytes]) -> Path:
     """A file of messages."""
     path.write_bytes(b"".join(messages))
     return path
+
+
+def times(*hours: float) -> np.ndarray:
+    """So many hours after 2020-01-01, whatever the number of the hour."""
+    return np.array([np.datetime64("2020-01-01", "ns") + np.timedelta64(round(3600 * hour), "s") for hour in hours])
+
+
+def assert_at_places(field: xr.DataArray, values: np.ndarray) -> None:
+    """Values (time, rows from north to south, columns from west to east) stand at their latitude and longitude."""
+    rows, columns = values.shape[1:]
+    there = field.sel(latitude=NORTH - np.arange(rows), longitude=WEST + np.arange(columns))
+    np.testing.assert_array_equal(there.transpose("time", "latitude", "longitude"), values.astype("f4"))
 
 
 def sections(one: bytes) -> list[tuple[int, bytes]]:
