@@ -175,7 +175,7 @@ def _numbers(field: Field) -> tuple[Any, ...]:
 def _name(path: str, field: Field) -> str:
     names = read_keys(path, field, ("cfVarName", "shortName"))
     return next(
-        (str(name) for name in names.values() if name not in ("undef", "unknown")), f"paramId_{field['paramId']}"
+        (str(name) for name in names.values() if name not in ("undef", "unknown", "~")), f"paramId_{field['paramId']}"
     )
 
 

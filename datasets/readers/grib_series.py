@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 # One name with two values of one of these is two quantities, also where they never meet in time.
 MEANING = (
-    *("stepType", "typeOfLevel", "paramId", "uvRelativeToGrid", "typeOfFirstFixedSurface", "indicatorOfTypeOfLevel"),
+    *("stepType", "typeOfLevel", "paramId", "typeOfFirstFixedSurface", "indicatorOfTypeOfLevel"),
     *("derivedForecast", "percentileValue", "quantileValue", "probabilityType", "scaledValueOfLowerLimit"),
     *("scaledValueOfUpperLimit", "constituentType", "aerosolType"),
 )
@@ -30,7 +30,7 @@ ATTRIBUTES = (
         "gridType",
         "md5GridSection",
     ),
-    *("second", *MEANING),
+    *("second", "uvRelativeToGrid", *MEANING),
 )
 
 REGULAR = ("regular_ll", "regular_gg")  # a latitude for each row, a longitude for each column
@@ -47,6 +47,7 @@ GRIDS = {
     "space_view": "a view from space (space_view)",
     "unstructured_grid": "an unstructured grid (unstructured_grid)",
 }
+REMEDY = "bring it onto a regular one first (cdo -R or remapbil), or read other variables or another gridType"
 CALENDAR_UNITS = {3, 4, 5, 6, 7}  # months, years, decades, normals, centuries (code table 4.4)
 LISTED = 6  # values that a reason lists
 
@@ -91,37 +92,43 @@ def cubes_of(fields: Sequence[Field]) -> dict[Hashable, list[Field]]:
 
 def faults_of(path: str, name: str, fields: Sequence[Field]) -> list[str]:
     """Every reason why the fields of one variable are not one series; a cube with holes is only warned of."""
-    if reasons := [*_unreadable(name, fields)]:
-        return reasons
-    differing = [key for key in MEANING if len({field.get(key) for field in fields}) > 1]
-    if differing:
-        return [_of_several_kinds(name, differing[0], fields)]
-    reasons = _sharing(path, name, fields) or _layers(name, fields) or _overlapping(path, name, fields)
-    reasons = reasons or _periods(name, fields)
+    reasons = (
+        _unreadable(name, fields)
+        or _meanings(name, fields)
+        or _sharing(path, name, fields)
+        or _layers(name, fields)
+        or _overlapping(path, name, fields)
+        or _periods(name, fields)
+    )
     if not reasons:
         _warn_of_kinds(name, fields)
         _warn_of_holes(name, fields)
     return reasons
 
 
-def _unreadable(name: str, fields: Sequence[Field]) -> Iterable[str]:
+def _unreadable(name: str, fields: Sequence[Field]) -> list[str]:
     """Grids, scanning modes, bitmaps and steps for which ecCodes or cfgrib has no values, places or times."""
+    reasons = []
     grids = {str(field.get("gridType")) for field in fields}
     for grid in sorted(grids - {*REGULAR, *CURVED, *PROJECTED}):
         what = GRIDS.get(grid, f"a grid of type {grid}")
-        remedy = (
-            "bring it onto a regular one first (cdo or grib_interpolate), or read other variables or another gridType"
-        )
-        yield f"{name}: on {what}, which is not read, for want of rows and columns or of their places; {remedy}"
+        reasons.append(f"{name}: on {what}, which is not read; {REMEDY}")
     for grid, mode in sorted({(str(field.get("gridType")), scanning_mode(field)) for field in fields}):
         if mode & 0x0F or (grid in PROJECTED and mode & 0xC0 != 0x40):
             what = "staggers rows or columns" if mode & 0x0F else "is placed wrongly by ecCodes"
-            yield f"{name}: scanning mode {mode:08b} of gridType {grid} {what}, and is not read; write it in another"
+            reasons.append(
+                f"{name}: scanning mode {mode:08b} of gridType {grid} {what}, and is not read; write it in another"
+            )
     for fault, ill in _grouped(fields, _fault).items():
         if fault:
-            yield f"{name}: {len(ill)} of {len(fields)} fields cannot be read, the first at byte {ill[0].at}: {fault}"
+            reasons.append(
+                f"{name}: {len(ill)} of {len(fields)} fields cannot be read, the first at byte {ill[0].at}: {fault}"
+            )
     if any(np.isnan(lead_of(field)) for field in fields):
-        yield f"{name}: steps in months or years, of which ecCodes makes 30 and 365 days; give them in hours or days"
+        reasons.append(
+            f"{name}: steps in months or years, of which ecCodes makes 30 and 365 days; give them in hours or days"
+        )
+    return reasons
 
 
 def _fault(field: Field) -> str:
@@ -129,6 +136,15 @@ def _fault(field: Field) -> str:
     on_grid = field.get("gridType") in (*REGULAR, *CURVED, *PROJECTED)
     wrong = on_grid and rows * columns != points
     return field.fault or (f"it has {points} points for {rows} rows of {columns}" if wrong else "")
+
+
+def _meanings(name: str, fields: Sequence[Field]) -> list[str]:
+    """Fields of one name that are several quantities; winds along rows and winds to the east, where these differ."""
+    turned = any(field.get("gridType") not in REGULAR for field in fields)
+    for key in (*MEANING, *(["uvRelativeToGrid"] if turned else [])):
+        if len({field.get(key) for field in fields}) > 1:
+            return [_of_several_kinds(name, key, fields)]
+    return []
 
 
 def _of_several_kinds(name: str, key: str, fields: Sequence[Field]) -> str:
@@ -190,7 +206,7 @@ def _periods(name: str, fields: Sequence[Field]) -> list[str]:
 
 
 def _warn_of_kinds(name: str, fields: Sequence[Field]) -> None:
-    for key in ("centre", "subCentre", "dataType"):
+    for key in ("centre", "subCentre", "dataType", "uvRelativeToGrid"):
         if len(values := {field.get(key) for field in fields}) > 1:
             logger.warning("%s: one series of messages that differ in %s (%s)", name, key, _few([*map(str, values)]))
 

@@ -188,10 +188,7 @@ def test_grids_that_are_not_read(sample: str, words: str, tmp_path: Path) -> Non
     eccodes.codes_release(handle)
     text = refused(path)
     assert words in text
-    assert (
-        "bring it onto a regular one first (cdo or grib_interpolate), or read other variables or another gridType"
-        in text
-    )
+    assert "bring it onto a regular one first (cdo -R or remapbil), or read other variables or another gridType" in text
     with path.open("ab") as file:
         file.write(message(maps(1)[0], hour=3))
     assert_at_places(open_source(path, select={"gridType": "regular_ll"})["t2m"], maps(1))
