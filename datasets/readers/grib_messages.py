@@ -124,17 +124,19 @@ def read_fields(path: str, keys: Sequence[str] = ()) -> list[Field]:
         A message that is cut off or damaged, bytes between messages that are none, an edition other than 1 and 2.
     """
     asked_for = [*READ, *(key for key in keys if key not in DATED)]
-    known: dict[bytes, Mapping[str, Any]] = {}
+    known: dict[bytes, tuple[bytes, Mapping[str, Any]]] = {}
+    dates: dict[bytes, Mapping[str, Any]] = {}
     fields = []
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for start, end in _messages(path, data):
             for number, (header, date, fault) in enumerate(_headers(path, data, start, end)):
                 at = (start, number) if number else start
-                # Climatologies have months or days that are none; ecCodes says what it makes of them.
-                dated = _dated(date) or _asked(file, at, DATED)
-                shared = known.get(header) or _asked(file, at, asked_for)
-                known[header] = shared
-                fields.append(Field(at=at, header=header, date=date, shared=shared, dated=dated, fault=fault))
+                if date not in dates:  # climatologies have months or days that are none; ecCodes makes dates of them
+                    dates[date] = _dated(date) or _asked(file, at, DATED)
+                if header not in known:
+                    known[header] = header, _asked(file, at, asked_for)
+                header, shared = known[header]
+                fields.append(Field(at=at, header=header, date=date, shared=shared, dated=dates[date], fault=fault))
     return fields
 
 
@@ -219,7 +221,8 @@ def _headers(path: str, data: mmap.mmap, start: int, end: int) -> Iterator[tuple
         yield b"1" + whole[:12] + whole[17:24] + whole[25:] + data[grid:bitmap], whole[24:25] + whole[12:17], fault
         return
     sections: dict[int, bytes] = {}
-    discipline, at, has_bitmap = data[start + 6 : start + 7], start + 16, False
+    discipline, at, has_bitmap, packed, indicator = data[start + 6 : start + 7], start + 16, False, 0, 255
+    count = 0
     while at < end - 4:
         length, number = int.from_bytes(data[at : at + 4]), data[at + 4]
         if length < 5 or at + length > end - 4 or number not in range(1, 8):
@@ -239,7 +242,10 @@ def _headers(path: str, data: mmap.mmap, start: int, end: int) -> Iterator[tuple
             first = sections[1]
             header = [b"2", discipline, first[:12], first[19:], *(sections[n] for n in (2, 3, 4) if n in sections)]
             yield b"".join(header), first[12:19], fault
+            count += 1
         at += length
+    if not count:
+        raise SourceError(path, [f"the file is damaged: the message at byte {start} has no field"])
 
 
 def _bitmap_fault(indicator: int, *, has_bitmap: bool, packed: int, points: int) -> str:

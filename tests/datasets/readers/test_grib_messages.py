@@ -81,6 +81,13 @@ def test_a_section_of_impossible_length(tmp_path: Path) -> None:
     assert "no section of a GRIB message at byte" in refused(keep(tmp_path / "a", [of_sections(parts)]))
 
 
+def test_a_message_that_lacks_a_section(tmp_path: Path) -> None:
+    parts = sections(MESSAGES[0])
+    for lacking, words in ((7, "has no field"), (3, "has no field"), (5, "it has 0 values for 12 points")):
+        made = of_sections([part for number, part in parts if number != lacking])
+        assert words in refused(keep(tmp_path / "a", [made, *MESSAGES[1:]]))
+
+
 @pytest.mark.parametrize(
     ("indicator", "words"),
     [(254, "it refers to a bitmap before it in its message, and there is none"), (7, "its bitmap is number 7 of the")],
