@@ -201,7 +201,7 @@ def _to_be_named(named: Mapping[str, Sequence[Field]]) -> list[str]:
     return reasons
 
 
-def _chosen(fields: Sequence[Field], select: Mapping[str, Any]) -> Sequence[Field]:
+def _chosen(fields: list[Field], select: Mapping[str, Any]) -> list[Field]:
     """Fields of the step and of the member that `select` names, by its rule for axes; all, where there is none such."""
     for name, role, units, value_of in (
         ("step", "forecast_period", "hours", lead_of),

@@ -83,7 +83,7 @@ def in_words(hours: float) -> str:
 def cubes_of(fields: Sequence[Field]) -> dict[Hashable, list[Field]]:
     """Fields of one variable in cubes of time, step, member and level; those of equal keys have all axes in common."""
     kinds = _grouped(fields, lambda field: tuple(map(field.get, ATTRIBUTES)))
-    cubes = {}
+    cubes: dict[Hashable, list[Field]] = {}
     for kind, alike in kinds.items():
         times = frozenset((field.date, lead_of(field)) for field in alike)
         cubes[kind[: -len(MEANING)], alike[0].get("typeOfLevel"), times, _axes(alike)] = alike
