@@ -238,7 +238,7 @@ def _recognised(name: str) -> SourceFile:
         what = next((text for magic, text in FOREIGN.items() if head.startswith(magic)), "")
         got = "the file is empty" if not head else f"got first bytes {head[:8]!r}" + (f" ({what})" if what else "")
         raise SourceError("", [f"expected NetCDF, GRIB or Zarr by content; {got}"])
-    if cut := _cut_off(path, form, head):
+    if cut := _cut_off(path, head):
         raise SourceError("", [cut])
     if form == "netcdf" and not head.startswith(b"CDF"):
         refuse_foreign(path, head)
@@ -258,15 +258,14 @@ def _format(head: bytes) -> Format | None:
     return "grib" if b"GRIB" in head[:256] else None
 
 
-def _cut_off(path: str, form: Format, head: bytes) -> str:
-    """What is wrong with the length of a file, in words; the libraries read zeros past the end, or stop silently."""
+def _cut_off(path: str, head: bytes) -> str:
+    """What is wrong with the length of a NetCDF file, in words: the libraries read zeros past the end.
+
+    That of a GRIB file is found out message by message (`grib_messages`).
+    """
     size, expected = Path(path).stat().st_size, 0
     with open(path, "rb") as file:
-        if form == "grib":
-            file.seek(max(0, size - 4096))  # a message ends in "7777"; padding may follow it
-            if not file.read().rstrip(b"\x00 \r\n").endswith(b"7777"):
-                return f"the file is cut off: its last GRIB message does not end ({size} bytes)"
-        elif head.startswith(b"CDF"):
+        if head.startswith(b"CDF"):
             try:
                 expected = _classic_size(file)
             except (struct.error, IndexError):

@@ -15,7 +15,8 @@ from datasets.readers.concat import TIMES, Family, Kind, alone, families, joined
 from datasets.readers.dates import as_meant, decode_dates
 from datasets.readers.expver import settle_versions
 from datasets.readers.formats import Location, SourceFile, recognise, shortened, source_files
-from datasets.readers.grib import KEYS, open_grib
+from datasets.readers.grib import open_grib
+from datasets.readers.grib_messages import KEYS
 from datasets.readers.groups import (
     Names,
     by_group,
@@ -49,11 +50,15 @@ Raw = tuple[SourceFile, xr.Dataset]
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """What is requested of every file; see `open_source`. Variables by group."""
+    """What is requested of every file; see `open_source`. Variables by group.
+
+    Of what is selected, all that is no key of a message is an axis.
+    """
 
     variables: Names | None
     units: Mapping[str, str]
     select: Mapping[str, Any]
+    axes: Mapping[str, Any]
 
 
 def open_source(
@@ -96,9 +101,11 @@ def open_source(
         there, a grid or units that differ between files, a time in two files.
     """
     wanted = None if variables is None else by_group(variables)
-    request = _Request(variables=wanted, units=units or {}, select=select or {})
     names = source_files(source)
     recognised = recognise([*names, *beside])
+    keys = KEYS if recognised[0].format == "grib" else ()
+    axes = {key: value for key, value in (select or {}).items() if key not in keys}
+    request = _Request(variables=wanted, units=units or {}, select=select or {}, axes=axes)
     groups = [""] if wanted is None else list(wanted)
     files, read = (
         [replace(file, group=group) for group in groups for file in some]
@@ -135,7 +142,7 @@ def _combined(new: Sequence[Family], old: Sequence[Family], request: _Request) -
         for group in groups:
             first = group.files[0]
             try:
-                opened = _open(first, request.select)
+                opened = _open(first, request)
                 if request.variables is None:
                     _refuse_others(first, opened, request)
                 if group.kind is not None:
@@ -217,8 +224,7 @@ def _canonical_one(
     if wanted == []:
         return None
     units = {v: u for v, u in request.units.items() if v in ds.variables}
-    axes = {key: value for key, value in request.select.items() if key not in KEYS}
-    select = {k: v for k, v in axes.items() if axis_names(ds, k)} if lenient else axes
+    select = {k: v for k, v in request.axes.items() if axis_names(ds, k)} if lenient else request.axes
     ds, select = settle_versions(ds, select)
     canonical, found = canonicalise(ds, wanted, select=select, units=units)
     reasons = [
@@ -235,7 +241,7 @@ def _canonical_one(
 def _kind(request: _Request, file: SourceFile) -> Kind | None:
     """What files like this one are, where they can be read without being opened in full."""
     try:
-        raw = _open(file, request.select)[0]
+        raw = _open(file, request)[0]
         one = _canonical_one(file, raw, request, lenient=True)
         if request.variables is None and maps_in_groups(file):
             return None
@@ -245,7 +251,7 @@ def _kind(request: _Request, file: SourceFile) -> Kind | None:
         return None
     canonical, axes = one
     names = tuple(map(str, canonical.data_vars))
-    chosen = [axis_names(raw, key)[0] for key in request.select if key not in KEYS and axis_names(raw, key)]
+    chosen = [axis_names(raw, key)[0] for key in request.axes if axis_names(raw, key)]
     # What a variable is fixed at, and its further axes: files that differ in these are not one dataset.
     labels = [n for v in canonical.data_vars.values() for n in label_names(v.attrs)]
     further = [dim for name in names for dim in raw[name].dims if dim != axes.time]
@@ -264,7 +270,7 @@ def _of_file(name: str, refusal: Refusal, several: bool) -> list[str]:
 def _unmet(raw: Sequence[Raw], request: _Request) -> list[str]:
     """What was requested and is in none of the files."""
     every = [ds for _, ds in raw]
-    stray = {k: v for k, v in request.select.items() if k not in KEYS and not any(axis_names(ds, k) for ds in every)}
+    stray = {k: v for k, v in request.axes.items() if not any(axis_names(ds, k) for ds in every)}
     checks: list[Callable[[], object]] = [partial(select_values, every[0], stray)]
     for group, names in (request.variables or {}).items():
         checks.append(partial(check_names, [ds for file, ds in raw if file.group == group], names))
@@ -293,14 +299,14 @@ def _refuse_others(file: SourceFile, opened: Sequence[xr.Dataset], request: _Req
     raise SourceError(file.name, [left_out(maps, there)])
 
 
-def _open(file: SourceFile, select: Mapping[str, Any]) -> list[xr.Dataset]:
+def _open(file: SourceFile, request: _Request) -> list[xr.Dataset]:
     """The datasets in one file: one, or in GRIB as many as it takes."""
     try:
         options: dict[str, Any] = {"by": "netcdf4"}
         if file.format == "grib":
             if file.group:
                 raise SourceError(file.name, [f"group {file.group!r}: GRIB has no groups"])
-            return open_grib(file.path, select)
+            return open_grib(file.path, request.select, request.variables and request.variables.get(""))
         if file.format == "zarr":
             options = {"by": "zarr", "consolidated": consolidated(file.path)}
         whole = [_dated(file.path, group=group or None, **options) for group in (file.group, *parents(file.group))]
