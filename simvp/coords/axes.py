@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simvp.coords.forecast_layout import unfilled
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
 from simvp.coords.labels import axis_labels, time_labels
-from simvp.coords.roles import Axes, bounds, find_axes
+from simvp.coords.roles import Axes, bounds, candidates, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
 from simvp.coords.units import same_units
 from simvp.errors import Refusal
@@ -125,14 +126,20 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
     for name in set(forecast.variables) - grid:
         var = variables[name] = forecast.variables[name].copy(deep=False)
         var.dims = tuple({y: axes.y, x: axes.x}.get(str(dim), dim) for dim in var.dims)
-    coords = {n: variables[n] for n in forecast.coords if n in variables} | {n: original.variables[n] for n in kept}
+    coords = {n: variables[n] for n in forecast.coords if n in variables}
+    coords |= {n: original.variables[n].copy(deep=False) for n in kept}
+    coords |= {  # the one level and the one member that the maps are of, and so the forecast is
+        c.name: original.variables[c.name].squeeze()
+        for c in candidates(original)
+        if c.role in ("z", "member") and c.name in original.coords and original.variables[c.name].size == 1
+    }
     fields = {
         n: variables[n].transpose(..., *_dim_order(original, str(n), axes), missing_dims="ignore")
         for n in forecast.data_vars
     }
     indexes = {n: i for n, i in forecast.xindexes.items() if n in variables}
     indexes |= {n: i for n, i in original.xindexes.items() if n in kept}
-    return xr.Dataset(fields, xr.Coordinates(coords, indexes), forecast.attrs)
+    return unfilled(xr.Dataset(fields, xr.Coordinates(coords, indexes), forecast.attrs))
 
 
 def _dim_order(original: xr.Dataset, name: str, axes: Axes) -> list[Hashable]:
