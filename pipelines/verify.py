@@ -1,8 +1,9 @@
 """Scores of forecasts that have come true, kept in a store beside those of the five baselines.
 
-A forecast is scored once all its valid times lie within the archive. Frames that were absent then and have arrived
-since are scored later. The baselines are those inside the file of the very model that made the forecast, found by its
-fingerprint, so that model and baselines knew the same past.
+A forecast is scored once all its valid times lie within the archive. It is scored again when a frame that its score
+rests on has been filled or replaced since, which the archive's log tells: a score is always that against the archive as
+it is. The baselines are those inside the file of the very model that made the forecast, found by its fingerprint, so
+that model and baselines knew the same past. Every version has a table of its own; no mean is taken over two.
 """
 
 import logging
@@ -16,13 +17,23 @@ import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store, disk
-from pipelines.evaluation import chunks, in_words, markdown, score, select_frames, skill_csv, skill_table, unpredictable
+from pipelines.evaluation import (
+    by_model,
+    chunks,
+    in_words,
+    markdown,
+    score,
+    select_frames,
+    skill_csv,
+    skill_table,
+    unpredictable,
+)
 from pipelines.forecast import Kind, replace_store
 from pipelines.home import Home
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.progress import Progress, silent
 from pipelines.tracking import list_versions, open_registry
-from simvp.coords import Step, show_time
+from simvp.coords import Step, calendar_of, encode_times, parse_times, show_time
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 
 if TYPE_CHECKING:
@@ -42,13 +53,13 @@ class VerifyReport:
     dataset, kind, horizon, path
         Which forecasts, and where the scores store lies.
     scored, rescored, pending
-        Init times scored now, scored again since missing frames have arrived, and still waiting for the truth.
+        Init times scored now, those whose scores have changed with the archive, and those still waiting for the truth.
     n
         Init times in the scores store.
     models
         Versions that made them.
-    skill
-        `pipelines.evaluation.skill.skill_table`; None while nothing is scored.
+    skills
+        `pipelines.evaluation.skill.skill_table` by the version that made the forecasts, the newest last.
     unpredictable
         By variable, the share of the model's mean square error over all leads that no forecast can avoid, where the
         data set states it.
@@ -65,22 +76,28 @@ class VerifyReport:
     pending: int
     n: int
     models: tuple[str, ...] = ()
-    skill: xr.Dataset | None = field(default=None, compare=False)
+    skills: Mapping[str, xr.Dataset] = field(default_factory=dict, compare=False)
     unpredictable: Mapping[str, float] = field(default_factory=dict)
     csv: Path | None = None
     pictures: tuple[Path, ...] = ()
 
     @property
+    def skill(self) -> xr.Dataset | None:
+        """The table of the version that made the newest forecasts; None while nothing is scored."""
+        return list(self.skills.values())[-1] if self.skills else None
+
+    @property
     def summary(self) -> str:
-        """In words: counts, and the model beside the best baseline over all leads."""
+        """In words: counts, and each version beside the best baseline over all leads."""
         lines = [
             f"{self.dataset}, {self.kind} of {self.horizon}: {self.scored} init times scored, {self.n} in all"
             + (f", {self.rescored} scored again" if self.rescored else "")
             + (f", {self.pending} wait for the truth" if self.pending else "")
             + "."
         ]
-        if self.skill is not None:
-            lines += [in_words(self.skill, str(name)) for name in self.skill["variable"].values]
+        for version, table in self.skills.items():
+            lines += [f"Forecasts by {version}:"] if len(self.skills) > 1 else []
+            lines += [in_words(table, str(name)) for name in table["variable"].values]
         lines += [
             f"{name}: {share:.0%} of the model's mean square error is noise that nobody can predict."
             for name, share in self.unpredictable.items()
@@ -88,8 +105,9 @@ class VerifyReport:
         return "\n".join(lines)
 
     def table(self) -> str:
-        """RMSE by variable and lead, model and baselines, as Markdown; empty while nothing is scored."""
-        return "" if self.skill is None else markdown(self.skill)
+        """RMSE by variable and lead, model and baselines, as Markdown, a table a version; empty while nothing is scored."""
+        heads = {version: f"Forecasts by {version}\n\n" if len(self.skills) > 1 else "" for version in self.skills}
+        return "\n\n".join(heads[version] + markdown(table) for version, table in self.skills.items())
 
 
 def verify(
@@ -153,7 +171,8 @@ def verify(
         else:
             later = ready
             if store.exists:
-                rescored = run.rescore(store, state)
+                before = store.state["archive_commit"]
+                rescored = run.rescore(store, state, [] if before == archive.head.id else archive.changed_since(before))
                 later = ready[run.inits[ready] > store.ends()[-1]]
             scored = run.append(store, later, state)
     report = VerifyReport(
@@ -169,7 +188,9 @@ def verify(
     if not store.exists:
         return report
     scores = store.dataset().load()
-    table = skill_table(scores)
+    skills = {version: skill_table(part) for version, part in by_model(scores).items()}
+    newest = list(skills)[-1]
+    table = skills[newest]
     noise = {
         str(name): float(ds[name].attrs["unpredictable_std"])
         for name in table["variable"].values
@@ -177,14 +198,14 @@ def verify(
     }
     csv = home.skill_csv(dataset)
     csv = csv if kind == "hindcasts" else csv.with_stem(f"{csv.stem}-forecasts")
-    disk.write(csv, skill_csv(table).encode())
+    disk.write(csv, skill_csv(*(table.assign_attrs(version=version) for version, table in skills.items())).encode())
     return replace(
         report,
         models=tuple(sorted({str(label) for label in scores["model_version"].values})),
-        skill=table,
+        skills=skills,
         unpredictable=unpredictable(table, noise),
         csv=csv,
-        pictures=run.draw(home.pictures(dataset), f"{kind}-{horizon}", table, scores),
+        pictures=run.draw(home.pictures(dataset), f"{kind}-{horizon}", table, by_model(scores)[newest]),
     )
 
 
@@ -231,21 +252,49 @@ class _Run:
             self.progress("verify", done, len(positions))
         return done
 
-    def rescore(self, store: Store, state: Mapping[str, Any]) -> int:
-        """Score those again for which a frame was missing, if the archive has changed since."""
-        if store.state.get("archive_commit") == state["archive_commit"]:
-            return 0
+    def rescore(self, store: Store, state: Mapping[str, Any], spans: list[tuple[str, str]] | None) -> int:
+        """Score those again whose frames lie in spans of time that have changed; None: any may have.
+
+        The commit of the archive is put down with the last of them, so that a run that is cut off begins again.
+        """
         old = store.dataset().load()
-        short = (old["points"] == 0).any(["system", "variable", "lead_time"]).values
-        positions, changed = self.positions(old), 0
-        for number in np.flatnonzero(short & (positions >= 0)).tolist():
-            row = positions[[number]]
-            self._find_models(row)
-            scores = self._score(row)
-            if not scores["points"].equals(old["points"].isel(init_time=[number])):
-                store.rewrite(scores, number, state)
-                changed += 1
+        positions = self.positions(old)
+        stale = self._stale(positions[positions >= 0], spans)
+        number_of = {int(position): number for number, position in enumerate(positions)}
+        waiting: tuple[xr.Dataset, int] | None = None
+        changed = 0
+        for rows in self._batches(stale):
+            scores = self._score(rows)
+            for i, position in enumerate(rows.tolist()):
+                number, score = number_of[position], scores.isel(init_time=[i])
+                same = all(score[n].equals(old[n].isel(init_time=[number])) for n in score.data_vars)
+                if same and position != stale[-1]:
+                    continue
+                if waiting is not None:
+                    store.rewrite(*waiting, store.state)
+                waiting, changed = (score, number), changed + (not same)
+        if waiting is not None:
+            store.rewrite(*waiting, state)
         return changed
+
+    def _stale(self, positions: np.ndarray, spans: list[tuple[str, str]] | None) -> np.ndarray:
+        """Those of some forecasts whose truth, or what a baseline looks at, lies in the spans."""
+        if spans is None or not spans:
+            return positions if spans is None else positions[:0]
+        calendar = calendar_of(self.ds["time"].values)
+        ends = np.array([encode_times(parse_times(span, calendar))[0] for span in spans])
+        last = encode_times(self.forecasts["valid_time"].isel(lead_time=-1).values)[0]
+        later = positions[last[positions] >= ends[:, 0].min()]  # only their models are needed
+        self._find_models(later)
+        seconds = [np.concatenate([encode_times(t.reshape(-1))[0] for t in self._times(row)]) for row in later[:, None]]
+        touched = [((s[:, None] >= ends[:, 0]) & (s[:, None] <= ends[:, 1])).any() for s in seconds]
+        return later[np.array(touched, bool)]
+
+    def _times(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Times of all frames that the scores of some forecasts of one model rest on: init, valid, and those before."""
+        fingerprint = str(self.forecasts["model_fingerprint"].values[rows[0]])
+        inits, valid = self.inits[rows], self.forecasts["valid_time"].values[rows]
+        return inits, valid, self.models[fingerprint].baselines.seasonal_times(inits, valid.shape[1])
 
     def draw(self, folder: Path, stem: str, table: xr.Dataset, scores: xr.Dataset) -> tuple[Path, ...]:
         """The skill curve, and a map strip of the last init time that is scored at every lead."""
@@ -279,11 +328,8 @@ class _Run:
     def _score(self, rows: np.ndarray) -> xr.Dataset:
         forecast = self.forecasts.isel(init_time=rows).load()
         baselines = self.models[str(forecast["model_fingerprint"].values[0])].baselines
-        inits, valid = self.inits[rows], forecast["valid_time"].values
-        earlier = baselines.seasonal_times(inits, forecast.sizes["lead_time"])
-        truth = select_frames(self.ds, baselines.variables, inits, valid, earlier).load()
-        scores = score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
-        return scores.assign_coords({name: forecast[name] for name in ("model_version", "model_fingerprint")})
+        truth = select_frames(self.ds, baselines.variables, *self._times(rows)).load()
+        return score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
 
     def _find_models(self, positions: np.ndarray) -> None:
         """Load the models that made these forecasts.

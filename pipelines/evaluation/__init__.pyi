@@ -9,6 +9,7 @@ from .evaluate import (
 from .gate import Gate as Gate, Outcome as Outcome
 from .judgement import Judgement as Judgement, judge as judge
 from .skill import (
+    by_model as by_model,
     in_words as in_words,
     markdown as markdown,
     skill_csv as skill_csv,
