@@ -20,21 +20,24 @@ from datasets.store import Store, disk
 from pipelines.evaluation import (
     by_model,
     chunks,
+    differing,
     in_words,
+    lies_in,
     markdown,
     score,
     select_frames,
     skill_csv,
     skill_table,
+    unlike_points,
     unpredictable,
 )
 from pipelines.forecast import Kind, replace_store
 from pipelines.home import Home
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.progress import Progress, silent
-from pipelines.tracking import list_versions, open_registry
-from simvp.coords import Step, calendar_of, encode_times, parse_times, show_time
-from simvp.errors import ArchiveError, ConfigError, RegistryError
+from pipelines.tracking import Makers
+from simvp.coords import Step, calendar_of, parse_times, show_time
+from simvp.errors import ArchiveError, ConfigError
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
@@ -105,7 +108,7 @@ class VerifyReport:
         return "\n".join(lines)
 
     def table(self) -> str:
-        """RMSE by variable and lead, model and baselines, as Markdown, a table a version; empty while nothing is scored."""
+        """RMSE by variable and lead, model and baselines, as Markdown, of each version; empty if nothing is scored."""
         heads = {version: f"Forecasts by {version}\n\n" if len(self.skills) > 1 else "" for version in self.skills}
         return "\n\n".join(heads[version] + markdown(table) for version, table in self.skills.items())
 
@@ -147,9 +150,10 @@ def verify(
     """
     horizon = horizon or _only_horizon(home, dataset, kind)
     forecasts, issue = Store(_folder(home, dataset, kind, horizon)).snapshot()
+    forecasts = forecasts.assign_coords({name: coord.compute() for name, coord in forecasts.coords.items()})
     archive = Archive(home.archive(dataset))
     ds = archive.dataset()
-    run = _Run(home, dataset, forecasts, ds, archive.step, model, batch, progress)
+    run = _Run(dataset, forecasts, ds, archive.step, Makers(home, dataset, model), batch, progress)
     path = home.scores(dataset, f"{kind}-{horizon}")
     store = Store(path)
     state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": issue.get("key")}
@@ -171,8 +175,9 @@ def verify(
         else:
             later = ready
             if store.exists:
-                before = store.state["archive_commit"]
-                rescored = run.rescore(store, state, [] if before == archive.head.id else archive.changed_since(before))
+                before = store.state.get("archive_commit", "")
+                spans = [] if before == state["archive_commit"] else archive.changed_since(before)
+                rescored = run.rescore(store, state, spans)
                 later = ready[run.inits[ready] > store.ends()[-1]]
             scored = run.append(store, later, state)
     report = VerifyReport(
@@ -218,17 +223,15 @@ def horizons(home: Home, dataset: str, kind: Kind = "forecasts") -> tuple[str, .
 
 @dataclass(frozen=True)
 class _Run:
-    """Forecasts, the archive they are scored against, and where their models are found."""
+    """Forecasts, the archive they are scored against, and their models."""
 
-    home: Home
     dataset: str
     forecasts: xr.Dataset
     ds: xr.Dataset
     step: Step
-    model: "Forecaster | Path | str | None"
+    models: Makers
     batch: int
     progress: Progress
-    models: dict[str, "Forecaster"] = field(default_factory=dict)
 
     @property
     def inits(self) -> np.ndarray:
@@ -259,36 +262,35 @@ class _Run:
         """
         old = store.dataset().load()
         positions = self.positions(old)
-        stale = self._stale(positions[positions >= 0], spans)
-        number_of = {int(position): number for number, position in enumerate(positions)}
+        known = positions >= 0
+        stale = np.union1d(self._touched(positions[known], spans), positions[unlike_points(old) & known])
+        self._find_models(stale)
         waiting: tuple[xr.Dataset, int] | None = None
         changed = 0
         for rows in self._batches(stale):
-            scores = self._score(rows)
-            for i, position in enumerate(rows.tolist()):
-                number, score = number_of[position], scores.isel(init_time=[i])
-                same = all(score[n].equals(old[n].isel(init_time=[number])) for n in score.data_vars)
-                if same and position != stale[-1]:
-                    continue
+            scores, numbers = self._score(rows), np.flatnonzero(np.isin(positions, rows))
+            differ = differing(scores, old.isel(init_time=numbers))
+            chosen = np.flatnonzero(differ | (rows == stale[-1]))
+            for run in np.split(chosen, np.flatnonzero(np.diff(numbers[chosen]) > 1) + 1) if len(chosen) else ():
                 if waiting is not None:
                     store.rewrite(*waiting, store.state)
-                waiting, changed = (score, number), changed + (not same)
+                waiting = scores.isel(init_time=run), int(numbers[run[0]])
+            changed += int(differ.sum())
         if waiting is not None:
             store.rewrite(*waiting, state)
         return changed
 
-    def _stale(self, positions: np.ndarray, spans: list[tuple[str, str]] | None) -> np.ndarray:
+    def _touched(self, positions: np.ndarray, spans: list[tuple[str, str]] | None) -> np.ndarray:
         """Those of some forecasts whose truth, or what a baseline looks at, lies in the spans."""
         if spans is None or not spans:
             return positions if spans is None else positions[:0]
         calendar = calendar_of(self.ds["time"].values)
-        ends = np.array([encode_times(parse_times(span, calendar))[0] for span in spans])
-        last = encode_times(self.forecasts["valid_time"].isel(lead_time=-1).values)[0]
-        later = positions[last[positions] >= ends[:, 0].min()]  # only their models are needed
-        self._find_models(later)
-        seconds = [np.concatenate([encode_times(t.reshape(-1))[0] for t in self._times(row)]) for row in later[:, None]]
-        touched = [((s[:, None] >= ends[:, 0]) & (s[:, None] <= ends[:, 1])).any() for s in seconds]
-        return later[np.array(touched, bool)]
+        first = parse_times([first for first, _ in spans], calendar).min()
+        valid = self.forecasts["valid_time"].values
+        later = positions[valid[positions, -1] >= first]
+        self._find_models(later)  # how far back a baseline looks is in the model's file
+        touched = [lies_in(spans, calendar, *self._times(rows)) for rows in self._batches(later)]
+        return later[np.concatenate(touched)] if touched else later
 
     def _times(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Times of all frames that the scores of some forecasts of one model rest on: init, valid, and those before."""
@@ -332,43 +334,10 @@ class _Run:
         return score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
 
     def _find_models(self, positions: np.ndarray) -> None:
-        """Load the models that made these forecasts.
-
-        Raises
-        ------
-        RegistryError
-            With every one that cannot be found.
-        """
-        prints = self.forecasts["model_fingerprint"].values[positions].tolist()
-        labels = self.forecasts["model_version"].values[positions].tolist()
-        lost = []
-        for fingerprint, label in dict(zip(prints, labels, strict=True)).items():
-            if fingerprint in self.models:
-                continue
-            model = self._find(fingerprint, label)
-            if model is None:
-                lost.append(f"{label}, content {fingerprint}, which made {prints.count(fingerprint)} of them")
-            else:
-                self.models[fingerprint] = model
-        if lost:
-            raise RegistryError(
-                f"Models of the forecasts of {self.dataset}",
-                [f"expected it in the registry: {text}" for text in lost],
-                "the baselines to compare with are in the model's file: name the file as `model`",
-            )
-
-    def _find(self, fingerprint: str, label: str) -> "Forecaster | None":
-        from simvp.inference import Forecaster
-
-        if self.model is not None:
-            model = self.model if isinstance(self.model, Forecaster) else Forecaster.load(self.model)
-            if model.fingerprint == fingerprint:
-                return model
-        # The version that the forecast names comes first; another may hold the same content.
-        for version in sorted(list_versions(self.home, self.dataset), key=lambda v: v.label != label):
-            if version.fingerprint == fingerprint:
-                return open_registry(self.home).load(version)
-        return None
+        versions, prints = (
+            self.forecasts[name].values[positions].tolist() for name in ("model_version", "model_fingerprint")
+        )
+        self.models.find(prints, versions)
 
 
 def _folder(home: Home, dataset: str, kind: Kind, horizon: str) -> Path:

@@ -1,3 +1,4 @@
+from .makers import Makers as Makers
 from .provenance import (
     CHECKOUT as CHECKOUT,
     code_digest as code_digest,
