@@ -168,7 +168,9 @@ def summarise(errors: xr.Dataset, dim: str | Sequence[str] = "init_time", *, pai
     if "anomaly_covariance" in errors:
         spread = (mean("anomaly_variance_forecast") * mean("anomaly_variance_truth")) ** 0.5
         made["acc"] = mean("anomaly_covariance") / spread.where(spread > 0)
-    return xr.Dataset({**made, "n": n, "points": errors["points"].where(known, 0).sum(dims)}, attrs=errors.attrs)
+    if "points" in errors:
+        made["points"] = errors["points"].where(known, 0).sum(dims)
+    return xr.Dataset({**made, "n": n}, attrs=errors.attrs)
 
 
 def align(forecast: xr.Dataset, truth: xr.Dataset) -> tuple[xr.Dataset, np.ndarray]:
