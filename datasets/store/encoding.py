@@ -84,7 +84,8 @@ def write_array(
             dtype=values.dtype,
             chunks=tuple(max(1, size) for size in chunks),
             compressors="auto" if text else CODEC,
-            fill_value=np.nan if values.dtype.kind == "f" else "" if text else 0,
+            # What chunks are full of that take no file: missing numbers, and truths, since next to no frame is absent.
+            fill_value=np.nan if values.dtype.kind == "f" else "" if text else int(own.get("dtype") == "bool"),
             dimension_names=tuple(str(dim) for dim in variable.dims),
             attributes={**own, **attrs},
             # Chunks lie side by side in one folder: fewer folders to make durable, and no folder per frame.

@@ -108,6 +108,15 @@ def test_plain_xarray_has_the_commit_and_chunks_that_agree(tmp_path: Path) -> No
     assert xr.open_zarr(archive.path).attrs["archive_commit"] == archive.head.id
 
 
+def test_where_no_frame_is_absent_their_presence_takes_no_file(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr", [*range(9), 10])
+    assert [file.name for file in (archive.path / "present").glob("c.*")] == ["c.3"]
+    assert archive.present.tolist() == [True] * 9 + [False, True]
+    archive.append(frames([9]))
+    assert list((archive.path / "present").glob("c.*")) == []
+    assert xr.open_zarr(archive.path)["present"].values.tolist() == [True] * 11
+
+
 def test_attributes_of_one_file_are_none_of_the_archive(tmp_path: Path) -> None:
     of_one_file = {
         "history": "cdo", "date_created": "2020-01-01", "time_coverage_start": "2020-01-01", "tracking_id": "a",
