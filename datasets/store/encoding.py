@@ -84,7 +84,7 @@ def write_array(
             dtype=values.dtype,
             chunks=tuple(max(1, size) for size in chunks),
             compressors="auto" if text else CODEC,
-            # What chunks are full of that take no file: missing numbers, and truths, since next to no frame is absent.
+            # A chunk full of it takes no file: missing numbers, and True, since hardly ever a frame is absent.
             fill_value=np.nan if values.dtype.kind == "f" else "" if text else int(own.get("dtype") == "bool"),
             dimension_names=tuple(str(dim) for dim in variable.dims),
             attributes={**own, **attrs},
