@@ -97,7 +97,7 @@ USES = {
     "chunk auto": lambda ds: ds.chunk("auto"),
     "unify chunks": lambda ds: ds.unify_chunks(),
     "sortby": lambda ds: ds.sortby("model_version"),
-    "groupby": lambda ds: ds["t2m"].groupby("archive_commit").mean(),
+    "groupby": lambda ds: ds["t2m"].load().groupby(ds["archive_commit"].load()).mean(),
 }
 
 
@@ -154,7 +154,7 @@ def test_stores_with_texts_of_any_length_are_read_and_grow(tmp_path: Path) -> No
     with_texts_of_any_length(store.path)
     assert xr.open_zarr(store.path)["model_version"].dtype.kind == "T"
     store.append(forecasts(3, 9).assign_coords(model_version=("init_time", ["y" * 100] * 6)), {"n": 2})
-    store.rewrite(forecasts(2, 3)[["model_version"]].drop_vars(["valid_time", "created"]), 2, {"n": 3})
+    store.rewrite(forecasts(2, 3)[["model_version"]].drop_vars("created"), 2, {"n": 3})
     ds = store.dataset()
     assert ds["model_version"].values.tolist() == [*forecasts(0, 3)["model_version"].values, *["y" * 100] * 6]
     xr.testing.assert_equal(ds.drop_vars("model_version").load(), forecasts(0, 9).drop_vars("model_version"))
