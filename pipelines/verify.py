@@ -150,7 +150,6 @@ def verify(
     """
     horizon = horizon or _only_horizon(home, dataset, kind)
     forecasts, issue = Store(_folder(home, dataset, kind, horizon)).snapshot()
-    forecasts = forecasts.assign_coords({name: coord.compute() for name, coord in forecasts.coords.items()})
     archive = Archive(home.archive(dataset))
     ds = archive.dataset()
     run = _Run(dataset, forecasts, ds, archive.step, Makers(home, dataset, model), batch, progress)
@@ -158,7 +157,7 @@ def verify(
     store = Store(path)
     state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": issue.get("key")}
     # Scored when the last valid time lies within the archive.
-    ready = np.flatnonzero(forecasts["valid_time"].isel(lead_time=-1).values <= ds["time"].values[-1])
+    ready = np.flatnonzero(run.valid(run.inits)[:, -1] <= ds["time"].values[-1])
     rescored = 0
     with store.lock():
         # `system` was called `method` once. Scores can be made anew, so nothing converts them.
@@ -237,6 +236,10 @@ class _Run:
     def inits(self) -> np.ndarray:
         return self.forecasts["init_time"].values
 
+    def valid(self, inits: np.ndarray) -> np.ndarray:
+        """Valid times (I, L); those in the store lie in a file for each init time."""
+        return self.step.shift(inits[:, None], np.arange(1, self.forecasts.sizes["lead_time"] + 1))
+
     def positions(self, scores: xr.Dataset) -> np.ndarray:
         """Where the init times of scores are among the forecasts; -1 where they are not."""
         return self.forecasts.indexes["init_time"].get_indexer(scores.indexes["init_time"])
@@ -286,17 +289,19 @@ class _Run:
             return positions if spans is None else positions[:0]
         calendar = calendar_of(self.ds["time"].values)
         first = parse_times([first for first, _ in spans], calendar).min()
-        valid = self.forecasts["valid_time"].values
-        later = positions[valid[positions, -1] >= first]
+        later = positions[self.valid(self.inits[positions])[:, -1] >= first]
         self._find_models(later)  # how far back a baseline looks is in the model's file
-        touched = [lies_in(spans, calendar, *self._times(rows)) for rows in self._batches(later)]
-        return later[np.concatenate(touched)] if touched else later
+        touched = [np.zeros(0, bool)]
+        for rows in self._batches(later):
+            inits, (_, fingerprint) = self.inits[rows], self._makers(rows[:1])[0]
+            earlier = self.models[fingerprint].baselines.seasonal_times(inits, self.forecasts.sizes["lead_time"])
+            touched.append(lies_in(spans, calendar, inits, self.valid(inits), earlier))
+        return later[np.concatenate(touched)]
 
-    def _times(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Times of all frames that the scores of some forecasts of one model rest on: init, valid, and those before."""
-        fingerprint = str(self.forecasts["model_fingerprint"].values[rows[0]])
-        inits, valid = self.inits[rows], self.forecasts["valid_time"].values[rows]
-        return inits, valid, self.models[fingerprint].baselines.seasonal_times(inits, valid.shape[1])
+    def _makers(self, positions: np.ndarray) -> list[tuple[str, str]]:
+        """Version and fingerprint of the models that made some forecasts."""
+        chosen = self.forecasts[["model_version", "model_fingerprint"]].isel(init_time=positions)
+        return list(zip(*(chosen[n].values.tolist() for n in ("model_version", "model_fingerprint")), strict=True))
 
     def draw(self, folder: Path, stem: str, table: xr.Dataset, scores: xr.Dataset) -> tuple[Path, ...]:
         """The skill curve, and a map strip of the last init time that is scored at every lead."""
@@ -319,7 +324,7 @@ class _Run:
     def _batches(self, positions: np.ndarray) -> list[np.ndarray]:
         """Runs of forecasts of one model each, in order."""
         # The baselines of a batch come out of one model's file.
-        prints = self.forecasts["model_fingerprint"].values[positions]
+        prints = np.array([fingerprint for _, fingerprint in self._makers(positions)])
         edges = np.flatnonzero(prints[1:] != prints[:-1]) + 1
         batches = []
         for run in np.split(positions, edges) if len(positions) else ():
@@ -330,14 +335,13 @@ class _Run:
     def _score(self, rows: np.ndarray) -> xr.Dataset:
         forecast = self.forecasts.isel(init_time=rows).load()
         baselines = self.models[str(forecast["model_fingerprint"].values[0])].baselines
-        truth = select_frames(self.ds, baselines.variables, *self._times(rows)).load()
+        inits, valid = self.inits[rows], forecast["valid_time"].values
+        earlier = baselines.seasonal_times(inits, valid.shape[1])
+        truth = select_frames(self.ds, baselines.variables, inits, valid, earlier).load()
         return score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
 
     def _find_models(self, positions: np.ndarray) -> None:
-        versions, prints = (
-            self.forecasts[name].values[positions].tolist() for name in ("model_version", "model_fingerprint")
-        )
-        self.models.find(prints, versions)
+        self.models.find(self._makers(positions))
 
 
 def _folder(home: Home, dataset: str, kind: Kind, horizon: str) -> Path:

@@ -1,5 +1,6 @@
 """The models that made forecasts: found again by the fingerprint that every forecast bears."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,8 @@ class Makers:
         """One that has been found."""
         return self._models[fingerprint]
 
-    def find(self, fingerprints: Sequence[str], versions: Sequence[str]) -> None:
-        """Load the models that made these forecasts.
+    def find(self, makers: Sequence[tuple[str, str]]) -> None:
+        """Load the models that made some forecasts: the version and the fingerprint that each of them bears.
 
         Raises
         ------
@@ -39,14 +40,13 @@ class Makers:
             With every one that cannot be found.
         """
         lost = []
-        for fingerprint, version in dict(zip(fingerprints, versions, strict=True)).items():
+        counts = Counter(fingerprint for _, fingerprint in makers)
+        for fingerprint, version in {fingerprint: version for version, fingerprint in makers}.items():
             if fingerprint in self._models:
                 continue
             model = self._search(fingerprint, version)
             if model is None:
-                lost.append(
-                    f"{version}, content {fingerprint}, which made {list(fingerprints).count(fingerprint)} of them"
-                )
+                lost.append(f"{version}, content {fingerprint}, which made {counts[fingerprint]} of them")
             else:
                 self._models[fingerprint] = model
         if lost:
