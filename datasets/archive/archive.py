@@ -127,7 +127,7 @@ class Archive:
 
         None where the log does not tell: another archive lay here then, or the log has been lost.
         """
-        spans = []
+        spans: list[tuple[str, str]] = []
         for number in range(self._store.state["sequence"], 0, -1):
             entry = self._entries.read(number)
             if entry is None or entry.id == commit:

@@ -103,7 +103,7 @@ def _reference(
     squares = np.concatenate(parts, axis=2)
     known = np.isfinite(squares)
     useful = 2 * known.sum((2, 3)) >= known.sum((2, 3)).max(0)  # (B, S)
-    judged = np.where(useful[:, :, None, None], known, True).all(0)
+    judged = np.logical_and.reduce(known | ~useful[:, :, None, None])
     reference = {
         state: {
             name: float(np.sqrt(squares[b, s][judged[s]].mean())) for b, name in enumerate(forecasts) if useful[b, s]
