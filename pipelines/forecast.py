@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["forecasts", "hindcasts"]
 
+# Attributes of a store are written once, with its first init time; these are of that run and that model alone.
+_OF_ONE_RUN = ("history", "code_version")
+_CHUNK_BYTES, _CHUNK_INITS = 2 * 2**20, 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastReport:
@@ -189,8 +193,19 @@ class _Run:
     def horizon(self) -> str:
         return self.step.horizon(self.leads)
 
-    def issue(self, store: Store, times: np.ndarray, state: Mapping[str, Any]) -> tuple[list[Any], dict[Any, str]]:
-        """Forecast and append; returns the init times issued, and those refused with the reason."""
+    @property
+    def chunk(self) -> int:
+        """Init times in a chunk of hindcasts, which may be many and small."""
+        rows, columns = self.forecaster.spec.shape
+        return min(max(1, _CHUNK_BYTES // (4 * self.leads * rows * columns)), _CHUNK_INITS)
+
+    def issue(
+        self, store: Store, times: np.ndarray, state: Mapping[str, Any], chunk: int = 1
+    ) -> tuple[list[Any], dict[Any, str]]:
+        """Forecast and append; returns the init times issued, and those refused with the reason.
+
+        One init time a chunk, unless told otherwise: what was issued is never written again, by no later append.
+        """
         issued: list[Any] = []
         refused: dict[Any, str] = {}
         done = 0
@@ -200,8 +215,9 @@ class _Run:
                 if store.exists:
                     store.append(part, state)
                 else:
-                    # One init time a chunk: what was issued is never written again, by no later append.
-                    store.create(part, axis="init_time", chunks={"init_time": 1}, state=state)
+                    common = part.copy(deep=False)
+                    common.attrs = {name: text for name, text in part.attrs.items() if name not in _OF_ONE_RUN}
+                    store.create(common, axis="init_time", chunks={"init_time": chunk}, state=state)
                 issued += list(part["init_time"].values)
             done += len(chosen)
             self.progress("forecast", done, len(times))
@@ -287,7 +303,7 @@ def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequ
             if building.exists and building.state.get("key") != key:
                 disk.discard(building.path)
             left = times[times > building.ends()[-1]] if building.exists else times
-            issued, refused = run.issue(building, left, state)
+            issued, refused = run.issue(building, left, state, run.chunk)
             if not building.exists:
                 raise ContractError(
                     "Hindcast: every init time was refused", list(dict.fromkeys(refused.values())), "check the archive"

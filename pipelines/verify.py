@@ -1,8 +1,9 @@
 """Scores of forecasts that have come true, kept in a store beside those of the five baselines.
 
-A forecast is scored once all its valid times lie within the archive. Frames that were absent then and have arrived
-since are scored later. The baselines are those inside the file of the very model that made the forecast, found by its
-fingerprint, so that model and baselines knew the same past.
+A forecast is scored once all its valid times lie within the archive. It is scored again when a frame that its score
+rests on has been filled or replaced since, which the archive's log tells: a score is always that against the archive as
+it is. The baselines are those inside the file of the very model that made the forecast, found by its fingerprint, so
+that model and baselines knew the same past. Every version has a table of its own; no mean is taken over two.
 """
 
 import logging
@@ -16,14 +17,27 @@ import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store, disk
-from pipelines.evaluation import chunks, in_words, markdown, score, select_frames, skill_csv, skill_table, unpredictable
+from pipelines.evaluation import (
+    by_model,
+    chunks,
+    differing,
+    in_words,
+    lies_in,
+    markdown,
+    score,
+    select_frames,
+    skill_csv,
+    skill_table,
+    unlike_points,
+    unpredictable,
+)
 from pipelines.forecast import Kind, replace_store
 from pipelines.home import Home
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.progress import Progress, silent
-from pipelines.tracking import list_versions, open_registry
-from simvp.coords import Step, show_time
-from simvp.errors import ArchiveError, ConfigError, RegistryError
+from pipelines.tracking import Makers
+from simvp.coords import Step, calendar_of, parse_times, show_time
+from simvp.errors import ArchiveError, ConfigError
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
@@ -42,13 +56,13 @@ class VerifyReport:
     dataset, kind, horizon, path
         Which forecasts, and where the scores store lies.
     scored, rescored, pending
-        Init times scored now, scored again since missing frames have arrived, and still waiting for the truth.
+        Init times scored now, those whose scores have changed with the archive, and those still waiting for the truth.
     n
         Init times in the scores store.
     models
         Versions that made them.
-    skill
-        `pipelines.evaluation.skill.skill_table`; None while nothing is scored.
+    skills
+        `pipelines.evaluation.skill.skill_table` by the version that made the forecasts, the newest last.
     unpredictable
         By variable, the share of the model's mean square error over all leads that no forecast can avoid, where the
         data set states it.
@@ -65,22 +79,28 @@ class VerifyReport:
     pending: int
     n: int
     models: tuple[str, ...] = ()
-    skill: xr.Dataset | None = field(default=None, compare=False)
+    skills: Mapping[str, xr.Dataset] = field(default_factory=dict, compare=False)
     unpredictable: Mapping[str, float] = field(default_factory=dict)
     csv: Path | None = None
     pictures: tuple[Path, ...] = ()
 
     @property
+    def skill(self) -> xr.Dataset | None:
+        """The table of the version that made the newest forecasts; None while nothing is scored."""
+        return list(self.skills.values())[-1] if self.skills else None
+
+    @property
     def summary(self) -> str:
-        """In words: counts, and the model beside the best baseline over all leads."""
+        """In words: counts, and each version beside the best baseline over all leads."""
         lines = [
             f"{self.dataset}, {self.kind} of {self.horizon}: {self.scored} init times scored, {self.n} in all"
             + (f", {self.rescored} scored again" if self.rescored else "")
             + (f", {self.pending} wait for the truth" if self.pending else "")
             + "."
         ]
-        if self.skill is not None:
-            lines += [in_words(self.skill, str(name)) for name in self.skill["variable"].values]
+        for version, table in self.skills.items():
+            lines += [f"Forecasts by {version}:"] if len(self.skills) > 1 else []
+            lines += [in_words(table, str(name)) for name in table["variable"].values]
         lines += [
             f"{name}: {share:.0%} of the model's mean square error is noise that nobody can predict."
             for name, share in self.unpredictable.items()
@@ -88,8 +108,9 @@ class VerifyReport:
         return "\n".join(lines)
 
     def table(self) -> str:
-        """RMSE by variable and lead, model and baselines, as Markdown; empty while nothing is scored."""
-        return "" if self.skill is None else markdown(self.skill)
+        """RMSE by variable and lead, model and baselines, as Markdown, of each version; empty if nothing is scored."""
+        heads = {version: f"Forecasts by {version}\n\n" if len(self.skills) > 1 else "" for version in self.skills}
+        return "\n\n".join(heads[version] + markdown(table) for version, table in self.skills.items())
 
 
 def verify(
@@ -131,12 +152,12 @@ def verify(
     forecasts, issue = Store(_folder(home, dataset, kind, horizon)).snapshot()
     archive = Archive(home.archive(dataset))
     ds = archive.dataset()
-    run = _Run(home, dataset, forecasts, ds, archive.step, model, batch, progress)
+    run = _Run(dataset, forecasts, ds, archive.step, Makers(home, dataset, model), batch, progress)
     path = home.scores(dataset, f"{kind}-{horizon}")
     store = Store(path)
     state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": issue.get("key")}
     # Scored when the last valid time lies within the archive.
-    ready = np.flatnonzero(forecasts["valid_time"].isel(lead_time=-1).values <= ds["time"].values[-1])
+    ready = np.flatnonzero(run.valid(run.inits)[:, -1] <= ds["time"].values[-1])
     rescored = 0
     with store.lock():
         # `system` was called `method` once. Scores can be made anew, so nothing converts them.
@@ -153,7 +174,9 @@ def verify(
         else:
             later = ready
             if store.exists:
-                rescored = run.rescore(store, state)
+                before = store.state.get("archive_commit", "")
+                spans = [] if before == state["archive_commit"] else archive.changed_since(before)
+                rescored = run.rescore(store, state, spans)
                 later = ready[run.inits[ready] > store.ends()[-1]]
             scored = run.append(store, later, state)
     report = VerifyReport(
@@ -169,7 +192,9 @@ def verify(
     if not store.exists:
         return report
     scores = store.dataset().load()
-    table = skill_table(scores)
+    skills = {version: skill_table(part) for version, part in by_model(scores).items()}
+    newest = list(skills)[-1]
+    table = skills[newest]
     noise = {
         str(name): float(ds[name].attrs["unpredictable_std"])
         for name in table["variable"].values
@@ -177,14 +202,14 @@ def verify(
     }
     csv = home.skill_csv(dataset)
     csv = csv if kind == "hindcasts" else csv.with_stem(f"{csv.stem}-forecasts")
-    disk.write(csv, skill_csv(table).encode())
+    disk.write(csv, skill_csv(*(table.assign_attrs(version=version) for version, table in skills.items())).encode())
     return replace(
         report,
         models=tuple(sorted({str(label) for label in scores["model_version"].values})),
-        skill=table,
+        skills=skills,
         unpredictable=unpredictable(table, noise),
         csv=csv,
-        pictures=run.draw(home.pictures(dataset), f"{kind}-{horizon}", table, scores),
+        pictures=run.draw(home.pictures(dataset), f"{kind}-{horizon}", table, by_model(scores)[newest]),
     )
 
 
@@ -197,21 +222,23 @@ def horizons(home: Home, dataset: str, kind: Kind = "forecasts") -> tuple[str, .
 
 @dataclass(frozen=True)
 class _Run:
-    """Forecasts, the archive they are scored against, and where their models are found."""
+    """Forecasts, the archive they are scored against, and their models."""
 
-    home: Home
     dataset: str
     forecasts: xr.Dataset
     ds: xr.Dataset
     step: Step
-    model: "Forecaster | Path | str | None"
+    models: Makers
     batch: int
     progress: Progress
-    models: dict[str, "Forecaster"] = field(default_factory=dict)
 
     @property
     def inits(self) -> np.ndarray:
         return self.forecasts["init_time"].values
+
+    def valid(self, inits: np.ndarray) -> np.ndarray:
+        """Valid times (I, L); those in the store lie in a file for each init time."""
+        return self.step.shift(inits[:, None], np.arange(1, self.forecasts.sizes["lead_time"] + 1))
 
     def positions(self, scores: xr.Dataset) -> np.ndarray:
         """Where the init times of scores are among the forecasts; -1 where they are not."""
@@ -231,21 +258,50 @@ class _Run:
             self.progress("verify", done, len(positions))
         return done
 
-    def rescore(self, store: Store, state: Mapping[str, Any]) -> int:
-        """Score those again for which a frame was missing, if the archive has changed since."""
-        if store.state.get("archive_commit") == state["archive_commit"]:
-            return 0
+    def rescore(self, store: Store, state: Mapping[str, Any], spans: list[tuple[str, str]] | None) -> int:
+        """Score those again whose frames lie in spans of time that have changed; None: any may have.
+
+        The commit of the archive is put down with the last of them, so that a run that is cut off begins again.
+        """
         old = store.dataset().load()
-        short = (old["points"] == 0).any(["system", "variable", "lead_time"]).values
-        positions, changed = self.positions(old), 0
-        for number in np.flatnonzero(short & (positions >= 0)).tolist():
-            row = positions[[number]]
-            self._find_models(row)
-            scores = self._score(row)
-            if not scores["points"].equals(old["points"].isel(init_time=[number])):
-                store.rewrite(scores, number, state)
-                changed += 1
+        positions = self.positions(old)
+        known = positions >= 0
+        stale = np.union1d(self._touched(positions[known], spans), positions[unlike_points(old) & known])
+        self._find_models(stale)
+        waiting: tuple[xr.Dataset, int] | None = None
+        changed = 0
+        for rows in self._batches(stale):
+            scores, numbers = self._score(rows), np.flatnonzero(np.isin(positions, rows))
+            differ = differing(scores, old.isel(init_time=numbers))
+            chosen = np.flatnonzero(differ | (rows == stale[-1]))
+            for run in np.split(chosen, np.flatnonzero(np.diff(numbers[chosen]) > 1) + 1) if len(chosen) else ():
+                if waiting is not None:
+                    store.rewrite(*waiting, store.state)
+                waiting = scores.isel(init_time=run), int(numbers[run[0]])
+            changed += int(differ.sum())
+        if waiting is not None:
+            store.rewrite(*waiting, state)
         return changed
+
+    def _touched(self, positions: np.ndarray, spans: list[tuple[str, str]] | None) -> np.ndarray:
+        """Those of some forecasts whose truth, or what a baseline looks at, lies in the spans."""
+        if spans is None or not spans:
+            return positions if spans is None else positions[:0]
+        calendar = calendar_of(self.ds["time"].values)
+        first = parse_times([first for first, _ in spans], calendar).min()
+        later = positions[self.valid(self.inits[positions])[:, -1] >= first]
+        self._find_models(later)  # how far back a baseline looks is in the model's file
+        touched = [np.zeros(0, bool)]
+        for rows in self._batches(later):
+            inits, (_, fingerprint) = self.inits[rows], self._makers(rows[:1])[0]
+            earlier = self.models[fingerprint].baselines.seasonal_times(inits, self.forecasts.sizes["lead_time"])
+            touched.append(lies_in(spans, calendar, inits, self.valid(inits), earlier))
+        return later[np.concatenate(touched)]
+
+    def _makers(self, positions: np.ndarray) -> list[tuple[str, str]]:
+        """Version and fingerprint of the models that made some forecasts."""
+        chosen = self.forecasts[["model_version", "model_fingerprint"]].isel(init_time=positions)
+        return list(zip(*(chosen[n].values.tolist() for n in ("model_version", "model_fingerprint")), strict=True))
 
     def draw(self, folder: Path, stem: str, table: xr.Dataset, scores: xr.Dataset) -> tuple[Path, ...]:
         """The skill curve, and a map strip of the last init time that is scored at every lead."""
@@ -268,7 +324,7 @@ class _Run:
     def _batches(self, positions: np.ndarray) -> list[np.ndarray]:
         """Runs of forecasts of one model each, in order."""
         # The baselines of a batch come out of one model's file.
-        prints = self.forecasts["model_fingerprint"].values[positions]
+        prints = np.array([fingerprint for _, fingerprint in self._makers(positions)])
         edges = np.flatnonzero(prints[1:] != prints[:-1]) + 1
         batches = []
         for run in np.split(positions, edges) if len(positions) else ():
@@ -280,49 +336,12 @@ class _Run:
         forecast = self.forecasts.isel(init_time=rows).load()
         baselines = self.models[str(forecast["model_fingerprint"].values[0])].baselines
         inits, valid = self.inits[rows], forecast["valid_time"].values
-        earlier = baselines.seasonal_times(inits, forecast.sizes["lead_time"])
+        earlier = baselines.seasonal_times(inits, valid.shape[1])
         truth = select_frames(self.ds, baselines.variables, inits, valid, earlier).load()
-        scores = score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
-        return scores.assign_coords({name: forecast[name] for name in ("model_version", "model_fingerprint")})
+        return score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
 
     def _find_models(self, positions: np.ndarray) -> None:
-        """Load the models that made these forecasts.
-
-        Raises
-        ------
-        RegistryError
-            With every one that cannot be found.
-        """
-        prints = self.forecasts["model_fingerprint"].values[positions].tolist()
-        labels = self.forecasts["model_version"].values[positions].tolist()
-        lost = []
-        for fingerprint, label in dict(zip(prints, labels, strict=True)).items():
-            if fingerprint in self.models:
-                continue
-            model = self._find(fingerprint, label)
-            if model is None:
-                lost.append(f"{label}, content {fingerprint}, which made {prints.count(fingerprint)} of them")
-            else:
-                self.models[fingerprint] = model
-        if lost:
-            raise RegistryError(
-                f"Models of the forecasts of {self.dataset}",
-                [f"expected it in the registry: {text}" for text in lost],
-                "the baselines to compare with are in the model's file: name the file as `model`",
-            )
-
-    def _find(self, fingerprint: str, label: str) -> "Forecaster | None":
-        from simvp.inference import Forecaster
-
-        if self.model is not None:
-            model = self.model if isinstance(self.model, Forecaster) else Forecaster.load(self.model)
-            if model.fingerprint == fingerprint:
-                return model
-        # The version that the forecast names comes first; another may hold the same content.
-        for version in sorted(list_versions(self.home, self.dataset), key=lambda v: v.label != label):
-            if version.fingerprint == fingerprint:
-                return open_registry(self.home).load(version)
-        return None
+        self.models.find(self._makers(positions))
 
 
 def _folder(home: Home, dataset: str, kind: Kind, horizon: str) -> Path:

@@ -122,6 +122,20 @@ class Archive:
         entries = (self._entries.read(number) for number in range(1, self._store.state["sequence"] + 1))
         return [entry for entry in entries if entry is not None]
 
+    def changed_since(self, commit: str) -> list[tuple[str, str]] | None:
+        """First and last time of every commit after that one that filled or replaced slots; appended ones do not count.
+
+        None where the log does not tell: another archive lay here then, or the log has been lost.
+        """
+        spans: list[tuple[str, str]] = []
+        for number in range(self._store.state["sequence"], 0, -1):
+            entry = self._entries.read(number)
+            if entry is None or entry.id == commit:
+                return None if entry is None else spans[::-1]
+            if entry.filled or entry.replaced:
+                spans.append((entry.first, entry.last))
+        return None
+
     def manifest(self, settings: Mapping[str, Any]) -> Manifest:
         """Files that were taken in under these source settings; see `datasets.archive.manifest`."""
         return Manifest(self._entries, settings, self.unchanged.sequence if self.exists else 0)

@@ -150,6 +150,7 @@ class BlockWriter:
             "chain": self._chain,
             "step": self._schema.step.to_header(),
             "block": self._schema.block,
+            "attrs": {"archive_commit": commit.id},  # `xr.open_zarr(archive)` has it too, and a forecast from that
         }
 
     def _label(self, times: np.ndarray, fields: Mapping[str, np.ndarray], present: np.ndarray) -> xr.Dataset:

@@ -1,5 +1,6 @@
 """What an archive is: its grid, variables and regular time axis; and how the first Dataset decides them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace as changed
 from typing import Any
@@ -27,6 +28,11 @@ from simvp.times import find_step
 CHUNK_FRAMES, CHUNK_BYTES = 64, 2 * 2**20
 BLOCK_BYTES = 32 * 2**20  # of frames in a commit, whole chunks of them
 FEW = 8  # frames in which a step that nobody would choose, such as 299 s, may be chance
+# Attributes of a Dataset that say when and where one file was made, and what part of the series it held.
+OF_ONE_FILE = re.compile(
+    r"history|.*file_?name|tracking_id|uu?id|date|date_.*|.*_date|timestamp|time_coverage_.*|(start|end|begin|stop)_?time|"
+    r"NCO|CDO|CDI|nco_.*|NETCDF4?.*|GRIB_.*"
+)
 LISTED = 5  # faults of one kind that are spelled out; the rest is counted
 
 
@@ -208,6 +214,7 @@ def _template(ds: xr.Dataset) -> xr.Dataset:
         # float32 holds every float of that size and every integer of 16 bits.
         single = variable.dtype.itemsize <= (4 if variable.dtype.kind == "f" else 2)
         ds[name] = variable.astype("f4" if single else "f8", keep_attrs=True)
+    ds.attrs = {key: value for key, value in ds.attrs.items() if not OF_ONE_FILE.fullmatch(str(key))}
     for name in ds.variables:
         # Bounds lie along time or are derived again; what is not stored is not named.
         ds[name].attrs = {k: v for k, v in plain(ds[name].attrs).items() if k not in ("bounds", "coordinates")}

@@ -2,7 +2,9 @@
 
 import io
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,15 @@ import numpy as np
 import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
+from zarr.errors import UnstableSpecificationWarning
 
 from simvp.coords import EPOCH, encode_times, plain
 
-# Coordinates along the appended axis are read whole when a store is opened, so they lie in few and small objects.
-COORDINATE_CHUNK = 2**14
+# The axis is read whole when a store is opened, so it lies in few objects. Other coordinates along it have the chunks
+# of the fields: `xr.open_zarr(...)` makes dask arrays of them too, and `Dataset.chunks` refuses what does not agree.
+AXIS_CHUNK = 2**14
+# Characters that texts along the axis get at least, or twice as many as the first: later ones may be longer.
+TEXT_WIDTH = 64
 # Bytes of like weight side by side: written four times as fast as with Zarr's own choice (zstd), and a fifth smaller.
 CODEC = BloscCodec(cname="lz4", shuffle="shuffle")
 
@@ -23,8 +29,9 @@ def encode(variable: xr.Variable) -> tuple[np.ndarray, dict[str, Any]]:
     """Values and attributes as they are stored.
 
     Times become int64 seconds since 1970-01-01 in their own calendar (an axis counted in whole hours or days since its
-    first frame cannot hold what is appended later); truth values int8, marked as xarray marks them; texts the
-    variable-length string type, the only one with a Zarr v3 specification.
+    first frame cannot hold what is appended later); truth values int8, marked as xarray marks them; texts unicode of
+    fixed width. The variable-length string type comes back as NumPy's StringDType, with which `combine_first`,
+    `reindex`, `concat`, `align`, `merge` (no missing value to fill in) and `chunk("auto")` (no size) fail.
 
     Raises
     ------
@@ -44,31 +51,47 @@ def encode(variable: xr.Variable) -> tuple[np.ndarray, dict[str, Any]]:
     if kind == "b":
         return values.astype(np.int8), {**attrs, "dtype": "bool"}
     if kind in "UT" or (kind == "O" and all(isinstance(value, str) for value in values.reshape(-1))):
-        return values.astype(object), attrs
+        return values.astype(object).astype(str), attrs
     if kind in "fiu":
         return values, attrs
     raise ValueError(f"expected numbers, times, texts or truth values, got {values.dtype}")
 
 
+@contextmanager
+def fixed_width_texts() -> Iterator[None]:
+    """Without zarr's warning that fixed-width texts have no specification yet.
+
+    They are what xarray itself writes for texts (pydata/xarray#11466).
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnstableSpecificationWarning)
+        yield
+
+
 def write_array(
-    root: Path, name: str, variable: xr.Variable, chunks: tuple[int, ...], attrs: Mapping[str, Any]
+    root: Path, name: str, variable: xr.Variable, chunks: tuple[int, ...], attrs: Mapping[str, Any], *, grows: bool
 ) -> dict:
     """Make the array `name` below `root` with the contents of `variable`; returns its metadata document."""
     values, own = encode(variable)
-    text = values.dtype == object
-    array = zarr.create_array(
-        root / name,
-        shape=values.shape,
-        dtype=str if text else values.dtype,
-        chunks=tuple(max(1, size) for size in chunks),
-        compressors="auto" if text else CODEC,
-        fill_value=np.nan if values.dtype.kind == "f" else "" if text else 0,
-        dimension_names=tuple(str(dim) for dim in variable.dims),
-        attributes={**own, **attrs},
-        # Chunks lie side by side in one folder: fewer folders to make durable, and no folder per frame.
-        chunk_key_encoding={"name": "default", "separator": "."},
-        zarr_format=3,
-    )
+    text = values.dtype.kind == "U"
+    if text and grows:
+        longest = values.dtype.itemsize // np.dtype("U1").itemsize
+        values = values.astype(f"U{max(TEXT_WIDTH, 2 * longest)}")
+    with fixed_width_texts():
+        array = zarr.create_array(
+            root / name,
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=tuple(max(1, size) for size in chunks),
+            compressors="auto" if text else CODEC,
+            # A chunk full of it takes no file: missing numbers, and True, since hardly ever a frame is absent.
+            fill_value=np.nan if values.dtype.kind == "f" else "" if text else int(own.get("dtype") == "bool"),
+            dimension_names=tuple(str(dim) for dim in variable.dims),
+            attributes={**own, **attrs},
+            # Chunks lie side by side in one folder: fewer folders to make durable, and no folder per frame.
+            chunk_key_encoding={"name": "default", "separator": "."},
+            zarr_format=3,
+        )
     array[...] = values
     return json.loads((root / name / "zarr.json").read_text())
 
@@ -76,24 +99,19 @@ def write_array(
 def write_arrays(root: Path, ds: xr.Dataset, axis: str, chunks: Mapping[str, int]) -> dict[str, dict]:
     """Make every array of `ds` below `root`; returns the metadata documents by name.
 
-    Variables along `axis` get the chunk sizes given, whole along the dims not named; coordinates along `axis` few
-    large chunks; everything else is one chunk.
+    Variables along `axis` get the chunk sizes given, whole along the dims not named; the axis itself few large chunks;
+    everything else is one chunk.
     """
     documents = {}
     for name, variable in ds.variables.items():
         sizes = tuple(variable.sizes.values())
-        if axis in variable.dims:
-            at = variable.dims.index(axis)
-            other = int(np.prod(sizes[:at] + sizes[at + 1 :]))
-            if name in ds.coords:
-                sizes = (*sizes[:at], max(1, COORDINATE_CHUNK // other), *sizes[at + 1 :])
-            else:
-                sizes = tuple(
-                    chunks.get(str(dim), 0 if dim == axis else size) or size for dim, size in variable.sizes.items()
-                )
+        if name == axis:
+            sizes = (AXIS_CHUNK,)
+        elif axis in variable.dims:
+            sizes = tuple(chunks.get(str(dim), size) for dim, size in variable.sizes.items())
         beside = _attached(ds, name) if name in ds.data_vars else []
         attrs = {"coordinates": " ".join(beside)} if beside else {}
-        documents[str(name)] = write_array(root, str(name), variable, sizes, attrs)
+        documents[str(name)] = write_array(root, str(name), variable, sizes, attrs, grows=axis in variable.dims)
     return documents
 
 
@@ -117,13 +135,21 @@ def fit(document: Mapping[str, Any], values: np.ndarray, attrs: Mapping[str, Any
             raise ValueError(f"expected {key} {stored}, got {attrs[key]}")
     if "calendar" in document["attributes"] and "calendar" not in attrs:
         raise ValueError(f"expected times, got {values.dtype}")
-    if (document["data_type"] == "string") != (values.dtype == object):
-        raise ValueError(f"expected {document['data_type']}, got {values.dtype}")
-    if values.dtype == object:
+    kind = document["data_type"]
+    texts = kind == "string" or isinstance(kind, dict)  # {"name": "fixed_length_utf32", ...}
+    if texts != (values.dtype.kind == "U"):
+        raise ValueError(f"expected {'texts' if texts else kind}, got {values.dtype if texts else 'texts'}")
+    if kind == "string":  # of any length: a store that was made before texts had a width
         return values
-    if not np.can_cast(values.dtype, document["data_type"], "same_kind"):
-        raise ValueError(f"expected {document['data_type']}, got {values.dtype}")
-    return values.astype(document["data_type"])
+    if texts:
+        width = kind["configuration"]["length_bytes"] // np.dtype("U1").itemsize
+        longest = max(values.reshape(-1).tolist(), key=len, default="")
+        if len(longest) > width:
+            raise ValueError(f"expected texts of {width} characters at most, got {len(longest)}: {longest!r}")
+        return values.astype(f"U{width}")
+    if not np.can_cast(values.dtype, kind, "same_kind"):
+        raise ValueError(f"expected {kind}, got {values.dtype}")
+    return values.astype(kind)
 
 
 def same(stored: xr.Variable, given: xr.Variable) -> bool:
@@ -137,8 +163,8 @@ def same(stored: xr.Variable, given: xr.Variable) -> bool:
 def pack(arrays: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> bytes:
     """Stored values by array, and a note, as one file without pickle."""
     packed = io.BytesIO()
-    plainly = {f"array {n}": v.astype(str) if v.dtype == object else v for n, v in arrays.items()}
-    np.savez(packed, allow_pickle=False, note=np.array(json.dumps(note)), **plainly)
+    named: dict[str, Any] = {f"array {name}": values for name, values in arrays.items()}
+    np.savez(packed, allow_pickle=False, note=np.array(json.dumps(note)), **named)
     return packed.getvalue()
 
 
@@ -147,7 +173,7 @@ def unpack(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     with np.load(io.BytesIO(data), allow_pickle=False) as packed:
         arrays = {name.removeprefix("array "): packed[name] for name in packed.files if name != "note"}
         note = json.loads(str(packed["note"]))
-    return {n: v.astype(object) if v.dtype.kind == "U" else v for n, v in arrays.items()}, note
+    return arrays, note
 
 
 def _attached(ds: xr.Dataset, name: Any) -> list[str]:

@@ -64,7 +64,7 @@ class Root(NamedTuple):
 
     def committed(self, state: Mapping[str, Any]) -> bytes:
         """The object that makes the lengths in `arrays`, and `state`, a commit."""
-        self.document["attributes"][ATTRIBUTE] = json.dumps({"axis": self.axis, "state": dict(state)})
+        self.document["attributes"] |= commit_attributes(self.axis, state)
         return as_bytes(self.document)
 
     @property
@@ -75,6 +75,11 @@ class Root(NamedTuple):
         """
         calendar = self.arrays[self.axis]["attributes"].get("calendar")
         return xr.coders.CFDatetimeCoder(use_cftime=True if calendar in ("standard", "gregorian") else None)
+
+
+def commit_attributes(axis: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a root that every commit writes anew: those in `state["attrs"]`, and the state itself."""
+    return {**state.get("attrs", {}), ATTRIBUTE: json.dumps({"axis": axis, "state": dict(state)})}
 
 
 def as_bytes(document: Mapping[str, Any]) -> bytes:

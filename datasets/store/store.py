@@ -29,9 +29,9 @@ import zarr
 from filelock import FileLock
 
 from datasets.store import disk
-from datasets.store.encoding import encode, fit, loose_coordinates, pack, same, unpack, write_arrays
-from datasets.store.root import ATTRIBUTE, Root, as_bytes
-from simvp.coords import decode_times, plain
+from datasets.store.encoding import encode, fit, fixed_width_texts, loose_coordinates, pack, same, unpack, write_arrays
+from datasets.store.root import ATTRIBUTE, Root, as_bytes, commit_attributes
+from simvp.coords import decode_times, plain, unfilled
 from simvp.errors import ArchiveError
 
 
@@ -98,12 +98,13 @@ class Store:
             self.path, chunks=chunks, consolidated=True, decode_times=Root.read(self.path).coder if dated else False
         )
         state = json.loads(ds.attrs.pop(ATTRIBUTE))["state"]
+        # A store that was made before texts had a width; with StringDType not even `reindex` works.
         texts = {
             str(name): (variable.dims, variable.values.astype(object).astype(str), variable.attrs)
             for name, variable in ds.coords.items()
             if variable.dtype.kind == "T"
         }
-        return ds.assign_coords(texts).drop_encoding(), state
+        return unfilled(ds.assign_coords(texts).drop_encoding()), state
 
     def ends(self) -> np.ndarray:
         """(2,) first and last value of the axis, as in `dataset`."""
@@ -145,7 +146,7 @@ class Store:
         chunks
             Frames per chunk along `axis`, and sizes along other dims (whole where none is given), of data variables.
         state
-            Small, JSON.
+            Small, JSON. What is under "attrs" in it, here and in later commits, plain xarray shows as attributes.
         """
         with self.lock():
             if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
@@ -157,8 +158,7 @@ class Store:
             made.mkdir(parents=True)
             first = first.assign({name: first[name].load() for name in first.variables})
             documents = write_arrays(made, first, axis, chunks)
-            note = {"axis": axis, "state": dict(state)}
-            attributes = {**plain(first.attrs), ATTRIBUTE: json.dumps(note)}
+            attributes = plain(first.attrs) | commit_attributes(axis, state)
             loose = loose_coordinates(first)
             if loose:
                 attributes["coordinates"] = loose
@@ -241,11 +241,12 @@ class Store:
         for name, values in arrays.items():
             array = zarr.open_array(self.path / name, mode="r+")
             at = root.arrays[name]["dimension_names"].index(root.axis)
-            for frames in (root.length, length):
-                if array.shape[at] != frames:
-                    array.resize((*array.shape[:at], frames, *array.shape[at + 1 :]))
+            with fixed_width_texts():
+                for frames in (root.length, length):
+                    if array.shape[at] != frames:
+                        array.resize((*array.shape[:at], frames, *array.shape[at + 1 :]))
             stop = start + values.shape[at]
-            array[(slice(None),) * at + (slice(start, stop),)] = values
+            array[(slice(None),) * at + (slice(start, stop),)] = values.astype(array.dtype, copy=False)
             root.arrays[name]["shape"][at] = length
             ranges = [range(-(-size // chunk)) for size, chunk in zip(array.shape, array.chunks, strict=True)]
             ranges[at] = range(start // array.chunks[at], -(-stop // array.chunks[at]))

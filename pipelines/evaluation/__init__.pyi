@@ -8,7 +8,9 @@ from .evaluate import (
 )
 from .gate import Gate as Gate, Outcome as Outcome
 from .judgement import Judgement as Judgement, judge as judge
+from .rescoring import differing as differing, lies_in as lies_in, unlike_points as unlike_points
 from .skill import (
+    by_model as by_model,
     in_words as in_words,
     markdown as markdown,
     skill_csv as skill_csv,

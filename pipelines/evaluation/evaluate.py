@@ -3,7 +3,7 @@
 Forecasts are made and scored a few init times at a time, so memory does not grow with the period.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +14,15 @@ from pipelines.windows import Audit, Frames, find_windows
 from simvp.budget import fitting
 from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
-from simvp.scoring import NAMES, Baselines, errors
+from simvp.scoring import NAMES, Baselines, compare
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
     from simvp.inference import Forecaster
 
 SYSTEMS = ("model", *NAMES)
+MODEL = ("model_version", "model_fingerprint")
+"""Coordinates that say which model made the forecast of an init time."""
 
 # Steps per init time of the piece of the series that is read for a batch: what lies far apart is not read as one.
 _LONGEST_PIECE = 8
@@ -33,10 +35,11 @@ def evaluate(
     *,
     batch: int = 32,
     horizon: int | None = None,
+    rivals: "Mapping[str, Forecaster] | None" = None,
     device: str | None = None,
     progress: Progress = silent,
 ) -> xr.Dataset:
-    """Errors of every forecast map of a model and of the baselines that were fitted with it.
+    """Errors of every forecast map of a model and of the baselines that were fitted with it, on the same points.
 
     Parameters
     ----------
@@ -50,6 +53,8 @@ def evaluate(
         Init times forecast and scored at a time; fewer where their maps are large.
     horizon
         Leads; by default as many as the model was trained for.
+    rivals
+        Further models, by the name of their system: the champion beside a challenger. They forecast the same leads.
     device
         Where the network runs; by default where it lies.
     progress
@@ -58,8 +63,9 @@ def evaluate(
     Returns
     -------
     xr.Dataset
-        As `simvp.scoring.errors`, with a first dim `system`: "model" and the five baselines. NaN where there is no
-        truth, and for a baseline where a frame that it needs is absent. Attribute `weighting`.
+        As `simvp.scoring.compare`: the systems are "model", the five baselines and the rivals. NaN where there is no
+        truth, and for a baseline where a frame that it needs is absent. Coordinates `model_version` and
+        `model_fingerprint` (init_time), attribute `weighting`.
 
     Raises
     ------
@@ -71,23 +77,31 @@ def evaluate(
     times = np.asarray(init_times)
     if not len(times):
         raise ConfigError("Evaluation", ["no init time"])
-    spec = forecaster.spec
+    spec, rivals = forecaster.spec, rivals or {}
     leads = horizon or spec.frames_out
+    history = max([spec.frames_in, *(rival.spec.frames_in for rival in rivals.values())])
+    states = list(dict.fromkeys([*spec.states, *(name for rival in rivals.values() for name in rival.spec.states)]))
     parts, done = [], 0
     for chosen in chunks(times, spec.step, batch_size(spec, leads, batch)):
-        near = stretch(chosen, spec.step, before=spec.frames_in - 1, after=leads)
+        near = stretch(chosen, spec.step, before=history - 1, after=leads)
         # A cycle of a year lies far before the history: those frames are read, what is between them is not.
-        truth = select_frames(ds, spec.states, near, forecaster.baselines.seasonal_times(chosen, leads)).load()
-        inputs = select_frames(truth, spec.states, near)
-        forecast = forecaster.predict(inputs, init_time=chosen, horizon=leads, device=device)
-        parts.append(score(forecast, truth, forecaster.baselines))
+        truth = select_frames(ds, states, near, forecaster.baselines.seasonal_times(chosen, leads)).load()
+        inputs = select_frames(truth, states, near)
+        models = {"model": forecaster, **rivals}
+        made = {n: m.predict(inputs, init_time=chosen, horizon=leads, device=device) for n, m in models.items()}
+        forecast = made.pop("model")
+        parts.append(score(forecast, truth, forecaster.baselines, made))
         done += len(chosen)
         progress("evaluate", done, len(times))
     return xr.concat(parts, "init_time", data_vars="minimal", coords="minimal", compat="override", join="exact")
 
 
-def score(forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines) -> xr.Dataset:
+def score(
+    forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines, rivals: Mapping[str, xr.Dataset] | None = None
+) -> xr.Dataset:
     """Errors of forecasts that have been made, beside those of the baselines for the same init and valid times.
+
+    All on the same points of every map (`simvp.scoring.compare`).
 
     Parameters
     ----------
@@ -97,13 +111,13 @@ def score(forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines) -> xr.D
         Canonical Dataset with the frames that the baselines look back at, and the truth.
     baselines
         As fitted with the model that made the forecast.
+    rivals
+        Forecasts of other models for the same times.
     """
-    variables = list(baselines.variables)
-    rivals = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
-    systems = [forecast[variables], *(rivals[name] for name in NAMES)]
-    rows = [errors(system, truth, climatology=baselines.climatology) for system in systems]
-    stacked = xr.concat(rows, xr.Variable("system", list(SYSTEMS)), coords="minimal", compat="override", join="exact")
-    return stacked.transpose("system", "variable", "init_time", "lead_time")
+    made = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
+    systems = {"model": forecast[list(baselines.variables)], **{name: made[name] for name in NAMES}, **(rivals or {})}
+    scores = compare(systems, truth, climatology=baselines.climatology)
+    return scores.assign_coords({name: forecast[name].variable for name in MODEL if name in forecast.coords})
 
 
 def scorable(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from pipelines.evaluation.evaluate import evaluate, scorable
+from pipelines.evaluation.evaluate import SYSTEMS, evaluate, scorable
 from pipelines.evaluation.gate import Gate, Verdict, decide
 from pipelines.evaluation.skill import markdown, skill_table
 from pipelines.progress import Progress, silent
@@ -104,11 +104,12 @@ def judge(
     if not len(init_times):
         dropped = ", ".join(f"{reason} {count}" for reason, count in audit.dropped.items() if count) or "none offered"
         raise RegistryError(subject, [f"no init time has all its inputs and targets in the archive ({dropped})"])
-    # Both forecast the candidate's leads from the same init times: the gate compares pairs.
-    errors = evaluate(candidate, ds, init_times, batch=batch, device=device, progress=progress)
-    rival = None
+    # Both forecast the candidate's leads from the same init times, scored on the same points: the gate compares pairs.
+    rivals = {"champion": champion} if champion else {}
+    scores = evaluate(candidate, ds, init_times, batch=batch, rivals=rivals, device=device, progress=progress)
+    errors, rival = scores.sel(system=list(SYSTEMS)), None
     if champion is not None:
-        rival = evaluate(champion, ds, init_times, batch=batch, horizon=leads, device=device, progress=progress)
+        rival = scores.sel(system=["champion"], variable=list(champion.spec.states)).assign_coords(system=["model"])
     # Two blocks apart share no frame only if a block is longer than the windows of both models.
     frames_in = max(s.frames_in for s in specs)
     verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate)

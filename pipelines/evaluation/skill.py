@@ -7,10 +7,28 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import xarray as xr
 
+from pipelines.evaluation.evaluate import MODEL, SYSTEMS
 from simvp.coords import encode_times
-from simvp.scoring import NAMES, summarise
+from simvp.errors import ConfigError
+from simvp.scoring import summarise
 
-COLUMNS = ("variable", "lead_hours", "n", "weighting", "model", *NAMES)
+COLUMNS = ("variable", "lead_hours", "n", "weighting", *SYSTEMS, "version")
+
+
+def by_model(errors: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Errors of each model that made some of the forecasts, by its version, in the order of their first init times.
+
+    Scores of two models are never averaged together: the mean belongs to neither. Two that bear the same version
+    ("unregistered") are told apart by their content.
+    """
+    if not set(MODEL) <= set(errors.coords):
+        return {"": errors}
+    made = list(zip(*(errors[name].values.tolist() for name in MODEL), strict=True))
+    models = list(dict.fromkeys(made))
+    versions = [version for version, _ in models]
+    labels = [v if versions.count(v) == 1 else f"{v}, content {content}" for v, content in models]
+    parts = ([i for i, one in enumerate(made) if one == model] for model in models)
+    return {label: errors.isel(init_time=part) for label, part in zip(labels, parts, strict=True)}
 
 
 def skill_table(errors: xr.Dataset) -> xr.Dataset:
@@ -24,15 +42,25 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        `rmse`, `mae`, `bias`, `acc` and `n` (system, variable, lead_time); the same over all leads (square root
-        of the mean square) as `rmse_all`, ... (system, variable). A map counts only where every system has it.
-        Coordinates `units` (variable) and `lead_hours` (lead_time), attribute `weighting`.
+        `rmse`, `mae`, `bias`, `acc`, `n` and `points` (system, variable, lead_time); the same over all leads (square
+        root of the mean square) as `rmse_all`, ... (system, variable). A map counts only where every system has it.
+        Coordinates `units` (variable) and `lead_hours` (lead_time), attributes `weighting` and `version`.
+
+    Raises
+    ------
+    ConfigError
+        Forecasts of several models: a table each, see `by_model`.
     """
+    models = list(by_model(errors))
+    if len(models) > 1:
+        reason = f"expected the scores of one model, got those of {', '.join(models)}"
+        raise ConfigError("Skill table", [reason], "make a table of each of `by_model(errors)`")
     # Paired: a baseline that lacks the hard maps would look better than it is.
     by_lead = summarise(errors, "init_time", paired="system")
     overall = summarise(errors, ["init_time", "lead_time"], paired="system")
     table = by_lead.assign({f"{name}_all": overall[name].variable for name in overall.data_vars})
-    return table.assign_coords(lead_hours=("lead_time", lead_hours(errors))).drop_vars("valid_time", errors="ignore")
+    table = table.assign_coords(lead_hours=("lead_time", lead_hours(errors))).drop_vars("valid_time", errors="ignore")
+    return table.assign_attrs(version=models[0])
 
 
 def lead_hours(errors: xr.Dataset) -> np.ndarray:
@@ -45,26 +73,28 @@ def lead_hours(errors: xr.Dataset) -> np.ndarray:
     return ((valid - inits[:, None]) / 3600).mean(0).round(1)
 
 
-def skill_csv(table: xr.Dataset) -> str:
-    """`skill_table` as comma separated values.
+def skill_csv(*tables: xr.Dataset) -> str:
+    """One `skill_table` or several, of a model each, as comma separated values.
 
-    One line per variable and lead: variable, lead_hours (a number; for calendar months the mean length), n (init
-    times scored), weighting, then the RMSE of the model and of each baseline in the variable's units.
+    One line per model, variable and lead: variable, lead_hours (a number; for calendar months the mean length), n (init
+    times scored), weighting, the RMSE of the model and of each baseline in the variable's units, version of the model.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for name, lead, n, scores in _lines(table):
-        if lead != "all":
-            writer.writerow([name, lead, n, table.attrs["weighting"], *(f"{score:.6g}" for score in scores)])
+    for table in tables:
+        weighting, version = table.attrs["weighting"], table.attrs["version"]
+        for name, lead, n, scores in _lines(table):
+            if lead != "all":
+                writer.writerow([name, lead, n, weighting, *(f"{score:.6g}" for score in scores), version])
     return text.getvalue()
 
 
 def markdown(table: xr.Dataset) -> str:
     """RMSE by lead and over all leads as a Markdown table; the best of each line in bold."""
     lines = [
-        "| variable | lead h | n | " + " | ".join(name.replace("_", " ") for name in COLUMNS[4:]) + " |",
-        "| --- | ---: | ---: |" + " ---: |" * len(COLUMNS[4:]),
+        "| variable | lead h | n | " + " | ".join(name.replace("_", " ") for name in SYSTEMS) + " |",
+        "| --- | ---: | ---: |" + " ---: |" * len(SYSTEMS),
     ]
     for name, lead, n, scores in _lines(table):
         units = table["units"].sel(variable=name).item()
@@ -114,7 +144,7 @@ def in_words(table: xr.Dataset, name: str) -> str:
 def _lines(table: xr.Dataset) -> Iterator[tuple[str, str, int, list[float]]]:
     """Variable, lead in hours or "all", n and the RMSE of every system, line by line."""
     for name in table["variable"].values.tolist():
-        scores = table.sel(variable=name, system=list(COLUMNS[4:]))
+        scores = table.sel(variable=name, system=list(SYSTEMS))
         for lead, hours in enumerate(table["lead_hours"].values):
             row = scores.isel(lead_time=lead)
             yield name, f"{hours:g}", int(row["n"].sel(system="model")), row["rmse"].values.tolist()

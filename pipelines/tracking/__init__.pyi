@@ -1,3 +1,4 @@
+from .makers import Makers as Makers
 from .provenance import (
     CHECKOUT as CHECKOUT,
     code_digest as code_digest,
@@ -9,7 +10,6 @@ from .versions import (
     CHALLENGER as CHALLENGER,
     LONGEST_TAG as LONGEST_TAG,
     find_version as find_version,
-    list_versions as list_versions,
     model_name as model_name,
     open_registry as open_registry,
     register_version as register_version,

@@ -149,7 +149,7 @@ class GriddedTask:
         tags = {"archive_commit": self.commit, "held_out": " .. ".join(periods.held_out)}
         for state, row in summary.items():
             baseline = f"{row['best_baseline']} {row['baseline_rmse']:.4g}"
-            tags[f"validation_{state}"] = f"RMSE {row['rmse']:.4g} {row['units']}; {baseline}"
+            tags[f"validation_{state}"] = f"RMSE {row['rmse']:.4g} {row['units']}; {baseline}; {row['n']} maps"
         return self.spec, self.baselines, provenance, tags
 
     def outcome(self) -> dict[str, Any]:

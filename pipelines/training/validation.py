@@ -15,7 +15,7 @@ from pipelines.training.network import batch_size
 from pipelines.windows import Sequences
 from simvp.budget import fitting
 from simvp.contract import FrameSpec
-from simvp.scoring import NAMES, Baselines, errors
+from simvp.scoring import NAMES, Baselines, compare
 
 BATCH = 64  # windows at most that are scored at a time
 
@@ -36,10 +36,10 @@ class Validation:
     def __init__(self, windows: Sequences, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset) -> None:
         self.windows, self.spec = windows, spec
         self._inits = ds["time"].values[windows.inits]
-        self.reference = _reference(self._inits, spec, baselines, ds)
+        self.reference, self._judged = _reference(self._inits, spec, baselines, ds)
 
     def score(self, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]]) -> Score:
-        """Loss as in training, and the RMSE of each state in its units over all windows and leads."""
+        """Loss as in training, over all windows, and the RMSE of each state in its units, on the baselines' maps."""
         spec = self.spec
         device = next(network.parameters()).device
         weights = torch.as_tensor(spec.weights, dtype=torch.float32, device=device)
@@ -54,8 +54,9 @@ class Validation:
                 forecast, truth = (channel.denormalise(part[:, number], valid) for part in pair)
                 area = spec.weights * spec.mask[number]
                 difference = np.where(spec.mask[number], forecast - truth, 0.0).astype("f8")
-                square[number] += (difference**2 * area).sum() / area.sum() / spec.frames_out
-        rmse = np.sqrt(square / len(self.windows))
+                maps = (difference**2 * area).sum((1, 2)) / area.sum()
+                square[number] += maps[self._judged[number, indices].reshape(-1)].sum()
+        rmse = np.sqrt(square / self._judged.sum((1, 2)))
         return Score(loss=loss / len(self.windows), rmse=dict(zip(spec.states, rmse.tolist(), strict=True)))
 
     def summary(self, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -65,7 +66,13 @@ class Validation:
             name, value = min(self.reference[channel.name].items(), key=lambda item: item[1])
             rmse = entry[f"validation_rmse_{channel.name}"]
             rows[channel.name] = {"rmse": rmse, "best_baseline": name, "baseline_rmse": value, "units": channel.units}
+            rows[channel.name]["n"] = self.counts[channel.name]
         return rows
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Maps behind the scores of each state, those of the model and of the baselines alike."""
+        return dict(zip(self.spec.states, self._judged.sum((1, 2)).tolist(), strict=True))
 
     def sample(self, network: nn.Module) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
         """Truth and forecast of the middle window, by state, each (lead_time, row, column)."""
@@ -78,19 +85,29 @@ class Validation:
         return {state: (pair[0][state], pair[1][state]) for state in self.spec.states}
 
 
-def _reference(inits: np.ndarray, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset) -> dict[str, dict[str, float]]:
-    """RMSE of the baselines by state, over the windows and leads that each of them can forecast."""
-    sums: dict[str, np.ndarray] = {}
+def _reference(
+    inits: np.ndarray, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset
+) -> tuple[dict[str, dict[str, float]], np.ndarray]:
+    """RMSE of the baselines by state, and the maps (S, N, L) that it is of, those of the model's too.
+
+    A map counts where all the baselines have a score for it. One that has a score for less than half of the maps is
+    left out: the frames that it looks back at are not there.
+    """
+    parts = []
     maps = spec.frames_out * spec.n_states * (len(NAMES) + 1)  # of the baselines and the truth
     size = min(BATCH, fitting(4 * maps * math.prod(spec.shape), 4))
     for start in range(0, len(inits), size):
-        for name, forecast in baselines.predict(ds, inits[start : start + size]).items():
-            scores = errors(forecast, ds, weights=spec.weights, weighting=spec.weighting)
-            square = scores["squared_error"].sel(variable=list(spec.states)).values  # (S, I, L)
-            seen = np.isfinite(square)
-            add = np.stack([np.where(seen, square, 0.0).sum((1, 2)), seen.sum((1, 2))])
-            sums[name] = sums.get(name, np.zeros_like(add)) + add
-    return {
-        state: {name: float(np.sqrt(total[0][s] / total[1][s])) for name, total in sums.items() if total[1][s]}
+        forecasts = baselines.predict(ds, inits[start : start + size])
+        scores = compare(forecasts, ds, weights=spec.weights, weighting=spec.weighting)
+        parts.append(scores["squared_error"].sel(variable=list(spec.states)).values)  # (B, S, I, L)
+    squares = np.concatenate(parts, axis=2)
+    known = np.isfinite(squares)
+    useful = 2 * known.sum((2, 3)) >= known.sum((2, 3)).max(0)  # (B, S)
+    judged = np.logical_and.reduce(known | ~useful[:, :, None, None])
+    reference = {
+        state: {
+            name: float(np.sqrt(squares[b, s][judged[s]].mean())) for b, name in enumerate(forecasts) if useful[b, s]
+        }
         for s, state in enumerate(spec.states)
     }
+    return reference, judged

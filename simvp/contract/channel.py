@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
+from simvp.contract.bounds import bounds_of
 from simvp.contract.climatology import Climatology
 from simvp.contract.statistics import Summary, logarithm, what_was_seen
 from simvp.coords import Record, Step, plain
@@ -72,10 +73,10 @@ class State(Channel):
     def fit(
         cls, field: xr.DataArray, summary: Summary, bounds: tuple[float | None, float | None] | None = None
     ) -> "State":
-        """State of a variable from what the training period says of it; without bounds, amounts stay above zero."""
+        """State of a variable from what the training period says of it; without bounds, those of `bounds_of`."""
         points = summary.points
         if bounds is None:
-            bounds = (0.0, None) if np.nanmin(points) == 0 else (None, None)
+            bounds = bounds_of(str(field.name), field.attrs, points)
         return cls(
             name=str(field.name),
             units=str(field.attrs["units"]),

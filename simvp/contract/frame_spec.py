@@ -108,9 +108,10 @@ class FrameSpec(Record):
         step, cycle
             By default seen in the times, and in which cycle brings the fields closest to themselves.
         log1p
-            States to take the logarithm of; "auto": those that look like amounts (`statistics.log_scale`).
+            States to take the logarithm of; "auto": those that look like amounts (`statistics.log_scale`) and that can
+            be some by unit and name.
         bounds
-            Physical bounds by state. A state that reaches down to exactly zero has zero as its lower bound.
+            Physical bounds by state; without, they follow from unit and name (`simvp.contract.bounds.bounds_of`).
         archive_commit
             Commit of the archive that `ds` was read from.
         statistics

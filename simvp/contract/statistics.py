@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.budget import fitting
+from simvp.contract.bounds import below_zero
 from simvp.contract.climatology import CYCLES_NEEDED, Climatology, Period, Sums, choose, size_of, supported
 from simvp.coords import DAY, Step, calendar_of, encode_times, parse_times
 
@@ -64,7 +65,7 @@ class Summary:
         """(N, P) values at `places` of the frames of the intervals."""
         return self.sample if self.rows.all() else self.sample[self.rows]
 
-    def choose(self, name: str, log1p: Log1p) -> bool:
+    def choose(self, field: xr.DataArray, log1p: Log1p) -> bool:
         """Choose logarithm and period by the sample; whether frames are to be read again for their climatology."""
         self.valid = self.sums.valid
         if not self.valid.any():
@@ -73,7 +74,9 @@ class Summary:
         points = self.points
         if log1p == "auto":
             self.log_scale = log_scale(points)
-        elif name in log1p:
+            if self.log_scale is not None and below_zero(str(field.name), field.attrs):
+                self.log_scale = None  # what lies below zero would be cut off
+        elif field.name in log1p:
             self.log_scale = float(points[points > 0].mean())
         self.period = choose(self.times, logarithm(points, self.log_scale), self.step, self.periods)
         if self.log_scale is None and self.sums.covers(self.period):
@@ -145,7 +148,7 @@ class Statistics:
             sample = self._read(name, every, (), places)
         for summary in both:
             summary.sample, summary.places = sample, places
-        unfinished = [s for s, log1p in zip(both, (self._log1p, ()), strict=True) if s.choose(name, log1p)]
+        unfinished = [s for s, log1p in zip(both, (self._log1p, ()), strict=True) if s.choose(field, log1p)]
         if unfinished:
             self._read(name, every, unfinished, places[:0])
         for summary in both:

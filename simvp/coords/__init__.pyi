@@ -1,5 +1,5 @@
 from .axes import canonicalise as canonicalise, restore as restore
-from .forecast_layout import check as check, coordinates as coordinates, label as label
+from .forecast_layout import check as check, coordinates as coordinates, label as label, unfilled as unfilled
 from .grid import Grid as Grid, horizontal_dims as horizontal_dims
 from .identity import (
     EXPVER as EXPVER,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simvp.coords.forecast_layout import unfilled
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
 from simvp.coords.identity import fixed_labels, with_labels
 from simvp.coords.labels import axis_labels, on_earth, time_labels
@@ -149,14 +150,19 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
         var = variables[name] = forecast.variables[name].copy(deep=False)
         var.dims = tuple({y: axes.y, x: axes.x}.get(str(dim), dim) for dim in var.dims)
     coords = {n: variables[n] for n in forecast.coords if n in variables}
-    coords |= {n: original.variables[n].isel({axes.time: 0}, missing_dims="ignore") for n in kept}
+    coords |= {n: original.variables[n].isel({axes.time: 0}, missing_dims="ignore").copy(deep=False) for n in kept}
+    coords |= {  # the one level and the one member that the maps are of, and so the forecast is
+        c.name: original.variables[c.name].squeeze()
+        for c in candidates(original)
+        if c.role in ("z", "member") and c.name in original.coords and original.variables[c.name].size == 1
+    }
     fields = {
         n: variables[n].transpose(..., *_dim_order(original, str(n), axes), missing_dims="ignore")
         for n in forecast.data_vars
     }
     indexes = {n: i for n, i in forecast.xindexes.items() if n in variables}
     indexes |= {n: i for n, i in original.xindexes.items() if n in kept}
-    return xr.Dataset(fields, xr.Coordinates(coords, indexes), forecast.attrs)
+    return unfilled(xr.Dataset(fields, xr.Coordinates(coords, indexes), forecast.attrs))
 
 
 def _dim_order(original: xr.Dataset, name: str, axes: Axes) -> list[Hashable]:

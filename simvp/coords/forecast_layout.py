@@ -18,12 +18,11 @@ CONVENTIONS = "CF-1.11"
 VOLATILE = ("created", "history")
 """Coordinates and attributes that say when and where a forecast was made; left out of every comparison."""
 
+# What holds for a variable whoever made it: not the comments, the references, the statistics of the source's own file.
+_VARIABLE_ATTRS = ("units", "standard_name", "long_name", "short_name", "cell_methods", "units_metadata", "positive")
 _TIME_ATTRS = {
-    "init_time": {
-        "standard_name": "forecast_reference_time",
-        "long_name": "time of the last observed frame",
-        "axis": "T",
-    },
+    # No axis "T": cf_xarray would find two times, and `forecast.cf["time"]` is the valid time.
+    "init_time": {"standard_name": "forecast_reference_time", "long_name": "time of the last observed frame"},
     "valid_time": {"standard_name": "time", "long_name": "time for which the forecast holds"},
     "lead_time": {"standard_name": "forecast_period", "long_name": "time since the last observed frame"},
 }
@@ -92,7 +91,7 @@ def label(
     grid
         Grid of the fields.
     variable_attrs
-        Attributes of each variable (units, standard_name, long_name, cell_methods), by name.
+        Attributes of each variable, by name; of them units, names, cell_methods and the like are kept.
     attrs
         Attributes of the Dataset; `Conventions` is added.
 
@@ -104,13 +103,24 @@ def label(
     dims = ("init_time", "lead_time", *grid.dims)
     chunks = dict(zip(dims, (1, coords.sizes["lead_time"], *grid.shape), strict=True))
     mapping = {"grid_mapping": grid.mapping[0]} if grid.mapping else {}
-    variables = {
-        name: xr.Variable(
-            dims, values, {**variable_attrs.get(name, {}), **mapping}, encoding={"preferred_chunks": chunks}
-        )
-        for name, values in fields.items()
-    }
-    return xr.Dataset(variables, coords, {"Conventions": CONVENTIONS, **(attrs or {})})
+    variables = {}
+    for name, values in fields.items():
+        own = variable_attrs.get(name, {})
+        kept = {key: own[key] for key in _VARIABLE_ATTRS if key in own} | mapping
+        variables[name] = xr.Variable(dims, values, kept, encoding={"preferred_chunks": chunks})
+    return unfilled(xr.Dataset(variables, coords, {"Conventions": CONVENTIONS, **(attrs or {})}))
+
+
+def unfilled(ds: xr.Dataset) -> xr.Dataset:
+    """`ds`, with its coordinates told to be written without a `_FillValue`.
+
+    No value of a coordinate may be missing (CF 2.5.1), and xarray marks NaN as the fill value of every float that it
+    writes, of coordinates too (pydata/xarray#1865, #5448).
+    """
+    for name in ds.coords:
+        ds.variables[name].encoding.pop("missing_value", None)
+        ds.variables[name].encoding["_FillValue"] = None
+    return ds
 
 
 def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:

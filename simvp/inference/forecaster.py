@@ -20,7 +20,7 @@ from simvp.coords import EPOCH, below, find_axes, name_time, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
 from simvp.inference.model_file import read_header
-from simvp.inference.request import runs_of, steps_of
+from simvp.inference.request import dataset_of, runs_of, steps_of
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
 from simvp.scoring import Baselines
 
@@ -164,7 +164,7 @@ class Forecaster:
 
     def predict(
         self,
-        ds: xr.Dataset,
+        ds: xr.Dataset | xr.DataArray,
         *,
         init_time: Any = None,
         horizon: Any = None,
@@ -177,7 +177,7 @@ class Forecaster:
         ----------
         ds
             Any names of axes, any order of dims, latitude up or down, lazy or not. Variables that the model does
-            not know are ignored.
+            not know are ignored. A DataArray is the Dataset of its one variable.
         init_time
             Time of the last observed frame: None for the last frame of `ds`; one time; several; or "all", every
             time with a full history, where those whose history has missing values are left out and logged.
@@ -203,6 +203,7 @@ class Forecaster:
         Refusal
             A domain that the memory does not hold.
         """
+        ds = dataset_of(ds)
         canonical, faults = self.spec.faults(ds, units)
         steps, runs = 0, np.empty((0, self.spec.frames_in), np.int64)
         try:
@@ -297,7 +298,8 @@ class Forecaster:
         attrs = {
             "title": self.provenance.get("title", f"Forecast of {names}"),
             "institution": self.provenance.get("institution", ds.attrs.get("institution", "")),
-            "source": self.provenance.get("source", f"SimVP {self.version}, content {print_}"),
+            # Not the version: init times of several models lie in one store, and coordinates tell which made which.
+            "source": self.provenance.get("source", "SimVP; model_version and model_fingerprint name the model"),
             "history": f"{name_time(created)}Z simvp.predict",
             "references": "Gao, Tan, Wu, Li: SimVP, CVPR 2022, arXiv 2206.05099",
             "data_set": self.provenance.get("dataset", ""),

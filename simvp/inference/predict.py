@@ -14,13 +14,14 @@ from simvp.errors import RegistryError
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.model_file import read_arrays, read_header
 from simvp.inference.registry import CHAMPION, PREFIX, Registry, Version, model_file_in
+from simvp.inference.request import dataset_of
 
 if TYPE_CHECKING:
     import torch
 
 
 def predict(
-    ds: xr.Dataset,
+    ds: xr.Dataset | xr.DataArray,
     model: "Forecaster | str | os.PathLike[str] | None" = None,
     *,
     init_time: Any = None,
@@ -34,7 +35,7 @@ def predict(
     ----------
     ds
         Data with the model's variables on its grid and step, under any names of axes; the last T frames before
-        an init time are what the model looks at.
+        an init time are what the model looks at. A DataArray is the Dataset of its one variable.
     model
         A Forecaster, a file, a name in the MLflow registry ("simvp-era5-uk", "simvp-era5-uk@challenger",
         "models:/simvp-era5-uk/3"), or None: the one champion whose contract accepts `ds`. The registry is asked every
@@ -50,10 +51,11 @@ def predict(
     Raises
     ------
     ContractError
-        The data does not fit the model; every reason at once.
+        The data does not fit the model, every reason at once; or is no Dataset.
     RegistryError
         No such model; or none given and not exactly one champion accepts the data: for each, why not.
     """
+    ds = dataset_of(ds)
     forecaster = model if isinstance(model, Forecaster) else _chosen(ds, model, units)
     return forecaster.predict(ds, init_time=init_time, horizon=horizon, units=units, device=device)
 

@@ -2,6 +2,10 @@
 
 Every point error is averaged over a map first, weighted by area, over the points where forecast and truth are both
 known; maps are averaged afterwards, each counting alike. A constant error therefore scores the same on every grid.
+
+Forecasts that are compared (`compare`) are scored on exactly the same points of every map: those where the truth and
+all of them are known. One that knows less than half of the points that the first one does has no score for that map,
+so that it does not decide where all others are judged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,19 +67,47 @@ def errors(
         Not a labelled forecast, variables without truth, other units, another grid, another calendar, or not one
         valid time for which there is truth. All reasons at once.
     """
-    truth, positions = align(forecast, truth)
-    rows, columns = horizontal_dims(forecast)
+    compared = compare({"": forecast}, truth, weights=weights, weighting=weighting, climatology=climatology)
+    return compared.isel(system=0, drop=True)
+
+
+def compare(
+    forecasts: Mapping[str, xr.Dataset],
+    truth: xr.Dataset,
+    *,
+    weights: np.ndarray | None = None,
+    weighting: str | None = None,
+    climatology: Mapping[str, ClimatologyLike] | None = None,
+) -> xr.Dataset:
+    """As `errors`, of several forecasts on the same points of every map, with a first dim `system`.
+
+    Parameters
+    ----------
+    forecasts
+        By the name of the system, for the same init times and leads on one grid. The first says which variables are
+        scored; what another one does not forecast has no score.
+
+    Raises
+    ------
+    Refusal
+        As in `errors`; or forecasts of other times or on another grid than the first.
+    """
+    first = next(iter(forecasts.values()))
+    truth, positions = align(first, truth)
+    systems = [first, *_beside(first, list(forecasts.items())[1:])]
+    rows, columns = horizontal_dims(first)
     if weights is None:
-        weights, weighting = area_weights(Grid.of(forecast))
+        weights, weighting = area_weights(Grid.of(first))
     flat = np.asarray(weights, np.float64).reshape(-1)
-    shape = (forecast.sizes["init_time"], forecast.sizes["lead_time"])
-    names = [str(name) for name in forecast.data_vars]
+    shape = (first.sizes["init_time"], first.sizes["lead_time"])
+    names = [str(name) for name in first.data_vars]
     kept = _MEANS if climatology is not None else tuple(n for n in _MEANS if n not in _MOMENTS)
-    means = {key: np.full((len(names), *shape), np.nan) for key in kept}
-    points = np.zeros((len(names), *shape), dtype=np.int64)
+    means = {key: np.full((len(systems), len(names), *shape), np.nan) for key in kept}
+    points = np.zeros((len(systems), len(names), *shape), dtype=np.int64)
     size = fitting(4 * shape[1] * flat.size, share=64)
     for v, name in enumerate(names):
-        field = forecast[name].transpose("init_time", "lead_time", rows, columns)
+        having = [s for s, system in enumerate(systems) if name in system]
+        fields = [systems[s][name].transpose("init_time", "lead_time", rows, columns) for s in having]
         for start in range(0, shape[0], size):
             part = slice(start, start + size)
             wanted, inverse = np.unique(positions[part], return_inverse=True)
@@ -83,19 +115,22 @@ def errors(
             normal = None
             if climatology is not None:  # where nothing was observed it is that of another time, and is not looked at
                 normal = climatology[name].at(truth["time"].values[wanted]).reshape(observed.shape).astype("f8")
-            predicted = field.isel(init_time=part).values.reshape(-1, shape[1], flat.size)
+            predicted = [field.isel(init_time=part).values.reshape(-1, shape[1], flat.size) for field in fields]
             # One init time after the other: its maps fit into the processor's cache, which all of them do not.
             for i, row in enumerate(inverse.reshape(-1, shape[1]), start):
                 normals = None if normal is None else normal[row]
-                found, points[v, i] = _map_means(predicted[i - start], observed[row], normals, flat)
-                for key, values in found.items():
-                    means[key][v, i] = values
-    dims = ("variable", "init_time", "lead_time")
-    units = [str(forecast[name].attrs.get("units", "")) for name in names]
-    time_coords = {name: forecast[name].variable for name in ("init_time", "lead_time", "valid_time")}
+                maps = [values[i - start] for values in predicted]
+                known = _common(maps, np.isfinite(observed[row]))
+                for s, values, where in zip(having, maps, known, strict=True):
+                    found, points[s, v, i] = _map_means(values, observed[row], normals, flat, where)
+                    for key, mean in found.items():
+                        means[key][s, v, i] = mean
+    dims = ("system", "variable", "init_time", "lead_time")
+    units = [str(first[name].attrs.get("units", "")) for name in names]
+    time_coords = {name: first[name].variable for name in ("init_time", "lead_time", "valid_time")}
     return xr.Dataset(
         {**{key: (dims, values) for key, values in means.items()}, "points": (dims, points)},
-        coords={"variable": names, "units": ("variable", units), **time_coords},
+        coords={"system": list(forecasts), "variable": names, "units": ("variable", units), **time_coords},
         attrs={"weighting": weighting or "given"},
     )
 
@@ -117,7 +152,8 @@ def summarise(errors: xr.Dataset, dim: str | Sequence[str] = "init_time", *, pai
     xr.Dataset
         `rmse` = sqrt(mean squared_error), `mae`, `bias` = mean(forecast - truth), in the variable's units;
         `acc`, if the moments are there: mean covariance over the root of the product of the mean variances of the
-        departures from climatology, not centred; `n`: number of maps. NaN where n is 0.
+        departures from climatology, not centred; `n`: number of maps; `points`: of all these maps together. NaN
+        where n is 0.
     """
     dims = [dim] if isinstance(dim, str) else list(dim)
     known = errors["squared_error"].notnull()
@@ -134,6 +170,8 @@ def summarise(errors: xr.Dataset, dim: str | Sequence[str] = "init_time", *, pai
         # Of means: the ratio of a single map with hardly any anomaly is noise, and would count as much as any other.
         scale = (mean("anomaly_variance_forecast") * mean("anomaly_variance_truth")) ** 0.5
         made["acc"] = mean("anomaly_covariance") / scale.where(scale > 0)
+    if "points" in errors:
+        made["points"] = errors["points"].where(known, 0).sum(dims)
     return xr.Dataset({**made, "n": n}, attrs=errors.attrs)
 
 
@@ -184,6 +222,39 @@ def frames_of(field: xr.DataArray, positions: np.ndarray, dtype: DTypeLike) -> n
     return frames[inverse.reshape(positions.shape)]
 
 
+def _beside(first: xr.Dataset, others: Sequence[tuple[str, xr.Dataset]]) -> list[xr.Dataset]:
+    """Other forecasts in the order of the grid of the first."""
+    grid, aligned, reasons = Grid.of(first), [], []
+    for name, forecast in others:
+        check(forecast)
+        faults = [
+            f"{dim}: expected those of the first forecast, got others"
+            for dim in ("init_time", "lead_time", "valid_time")
+            if not np.array_equal(forecast[dim].values, first[dim].transpose(*forecast[dim].dims).values)
+        ]
+        for variable in set(first.data_vars) & set(forecast.data_vars):
+            ours, theirs = (str(ds[variable].attrs.get("units", "")) for ds in (first, forecast))
+            if ours and theirs and not same_units(ours, theirs):
+                faults.append(f"{variable}: expected units {ours}, got {theirs}")
+        faults += grid.faults(forecast)
+        reasons += [f"{name}: {fault}" for fault in faults]
+        aligned.append(forecast if faults else grid.align(forecast))
+    if reasons:
+        raise Refusal("Scores: forecasts of different times or places cannot be compared", reasons)
+    return aligned
+
+
+def _common(maps: Sequence[np.ndarray], seen: np.ndarray) -> list[np.ndarray]:
+    """Of each of some forecasts (L, P) where it is scored (L, P), given where the truth is known; see the module."""
+    own = [np.isfinite(values) & seen for values in maps]
+    if len(own) == 1 or all(known.all() for known in own):
+        return own
+    counts = [(known & own[0]).sum(-1) for known in own]
+    scored = [2 * count >= counts[0] for count in counts]
+    everywhere = np.logical_and.reduce([known | ~counted[:, None] for known, counted in zip(own, scored, strict=True)])
+    return [everywhere & counted[:, None] for counted in scored]
+
+
 def _no_truth(forecast: xr.Dataset, truth: xr.Dataset) -> str:
     valid = forecast["valid_time"].values
     if not truth.sizes["time"] or not valid.size:
@@ -196,11 +267,10 @@ def _no_truth(forecast: xr.Dataset, truth: xr.Dataset) -> str:
 
 
 def _map_means(
-    predicted: np.ndarray, observed: np.ndarray, normal: np.ndarray | None, weights: np.ndarray
+    predicted: np.ndarray, observed: np.ndarray, normal: np.ndarray | None, weights: np.ndarray, known: np.ndarray
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Weighted means over the last axis of (L, H * W), by name, and the number of points behind them."""
+    """Weighted means over the last axis of (L, H * W), where it is known, by name, and the number of points behind."""
     error = predicted - observed
-    known = np.isfinite(error)
     points = known.sum(-1)
     error, weight, total = _weigh(error, known, weights)
     weighted = error * weight

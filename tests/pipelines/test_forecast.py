@@ -1,9 +1,11 @@
 """Issuing forecasts: which init times, once each, past gaps, and again after a kill."""
 
+import json
 import os
 import signal
 from pathlib import Path
 
+import cf_xarray  # noqa: F401  (registers the .cf accessor)
 import numpy as np
 import pytest
 import xarray as xr
@@ -128,6 +130,30 @@ class TestOperation:
         # Anybody's xarray reads it.
         plain = xr.open_zarr(home.forecasts("waves", "3h"))
         assert plain["t2m"].encoding["chunks"] == (1, 3, 3, 4)
+
+    def test_attributes_of_the_store_hold_for_every_model_that_is_in_it(self, home: Home) -> None:
+        forecast(home, "waves", model=forecaster(0.25, version="simvp-waves/1"))
+        Archive(home.archive("waves")).append(world(1, first=14 * 24))
+        forecast(home, "waves", model=forecaster(0.5, version="simvp-waves/12"))
+        plain = xr.open_zarr(home.forecasts("waves", "3h"))
+        assert plain["model_version"].values.tolist() == ["simvp-waves/1"] * 4 + ["simvp-waves/12"] * 4
+        assert (
+            len(set(plain["model_fingerprint"].values.tolist()))
+            == len(set(plain["archive_commit"].values.tolist()))
+            == 2
+        )
+        assert {"history", "code_version"} & set(plain.attrs) == set()
+        assert "simvp-waves/1" not in json.dumps(plain.attrs)
+        assert plain.chunks["init_time"] == (1,) * 8
+        assert plain.cf["time"].name == "valid_time"
+
+    def test_a_forecast_from_the_archive_says_its_commit_however_it_was_opened(self, home: Home) -> None:
+        archive = Archive(home.archive("waves"))
+        opened = [xr.open_zarr(archive.path), archive.dataset(), archive.dataset().isel(time=slice(-30, None)).load()]
+        for ds in opened:
+            made = forecaster().predict(ds)
+            assert set(made["archive_commit"].values) == {archive.head.id}
+            assert "simvp_store" not in made.attrs
 
     def test_asked_twice_it_issues_nothing_not_even_by_another_model(self, home: Home) -> None:
         forecast(home, "waves", model=forecaster(0.25))

@@ -12,10 +12,11 @@ import xarray as xr
 from datasets.archive.archive import Archive
 from datasets.store.store import Store
 from pipelines import verify as stage
-from pipelines.evaluation.evaluate import evaluate
-from pipelines.evaluation.skill import COLUMNS, lead_hours, markdown, skill_csv, skill_table, unpredictable
+from pipelines.evaluation.evaluate import SYSTEMS, evaluate
+from pipelines.evaluation.skill import by_model, lead_hours, markdown, skill_csv, skill_table, unpredictable
 from pipelines.forecast import forecast
 from pipelines.home import Home
+from pipelines.tracking import makers
 from pipelines.verify import horizons, verify
 from simvp.coords.forecast_layout import coordinates, label
 from simvp.coords.grid import Grid
@@ -78,13 +79,13 @@ def test_the_skill_table_and_the_pictures_that_were_promised(home: Home) -> None
     lines = rows(report.csv)
     assert tuple(lines[0]) == (
         "variable", "lead_hours", "n", "weighting", "model",
-        "persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly",
+        "persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly", "version",
     )  # fmt: skip
     assert [(r["variable"], r["lead_hours"], r["n"], r["weighting"]) for r in lines] == [
         ("t2m", str(lead), "46", "cos_latitude") for lead in (1, 2, 3)
     ]
     for lead, line in enumerate(lines):
-        for system in COLUMNS[4:]:
+        for system in SYSTEMS:
             score = report.skill["rmse"].sel(variable="t2m", system=system).isel(lead_time=lead)
             assert float(line[system]) == pytest.approx(float(score), rel=1e-5)
     assert "below the best baseline's" in report.summary
@@ -239,8 +240,8 @@ def test_each_forecast_is_set_beside_the_baselines_of_its_own_model(
         Version(name="simvp-waves", version=v[-1], tags={"fingerprint": m.fingerprint}) for v, m in models.items()
     )
     loaded: list[str] = []
-    monkeypatch.setattr(stage, "list_versions", lambda home, dataset: versions)
-    monkeypatch.setattr(stage, "open_registry", lambda home: Registry(uri="not asked"))
+    monkeypatch.setattr(makers, "list_versions", lambda home, dataset: versions)
+    monkeypatch.setattr(makers, "open_registry", lambda home: Registry(uri="not asked"))
     load = lambda registry, version: loaded.append(version.label) or models[version.label]  # noqa: E731
     monkeypatch.setattr(Registry, "load", load)
     report = verify(home, "waves")
@@ -252,6 +253,151 @@ def test_each_forecast_is_set_beside_the_baselines_of_its_own_model(
     for model, part in ((early, slice(0, 4)), (late, slice(4, 8))):
         wanted = evaluate(model, ds, inits[part])["squared_error"].sel(system="climatology")
         np.testing.assert_allclose(got[part].transpose(*wanted.dims), wanted, rtol=1e-6)
+    # One is half a kelvin off, the other a quarter: no number is of both.
+    assert list(report.skills) == ["simvp-waves/1", "simvp-waves/2"]
+    for table, error in zip(report.skills.values(), (0.5, 0.25), strict=True):
+        np.testing.assert_allclose(table["rmse"].sel(system="model"), error, atol=2e-3)
+        assert (table["n"] == 4).all()
+        assert (table["points"] == 4 * 12).all()
+    assert report.skill is report.skills["simvp-waves/2"]
+    assert [(line["version"], line["n"]) for line in rows(report.csv)] == [
+        *[("simvp-waves/1", "4")] * 3, *[("simvp-waves/2", "4")] * 3
+    ]  # fmt: skip
+    assert report.summary.count("Forecasts by simvp-waves/") == report.table().count("Forecasts by simvp-waves/") == 2
+    with pytest.raises(ConfigError, match="scores of one model, got those of simvp-waves/1, simvp-waves/2"):
+        skill_table(Store(report.path).dataset())
+
+
+def test_two_models_without_a_version_are_told_apart_by_their_content() -> None:
+    found = made_errors(Step.parse("6h"), "2020-01-01", np.ones((6, 3, 2)))
+    labels = {"model_version": ["unregistered"] * 3, "model_fingerprint": ["aa", "bb", "aa"]}
+    parts = by_model(found.assign_coords({name: ("init_time", texts) for name, texts in labels.items()}))
+    assert {label: part.sizes["init_time"] for label, part in parts.items()} == {
+        "unregistered, content aa": 2,
+        "unregistered, content bb": 1,
+    }
+
+
+def assert_as_by_hand(home: Home, report: stage.VerifyReport) -> None:
+    """The model's RMSE by lead is that against the archive as it is now."""
+    ds = Archive(home.archive("waves")).dataset().load()
+    made = Store(home.forecasts("waves", "3h")).dataset().load().isel(init_time=slice(report.n))
+    weights = np.cos(np.deg2rad(ds["latitude"].values))[:, None] * np.ones(ds.sizes["longitude"])
+    observed = np.stack([ds["t2m"].sel(time=times).values for times in made["valid_time"].values])
+    squares = (made["t2m"].values.astype("f8") - observed) ** 2
+    expected = np.sqrt(((squares * weights).sum((2, 3)) / weights.sum()).mean(0))
+    np.testing.assert_allclose(report.skill["rmse"].sel(system="model", variable="t2m"), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "frames", "rescored"),
+    [
+        (13 * 24 + 8, 1, 1),  # the second lead of 06:00
+        (13 * 24, 24, 4),  # the whole day
+        (13 * 24 + 22, 2, 0),  # nothing was forecast for these hours
+        (13 * 24 + 12, 1, 1),  # an init time: persistence starts from it, the truth is as it was
+        (0, 14 * 24, 4),
+    ],
+)
+def test_truth_that_was_replaced_is_scored_again(home: Home, first: int, frames: int, rescored: int) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    verify(home, "waves", model=model)
+    Archive(home.archive("waves")).append(_warmer(first, frames, 5.0), replace=True)
+    report = verify(home, "waves", model=model)
+    assert (report.scored, report.rescored, report.n) == (0, rescored, 4)
+    assert_as_by_hand(home, report)
+    scores = Store(report.path).dataset().load()
+    ds = Archive(home.archive("waves")).dataset()
+    wanted = evaluate(model, ds, scores["init_time"].values).sel(system="persistence")
+    np.testing.assert_allclose(
+        scores["squared_error"].sel(system="persistence").transpose(*wanted["squared_error"].dims),
+        wanted["squared_error"],
+        rtol=1e-6,
+    )
+    files = {p: p.read_bytes() for p in report.path.rglob("*") if p.is_file()}
+    again = verify(home, "waves", model=model)
+    assert (again.scored, again.rescored) == (0, 0)
+    assert {p: p.read_bytes() for p in report.path.rglob("*") if p.is_file()} == files
+
+
+def _warmer(first: int, frames: int, kelvin: float) -> xr.Dataset:
+    ds = world(frames / 24, first=first)
+    return ds.assign(t2m=ds["t2m"] + np.float32(kelvin))
+
+
+def test_equal_frames_that_come_again_change_no_score(home: Home) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    first = verify(home, "waves", model=model)
+    Archive(home.archive("waves")).append(world(), replace=True)
+    again = verify(home, "waves", model=model)
+    assert again.rescored == 0
+    xr.testing.assert_identical(again.skill, first.skill)
+
+
+def test_what_only_a_baseline_looks_back_at_counts_too(home: Home) -> None:
+    model = forecaster(0.5)
+    model = replace(model, baselines=replace(model.baselines, cycle=48))
+    forecast(home, "waves", model=model)
+    verify(home, "waves", model=model)
+    Archive(home.archive("waves")).append(_warmer(11 * 24 + 7, 1, 5.0), replace=True)  # 06:00 + 1 h, two days before
+    assert verify(home, "waves", model=model).rescored == 1
+
+
+def test_without_the_log_of_the_archive_everything_is_scored_again(home: Home) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    verify(home, "waves", model=model)
+    Archive(home.archive("waves")).append(_warmer(13 * 24 + 8, 1, 5.0), replace=True)
+    shutil.rmtree(home.archive("waves").with_name("archive.zarr.log"))
+    report = verify(home, "waves", model=model)
+    assert report.rescored == 1
+    assert_as_by_hand(home, report)
+
+
+@pytest.mark.parametrize(("whole", "left"), [(0, 1), (1, 0)])  # what was cut off is completed from its journal
+def test_cut_off_while_scoring_again_it_goes_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch, whole: int, left: int
+) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    verify(home, "waves", model=model)
+    archive = Archive(home.archive("waves"))
+    archive.append(_warmer(13 * 24 + 1, 1, 5.0), replace=True)
+    archive.append(_warmer(13 * 24 + 13, 1, 5.0), replace=True)
+    commits: list[Path] = []
+
+    def cut_off(self: Store, *arguments: object) -> None:
+        if len(commits) == whole:
+            raise KeyboardInterrupt
+        commits.append(self.path)
+        commit(self, *arguments)  # type: ignore[arg-type]
+
+    commit = Store._commit
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_commit", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            verify(home, "waves", model=model)
+    report = verify(home, "waves", model=model)
+    assert report.rescored == left
+    assert_as_by_hand(home, report)
+
+
+def test_scores_of_unlike_points_are_made_anew(home: Home) -> None:
+    """As they were once: each system on the points that it happened to know."""
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    first = verify(home, "waves", model=model)
+    store = Store(first.path)
+    scores, state = store.dataset().load(), store.state
+    older = scores.copy(deep=True)
+    older["points"].loc[{"system": "persistence", "init_time": scores["init_time"][2]}] = 6
+    older["squared_error"].loc[{"system": "persistence", "init_time": scores["init_time"][2]}] = 99.0
+    shutil.rmtree(first.path)
+    store.create(older, axis="init_time", chunks={"init_time": 64}, state=state)
+    assert verify(home, "waves", model=model).rescored == 1
+    xr.testing.assert_identical(Store(first.path).dataset().load(), scores)
 
 
 def test_a_model_that_cannot_be_found_is_named(home: Home) -> None:
@@ -305,7 +451,7 @@ def made_errors(step: Step, start: str, squares: np.ndarray) -> xr.Dataset:
         coords = coordinates(times, squares.shape[2], step=step, grid=grid)
         made = label(fields, coords, grid=grid, variable_attrs={"rain": {"units": "mm"}})
         parts.append(errors(made, truth))
-    return xr.concat(parts, xr.Variable("system", list(COLUMNS[4:])), coords="minimal", compat="override")
+    return xr.concat(parts, xr.Variable("system", list(SYSTEMS)), coords="minimal", compat="override")
 
 
 def _grid() -> Grid:
@@ -324,7 +470,7 @@ def test_scores_by_hand() -> None:
     assert table["lead_hours"].values.tolist() == [6.0, 12.0]
     assert table.attrs["weighting"] == "uniform"
     lines = skill_csv(table).splitlines()
-    assert lines[1] == "rain,6,2,uniform,1.58114,5,5,5,5,5"
+    assert lines[1] == "rain,6,2,uniform,1.58114,5,5,5,5,5,"
     assert "| rain (mm) | all | 4 | **2.739** | 5 |" in markdown(table)
     assert unpredictable(table, {"rain": 1.0})["rain"] == pytest.approx(1 / 7.5)
 

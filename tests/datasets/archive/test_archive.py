@@ -97,6 +97,54 @@ def test_frames_come_back_on_a_regular_axis(tmp_path: Path) -> None:
     assert ds.t2m.encoding["chunks"] == (3, 2, 3)
 
 
+def test_plain_xarray_has_the_commit_and_chunks_that_agree(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr", [0, 1, 2, 5, 17])
+    for change in ({}, {"late": [3, 4]}, {"new": [18, 19]}):
+        for slots in change.values():
+            archive.append(frames(slots))
+        plain = xr.open_zarr(archive.path)
+        assert plain.attrs["archive_commit"] == archive.head.id == archive.dataset().attrs["archive_commit"]
+    assert plain.chunks == {"time": (3,) * 6 + (2,), "latitude": (2,), "longitude": (3,)}
+    archive.append(frames([19], version=1), replace=True)
+    assert xr.open_zarr(archive.path).attrs["archive_commit"] == archive.head.id
+
+
+def test_where_no_frame_is_absent_their_presence_takes_no_file(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr", [*range(9), 10])
+    assert [file.name for file in (archive.path / "present").glob("c.*")] == ["c.3"]
+    assert archive.present.tolist() == [True] * 9 + [False, True]
+    archive.append(frames([9]))
+    assert list((archive.path / "present").glob("c.*")) == []
+    assert xr.open_zarr(archive.path)["present"].values.tolist() == [True] * 11
+
+
+def test_attributes_of_one_file_are_none_of_the_archive(tmp_path: Path) -> None:
+    of_one_file = {
+        "history": "cdo", "date_created": "2020-01-01", "time_coverage_start": "2020-01-01", "tracking_id": "a",
+        "filename": "a.nc", "CDO": "1.9",
+    }  # fmt: skip
+    archive = Archive(tmp_path / "a.zarr")
+    archive.append(frames(range(3)).assign_attrs(institution="KNMI", licence="CC-BY", **of_one_file))
+    assert set(archive.dataset().attrs) == {"title", "institution", "licence", "archive_commit"}
+
+
+def test_what_has_changed_since_a_commit_is_told_by_the_log(tmp_path: Path) -> None:
+    archive = made(tmp_path / "a.zarr", [0, 1, 2, 5, 9])
+    first = archive.head.id
+    assert archive.changed_since(first) == []
+    archive.append(frames([10, 11]))
+    assert archive.changed_since(first) == []
+    archive.append(frames([3, 4]))
+    filled = archive.head.id
+    archive.append(frames([10], version=1), replace=True)
+    spans = [("2020-02-28T23:00:00", "2020-02-29T00:00:00"), ("2020-02-29T06:00:00", "2020-02-29T06:00:00")]
+    assert archive.changed_since(first) == spans
+    assert archive.changed_since(filled) == spans[1:]
+    assert archive.changed_since(archive.head.id) == []
+    assert archive.changed_since("of another archive") is None
+    assert archive.changed_since("") is None
+
+
 def test_equal_frames_change_nothing(tmp_path: Path) -> None:
     archive = made(tmp_path / "a.zarr")
     before = tree(tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from hypothesis import given, settings, strategies as st
 
 from datasets.store.store import Store
@@ -77,6 +79,96 @@ def test_plain_xarray_reads_back_what_was_appended(tmp_path: Path) -> None:
     assert ds.attrs["numbers"] == [1, 2]
     assert (store.state, store.length) == ({"n": 2}, 12)
     assert store.dataset().model_version.dtype.kind == "U"
+
+
+NEXT_DAY = np.datetime64("2020-03-05", "ns")
+USES = {
+    "combine_first": lambda ds: ds.isel(init_time=[0]).combine_first(ds.isel(init_time=[1])),
+    "reindex backwards": lambda ds: ds.reindex(init_time=ds["init_time"].values[::-1]),
+    "reindex beyond": lambda ds: ds.reindex(init_time=np.append(ds["init_time"].values, NEXT_DAY)),
+    "concat": lambda ds: xr.concat([ds, ds.assign_coords(init_time=ds["init_time"] + 365 * 24 * HOUR)], "init_time"),
+    "concat outer": lambda ds: xr.concat([ds.isel(init_time=[0]), ds.isel(init_time=[1])], "run", join="outer"),
+    "merge": lambda ds: xr.merge(
+        [ds.isel(init_time=[0]), ds.isel(init_time=[1])], compat="no_conflicts", join="outer", combine_attrs="override"
+    ),
+    "align": lambda ds: xr.align(ds.isel(init_time=slice(0, 2)), ds.isel(init_time=slice(1, 3)), join="outer")[0],
+    "where": lambda ds: ds.where(ds["issued"]),
+    "shift": lambda ds: ds.reset_coords("model_version").shift(init_time=1),
+    "chunk auto": lambda ds: ds.chunk("auto"),
+    "unify chunks": lambda ds: ds.unify_chunks(),
+    "sortby": lambda ds: ds.sortby("model_version"),
+    "groupby": lambda ds: ds["t2m"].load().groupby(ds["archive_commit"].load()).mean(),
+}
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+@pytest.mark.parametrize("use", list(USES))
+def test_plain_xarray_works_with_it(tmp_path: Path, use: str, loaded: bool) -> None:
+    path = make(tmp_path / "a.zarr", 10).path
+    for ds in (xr.open_zarr(path), Store(path).dataset()):
+        made = USES[use](ds.load() if loaded else ds)
+        assert made.load().sizes
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 64])
+def test_chunks_of_fields_and_coordinates_agree(tmp_path: Path, chunk: int) -> None:
+    store = make(tmp_path / "a.zarr", 3, chunk)
+    store.append(forecasts(3, 150), {"n": 2})
+    sizes = xr.open_zarr(store.path).chunks
+    assert sizes["init_time"] == (chunk,) * (150 // chunk) + ((150 % chunk,) if 150 % chunk else ())
+    assert (sizes["lead_time"], sizes["y"], sizes["x"]) == ((3,), (2,), (5,))
+    assert len(list((store.path / "init_time").glob("c.*"))) == 1
+
+
+def test_what_is_copied_to_other_formats_is_the_same(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.zarr").path
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr's words on texts of fixed width, which xarray writes
+        xr.open_zarr(path).to_zarr(tmp_path / "b.zarr", consolidated=False)
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "b.zarr", consolidated=False).load(), forecasts(0, 3))
+    Store(path).dataset().drop_attrs(deep=False).to_netcdf(tmp_path / "c.nc")
+    with xr.open_dataset(tmp_path / "c.nc", decode_timedelta=True) as copied:
+        xr.testing.assert_equal(copied.load(), forecasts(0, 3))
+        assert [name for name in copied.coords if "_FillValue" in copied[name].encoding] == []
+
+
+def with_texts_of_any_length(path: Path) -> None:
+    """A store as it was made once: texts in the type that comes back as StringDType, coordinates in one chunk."""
+    root = json.loads((path / "zarr.json").read_text())
+    documents = root["consolidated_metadata"]["metadata"]
+    for name, document in documents.items():
+        if isinstance(document["data_type"], dict):
+            values = zarr.open_array(path / name, mode="r")[...]
+            shutil.rmtree(path / name)
+            array = zarr.create_array(
+                path / name, shape=values.shape, dtype=str, chunks=(2**14,), attributes=document["attributes"],
+                dimension_names=document["dimension_names"], chunk_key_encoding={"name": "default", "separator": "."},
+            )  # fmt: skip
+            array[...] = values.astype(object)
+            documents[name] = json.loads((path / name / "zarr.json").read_text())
+    (path / "zarr.json").write_text(json.dumps(root))
+
+
+def test_stores_with_texts_of_any_length_are_read_and_grow(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.zarr", 3, 4)
+    with_texts_of_any_length(store.path)
+    assert xr.open_zarr(store.path)["model_version"].dtype.kind == "T"
+    store.append(forecasts(3, 9).assign_coords(model_version=("init_time", ["y" * 100] * 6)), {"n": 2})
+    store.rewrite(forecasts(2, 3)[["model_version"]].drop_vars("created"), 2, {"n": 3})
+    ds = store.dataset()
+    assert ds["model_version"].values.tolist() == [*forecasts(0, 3)["model_version"].values, *["y" * 100] * 6]
+    xr.testing.assert_equal(ds.drop_vars("model_version").load(), forecasts(0, 9).drop_vars("model_version"))
+    ds.load().reindex(init_time=ds["init_time"].values[::-1])
+
+
+def test_attributes_of_a_commit_are_those_of_the_store(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.zarr")
+    assert "commit" not in xr.open_zarr(store.path).attrs
+    store.append(forecasts(3, 5), {"n": 2, "attrs": {"commit": "abc"}})
+    assert xr.open_zarr(store.path).attrs["commit"] == "abc"
+    assert store.dataset().attrs["commit"] == "abc"
+    store.rewrite(forecasts(0, 1)[["t2m"]].drop_vars(["valid_time", "created"]), 0, {"attrs": {"commit": "def"}})
+    assert xr.open_zarr(store.path).attrs["commit"] == "def"
 
 
 def test_times_are_stored_as_seconds_so_that_any_later_time_fits(tmp_path: Path) -> None:
@@ -273,7 +365,7 @@ def test_refuses_frames_that_do_not_fit_with_every_reason(tmp_path: Path) -> Non
         "count: expected in every append, is missing",
         "latitude: differs from the stored one, which never changes",
         "height: differs from the stored one, which never changes",
-        "model_version: expected string, got int64",
+        "model_version: expected texts, got int64",
         "t2m: expected (init_time: 2, lead_time: 3, y: 2, x: 5), got (init_time: 2, lead_time: 3, y: 2, x: 2)",
         "valid_time: expected times, got NaT",
     ]
@@ -289,6 +381,11 @@ def test_refuses_frames_that_do_not_fit_with_every_reason(tmp_path: Path) -> Non
         (forecasts(5, 7).assign_coords(init_time=("init_time", [1, 2])), "init_time: expected times, got int64"),
         (forecasts(5, 7).assign(t2m=lambda d: d.t2m.assign_attrs(units="degC")), "t2m: expected units K, got degC"),
         (forecasts(5, 7).assign(count=lambda d: d["count"] + 0.5), "count: expected int32, got float64"),
+        (forecasts(5, 7).assign(count=("init_time", ["a", "b"])), "count: expected "),
+        (
+            forecasts(5, 7).assign_coords(model_version=("init_time", ["short", "x" * 65])),
+            "model_version: expected texts of 64 characters at most, got 65: 'xxx",
+        ),
     ],
 )
 def test_refuses_times_units_and_types(tmp_path: Path, frames: xr.Dataset, text: str) -> None:

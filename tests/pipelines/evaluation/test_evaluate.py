@@ -107,6 +107,33 @@ def test_what_is_absent_has_no_score_and_what_was_not_observed_cannot_be_forecas
         evaluate(forecaster(), ds, [])
 
 
+def test_model_baselines_and_champion_are_scored_on_the_same_points(ds: xr.Dataset) -> None:
+    """A frame half missing, which only seasonal persistence looks back at."""
+    model, champion = forecaster(0.5), forecaster(1.0, frames_in=6, version="simvp-waves/1")
+    model = replace(model, baselines=replace(model.baselines, cycle=24))
+    spoilt = ds.copy(deep=True)
+    spoilt["t2m"][np.flatnonzero(ds["time"].values == times(-23)[0])[0], 1:, 1:] = np.nan  # 6 of 12 points are left
+    found = evaluate(model, spoilt, times(0, 1), rivals={"champion": champion}).sel(variable="t2m")
+    assert tuple(found["system"].values) == (*SYSTEMS, "champion")
+    assert found["points"].isel(init_time=0, lead_time=0).values.tolist() == [6] * 7
+    assert (found["points"].values.reshape(7, -1)[:, 1:] == 12).all()
+    np.testing.assert_allclose(found["squared_error"].sel(system="model"), 0.25, atol=1e-3)
+    np.testing.assert_allclose(found["squared_error"].sel(system="champion"), 1.0, atol=1e-3)
+    alone = evaluate(model, spoilt, times(0, 1))
+    xr.testing.assert_identical(found.sel(system=list(SYSTEMS)), alone.sel(variable="t2m"))
+    # Half is not there: it has no score, and all others are scored on the whole map.
+    spoilt["t2m"][np.flatnonzero(ds["time"].values == times(-23)[0])[0], 0, 0] = np.nan
+    found = evaluate(model, spoilt, times(0, 1)).sel(variable="t2m").isel(init_time=0, lead_time=0)
+    assert found["points"].values.tolist() == [12 if name != "seasonal_persistence" else 0 for name in SYSTEMS]
+
+
+def test_scores_say_which_model_they_are_of(ds: xr.Dataset) -> None:
+    model = forecaster(0.5, version="simvp-waves/3")
+    found = evaluate(model, ds, times(0, 1))
+    assert found["model_version"].values.tolist() == ["simvp-waves/3"] * 2
+    assert found["model_fingerprint"].values.tolist() == [model.fingerprint] * 2
+
+
 def test_a_window_belongs_where_its_targets_lie_and_needs_all_its_frames(ds: xr.Dataset) -> None:
     spec = forecaster().spec
     inits, audit = scorable(ds, [spec], HELD_OUT, leads=FRAMES_OUT)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cf_xarray  # noqa: F401  (registers the .cf accessor)
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -72,6 +73,42 @@ def test_cf_xarray_reads_the_roles() -> None:
     assert ds.cf["forecast_period"].name == "lead_time"
     assert ds.cf["Y"].name == "latitude"
     assert ds.cf["latitude"].name == "latitude"
+
+
+@pytest.mark.parametrize("grid", ["latlon", "projected", "curvilinear", "index"])
+def test_the_time_of_a_forecast_is_its_valid_time(grid: Kind) -> None:
+    ds = forecast(grid=grid)
+    assert ds.cf["time"].name == "valid_time"
+    assert ds.cf["T"].name == "valid_time"
+    assert ds["t2m"].cf["time"].name == "valid_time"
+
+
+@pytest.mark.parametrize("grid", ["latlon", "projected", "curvilinear", "index"])
+@pytest.mark.parametrize("step", [HOUR, MONTH], ids=str)
+def test_no_coordinate_is_written_with_a_fill_value(grid: Kind, step: Step, tmp_path: Path) -> None:
+    ds = forecast(step, grid=grid)
+    ds.to_netcdf(tmp_path / "a.nc")
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        assert {name for name, var in file.variables.items() if "_FillValue" in var.ncattrs()} == set(ds.data_vars)
+
+
+def test_of_the_source_only_what_holds_for_a_forecast_is_kept() -> None:
+    world = address_world(frames=12)
+    holds = {"units": "K", "standard_name": "air_temperature", "long_name": "2 metre temperature"}
+    holds |= {"cell_methods": "time: mean", "units_metadata": "temperature: on_scale"}
+    does_not = {
+        "comment": "from station data",
+        "references": "a paper",
+        "statistics": "mean 280",
+        "units_source": "stated",
+    }
+    ds = label(
+        {"t2m": np.zeros((1, 4, 6, 8))},
+        coordinates(world["time"].values[2:3], 4, step=HOUR, grid=Grid.of(world)),
+        grid=Grid.of(world),
+        variable_attrs={"t2m": holds | does_not},
+    )
+    assert ds["t2m"].attrs == holds
 
 
 @pytest.mark.parametrize(

@@ -271,6 +271,56 @@ class TestLabels:
         assert forecast.attrs["Conventions"].startswith("CF-")
         assert {"title", "source", "history", "references", "code_version"} <= set(forecast.attrs)
 
+    def test_a_data_array_is_the_dataset_of_its_one_variable(self) -> None:
+        ds = formula_world(("t2m",), frames=14 * 24, shape=SHAPE)
+        model = small_forecaster(ds)
+        xr.testing.assert_equal(model.predict(ds["t2m"]).drop_vars("created"), model.predict(ds).drop_vars("created"))
+
+    @pytest.mark.parametrize(
+        ("given", "text"),
+        [
+            (lambda ds: ds["t2m"].rename(None), "expected an xarray Dataset, got a DataArray called None"),
+            (lambda ds: ds["t2m"].rename("latitude"), "got a DataArray called 'latitude'"),
+            (lambda ds: ds["t2m"].values, "expected an xarray Dataset, got ndarray"),
+            (lambda ds: "era5.nc", r"got the path 'era5.nc'[\s\S]*open it first: xr.open_dataset"),
+            (lambda ds: Path("a") / "b.nc", "got the path 'a.b.nc'"),
+            (lambda ds: None, "expected an xarray Dataset, got NoneType"),
+        ],
+    )
+    def test_anything_else_is_refused(self, world: xr.Dataset, waves: Forecaster, given: Any, text: str) -> None:
+        with pytest.raises(ContractError, match=text):
+            waves.predict(given(world))
+
+    @pytest.mark.parametrize("as_dim", [False, True])
+    def test_the_level_and_the_member_that_the_data_is_of_stay(
+        self, world: xr.Dataset, waves: Forecaster, as_dim: bool
+    ) -> None:
+        level = xr.Variable((), 850.0, {"units": "hPa", "standard_name": "air_pressure", "positive": "down"})
+        given = world.assign_coords(level=level, number=3, expver="0001")
+        given = given.expand_dims("level") if as_dim else given
+        forecast = waves.predict(given)
+        assert forecast["level"].dims == ()
+        assert (float(forecast["level"]), int(forecast["number"])) == (850.0, 3)
+        assert forecast["level"].attrs == level.attrs
+        assert faults(forecast) == []
+
+    def test_no_coordinate_of_the_callers_is_written_with_a_fill_value(
+        self, world: xr.Dataset, waves: Forecaster, tmp_path: Path
+    ) -> None:
+        given = world.rename(latitude="lat", longitude="lon").astype("f4")
+        for name in ("lat", "lon"):
+            given[name].encoding = {
+                "_FillValue": np.float32(-999.0),
+                "missing_value": np.float32(-999.0),
+                "dtype": "f4",
+            }
+        before = {name: dict(given[name].encoding) for name in given.variables}
+        waves.predict(given, init_time="all").to_netcdf(tmp_path / "a.nc")
+        with xr.open_dataset(tmp_path / "a.nc", decode_cf=False) as file:
+            marked = {name for name in file.variables if {"_FillValue", "missing_value"} & set(file[name].attrs)}
+        assert marked == {"t2m", "d2m"}
+        assert {name: dict(given[name].encoding) for name in given.variables} == before
+
     def test_callers_names_order_and_direction(self, world: xr.Dataset, waves: Forecaster) -> None:
         plain = waves.predict(world)
         renamed = world.rename(latitude="lat", longitude="lon", time="t")

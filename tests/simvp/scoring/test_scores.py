@@ -1,5 +1,7 @@
 """Scores against integrals worked out by hand and against plain loops."""
 
+from typing import Any
+
 import cftime
 import dask.array as da
 import numpy as np
@@ -11,7 +13,7 @@ from simvp.coords.grid import Grid
 from simvp.coords.steps import Step
 from simvp.coords.weights import area_weights
 from simvp.errors import Refusal
-from simvp.scoring.scores import errors, summarise
+from simvp.scoring.scores import compare, errors, summarise
 from tests.support.worlds import address_world, formula_world
 
 HOUR = Step(seconds=3600)
@@ -195,6 +197,94 @@ class TestErrors:
         lookup = {"t2m": Lookup(truth)}
         found = errors(forecast, truth, climatology=lookup)
         assert (found["anomaly_variance_truth"] == 0).all()  # truth minus itself, at every valid time
+
+
+def holed(forecast: xr.Dataset, *where: Any) -> xr.Dataset:
+    """A copy without values at some places of (init_time, lead_time, row, column)."""
+    made = forecast.copy(deep=True)
+    for name in made.data_vars:
+        made[name].values[where] = np.nan
+    return made
+
+
+class TestComparison:
+    """A world of 6 x 8 points; systems that are off by 1, 2 and 3."""
+
+    @pytest.fixture
+    def truth(self) -> xr.Dataset:
+        return formula_world(frames=30).astype("f8")
+
+    def systems(self, truth: xr.Dataset) -> dict[str, xr.Dataset]:
+        return {f"off by {n}": forecast_of(truth, 5, 4, 3, offset=n) for n in (1, 2, 3)}
+
+    def test_of_whole_maps_it_is_what_each_has_alone(self, truth: xr.Dataset) -> None:
+        systems, normal = self.systems(truth), {n: Constant(truth[n].values.mean(0)) for n in truth.data_vars}
+        found = compare(systems, truth, climatology=normal)
+        assert found["squared_error"].dims == ("system", "variable", "init_time", "lead_time")
+        for name, forecast in systems.items():
+            xr.testing.assert_identical(found.sel(system=name, drop=True), errors(forecast, truth, climatology=normal))
+
+    def test_all_are_scored_on_the_points_that_all_have(self, truth: xr.Dataset) -> None:
+        systems = self.systems(truth)
+        for forecast in systems.values():  # errors grow from row to row: the choice of points shows in every score
+            for name in forecast.data_vars:
+                forecast[name].values += np.arange(6)[:, None] * np.ones(8)
+        systems["off by 2"] = holed(systems["off by 2"], 1, 0, slice(0, 2))
+        systems["off by 3"] = holed(systems["off by 3"], 1, 0, slice(None), slice(0, 2))
+        gappy = truth.copy(deep=True)
+        gappy["t2m"][7, 5, 7] = np.nan  # the truth of init 1, lead 0
+        found = compare(systems, gappy)
+        points = found["points"].sel(variable="t2m").values
+        assert (points[:, 1, 0] == 4 * 6 - 1).all()
+        # What was valid at that time is the truth of two other maps too; there all but that point counts.
+        assert sorted(np.unique(points)) == [23, 47, 48]
+        weights = area_weights(Grid.of(truth))[0] * np.ones((6, 8))
+        common = np.ones((6, 8), bool)
+        common[:2], common[:, :2], common[5, 7] = False, False, False
+        for n, name in enumerate(systems):
+            off = (systems[name]["t2m"].values[1, 0] - truth["t2m"].values[7])[common]
+            expected = (off**2 * weights[common]).sum() / weights[common].sum()
+            got = found["squared_error"].sel(variable="t2m").values[n, 1, 0]
+            assert got == pytest.approx(expected, rel=1e-12)
+
+    def test_one_that_knows_less_than_half_decides_nothing(self, truth: xr.Dataset) -> None:
+        systems = self.systems(truth)
+        systems["off by 2"] = holed(systems["off by 2"], 0, 0, slice(0, 4))  # a third is left
+        systems["off by 3"] = holed(systems["off by 3"], 0, 0, slice(0, 3))  # half is left
+        found = compare(systems, truth).sel(variable="t2m").isel(init_time=0, lead_time=0)
+        assert found["points"].values.tolist() == [24, 0, 24]
+        assert np.isnan(found["squared_error"].values).tolist() == [False, True, False]
+
+    def test_where_the_first_is_masked_nobody_is_scored(self, truth: xr.Dataset) -> None:
+        systems = self.systems(truth)
+        systems["off by 1"] = holed(systems["off by 1"], slice(None), slice(None), 0)
+        assert (compare(systems, truth)["points"] == 40).all()
+        systems["off by 1"] = holed(systems["off by 1"], 2)
+        found = compare(systems, truth).isel(init_time=2)
+        assert (found["points"] == 0).all()
+        assert found["squared_error"].isnull().all()
+
+    def test_a_variable_that_one_does_not_forecast_has_no_score_there(self, truth: xr.Dataset) -> None:
+        systems = self.systems(truth)
+        systems["off by 3"] = systems["off by 3"].drop_vars("d2m")
+        found = compare(systems, truth).sel(system="off by 3")
+        assert (found["points"].sel(variable="d2m") == 0).all()
+        np.testing.assert_allclose(found["squared_error"].sel(variable="t2m"), 9.0)
+
+    def test_another_order_of_rows_is_the_same_place(self, truth: xr.Dataset) -> None:
+        systems = self.systems(truth)
+        turned = systems | {"off by 2": systems["off by 2"].isel(latitude=slice(None, None, -1))}
+        xr.testing.assert_identical(compare(turned, truth), compare(systems, truth))
+
+    def test_other_times_places_and_units_are_refused_by_name(self, truth: xr.Dataset) -> None:
+        systems = self.systems(truth)
+        other = systems["off by 2"].assign_coords(latitude=systems["off by 2"]["latitude"] + 1)
+        other["t2m"].attrs["units"] = "degC"
+        with pytest.raises(Refusal) as refused:
+            compare(systems | {"off by 2": other, "off by 3": forecast_of(truth, 6, 4, 3)}, truth)
+        assert "off by 2: t2m: expected units K, got degC" in str(refused.value)
+        assert "off by 2: grid: latitude differs by up to 1" in str(refused.value)
+        assert "off by 3: init_time: expected those of the first forecast, got others" in str(refused.value)
 
 
 class Constant:
