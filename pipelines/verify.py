@@ -16,7 +16,17 @@ import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store, disk
-from pipelines.evaluation import chunks, in_words, markdown, score, select_frames, skill_csv, skill_table, unpredictable
+from pipelines.evaluation import (
+    chunks,
+    in_words,
+    markdown,
+    past_frames,
+    score,
+    select_frames,
+    skill_csv,
+    skill_table,
+    unpredictable,
+)
 from pipelines.forecast import Kind, replace_store
 from pipelines.home import Home
 from pipelines.pictures import png, sample_strip, skill_curve
@@ -278,11 +288,13 @@ class _Run:
 
     def _score(self, rows: np.ndarray) -> xr.Dataset:
         forecast = self.forecasts.isel(init_time=rows).load()
-        baselines = self.models[str(forecast["model_fingerprint"].values[0])].baselines
+        model = self.models[str(forecast["model_fingerprint"].values[0])]
+        baselines, leads = model.baselines, forecast.sizes["lead_time"]
         inits, valid = self.inits[rows], forecast["valid_time"].values
-        earlier = baselines.seasonal_times(inits, forecast.sizes["lead_time"])
+        earlier = baselines.seasonal_times(inits, leads)
         truth = select_frames(self.ds, baselines.variables, inits, valid, earlier).load()
-        scores = score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
+        past = past_frames(self.ds, truth, model, inits, leads)
+        scores = score(forecast, truth, baselines, past=past).transpose("init_time", "system", "variable", "lead_time")
         return scores.assign_coords({name: forecast[name] for name in ("model_version", "model_fingerprint")})
 
     def _find_models(self, positions: np.ndarray) -> None:

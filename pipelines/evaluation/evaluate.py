@@ -12,6 +12,7 @@ import xarray as xr
 from pipelines.progress import Progress, silent
 from pipelines.windows import Audit, Frames, find_windows
 from simvp.budget import fitting
+from simvp.contract import filled_frames
 from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
 from simvp.scoring import NAMES, Baselines, errors
@@ -80,13 +81,34 @@ def evaluate(
         truth = select_frames(ds, spec.states, near, forecaster.baselines.seasonal_times(chosen, leads)).load()
         inputs = select_frames(truth, spec.states, near)
         forecast = forecaster.predict(inputs, init_time=chosen, horizon=leads, device=device)
-        parts.append(score(forecast, truth, forecaster.baselines))
+        past = past_frames(ds, truth, forecaster, chosen, leads)
+        parts.append(score(forecast, truth, forecaster.baselines, past=past))
         done += len(chosen)
         progress("evaluate", done, len(times))
     return xr.concat(parts, "init_time", data_vars="minimal", coords="minimal", compat="override", join="exact")
 
 
-def score(forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines) -> xr.Dataset:
+def past_frames(
+    ds: xr.Dataset, truth: xr.Dataset, forecaster: "Forecaster", init_times: np.ndarray, leads: int
+) -> xr.Dataset:
+    """What the baselines look back at: frames of `truth`, filled as the model's inputs are where some lack points.
+
+    Parameters
+    ----------
+    ds
+        Canonical Dataset with the history of those frames, lazy; read only where something is to be filled.
+    truth
+        Loaded frames of it, with those of `init_times` and one cycle before.
+    """
+    shares = forecaster.spec.missing(truth)
+    if not ((shares > 0) & (shares < 1)).any():
+        return truth
+    return filled_frames(ds, forecaster.spec, forecaster.baselines.frame_times(init_times, leads))
+
+
+def score(
+    forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines, *, past: xr.Dataset | None = None
+) -> xr.Dataset:
     """Errors of forecasts that have been made, beside those of the baselines for the same init and valid times.
 
     Parameters
@@ -97,9 +119,12 @@ def score(forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines) -> xr.D
         Canonical Dataset with the frames that the baselines look back at, and the truth.
     baselines
         As fitted with the model that made the forecast.
+    past
+        Frames that the baselines look back at, where they are not those of the truth (`past_frames`).
     """
     variables = list(baselines.variables)
-    rivals = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
+    past = truth if past is None else past
+    rivals = baselines.predict(past, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
     systems = [forecast[variables], *(rivals[name] for name in NAMES)]
     rows = [errors(system, truth, climatology=baselines.climatology) for system in systems]
     stacked = xr.concat(rows, xr.Variable("system", list(SYSTEMS)), coords="minimal", compat="override", join="exact")
@@ -137,10 +162,10 @@ def scorable(
     frames_in, step = max(spec.frames_in for spec in specs), specs[0].step
     first, last = bounds = parse_times(interval, calendar_of(ds["time"].values))
     near = ds.sel(time=slice(step.shift(bounds[:1], -frames_in)[0], last))
-    whole = np.ones(near.sizes["time"], bool)  # where every model has all its variables
+    whole = np.ones(near.sizes["time"], bool)  # where no model lacks more of its variables than it takes
     for spec in specs:
         if len(whole):
-            whole &= Frames(spec.check(near), spec, memory=0).complete
+            whole &= Frames(spec.check(near), spec, memory=0).usable
     times, here = near["time"].values, np.asarray(near["present"].values, bool)
     inits, audit = find_windows(times, here, step, frames_in, leads, [(first, last)], part, complete=whole)
     return times[inits], audit
