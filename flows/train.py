@@ -67,6 +67,8 @@ def train(
     with one_writer(dataset, "training"):
         report = _train(config)
     get_run_logger().info("%s", report.plan.text)
+    for line in report.missing:
+        get_run_logger().info("%s", line)
     verb = "is known already as" if report.existing else "is"
     get_run_logger().info("The model %s version %s, fingerprint %s", verb, report.version, report.fingerprint)
     artifacts.summary("plan", dataset, report.plan.text.splitlines())

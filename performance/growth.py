@@ -176,7 +176,7 @@ def _windows(root: str) -> tuple[FrameSpec, Sequences]:
         FRAMES_OUT,
         [(times[0], times[-1])],
         "train",
-        complete=frames.complete,
+        complete=frames.usable,
     )
     return spec, Sequences(frames, inits, spec)
 

@@ -24,13 +24,15 @@ from pipelines.evaluation import batch_size, chunks, scorable, select_frames, st
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
-from pipelines.windows import MEANING, due, missing_history, on_hours
+from pipelines.windows import MEANING, dropped_words, due, missing_history, on_hours
 from simvp.coords import Step, name_time
 from simvp.errors import ConfigError, ContractError, Refusal
 from simvp.inference import CHAMPION, steps_of
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
+
+_MOST_FILLED = 3
 
 Kind = Literal["forecasts", "hindcasts"]
 
@@ -59,6 +61,8 @@ class ForecastReport:
         For hindcasts, windows of the interval that were left out, by reason.
     length
         Init times in the store now.
+    filled
+        What of the inputs was missing and filled: first and last init time of a batch, and how much of what.
     """
 
     dataset: str
@@ -73,6 +77,7 @@ class ForecastReport:
     beyond_cap: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     length: int
+    filled: tuple[tuple[str, str], ...] = ()
 
     @property
     def summary(self) -> str:
@@ -93,6 +98,9 @@ class ForecastReport:
             for reason in ("gap", "nan")
             if self.dropped.get(reason)
         ]
+        lines += [f"Filled in the input of {times}: {what}." for times, what in self.filled[:_MOST_FILLED]]
+        if len(self.filled) > _MOST_FILLED:
+            lines.append(f"Filled in the input of {len(self.filled) - _MOST_FILLED} further batches, as the log says.")
         return "\n".join([*lines, f"Store: {self.path}"])
 
     def table(self) -> str:
@@ -184,6 +192,7 @@ class _Run:
     batch: int
     device: str | None
     progress: Progress
+    filled: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def step(self) -> Step:
@@ -212,6 +221,11 @@ class _Run:
         size = batch_size(self.forecaster.spec, self.leads, self.batch)
         for chosen in chunks(times, self.step, size):
             for part in self._forecasts(chosen, refused):
+                # Of these init times alone: attributes of a store hold for all that will ever be in it.
+                what = part.attrs.pop("filled_input", None)
+                if what is not None:
+                    first, last = (name_time(part["init_time"].values[n]) for n in (0, -1))
+                    self.filled.append((first if first == last else f"{first} .. {last}", what))
                 if store.exists:
                     store.append(part, state)
                 else:
@@ -250,6 +264,7 @@ class _Run:
             issued=tuple(map(name_time, issued)),
             skipped=tuple((name_time(time), skipped[time]) for time in sorted(skipped)),
             length=store.length if store.exists else 0,
+            filled=tuple(self.filled),
             **counts,
         )
 
@@ -279,7 +294,7 @@ def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequ
         times = times[on_hours(times, run.step, init_hours)]
     dropped = {reason: count for reason, count in audit.dropped.items() if count}
     if not len(times):
-        listed = ", ".join(f"{reason} {count}" for reason, count in dropped.items()) or "none lies in it"
+        listed = dropped_words(dropped) or "none lies in it"
         raise ConfigError(
             f"Hindcast {interval[0]} .. {interval[1]}",
             [f"no init time has its {run.forecaster.spec.frames_in} inputs and {run.leads} targets ({listed})"],

@@ -24,6 +24,7 @@ from pipelines.evaluation import (
     in_words,
     lies_in,
     markdown,
+    past_frames,
     score,
     select_frames,
     skill_csv,
@@ -334,11 +335,13 @@ class _Run:
 
     def _score(self, rows: np.ndarray) -> xr.Dataset:
         forecast = self.forecasts.isel(init_time=rows).load()
-        baselines = self.models[str(forecast["model_fingerprint"].values[0])].baselines
+        model = self.models[str(forecast["model_fingerprint"].values[0])]
+        baselines, leads = model.baselines, forecast.sizes["lead_time"]
         inits, valid = self.inits[rows], forecast["valid_time"].values
-        earlier = baselines.seasonal_times(inits, valid.shape[1])
+        earlier = baselines.seasonal_times(inits, leads)
         truth = select_frames(self.ds, baselines.variables, inits, valid, earlier).load()
-        return score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
+        past = past_frames(self.ds, truth, model, inits, leads)
+        return score(forecast, truth, baselines, past=past).transpose("init_time", "system", "variable", "lead_time")
 
     def _find_models(self, positions: np.ndarray) -> None:
         self.models.find(self._makers(positions))

@@ -27,7 +27,7 @@ NAMES: Mapping[Variant, str] = {"simvp": "SimVP", "incepu": "SimVP IncepU", "gst
 def score(network: nn.Module, batches: ClipBatches, autocast: Precision) -> xr.Dataset:
     """Scores of a network (`simvp.scoring.VideoScores`) on all clips; memory does not grow with their number."""
     scores = _empty(batches)
-    for _, predicted, y in predictions(network, batches, _size(batches), autocast):
+    for _, predicted, y, _ in predictions(network, batches, _size(batches), autocast):
         scores.update(predicted, y)
     return scores.compute()
 
@@ -44,7 +44,7 @@ def persistence(batches: ClipBatches, device: torch.device) -> xr.Dataset:
 def squared_error(network: nn.Module, batches: ClipBatches, autocast: Precision) -> float:
     """Mean squared error over every element of all clips."""
     total = 0.0
-    for _, predicted, y in predictions(network, batches, _size(batches), autocast):
+    for _, predicted, y, _ in predictions(network, batches, _size(batches), autocast):
         total += float(((predicted - y).double() ** 2).mean()) * len(y)
     return total / len(batches)
 

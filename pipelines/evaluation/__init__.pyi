@@ -1,6 +1,7 @@
 from .evaluate import (
     batch_size as batch_size,
     chunks as chunks,
+    past_frames as past_frames,
     scorable as scorable,
     score as score,
     select_frames as select_frames,

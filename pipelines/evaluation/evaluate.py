@@ -12,6 +12,7 @@ import xarray as xr
 from pipelines.progress import Progress, silent
 from pipelines.windows import Audit, Frames, find_windows
 from simvp.budget import fitting
+from simvp.contract import filled_frames
 from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
 from simvp.scoring import NAMES, Baselines, compare
@@ -90,14 +91,38 @@ def evaluate(
         models = {"model": forecaster, **rivals}
         made = {n: m.predict(inputs, init_time=chosen, horizon=leads, device=device) for n, m in models.items()}
         forecast = made.pop("model")
-        parts.append(score(forecast, truth, forecaster.baselines, made))
+        past = past_frames(ds, truth, forecaster, chosen, leads)
+        parts.append(score(forecast, truth, forecaster.baselines, made, past=past))
         done += len(chosen)
         progress("evaluate", done, len(times))
     return xr.concat(parts, "init_time", data_vars="minimal", coords="minimal", compat="override", join="exact")
 
 
+def past_frames(
+    ds: xr.Dataset, truth: xr.Dataset, forecaster: "Forecaster", init_times: np.ndarray, leads: int
+) -> xr.Dataset:
+    """What the baselines look back at: frames of `truth`, filled as the model's inputs are where some lack points.
+
+    Parameters
+    ----------
+    ds
+        Canonical Dataset with the history of those frames, lazy; read only where something is to be filled.
+    truth
+        Loaded frames of it, with those of `init_times` and one cycle before.
+    """
+    shares = forecaster.spec.missing(truth)
+    if not ((shares > 0) & (shares < 1)).any():
+        return truth
+    return filled_frames(ds, forecaster.spec, forecaster.baselines.frame_times(init_times, leads))
+
+
 def score(
-    forecast: xr.Dataset, truth: xr.Dataset, baselines: Baselines, rivals: Mapping[str, xr.Dataset] | None = None
+    forecast: xr.Dataset,
+    truth: xr.Dataset,
+    baselines: Baselines,
+    rivals: Mapping[str, xr.Dataset] | None = None,
+    *,
+    past: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Errors of forecasts that have been made, beside those of the baselines for the same init and valid times.
 
@@ -113,8 +138,11 @@ def score(
         As fitted with the model that made the forecast.
     rivals
         Forecasts of other models for the same times.
+    past
+        Frames that the baselines look back at, where they are not those of the truth (`past_frames`).
     """
-    made = baselines.predict(truth, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
+    past = truth if past is None else past
+    made = baselines.predict(past, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
     systems = {"model": forecast[list(baselines.variables)], **{name: made[name] for name in NAMES}, **(rivals or {})}
     scores = compare(systems, truth, climatology=baselines.climatology)
     return scores.assign_coords({name: forecast[name].variable for name in MODEL if name in forecast.coords})
@@ -151,10 +179,10 @@ def scorable(
     frames_in, step = max(spec.frames_in for spec in specs), specs[0].step
     first, last = bounds = parse_times(interval, calendar_of(ds["time"].values))
     near = ds.sel(time=slice(step.shift(bounds[:1], -frames_in)[0], last))
-    whole = np.ones(near.sizes["time"], bool)  # where every model has all its variables
+    whole = np.ones(near.sizes["time"], bool)  # where no model lacks more of its variables than it takes
     for spec in specs:
         if len(whole):
-            whole &= Frames(spec.check(near), spec, memory=0).complete
+            whole &= Frames(spec.check(near), spec, memory=0).usable
     times, here = near["time"].values, np.asarray(near["present"].values, bool)
     inits, audit = find_windows(times, here, step, frames_in, leads, [(first, last)], part, complete=whole)
     return times[inits], audit

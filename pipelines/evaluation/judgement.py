@@ -10,6 +10,7 @@ from pipelines.evaluation.evaluate import SYSTEMS, evaluate, scorable
 from pipelines.evaluation.gate import Gate, Verdict, decide
 from pipelines.evaluation.skill import markdown, skill_table
 from pipelines.progress import Progress, silent
+from pipelines.windows import dropped_words
 from simvp.coords import parse_times
 from simvp.errors import RegistryError
 
@@ -102,7 +103,7 @@ def judge(
     specs = [spec, *([champion.spec] if champion else [])]
     init_times, audit = scorable(ds, specs, held_out, leads=leads)
     if not len(init_times):
-        dropped = ", ".join(f"{reason} {count}" for reason, count in audit.dropped.items() if count) or "none offered"
+        dropped = dropped_words(audit.dropped) or "none offered"
         raise RegistryError(subject, [f"no init time has all its inputs and targets in the archive ({dropped})"])
     # Both forecast the candidate's leads from the same init times, scored on the same points: the gate compares pairs.
     rivals = {"champion": champion} if champion else {}

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from pipelines.windows import Choice, Mode
+from simvp.contract import MISSING_SHARE
 from simvp.networks import Variant
 from simvp.settings import Settings
 
@@ -53,6 +54,12 @@ class TrainConfig(LoopConfig):
     )
     bounds: dict[str, tuple[float | None, float | None]] = Field(
         default={}, description="Lowest and highest value a forecast may have, by variable, in its units."
+    )
+    missing_share: float = Field(
+        default=MISSING_SHARE,
+        ge=0,
+        lt=1,
+        description="Most of the points of a frame that may be missing, as a share; of less, inputs are filled.",
     )
     mode: Mode | None = Field(
         default=None,

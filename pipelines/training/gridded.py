@@ -1,5 +1,6 @@
 """Training on an archive: contract, baselines, windows and network from a plan, and what is kept of it in MLflow."""
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,9 +20,11 @@ from pipelines.training.loop import Score, TrainingLoop
 from pipelines.training.network import build_network, fit_start
 from pipelines.training.plan import MINIMUM, Plan, too_few_windows
 from pipelines.training.validation import Validation
-from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows
+from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows, missing_values, sufficient_share
 from simvp.contract import FrameSpec, Statistics
 from simvp.scoring import Baselines
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,8 @@ class TrainReport:
         Whose weights were kept.
     validation
         For each state: RMSE of the model and of the best baseline on the same windows, and that baseline's name.
+    missing
+        A line for each variable of which frames lack values: how many, how much, and how many are left out for it.
     """
 
     dataset: str
@@ -63,6 +68,7 @@ class TrainReport:
     history: tuple[dict[str, Any], ...] = ()
     best_epoch: int | None = None
     validation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
 
 class GriddedTask:
@@ -117,7 +123,7 @@ class GriddedTask:
         run.log_data(self.config.dataset, self.home.archive(self.config.dataset), self.commit)
         run.log_text(self.plan.text, "plan.txt")
         run.log_json([audit.row() for audit in self.audits], "windows.json")
-        run.log_text(audit_table(self.audits), "windows.md")
+        run.log_text("\n".join([audit_table(self.audits), *(f"* {line}" for line in self.missing)]), "windows.md")
         run.log_json(self.spec.to_header(), "contract.json")
         run.log_json(self.validation.reference, "baselines.json")
         scores = self.validation.reference.items()
@@ -159,6 +165,7 @@ class GriddedTask:
             "history": tuple(self.loop.history),
             "best_epoch": self.loop.best_epoch,
             "validation": self._summary(),
+            "missing": tuple(self.missing),
         }
 
     def _summary(self) -> dict[str, dict[str, Any]]:
@@ -182,6 +189,7 @@ class GriddedTask:
             bounds=config.bounds,
             archive_commit=self.commit,
             statistics=statistics,
+            missing_share=config.missing_share,
         )
         baselines = Baselines.fit(
             self.ds,
@@ -196,7 +204,11 @@ class GriddedTask:
         frames = Frames(self.ds, spec, memory=config.memory_mib << 20)
         axis = self.times, self.present, plan.step, plan.frames_in, plan.frames_out
         # Of the held-out frames only the time axis is known here.
-        complete = np.concatenate([frames.complete, np.ones(len(self.times) - len(frames.complete), bool)])
+        known, ahead = len(frames.usable), len(self.times) - len(frames.usable)
+        complete = np.concatenate([frames.usable, np.ones(ahead, bool)])
+        self.missing = missing_values(frames, self.present[:known], spec)
+        for line in self.missing:
+            _log.info("%s", line)
         self.audits: list[Audit] = []
         windows = {}
         for part in MINIMUM:
@@ -207,6 +219,13 @@ class GriddedTask:
             windows[part] = Sequences(frames, inits, spec)
         counts = {audit.part: audit.used for audit in self.audits}
         if any(counts[part] < least for part, least in MINIMUM.items()):
-            usable = int((self.present & complete).sum())
-            raise too_few_windows(plan.frames_in, plan.frames_out, counts, frames=usable)
+            raise too_few_windows(
+                plan.frames_in,
+                plan.frames_out,
+                counts,
+                frames=int((self.present & complete).sum()),
+                lost={audit.part: audit.dropped["nan"] for audit in self.audits},
+                missing=self.missing,
+                share=sufficient_share(frames, self.present[:known]),
+            )
         return spec, baselines, windows

@@ -23,6 +23,7 @@ from pipelines.windows import Array, Batches
 from simvp.errors import Refusal
 
 STOP_AFTER = 0.7  # share of the cycle
+_NEVER = -1e4  # a logit whose softmax is 0; minus infinity would leave differences that are no number
 
 # What a checkpoint holds of a loop, beside the state of the random numbers.
 _WITH_STATE = ("network", "average", "optimizer")
@@ -50,17 +51,19 @@ def masked_loss(predicted: Tensor, target: Tensor, mask: Tensor, weights: Tensor
     predicted, target
         (B, T', S, H, W), normalised.
     mask
-        (S, H, W), 1 where the field has values, else 0.
+        (S, H, W) or (B, T', S, H, W), 1 where the target has values, else 0.
     weights
         (H, W) area weights.
     """
     share = mask * weights
-    share = share / share.sum(dim=(-2, -1), keepdim=True)  # (S, H, W), sums to one over each map
+    share = share / share.sum(dim=(-2, -1), keepdim=True)  # sums to one over each map
     square = (predicted.float() - target) ** 2
     return (square * share).sum(dim=(-2, -1)).mean()
 
 
-def differential_divergence(predicted: Tensor, target: Tensor, *, temperature: float = 0.1) -> Tensor:
+def differential_divergence(
+    predicted: Tensor, target: Tensor, known: Tensor | None = None, *, temperature: float = 0.1
+) -> Tensor:
     """How differently two sequences change from frame to frame (Tan et al.: TAU, arXiv 2206.12126, eqs. 8 to 10).
 
     The changes of each pair of neighbouring frames become a distribution over all channels and points, by a softmax at
@@ -71,10 +74,17 @@ def differential_divergence(predicted: Tensor, target: Tensor, *, temperature: f
     ----------
     predicted, target
         (B, T', S, H, W).
+    known
+        (B, T', S, H, W), 0 where the target lacks a value: changes from it or to it have no probability in either.
+        None: it lacks none.
     """
     if predicted.shape[1] < 3:
         return predicted.new_zeros(())
-    ours, theirs = (((y[:, 1:] - y[:, :-1]).flatten(2) / temperature).log_softmax(-1) for y in (predicted, target))
+    changes = [(y[:, 1:] - y[:, :-1]).flatten(2) / temperature for y in (predicted, target)]
+    if known is not None:
+        unknown = ((known[:, 1:] == 0) | (known[:, :-1] == 0)).flatten(2)
+        changes = [change.masked_fill(unknown, _NEVER) for change in changes]
+    ours, theirs = (change.log_softmax(-1) for change in changes)
     return (ours.exp() * (ours - theirs)).mean()
 
 
@@ -305,7 +315,9 @@ class TrainingLoop:
             predicted = self.network(x, *seasonal_cycle)
         loss = masked_loss(predicted, y, mask, self._weights)
         if self.config.divergence:
-            loss = loss + self.config.divergence * differential_divergence(predicted.float(), y)
+            loss = loss + self.config.divergence * differential_divergence(
+                predicted.float(), y, mask if mask.ndim == y.ndim else None
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
@@ -328,12 +340,12 @@ _REMEDY = "lower learning_rate or clip; if it happens in the first batch, look a
 
 def predictions(
     network: nn.Module, windows: Batches, size: int, autocast: Callable[[], AbstractContextManager[Any]]
-) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
-    """Indices, forecasts and targets (B, T', S, H, W) of all windows in order of time."""
+) -> Iterator[tuple[np.ndarray, Tensor, Tensor, Tensor]]:
+    """Indices, forecasts and targets (B, T', S, H, W), and mask, of all windows in order of time."""
     device = next(network.parameters()).device
     network.eval()
     for indices in windows.ordered(size):
-        x, y, _ = windows.batch(indices)
+        x, y, mask = (torch.as_tensor(part).to(device) for part in windows.batch(indices))
         with torch.inference_mode(), autocast():
-            predicted = network(torch.as_tensor(x).to(device))
-        yield indices, predicted.float(), torch.as_tensor(y).to(device)
+            predicted = network(x)
+        yield indices, predicted.float(), y, mask

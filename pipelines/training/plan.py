@@ -16,7 +16,7 @@ Minimum
     halved (down to 2 and 1) as far as they were not given; then the training is refused with the three counts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -120,12 +120,49 @@ def derive_plan(
     raise too_few_windows(*tried[-1], frames=int(present.sum()))
 
 
-def too_few_windows(frames_in: int, frames_out: int, counts: dict[str, int], *, frames: int) -> ConfigError:
-    """The refusal of a training whose parts hold too few windows."""
+def too_few_windows(
+    frames_in: int,
+    frames_out: int,
+    counts: dict[str, int],
+    *,
+    frames: int,
+    lost: Mapping[str, int] | None = None,
+    missing: Sequence[str] = (),
+    share: float | None = None,
+) -> ConfigError:
+    """The refusal of a training whose parts hold too few windows.
+
+    Parameters
+    ----------
+    counts
+        Windows of each part.
+    frames
+        That can be used.
+    lost
+        Windows of each part that were dropped for missing values, where any were.
+    missing
+        What frames lack, by variable, in words.
+    share
+        The missing_share that would take them.
+    """
+    lost = {part: number for part, number in (lost or {}).items() if number}
+    reasons = [
+        f"{part}: expected {least} or more, got {counts[part]}"
+        + (f"; {lost[part]} were dropped for missing values" if part in lost else "")
+        for part, least in MINIMUM.items()
+    ]
+    remedy = (
+        "ingest more frames, fill the gaps, or ask for smaller frames_in and frames_out or a shorter held-out period"
+    )
+    if lost:
+        reasons += missing
+        remedy = "leave such variables out (variables), " + remedy
+        if share is not None:
+            remedy = (
+                f"set missing_share to {share:g}, which has the missing values of all these frames filled, {remedy}"
+            )
     return ConfigError(
-        f"Too few windows to train on ({frames} frames, T = {frames_in}, T' = {frames_out})",
-        [f"{part}: expected {least} or more, got {counts[part]}" for part, least in MINIMUM.items()],
-        "ingest more frames, fill the gaps, or ask for smaller frames_in and frames_out or a shorter held-out period",
+        f"Too few windows to train on ({frames} frames, T = {frames_in}, T' = {frames_out})", reasons, remedy
     )
 
 

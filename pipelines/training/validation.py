@@ -14,7 +14,7 @@ from pipelines.training.loop import Score, masked_loss, predictions
 from pipelines.training.network import batch_size
 from pipelines.windows import Sequences
 from simvp.budget import fitting
-from simvp.contract import FrameSpec
+from simvp.contract import FrameSpec, filled_frames
 from simvp.scoring import NAMES, Baselines, compare
 
 BATCH = 64  # windows at most that are scored at a time
@@ -36,25 +36,27 @@ class Validation:
     def __init__(self, windows: Sequences, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset) -> None:
         self.windows, self.spec = windows, spec
         self._inits = ds["time"].values[windows.inits]
-        self.reference, self._judged = _reference(self._inits, spec, baselines, ds)
+        self.reference, self._judged = _reference(self._inits, spec, baselines, ds, specks=windows.specks)
 
     def score(self, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]]) -> Score:
         """Loss as in training, over all windows, and the RMSE of each state in its units, on the baselines' maps."""
         spec = self.spec
         device = next(network.parameters()).device
         weights = torch.as_tensor(spec.weights, dtype=torch.float32, device=device)
-        mask = torch.as_tensor(spec.mask, dtype=torch.float32, device=device)
         loss, square = 0.0, np.zeros(spec.n_states)
-        for indices, predicted, target in predictions(network, self.windows, batch_size(spec, BATCH), autocast):
+        for indices, predicted, target, mask in predictions(network, self.windows, batch_size(spec, BATCH), autocast):
             loss += float(masked_loss(predicted, target, mask, weights)) * len(indices)
             leads = np.arange(1, spec.frames_out + 1)
             valid = spec.step.shift(self._inits[indices][:, None], leads).reshape(-1)
             pair = [part.cpu().numpy().reshape(len(valid), *part.shape[2:]) for part in (predicted, target)]
+            known = mask.cpu().numpy().reshape(-1, *mask.shape[-3:])  # a map for each of the targets, or one for all
             for number, channel in enumerate(spec.state_channels):
                 forecast, truth = (channel.denormalise(part[:, number], valid) for part in pair)
-                area = spec.weights * spec.mask[number]
-                difference = np.where(spec.mask[number], forecast - truth, 0.0).astype("f8")
-                maps = (difference**2 * area).sum((1, 2)) / area.sum()
+                counts = known[:, number] > 0
+                area = spec.weights * counts
+                difference = np.where(counts, forecast - truth, 0.0).astype("f8")
+                with np.errstate(invalid="ignore"):  # of a target without a point, which is not judged
+                    maps = (difference**2 * area).sum((1, 2)) / area.sum((1, 2))
                 square[number] += maps[self._judged[number, indices].reshape(-1)].sum()
         rmse = np.sqrt(square / self._judged.sum((1, 2)))
         return Score(loss=loss / len(self.windows), rmse=dict(zip(spec.states, rmse.tolist(), strict=True)))
@@ -77,27 +79,31 @@ class Validation:
     def sample(self, network: nn.Module) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
         """Truth and forecast of the middle window, by state, each (lead_time, row, column)."""
         at = np.array([len(self.windows) // 2])
-        x, y, _ = self.windows.batch(at)
+        x, y, mask = self.windows.batch(at)
         with torch.inference_mode():
             predicted = network(torch.from_numpy(x)).float().numpy()
+        y = np.where(mask > 0, y, np.float32(np.nan))
         coords = self.spec.coordinates(self._inits[at], self.spec.frames_out)
         pair = [self.spec.to_dataset(values, coords).isel(init_time=0) for values in (y, predicted)]
         return {state: (pair[0][state], pair[1][state]) for state in self.spec.states}
 
 
 def _reference(
-    inits: np.ndarray, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset
+    inits: np.ndarray, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset, *, specks: bool
 ) -> tuple[dict[str, dict[str, float]], np.ndarray]:
     """RMSE of the baselines by state, and the maps (S, N, L) that it is of, those of the model's too.
 
     A map counts where all the baselines have a score for it. One that has a score for less than half of the maps is
-    left out: the frames that it looks back at are not there.
+    left out: the frames that it looks back at are not there. `specks`: frames lack some of their points, which are
+    filled for the baselines as they are for the network.
     """
     parts = []
     maps = spec.frames_out * spec.n_states * (len(NAMES) + 1)  # of the baselines and the truth
     size = min(BATCH, fitting(4 * maps * math.prod(spec.shape), 4))
     for start in range(0, len(inits), size):
-        forecasts = baselines.predict(ds, inits[start : start + size])
+        chosen = inits[start : start + size]
+        past = filled_frames(ds, spec, baselines.frame_times(chosen)) if specks else ds
+        forecasts = baselines.predict(past, chosen)
         scores = compare(forecasts, ds, weights=spec.weights, weighting=spec.weighting)
         parts.append(scores["squared_error"].sel(variable=list(spec.states)).values)  # (B, S, I, L)
     squares = np.concatenate(parts, axis=2)

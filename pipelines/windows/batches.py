@@ -30,7 +30,10 @@ class Batches(ABC):
 
     @abstractmethod
     def batch(self, indices: np.ndarray) -> tuple[Array, Array, Array]:
-        """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m (S, H, W); float32, normalised."""
+        """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m; float32, normalised.
+
+        The mask is 1 where targets count: (S, H, W) for all of them, or (B, T', S, H, W) where some lack values.
+        """
 
     def seasonal_cycle(self, indices: np.ndarray) -> "Array | None":
         """What the climatology departs from its mean by, (B, T + T', S, H, W) float32; None where it does not."""

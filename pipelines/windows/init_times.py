@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from pipelines.windows.windows import Frames
+from simvp.contract import percent
 from simvp.coords import DAY, Step, encode_times, fields_of, name_time
 from simvp.errors import ConfigError
 
@@ -101,7 +102,7 @@ def on_hours(times: np.ndarray, step: Step, init_hours: Sequence[int] | None = N
 
 
 def missing_history(ds: xr.Dataset, spec: "FrameSpec", init_times: np.ndarray) -> dict[int, str]:
-    """Why init times cannot be issued, by their position: frames of their history that are absent or incomplete.
+    """Why init times cannot be issued, by their position: frames of their history that are absent or lack too much.
 
     Parameters
     ----------
@@ -119,7 +120,8 @@ def missing_history(ds: xr.Dataset, spec: "FrameSpec", init_times: np.ndarray) -
     slots = int(ends[-1]) - start + 1
     here, whole = np.zeros(slots, bool), np.zeros(slots, bool)
     here[index[rows] - start] = near["present"].values
-    whole[index[rows] - start] = Frames(spec.check(near), spec, memory=0).complete
+    whole[index[rows] - start] = Frames(spec.check(near), spec, memory=0).usable
+    lack = f"lack more than {percent(spec.missing_share)} of their points (missing values)"
     reasons = {}
     for number, end in enumerate(ends):
         first = int(end) - spec.frames_in + 1
@@ -127,11 +129,11 @@ def missing_history(ds: xr.Dataset, spec: "FrameSpec", init_times: np.ndarray) -
             reasons[number] = f"the archive begins {-first} frames after the first of its {spec.frames_in} inputs"
             continue
         run = slice(first - start, int(end) - start + 1)
-        for good, what in ((here, "absent"), (whole, "without some values that training had")):
+        for good, what in ((here, "are absent"), (whole, lack)):
             bad = np.flatnonzero(~good[run])
             if len(bad):
                 at = name_time(step.shift(times[:1], first + int(bad[0]))[0])
-                reasons[number] = f"{len(bad)} of its {spec.frames_in} input frames are {what}, the first at {at}"
+                reasons[number] = f"{len(bad)} of its {spec.frames_in} input frames {what}, the first at {at}"
                 break
     return reasons
 

@@ -17,7 +17,7 @@ import xarray as xr
 
 from pipelines.windows.batches import Batches
 from simvp.budget import fitting
-from simvp.contract import FrameSpec
+from simvp.contract import FrameSpec, fill, missing_shares
 from simvp.coords import Step, encode_times
 from simvp.errors import ConfigError
 
@@ -32,7 +32,7 @@ MEANING = {
     "series_edge": "the series begins after the first input or ends before the last target",
     "split_edge": "a target lies outside the part",
     "gap": "a frame is absent",
-    "nan": "a frame has missing values outside the mask",
+    "nan": "a frame has more missing values than missing_share allows",
 }
 
 
@@ -70,6 +70,11 @@ def audit_table(audits: Sequence[Audit]) -> str:
     return "\n".join([*lines, "", *(f"* {name}: {MEANING[name]}" for name in REASONS)])
 
 
+def dropped_words(dropped: Mapping[str, int]) -> str:
+    """How many windows were dropped for what; empty for none."""
+    return "; ".join(f"{count} dropped since {MEANING[reason]}" for reason, count in dropped.items() if count)
+
+
 def find_windows(
     times: np.ndarray,
     present: np.ndarray,
@@ -92,7 +97,7 @@ def find_windows(
     intervals
         First and last time of each piece of the part, both included.
     complete
-        (N,) bool, False where a frame has missing values outside the mask; default: none has.
+        (N,) bool, False where a frame lacks more of its values than is allowed; default: none does.
 
     Returns
     -------
@@ -157,6 +162,8 @@ class Frames:
 
     Attributes
     ----------
+    missing : np.ndarray
+        (N, S) share of the points of each state that are missing, from 0 to 1 (`simvp.contract.filling`).
     run : int or None
         Init positions of a run; None where all frames are held.
     runs : int
@@ -179,11 +186,22 @@ class Frames:
             self.run = max(reach, share - reach)
             self.runs = max(1, min(RUNS, memory // ((self.run + reach) * frame)))
         self._block = min(BLOCK, max(reach, share) if memory else fitting(frame, 16))
-        self.complete = np.zeros(count, bool)
+        self.missing = np.zeros((count, spec.n_states))
+        points = spec.mask.sum(axis=(1, 2))
         for start, part in self._blocks(0, count):
-            self.complete[start : start + len(part)] = np.isfinite(part).all(axis=(1, 2, 3))
+            self.missing[start : start + len(part)] = missing_shares(part[:, : spec.n_states], points)
             if self._held is not None:
                 self._held[start : start + len(part)] = part
+
+    @property
+    def whole(self) -> np.ndarray:
+        """(N,) bool: frames that lack nothing outside the mask."""
+        return ~self.missing.any(axis=1)
+
+    @property
+    def usable(self) -> np.ndarray:
+        """(N,) bool: frames that lack no more than the contract allows."""
+        return (self.missing <= self._spec.missing_share).all(axis=1)
 
     def windows(self, inits: np.ndarray, *, alone: bool = False) -> np.ndarray:
         """Windows at the init positions (B,): (B, T + T', C, H, W) float32.
@@ -248,12 +266,18 @@ class Sequences(Batches):
         (M,) init positions, from `find_windows`.
     spec
         The contract: T, T', state channels and mask.
+
+    Attributes
+    ----------
+    specks : bool
+        Whether some frames lack some of their points, and not all.
     """
 
     def __init__(self, frames: Frames, inits: np.ndarray, spec: FrameSpec) -> None:
         self.inits = inits
         self._frames, self._spec = frames, spec
-        self._mask = spec.mask.astype(np.float32)
+        self._mask, self._whole = spec.mask.astype(np.float32), frames.whole
+        self.specks = bool(((frames.missing > 0) & (frames.missing < 1)).any())
         climatologies = [state.climatology for state in spec.state_channels]
         self._cyclic = any(climatology.period != "none" for climatology in climatologies)
         self._means = [climatology.values.mean(axis=(0, 1)) for climatology in climatologies]
@@ -280,10 +304,24 @@ class Sequences(Batches):
         return np.argsort(place + mixed * random.random(len(run)), kind="stable")
 
     def batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m (S, H, W); float32, normalised."""
-        values = self._frames.windows(self.inits[indices], alone=self._sparse)
-        x, y = values[:, : self._spec.frames_in], values[:, self._spec.frames_in :, : len(self._spec.states)]
-        return x, y, self._mask
+        """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m; float32, normalised.
+
+        What is missing is filled in x, by the rule of `simvp.contract.filling`. In y it is 0, and then so is the mask,
+        which has a map for each of y.
+        """
+        inits, (T, S) = self.inits[indices], (self._spec.frames_in, self._spec.n_states)
+        values = self._frames.windows(inits, alone=self._sparse)
+        x, y = values[:, :T], values[:, T:, :S]
+        if self._whole[self._run(inits)].all():
+            return x, y, self._mask
+        fill(x[:, :, :S])
+        known = np.isfinite(y)
+        np.copyto(y, 0.0, where=~known)
+        return x, y, self._mask * known
+
+    def _run(self, inits: np.ndarray) -> np.ndarray:
+        """Positions of the frames of windows, (B, T + T')."""
+        return inits[:, None] + np.arange(1 - self._spec.frames_in, self._spec.frames_out + 1)
 
     def seasonal_cycle(self, indices: np.ndarray) -> np.ndarray | None:
         """The climatology less its mean map over inputs and targets, (B, T + T', S, H, W) float32.
@@ -292,7 +330,7 @@ class Sequences(Batches):
         """
         if not self._cyclic:
             return None
-        run = self.inits[indices][:, None] + np.arange(1 - self._spec.frames_in, self._spec.frames_out + 1)
+        run = self._run(self.inits[indices])
         cycle = np.empty((*run.shape, len(self._spec.states), *self._spec.shape), np.float32)
         for number, state in enumerate(self._spec.state_channels):
             maps = state.climatology.at(self._frames.times[run.reshape(-1)]) - self._means[number]

@@ -1,5 +1,12 @@
 from .channel import Forcing as Forcing, State as State
 from .climatology import Climatology as Climatology
+from .filling import (
+    MISSING_SHARE as MISSING_SHARE,
+    fill as fill,
+    filled_frames as filled_frames,
+    missing_shares as missing_shares,
+    percent as percent,
+)
 from .frame_spec import FrameSpec as FrameSpec
 from .possible import Impossible as Impossible, impossible as impossible
 from .statistics import Statistics as Statistics, pairs as pairs, what_was_seen as what_was_seen

@@ -17,6 +17,7 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract.channel import Forcing, State, Static, forcing_names
+from simvp.contract.filling import MISSING_SHARE, missing_shares, percent
 from simvp.contract.possible import impossible
 from simvp.contract.statistics import Statistics, cycles_in, implausible, positions_in, seasonal_cycle
 from simvp.coords import (
@@ -31,6 +32,7 @@ from simvp.coords import (
     differences,
     fields_of,
     label,
+    name_time,
     on_step,
     same_units,
 )
@@ -60,6 +62,8 @@ class FrameSpec(Record):
         Steps of a cycle that fits into the T input frames, or None.
     fitted_on
         The training period, the number of its frames and the archive commit.
+    missing_share
+        Most of the points of a frame that may be missing, as a share (`simvp.contract.filling`).
     """
 
     state_channels: tuple[State, ...]
@@ -73,6 +77,7 @@ class FrameSpec(Record):
     cycle: int | None
     lag: int | None
     fitted_on: Mapping[str, Any]
+    missing_share: float = MISSING_SHARE
 
     @classmethod
     def fit(
@@ -90,6 +95,7 @@ class FrameSpec(Record):
         bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
         archive_commit: str = "",
         statistics: Statistics | None = None,
+        missing_share: float = MISSING_SHARE,
     ) -> "FrameSpec":
         """Fit the contract on the training period of a canonical Dataset, read in bounded blocks.
 
@@ -116,6 +122,8 @@ class FrameSpec(Record):
             Commit of the archive that `ds` was read from.
         statistics
             Of the same `train`, `step` and `log1p`, where baselines are fitted on the same reading of the frames.
+        missing_share
+            As in the record; 0 for frames that lack nothing.
 
         Raises
         ------
@@ -128,6 +136,8 @@ class FrameSpec(Record):
         faults += [
             f"{n}: units are missing; state them at ingest" for n in names if n in ds and not ds[n].attrs.get("units")
         ]
+        if not 0 <= missing_share < 1:
+            faults.append(f"missing_share: expected 0 or more and less than 1, got {missing_share}")
         times = ds["time"].values
         calendar = calendar_of(times)
         if not len(positions := positions_in(ds, train)):
@@ -165,6 +175,7 @@ class FrameSpec(Record):
                 "frames": len(positions),
                 "archive_commit": archive_commit,
             },
+            missing_share=missing_share,
         )
 
     @property
@@ -262,19 +273,27 @@ class FrameSpec(Record):
             return None, faults
         return self.grid.align(canonical)[list(self.states)], faults
 
+    def missing(self, ds: xr.Dataset) -> np.ndarray:
+        """Share of the points of loaded frames that are missing where training had values, (N, S) from 0 to 1."""
+        fields = [channel.points(ds[channel.name].values)[:, None] for channel in self.state_channels]
+        return np.stack([missing_shares(points, points.shape[-1]) for points in fields], axis=1)
+
     def value_faults(self, ds: xr.Dataset) -> list[str]:
-        """Reasons to refuse loaded frames by their values: NaN outside the mask, and what cannot be plausible."""
+        """Reasons to refuse loaded frames by their values: too many are missing, or they cannot be plausible."""
         faults = []
         for channel in self.state_channels:
             values = channel.points(ds[channel.name].values)
-            absent = ~np.isfinite(values)
-            if absent.any():
-                frame = int(np.argmax(absent.any(1)))
+            shares = missing_shares(values[:, None], values.shape[-1])
+            lacking, worst = int((shares > self.missing_share).sum()), int(np.argmax(shares))
+            if lacking:
                 faults.append(
-                    f"{channel.name}: {int(absent.sum())} missing values where training had none, in "
-                    f"{int(absent.any(1).sum())} of {len(values)} frames, first at {ds['time'].values[frame]}"
+                    f"{channel.name}: missing values: {lacking} of {len(shares)} frames lack more than "
+                    f"{percent(self.missing_share)} of the points where training had values (missing_share), "
+                    f"the worst {percent(shares[worst])} at {name_time(ds['time'].values[worst])}; "
+                    "mend or leave out these frames, or train with a higher missing_share"
                 )
-            there = values[~absent] if absent.any() else values
+            finite = np.isfinite(values)
+            there = values if finite.all() else values[finite]
             ends = (there.min(), there.max()) if there.size else (0.0, 0.0)
             found = impossible(there, channel.name, ds[channel.name].attrs, *ends)
             if found is not None and found.marks:
@@ -347,6 +366,8 @@ class FrameSpec(Record):
         """Everything but the arrays, as JSON."""
         header = super().to_header()
         channels = [record for role in ROLES for record in header.pop(f"{role}_channels")]
+        if self.missing_share == MISSING_SHARE:  # models that were saved before there was a limit have none
+            del header["missing_share"]
         return {**header, "channels": channels}
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 
 from simvp.budget import fitting
-from simvp.contract import FrameSpec
+from simvp.contract import FrameSpec, fill, percent
 from simvp.coords import EPOCH, below, find_axes, name_time, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
@@ -180,7 +180,7 @@ class Forecaster:
             not know are ignored. A DataArray is the Dataset of its one variable.
         init_time
             Time of the last observed frame: None for the last frame of `ds`; one time; several; or "all", every
-            time with a full history, where those whose history has missing values are left out and logged.
+            time with a full history, where those whose history lacks too many values are left out and logged.
         horizon
             Steps, a timedelta, or words such as "24h"; T' steps by default. Longer than T' rolls out.
         units
@@ -193,19 +193,20 @@ class Forecaster:
         xr.Dataset
             Layout of `simvp.coords.forecast_layout` on the names and the order of `ds`, in the units of the contract,
             with coordinates model_version, model_fingerprint, archive_commit (attribute of that name of `ds`) and
-            created on init_time.
+            created on init_time. Where inputs lack some of their points, these are filled by the rule of
+            `simvp.contract.filling`, and the attribute filled_input says how many.
 
         Raises
         ------
         ContractError
             With every reason at once: variables, units, grid, step, calendar, horizon, init times without a full
-            history, missing values, values that cannot be in these units.
+            history, more missing values than are filled, values that cannot be in these units.
         Refusal
             A domain that the memory does not hold.
         """
         ds = dataset_of(ds)
         canonical, faults = self.spec.faults(ds, units)
-        steps, runs = 0, np.empty((0, self.spec.frames_in), np.int64)
+        steps, runs, shares = 0, np.empty((0, self.spec.frames_in), np.int64), np.empty((0, self.spec.n_states))
         try:
             steps = steps_of(horizon, self.spec.step, self.spec.frames_out)
         except Refusal as refusal:
@@ -224,7 +225,7 @@ class Forecaster:
             refuse_beyond(self.network, window, (len(runs), steps, self.spec.n_states, *self.spec.shape), target)
         if canonical is not None and len(runs):
             every = isinstance(init_time, str) and init_time == "all"
-            canonical, runs, value_faults = self._vetted(canonical, runs, every)
+            canonical, runs, shares, value_faults = self._vetted(canonical, runs, every)
             faults += value_faults
         if faults or canonical is None:
             raise ContractError("The data does not fit what the model was trained on", list(dict.fromkeys(faults)))
@@ -234,33 +235,55 @@ class Forecaster:
         # Coordinates and attributes come before the network, which leaves nothing of the data in the caches.
         axes, (origin, attrs) = find_axes(ds, list(self.spec.states)), self._origin(ds, len(runs))
         coords = self.spec.coordinates(canonical["time"].values[runs[:, -1]], steps, origin)
+        if filled := self._filled(shares[np.unique(runs)]):
+            attrs["filled_input"] = filled
+            logger.info("filled input: %s", filled)
         departures = self._batches(canonical, runs, steps, target)
         return restore(self.spec.to_dataset(departures, coords, attrs), axes, ds)
 
-    def _vetted(self, ds: xr.Dataset, runs: np.ndarray, every: bool) -> tuple[xr.Dataset, np.ndarray, list[str]]:
-        """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values."""
+    def _vetted(
+        self, ds: xr.Dataset, runs: np.ndarray, every: bool
+    ) -> tuple[xr.Dataset, np.ndarray, np.ndarray, list[str]]:
+        """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values.
+
+        Third, the share of the points of each that is missing, (N, S).
+        """
         ds, runs = _frames_of(ds, runs)
         count = ds.sizes["time"]
         size = fitting(ds.nbytes // count)
         if size >= count:
             ds = ds.load()
-        complete = np.ones(count, bool)
+        shares = np.zeros((count, self.spec.n_states))
         faults: list[str] = []
         for start in range(0, count, size):
             block = ds if size >= count else ds.isel(time=slice(start, start + size)).load()
-            for channel in self.spec.state_channels:
-                complete[start : start + size] &= np.isfinite(channel.points(block[channel.name].values)).all(1)
-            if every and not complete[start : start + size].all():
-                block = block.isel(time=complete[start : start + size])
+            shares[start : start + size] = self.spec.missing(block)
+            usable = (shares[start : start + size] <= self.spec.missing_share).all(1)
+            if every and not usable.all():
+                block = block.isel(time=usable)
             faults += self.spec.value_faults(block) if block.sizes["time"] else []
         if every:
-            whole = complete[runs].all(1)
+            whole = (shares <= self.spec.missing_share).all(1)[runs].all(1)
             if not whole.any():
-                faults.append(f"init_time: each of the {len(runs)} full histories has missing values")
+                faults.append(
+                    f"init_time: each of the {len(runs)} full histories has missing values: frames that lack more than "
+                    f"{percent(self.spec.missing_share)} of their points, up to {percent(shares.max())}"
+                )
             elif not whole.all():
                 logger.info("%d of %d init times left out: missing values", (~whole).sum(), len(runs))
             runs = runs[whole]
-        return ds, runs, faults
+        return ds, runs, shares, faults
+
+    def _filled(self, shares: np.ndarray) -> str:
+        """How much of the input frames was filled, from the missing shares (N, S), in words; empty for nothing."""
+        texts = []
+        for channel, share in zip(self.spec.state_channels, shares.T, strict=True):
+            if share.any():
+                texts.append(
+                    f"{channel.name} {round(share.sum() * channel.valid.sum())} missing values in "
+                    f"{np.count_nonzero(share)} of {len(share)} input frames (at most {percent(share.max())} of one)"
+                )
+        return "; ".join(texts)
 
     def _batches(self, ds: xr.Dataset, runs: np.ndarray, steps: int, device: torch.device) -> np.ndarray:
         """Departures (I, L, S, H, W) for all runs, computed in batches of bounded size."""
@@ -274,6 +297,7 @@ class Forecaster:
             part, batch = _frames_of(ds, runs[start : start + size])
             frames = spec.to_frames(part.load())
             z = frames[None] if len(batch) == 1 else frames[batch]  # (B, T, C, H, W)
+            fill(z[:, :, : spec.n_states])
             departures[start : start + size] = self.forecast(z, part["time"].values[batch[:, -1]], steps)
         return departures
 

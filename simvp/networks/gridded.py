@@ -197,8 +197,8 @@ class GriddedSimVP(nn.Module):
         Parameters
         ----------
         batches
-            (x (B, T, C, H, W), y (B, T', S, H, W), mask (S, H, W)) and, where there is one, `cycle` as in `forward`;
-            each window once. Points where the mask is 0 do not count.
+            (x (B, T, C, H, W), y (B, T', S, H, W), mask (S, H, W) or as y) and, where there is one, `cycle` as in
+            `forward`; each window once. Points where the mask is 0 do not count.
         weights
             (H, W) area weights.
 
@@ -215,7 +215,8 @@ class GriddedSimVP(nn.Module):
         count = 0
         for x, y, mask, *cycle in batches:
             share = (mask * weights).double()
-            share = (share / share.sum(dim=(-2, -1), keepdim=True)).cpu()  # (S, H, W), sums to one over each map
+            share = (share / share.sum(dim=(-2, -1), keepdim=True)).cpu()  # sums to one over each map
+            at = "shw" if share.ndim == 3 else "blshw"
             pairs = [(self._terms(x), y, 1.0)]
             if cycle:
                 # The cycle, as a window of its own, with swing**2 of a real one's weight.
@@ -223,13 +224,14 @@ class GriddedSimVP(nn.Module):
                 pairs.append((self._terms(cycle[0][:, :T]), cycle[0][:, T:], self.config.swing**2))
             for terms_, target, weight in pairs:
                 z, y = terms_.double().cpu(), target.double().cpu()
-                products += weight * torch.einsum("bklshw,bjlshw,shw->lskj", z, z, share)
-                with_target += weight * torch.einsum("bklshw,blshw,shw->lsk", z, y, share)
-                squares += weight * torch.einsum("blshw,blshw,shw->ls", y, y, share)
+                products += weight * torch.einsum(f"bklshw,bjlshw,{at}->lskj", z, z, share)
+                with_target += weight * torch.einsum(f"bklshw,blshw,{at}->lsk", z, y, share)
+                squares += weight * torch.einsum(f"blshw,blshw,{at}->ls", y, y, share)
             count += len(x)
         if not count:
             raise ConfigError("Fit of the blend", ["expected training windows, got none"])
         rows, columns = _planes(*x.shape[-2:])
+        share = share.reshape(-1, *share.shape[-3:]).mean(0)  # of the last batch; (S, H, W)
         planes = (share * (rows**2 + columns**2)).sum(dim=(-2, -1))  # (S,), mean square of both at tilt 1
         shift = self.config.drift**2 + self.config.tilt**2 * planes
         products = products / count + shift[:, None, None]  # (T', S, K, K)

@@ -178,6 +178,11 @@ class Baselines(Record):
         back = lead if self.cycle is None else self.cycle * -(-lead // self.cycle)
         return self.step.shift(np.asarray(init_times)[:, None], lead - back)
 
+    def frame_times(self, init_times: np.ndarray, leads: int | None = None) -> np.ndarray:
+        """Times (M,) of all frames that the five look at."""
+        leads = self.damping.shape[1] if leads is None else leads
+        return np.concatenate([init_times, self.seasonal_times(init_times, leads).reshape(-1)])
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, to be saved beside the header."""
         arrays = super().arrays()

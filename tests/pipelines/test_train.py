@@ -264,12 +264,23 @@ def test_unknown_variables_and_too_few_windows_are_refused_before_writing(tmp_pa
     assert not home.training("world").exists()
 
 
-def test_missing_values_that_eat_a_part_up_are_refused_with_the_counts(tmp_path):
+def test_missing_values_that_eat_a_part_up_are_refused_with_counts_places_and_what_to_set(tmp_path):
     ds = world()
-    for name in ds.data_vars:
-        ds[name].values[10:170:3, 2, 2] = np.nan
-    with pytest.raises(ConfigError, match=r"train: expected 16 or more, got 5[\s\S]*fill the gaps"):
-        train(new_home(tmp_path, ds), TrainConfig(**SETTINGS))
+    ds["t2m"].values[10:170:3, 2, 2] = np.nan
+    ds["d2m"].values[10:170:3, 2, :3] = np.nan
+    home = new_home(tmp_path, ds)
+    with pytest.raises(ConfigError) as caught:
+        train(home, TrainConfig(**SETTINGS, missing_share=0.03))
+    text = str(caught.value)
+    assert "train: expected 16 or more, got 5; " in text
+    assert " were dropped for missing values" in text
+    assert "t2m: missing values in 54 of 192 frames, 1.56 % of their points in the mean; 0 of them lack more" in text
+    assert "d2m: missing values in 54 of 192 frames, 4.69 % of their points in the mean; 54 of them lack more" in text
+    assert "and are left out, the worst 2020-01-01T10:00:00 (4.69 %), 2020-01-01T13:00:00 (4.69 %), " in text
+    assert "set missing_share to 0.05" in text
+    assert not home.training("world").exists()
+    report = train(home, TrainConfig(**SETTINGS, missing_share=0.05))
+    assert [row["nan"] for row in report.audit] == [0, 0, 0]
 
 
 def test_loss_that_is_no_number_stops_in_words_and_fails_its_run(tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def new_loop(windows: Sequences, settings: TrainConfig) -> TrainingLoop:
 
 def validate_on(windows: Sequences):
     def validate(network: nn.Module) -> Score:
-        loss = np.mean([float(((p - y) ** 2).mean()) for _, p, y in predictions(network, windows, 16, no_cast)])
+        loss = np.mean([float(((p - y) ** 2).mean()) for _, p, y, _ in predictions(network, windows, 16, no_cast)])
         return Score(loss=float(loss), rmse={"t2m": math.sqrt(loss), "d2m": 1.0})
 
     return validate
@@ -88,6 +88,32 @@ def test_loss_by_hand():
     mask = torch.tensor([[[1.0, 0.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]])
     predicted = torch.stack([torch.full((2, 2), 2.0), torch.full((2, 2), 4.0)])[None, None]
     assert float(masked_loss(predicted, torch.zeros_like(predicted), mask, torch.ones(2, 2))) == 10.0
+
+
+def test_a_target_that_is_not_there_does_not_count_in_the_loss():
+    predicted = torch.tensor([3.0, 1.0]).expand(2, 1, 1, 1, 2).clone().requires_grad_()
+    target, mask = torch.zeros(2, 1, 1, 1, 2), torch.ones(2, 1, 1, 1, 2)
+    mask[0, ..., 0] = 0
+    # Errors 1 and 5 of the two maps: (1 + (9 + 1) / 2) / 2.
+    loss = masked_loss(predicted, target, mask, torch.ones(1, 2))
+    assert float(loss) == 3.0
+    loss.backward()
+    assert predicted.grad[0, 0, 0, 0].tolist() == [0, 1]
+    whole = masked_loss(predicted, target, torch.ones_like(mask), torch.ones(1, 2))
+    assert float(whole) == float(masked_loss(predicted, target, torch.ones(1, 1, 2), torch.ones(1, 2))) == 5.0
+
+
+def test_changes_from_and_to_what_is_not_there_do_not_diverge():
+    predicted, target = (torch.rand(2, 4, 1, 3, 3, generator=torch.Generator().manual_seed(n)) for n in (1, 2))
+    known = torch.ones(2, 4, 1, 3, 3)
+    assert torch.equal(differential_divergence(predicted, target, known), differential_divergence(predicted, target))
+    known[1, 2, 0, 1, 1] = 0
+    values = []
+    for value in (0.0, 9.0):
+        target[1, 2, 0, 1, 1] = value
+        values.append(float(differential_divergence(predicted, target, known)))
+    assert values[0] == values[1] > 0
+    assert float(differential_divergence(predicted, target, known * 0)) == 0
 
 
 def test_loss_does_not_grow_with_the_grid():

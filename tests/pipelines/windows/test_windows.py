@@ -130,7 +130,8 @@ def test_batch_holds_the_frames_that_its_windows_name(world, memory, monkeypatch
     monkeypatch.setattr("pipelines.windows.windows.BLOCK", 7)
     frames = Frames(ds, spec, memory=memory)
     assert (frames.run is None) == (memory > 0)
-    assert frames.complete.all()
+    assert frames.whole.all()
+    assert frames.usable.all()
     x, y, m = Sequences(frames, np.array([3, 10, 57]), spec).batch(np.array([2, 0]))
     assert x.shape == (2, 4, spec.n_channels, 3, 4)
     assert y.shape == (2, 2, 2, 3, 4)
@@ -147,18 +148,63 @@ def test_batch_holds_the_frames_that_its_windows_name(world, memory, monkeypatch
             assert column[0, 0].tolist() == [0, 1, 2, 3]
 
 
-def test_frames_with_missing_values_are_incomplete_and_masked_points_are_not(world, monkeypatch):
+def test_frames_lack_what_is_missing_and_not_what_is_masked(world, monkeypatch):
     monkeypatch.setattr("pipelines.windows.windows.BLOCK", 16)
     ds, _ = world
     ds = ds.copy(deep=True)
     ds["t2m"][:, 0, 0] = np.nan  # the mask: never there
-    ds["d2m"][17, 1, 1] = np.nan
+    ds["d2m"][17, 1, 1] = np.nan  # 1 of 12
+    ds["t2m"][30, 1, :2] = np.nan  # 2 of 11
+    ds["t2m"][40] = ds["d2m"][40] = np.nan
     train = [(ds["time"].values[0], ds["time"].values[-1])]
     spec = FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=())
     frames = Frames(ds, spec)
-    assert np.flatnonzero(~frames.complete).tolist() == [17]
-    _, _, m = Sequences(frames, np.array([5]), spec).batch(np.array([0]))
+    assert np.flatnonzero(~frames.whole).tolist() == [17, 30, 40]
+    assert np.flatnonzero(~frames.usable).tolist() == [30, 40]
+    assert frames.missing[[16, 17, 30, 40]].tolist() == [[0, 0], [0, 1 / 12], [2 / 11, 0], [1, 1]]
+    strict = Frames(ds, FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=(), missing_share=0))
+    assert np.flatnonzero(~strict.usable).tolist() == [17, 30, 40]
+    windows = Sequences(frames, np.array([5]), spec)
+    assert windows.specks
+    _, _, m = windows.batch(np.array([0]))
     assert m.sum(axis=(1, 2)).tolist() == [11, 12]
+    gap = ds.isel(time=slice(32, 60))  # a frame that is not there at all has nothing to be filled
+    assert not Sequences(Frames(gap, spec), np.array([3]), spec).specks
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 0], ids=["in memory", "read per batch"])
+def test_missing_points_are_filled_in_inputs_and_do_not_count_in_targets(world, memory):
+    ds, spec = world
+    holed = ds.copy(deep=True)
+    holed["t2m"][10, 1, 2] = np.nan
+    holed["d2m"][11, 0, 0] = np.nan
+    whole = Sequences(Frames(ds, spec, memory=memory), np.array([8, 10, 11, 20]), spec)
+    windows = Sequences(Frames(holed, spec, memory=memory), np.array([8, 10, 11, 20]), spec)
+    for ours, theirs in zip(windows.batch(np.array([3])), whole.batch(np.array([3])), strict=True):
+        assert np.array_equal(ours, theirs)  # a window without them is as it was
+    x, y, m = windows.batch(np.array([0, 1, 2, 3]))
+    right_x, right_y, mask = whole.batch(np.array([0, 1, 2, 3]))
+    assert m.shape == y.shape
+    # Window 0 has t2m's frame as a target, window 1 as its last input and d2m's as a target, window 2 both as inputs.
+    counts = np.ones(y.shape)
+    counts[0, 1, 0, 1, 2] = counts[1, 0, 1, 0, 0] = 0
+    assert np.array_equal(m, counts * mask)
+    assert np.array_equal(y, np.where(counts > 0, right_y, 0))
+    right_x = right_x.copy()
+    right_x[1, 3, 0, 1, 2] = right_x[1, 2, 0, 1, 2]
+    right_x[2, 2, 0, 1, 2] = right_x[2, 1, 0, 1, 2]
+    right_x[2, 3, 1, 0, 0] = right_x[2, 2, 1, 0, 0]
+    assert np.array_equal(x, right_x)
+
+
+def test_what_is_filled_follows_from_the_inputs_alone(world):
+    ds, spec = world
+    holed = ds.copy(deep=True)
+    holed["t2m"][10, 1, 2] = np.nan
+    other = holed.copy(deep=True)
+    other["t2m"][11:] += 5
+    x, other_x = (Sequences(Frames(one, spec), np.array([10]), spec).batch(np.array([0]))[0] for one in (holed, other))
+    assert np.array_equal(x, other_x)
 
 
 def test_seasonal_cycle_is_the_climatology_about_its_mean_at_the_times_of_the_window():
@@ -255,7 +301,7 @@ def test_no_more_is_read_at_a_time_than_the_memory_allows(long_world, monkeypatc
     reads: list[int] = []
     plain = Frames._read
     monkeypatch.setattr(Frames, "_read", lambda self, a, b: reads.append(b - a) or plain(self, a, b))
-    assert Frames(ds, spec, memory=frames * frame).complete.all()
+    assert Frames(ds, spec, memory=frames * frame).whole.all()
     assert max(reads) == most
     # Frames that are only looked through come in blocks of a sixteenth of the budget.
     monkeypatch.setattr("simvp.budget.BUDGET", 16 * 10 * frame)

@@ -123,12 +123,15 @@ def test_masked_points_are_zero_for_the_network_and_missing_in_the_forecast(worl
     assert spec.value_faults(holed.isel(time=slice(0, 24))) == []
 
 
-def test_missing_values_outside_the_mask_stay_missing_and_are_a_fault(world, spec):
+def test_missing_values_outside_the_mask_stay_missing_and_too_many_are_a_fault(world, spec):
     holed = world.isel(time=slice(0, 24)).copy(deep=True)
     holed["t2m"][5, 2, 3] = np.nan
     assert np.isnan(spec.to_frames(holed)[5, 0, 2, 3])
+    assert spec.value_faults(holed) == []
+    holed["t2m"][5, 2] = np.nan
     (fault,) = spec.value_faults(holed)
-    assert fault.startswith("t2m: 1 missing values where training had none, in 1 of 24 frames, first at 2020-01-01T05")
+    assert fault.startswith("t2m: missing values: 1 of 24 frames lack more than 10 % of the points where training had")
+    assert "the worst 16.7 % at 2020-01-01T05:00:00" in fault
 
 
 def test_a_mark_that_no_attribute_declares_is_a_fault(world, spec):

@@ -429,9 +429,10 @@ class TestRefusals:
 
     def test_missing_values_in_the_history(self, world: xr.Dataset, waves: Forecaster) -> None:
         holed = world.copy(deep=True)
-        holed["t2m"][-2, 1, 1] = np.nan
+        holed["t2m"][-2, 1, :2] = np.nan  # 2 of 12
         text = self.refused(waves, holed, horizon="90min")
-        assert "t2m: 1 missing values where training had none" in text
+        assert "t2m: missing values: 1 of 4 frames lack more than 10 % of the points where training had values" in text
+        assert "the worst 16.7 % at 2020-01-" in text
         assert "horizon:" in text
         waves.predict(holed, init_time=world["time"].values[-4])  # not in this history
 

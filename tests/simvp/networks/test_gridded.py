@@ -107,6 +107,18 @@ def test_the_area_and_the_mask_weigh_the_points() -> None:
     assert network.mix.item() == pytest.approx(0.5)
 
 
+def test_a_target_that_is_not_there_does_not_count_in_the_blend() -> None:
+    x, y, _ = windows([1, 3], [2, 1])
+    y = y.clone()
+    y[0, ..., 0] = 100.0
+    mask = torch.ones(2, 1, 1, 1, 2)
+    mask[0, ..., 0] = 0
+    network = build(POINT)
+    network.fit_mix([(x, y, mask)], torch.ones(1, 2))
+    assert network.mix.item() == pytest.approx(0.5)
+    assert network.residual_scale.item() == pytest.approx(1.25**0.5)
+
+
 def test_a_linear_world_is_found_exactly_for_each_lead_and_state() -> None:
     network = build(CONFIG.replace(drift=0.0))
     truth = torch.rand(2, 4, 2, generator=torch.Generator().manual_seed(3))
