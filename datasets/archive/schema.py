@@ -8,19 +8,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords import (
-    DAY,
-    Grid,
-    Step,
-    calendar_of,
-    encode_times,
-    fields_of,
-    fixed_labels,
-    on_step,
-    plain,
-    with_labels,
-)
+from simvp.coords import DAY, Grid, Step, calendar_of, encode_times, fields_of, fixed_labels, on_step, with_labels
 from simvp.errors import Refusal
+from simvp.record import plain
 from simvp.times import find_step
 
 # The layout of an archive on the disk, which never changes once it is made. A chunk is about one window of hourly

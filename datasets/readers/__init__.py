@@ -1,8 +1,8 @@
 """Any file becomes one canonical Dataset: NetCDF, GRIB, Zarr and images, one file or many.
 
-`source` opens, `formats` tells one format from another, `stored` opens NetCDF and Zarr as they are stored, `groups` finds
-variables in groups, `expver` merges versions of ERA5, `grib` reads messages that `grib_messages` finds and `grib_series`
-compares, `dates` decodes times, `combine` and `concat` put files together, `taxibj_years` reads one raw format.
+`source` opens, `formats` tells one format from another, `stored` opens NetCDF and Zarr as they are stored, `hdf5` refuses
+what only looks like NetCDF-4, `groups` finds variables in groups, `expver` merges the versions of ERA5, `grib`
+reads messages, `dates` decodes times, `combine` and `concat` put files together, `taxibj_years` reads one raw format.
 """
 
 import lazy_loader

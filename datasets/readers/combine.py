@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 
 from datasets.readers.formats import shortened
-from simvp.coords import Grid, differences, same_units, unsaid
+from simvp.coords import Grid, differences, unsaid
 from simvp.errors import Refusal
+from simvp.values import same_units
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,7 @@ from datasets.readers.concat import TIMES, Family, Kind, alone, families, joined
 from datasets.readers.dates import as_meant, decode_dates
 from datasets.readers.expver import settle_versions
 from datasets.readers.formats import Location, SourceFile, recognise, shortened, source_files
-from datasets.readers.grib import open_grib
-from datasets.readers.grib_messages import KEYS
+from datasets.readers.grib import KEYS, open_grib
 from datasets.readers.groups import (
     Names,
     by_group,
@@ -29,17 +28,9 @@ from datasets.readers.groups import (
     with_parents,
 )
 from datasets.readers.stored import AsStored
-from simvp.coords import (
-    Axes,
-    axis_names,
-    canonicalise,
-    check_names,
-    is_unit,
-    label_names,
-    period_bounds,
-    select_values,
-)
+from simvp.coords import Axes, axis_names, canonicalise, check_names, label_names, period_bounds, select_values
 from simvp.errors import Refusal, SourceError
+from simvp.values import is_unit
 
 logger = logging.getLogger(__name__)
 

@@ -31,8 +31,9 @@ from filelock import FileLock
 from datasets.store import disk
 from datasets.store.encoding import encode, fit, fixed_width_texts, loose_coordinates, pack, same, unpack, write_arrays
 from datasets.store.root import ATTRIBUTE, Root, as_bytes, commit_attributes
-from simvp.coords import decode_times, plain, unfilled
+from simvp.coords import decode_times, unfilled
 from simvp.errors import ArchiveError
+from simvp.record import plain
 
 
 class Store:

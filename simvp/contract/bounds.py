@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from simvp.coords import same_units
+from simvp.values import same_units
 
 Bounds = tuple[float | None, float | None]
 

@@ -10,7 +10,8 @@ import xarray as xr
 from simvp.contract.bounds import bounds_of
 from simvp.contract.climatology import Climatology
 from simvp.contract.statistics import Summary, logarithm, what_was_seen
-from simvp.coords import Record, Step, plain
+from simvp.coords import Step
+from simvp.record import Record, plain
 
 
 class Channel(Record):

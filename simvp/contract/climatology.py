@@ -12,8 +12,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from simvp.coords import DAY, Record, Step, encode_times, fields_of
+from simvp.coords import DAY, Step, encode_times, fields_of
 from simvp.errors import ConfigError
+from simvp.record import Record
 
 Period = Literal["none", "day", "week", "year"]
 

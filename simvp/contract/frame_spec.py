@@ -22,10 +22,8 @@ from simvp.contract.possible import impossible
 from simvp.contract.statistics import Statistics, cycles_in, implausible, positions_in, seasonal_cycle
 from simvp.coords import (
     Grid,
-    Record,
     Step,
     area_weights,
-    below,
     calendar_of,
     canonicalise,
     coordinates,
@@ -34,9 +32,10 @@ from simvp.coords import (
     label,
     name_time,
     on_step,
-    same_units,
 )
 from simvp.errors import ConfigError, ContractError, Refusal
+from simvp.record import Record, below
+from simvp.values import same_units
 
 logger = logging.getLogger(__name__)
 

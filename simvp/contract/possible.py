@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from simvp.coords import same_units
-from simvp.values import LARGEST, looks_like_mark
+from simvp.values import LARGEST, looks_like_mark, same_units
 
 DIFFERENCE = (
     "anomal|differ|depart|deviat|tendenc|change|trend|error|bias|increment|spread|variance|gradient|residual|delta"

@@ -10,7 +10,6 @@ from .identity import (
     unsaid as unsaid,
     with_labels as with_labels,
 )
-from .record import Record as Record, below as below, plain as plain
 from .roles import Axes as Axes, find_axes as find_axes
 from .selection import axis_names as axis_names, check_names as check_names, select_values as select_values
 from .steps import (
@@ -27,6 +26,5 @@ from .steps import (
     parse_times as parse_times,
     show_time as show_time,
 )
-from .units import is_unit as is_unit, same_units as same_units
 from .valid_time import period_bounds as period_bounds
 from .weights import area_weights as area_weights

@@ -15,9 +15,8 @@ from simvp.coords.labels import axis_labels, on_earth, time_labels
 from simvp.coords.mapping import degrees, first_on_meridian, reference_texts
 from simvp.coords.roles import ATTRIBUTES, Axes, bounds, candidates, find_axes
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
-from simvp.coords.units import is_unit, same_units
 from simvp.errors import Refusal
-from simvp.values import finish, is_applied
+from simvp.values import finish, is_applied, is_unit, same_units
 
 __all__ = ["Axes", "canonicalise", "find_axes", "restore"]
 

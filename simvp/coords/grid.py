@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords.mapping import alike, difference, measured, metres_apart, same_earth
-from simvp.coords.record import Record, plain
+from simvp.record import Record, plain
 
 logger = logging.getLogger(__name__)
 

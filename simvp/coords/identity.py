@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords.roles import NAMES, Role, bounds, candidates
-from simvp.coords.units import converted
+from simvp.values import converted
 
 FIXED = "fixed_at"
 KINDS: tuple[Role, ...] = ("z", "member")

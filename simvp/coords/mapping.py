@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords.record import plain
-from simvp.coords.units import conversion
+from simvp.record import plain
+from simvp.values import conversion
 
 if TYPE_CHECKING:
     from pyproj import CRS

@@ -11,10 +11,10 @@ import xarray as xr
 
 from simvp.coords.roles import NAMES, Role, bounds, candidates
 from simvp.coords.steps import calendar_of, parse_times
-from simvp.coords.units import converted
 from simvp.coords.valid_time import said_valid
 from simvp.errors import Refusal
 from simvp.times import duration_words, durations_of, parse_duration
+from simvp.values import converted
 
 AMOUNT = re.compile(r"([+-]?\d+(?:\.\d*)?)\s*([A-Za-z%].*)")
 SHOWN = 20  # datasets whose variables a message lists

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from simvp.coords.record import Record
 from simvp.errors import Refusal
+from simvp.record import Record
 from simvp.times import first_slot, nearest_slots, tolerance
 
 Anchor = Literal["", "day", "end", "middle", "middle day"]

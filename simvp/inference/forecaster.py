@@ -16,12 +16,13 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract import FrameSpec, fill, percent
-from simvp.coords import EPOCH, below, find_axes, name_time, restore
+from simvp.coords import EPOCH, find_axes, name_time, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
 from simvp.inference.model_file import read_header
 from simvp.inference.request import dataset_of, runs_of, steps_of
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
+from simvp.record import below
 from simvp.scoring import Baselines
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from simvp.contract import FrameSpec
-from simvp.coords import below
 from simvp.errors import RegistryError
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.model_file import read_arrays, read_header
 from simvp.inference.registry import CHAMPION, PREFIX, Registry, Version, model_file_in
 from simvp.inference.request import dataset_of
+from simvp.record import below
 
 if TYPE_CHECKING:
     import torch

@@ -21,8 +21,9 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract import Climatology, Statistics, pairs
-from simvp.coords import Grid, Record, Step, below, coordinates, encode_times, label
+from simvp.coords import Grid, Step, coordinates, encode_times, label
 from simvp.errors import ConfigError, Refusal
+from simvp.record import Record, below
 from simvp.scoring.scores import frames_of, positions_of
 
 NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")

@@ -1,6 +1,6 @@
-"""What a stored number means: packing, missing values, valid ranges; one rule for all readers and for opened data.
+"""What a stored number means: packing, missing values, valid ranges, units; one rule for all readers and opened data.
 
-`marks` reads the header of a variable, `decoding` applies it, lazily.
+`marks` reads the header of a variable, `decoding` applies it, lazily, and `units` knows which texts are units.
 """
 
 import lazy_loader

@@ -6,3 +6,9 @@ from .marks import (
     looks_like_mark as looks_like_mark,
     stored_as as stored_as,
 )
+from .units import (
+    conversion as conversion,
+    converted as converted,
+    is_unit as is_unit,
+    same_units as same_units,
+)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.readers.grib_messages import read_fields
+from datasets.readers.grib.messages import read_fields
 from datasets.readers.source import open_source
 from simvp.errors import SourceError
 from tests.support.grib import keep, maps, message, of_sections, sections

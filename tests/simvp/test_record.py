@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from simvp.coords.record import Record, below, plain
+from simvp.record import Record, below, plain
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

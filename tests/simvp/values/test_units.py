@@ -2,7 +2,7 @@
 
 import pytest
 
-from simvp.coords.units import converted, is_unit, known_units, same_units
+from simvp.values.units import converted, is_unit, known_units, same_units
 
 
 @pytest.mark.parametrize(

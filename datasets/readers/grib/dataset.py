@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from datasets.readers.grib_messages import KEYS, Field, Place, read_fields, read_keys
-from datasets.readers.grib_series import (
+from datasets.readers.grib.messages import KEYS, Field, Place, read_fields, read_keys
+from datasets.readers.grib.series import (
     CURVED,
     REGULAR,
     cubes_of,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.readers.grib_messages import KEYS, Field, differences
+from datasets.readers.grib.messages import KEYS, Field, differences
 
 logger = logging.getLogger(__name__)
 
