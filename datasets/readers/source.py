@@ -297,7 +297,9 @@ def _open(file: SourceFile, request: _Request) -> list[xr.Dataset]:
         if file.format == "grib":
             if file.group:
                 raise SourceError(file.name, [f"group {file.group!r}: GRIB has no groups"])
-            return open_grib(file.path, request.select, request.variables and request.variables.get(""))
+            return open_grib(
+                file.path, request.select, None if request.variables is None else request.variables.get("")
+            )
         if file.format == "zarr":
             options = {"by": "zarr", "consolidated": consolidated(file.path)}
         whole = [_dated(file.path, group=group or None, **options) for group in (file.group, *parents(file.group))]
