@@ -1,9 +1,12 @@
 """Where on the earth: latitude and longitude in degrees of north and east; grid mappings, compared by their places."""
 
 import json
+import os
 import re
+import sys
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,8 +176,7 @@ def metres_apart(
         mappings cannot be compared so: PROJ does not read them, they are of two ellipsoids, or have numbers that are no
         attributes of CF.
     """
-    from pyproj import Transformer
-
+    pyproj = _pyproj()
     far = []
     for pair in _pairs(mine, theirs):
         turned = all(crs.is_geographic for crs in pair)  # a rotated pole needs no ellipsoid
@@ -184,7 +186,7 @@ def metres_apart(
         for crs, (y, x) in zip(pair, (points, others), strict=True):
             base = crs.source_crs if crs.is_geographic and crs.is_derived else crs.geodetic_crs
             size = 1.0 if crs.is_geographic else crs.axis_info[0].unit_conversion_factor  # a text may be "+units=km"
-            places.append(Transformer.from_crs(crs, base, always_xy=True).transform(x / size, y / size))
+            places.append(pyproj.Transformer.from_crs(crs, base, always_xy=True).transform(x / size, y / size))
         far.append(_distance(*places))
     return max(far, default=None)
 
@@ -232,26 +234,40 @@ def _pairs(mine: Attrs, theirs: Attrs) -> list[tuple["CRS", "CRS"]]:
     return both or list(zip(ours.values(), other.values(), strict=False))
 
 
+@cache
+def _pyproj() -> Any:
+    """The module, on the PROJ that it brings.
+
+    The wheels of ecCodes bring another PROJ (eckitlib.libs) and show it to all that is loaded later. On that one pyproj
+    finds no database, and the interpreter ends with "double free or corruption". Loaded so, it keeps to its own.
+    """
+    if not hasattr(os, "RTLD_DEEPBIND"):  # beyond Linux every library does
+        return import_module("pyproj")
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_DEEPBIND)
+    try:
+        return import_module("pyproj")
+    finally:
+        sys.setdlopenflags(flags)
+
+
 @lru_cache(maxsize=64)
 def _systems(said: str) -> dict[str, "CRS"]:
     """Reference systems that a mapping describes, by CF's attributes and by a text; without those PROJ cannot read."""
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
-    attrs = json.loads(said)
+    pyproj, attrs = _pyproj(), json.loads(said)
     named = {k: v for k, v in attrs.items() if PARAMETERS.fullmatch(k)}
     if "grid_mapping_name" in named:
         named["grid_mapping_name"] = str(named["grid_mapping_name"]).strip().lower()
-    ways: list[tuple[str, Callable[[], CRS]]] = [("attributes", partial(CRS.from_cf, named))]
+    ways: list[tuple[str, Callable[[], CRS]]] = [("attributes", partial(pyproj.CRS.from_cf, named))]
     for key, value in attrs.items():
         if TEXTS.fullmatch(key):
             text = f"EPSG:{str(value).rpartition(':')[2]}" if key.lower().startswith("epsg") else str(value)
-            ways.append(("text", partial(CRS.from_user_input, text)))
+            ways.append(("text", partial(pyproj.CRS.from_user_input, text)))
     found: dict[str, CRS] = {}
     for way, read in ways if named else ways[1:]:
         try:
             whole = read()
-        except (CRSError, KeyError, TypeError, ValueError):
+        except (pyproj.exceptions.CRSError, KeyError, TypeError, ValueError):
             continue
         crs = whole.source_crs if whole.is_bound else whole.sub_crs_list[0] if whole.is_compound else whole
         if crs is not None and crs.geodetic_crs is not None and crs.ellipsoid is not None:

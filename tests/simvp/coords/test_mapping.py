@@ -1,12 +1,14 @@
 """Where numbers lie on the earth: degrees of any kind, meridians, and mappings that say the same in other words."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
-import pyproj
 import pytest
 
 from simvp.coords.mapping import (
+    _pyproj,
     alike,
     beyond,
     degrees,
@@ -18,6 +20,7 @@ from simvp.coords.mapping import (
     same_earth,
 )
 
+pyproj = _pyproj()  # not imported: see there
 LAEA = {
     "grid_mapping_name": "lambert_azimuthal_equal_area",
     "latitude_of_projection_origin": 52.0,
@@ -219,3 +222,14 @@ def test_latitude_and_longitude_are_of_one_earth_as_far_as_both_say() -> None:
 def test_texts_count_where_proj_reads_one() -> None:
     assert reference_texts({"title": "radar", "proj4": "+proj=laea +lat_0=52"}) == {"proj4": "+proj=laea +lat_0=52"}
     assert reference_texts({"crs": "our own"}, {"title": "radar"}) == {}
+
+
+def test_proj_works_beside_the_one_that_eccodes_brings() -> None:
+    """In a fresh interpreter, which would end with a corrupted heap."""
+    program = (
+        "import eccodes; eccodes.codes_get_api_version()\n"
+        "from simvp.coords.mapping import alike\n"
+        "print(alike({'epsg_code': 'EPSG:3035'}, {'crs_wkt': 'EPSG:3035'}), alike({'epsg': 3035}, {'epsg': 3857}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["True", "False"]), done.stderr
