@@ -20,6 +20,7 @@ from datasets.readers.grib.series import (
     cubes_of,
     faults_of,
     in_words,
+    labels_of,
     lead_of,
     period_of,
     scanning_mode,
@@ -225,19 +226,20 @@ def _member(field: Field) -> float:
 
 
 def _dataset(path: str, variables: Mapping[str, Sequence[Field]]) -> xr.Dataset:
-    """Variables of one cube, under their names."""
+    """Variables of one cube, under their names, with what tells them from others of the name as scalar coordinates."""
     fields = [field for of_one in variables.values() for field in of_one]
     opening: dict[str, Any] = {"chunks": "auto", "decode_timedelta": False, "backend_kwargs": {"errors": "raise"}}
     ds = xr.open_dataset(Messages(path, fields), engine="cfgrib", **opening)  # type: ignore[arg-type]
     names = {of_one[0].get("paramId"): name for name, of_one in variables.items()}
     ds = ds.rename({name: names[var.attrs["GRIB_paramId"]] for name, var in ds.data_vars.items()})
     ds.attrs.pop("history", None)  # made by cfgrib at each opening, with the clock
+    labels = labels_of(fields)
+    ds = ds.assign_coords({label: ((), value, {"units": unit}) for label, (value, unit) in labels.items()})
     for name, of_one in variables.items():
+        ds[name].encoding["coordinates"] = " ".join([str(ds[name].encoding.get("coordinates", "")), *labels]).strip()
         if method := METHODS.get(of_one[0].get("stepType")):
-            hours = period_of(of_one[0])
-            ds[name].attrs["cell_methods"] = f"time: {method}" + (
-                f" (comment: over {in_words(hours)})" if hours > 0 else ""
-            )
+            over = f" (comment: over {in_words(period_of(of_one[0]))})" if "period" in labels else ""
+            ds[name].attrs["cell_methods"] = f"time: {method}{over}"
     return _with_longitudes(_with_planes(_with_seconds(ds, fields), fields))
 
 

@@ -12,11 +12,11 @@ from datasets.readers.grib.messages import KEYS, Field, differences
 logger = logging.getLogger(__name__)
 
 # One name with two values of one of these is two quantities, also where they never meet in time.
-MEANING = (
-    *("stepType", "typeOfLevel", "paramId", "typeOfFirstFixedSurface", "indicatorOfTypeOfLevel"),
+LABELS = (
     *("derivedForecast", "percentileValue", "quantileValue", "probabilityType", "scaledValueOfLowerLimit"),
     *("scaledValueOfUpperLimit", "constituentType", "aerosolType"),
 )
+MEANING = ("stepType", "typeOfLevel", "paramId", "typeOfFirstFixedSurface", "indicatorOfTypeOfLevel", *LABELS)
 AXES = ("number", "level:float", "directionNumber", "frequencyNumber")
 # Fields that agree in these, which are attributes for cfgrib, are a cube of time, step and AXES.
 ATTRIBUTES = (
@@ -86,8 +86,20 @@ def cubes_of(fields: Sequence[Field]) -> dict[Hashable, list[Field]]:
     cubes: dict[Hashable, list[Field]] = {}
     for kind, alike in kinds.items():
         times = frozenset((field.date, lead_of(field)) for field in alike)
-        cubes[kind[: -len(MEANING)], alike[0].get("typeOfLevel"), times, _axes(alike)] = alike
+        cubes[kind[: -len(MEANING)], times, _axes(alike), str(labels_of(alike))] = alike
     return cubes
+
+
+def labels_of(cube: Sequence[Field]) -> dict[str, tuple[Any, str]]:
+    """What all fields of a cube are fixed at and cfgrib has no coordinate for, each with its unit."""
+    first = cube[0]
+    labels = {key: (first.get(key), "1") for key in LABELS if first.get(key) is not None}
+    if first.get("stepType") != "instant" and (hours := period_of(first)) > 0:
+        labels["period"] = hours, "hours"
+    bottoms = {field.get("bottomLevel") for field in cube}
+    if len(bottoms) == 1 and first.get("bottomLevel") not in (None, first.get("level:float")):
+        labels["bottomLevel"] = first["bottomLevel"], "1"
+    return labels
 
 
 def faults_of(path: str, name: str, fields: Sequence[Field]) -> list[str]:
