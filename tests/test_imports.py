@@ -96,8 +96,8 @@ INSIDE_SIMVP = {
     "coords": {"times", "values"},
     "contract": {"coords", "times", "values"},
     "networks": set(),
-    "scoring": {"contract", "coords", "times"},
-    "inference": {"scoring", "contract", "coords", "times", "networks"},
+    "scoring": {"contract", "coords", "times", "values"},
+    "inference": {"scoring", "contract", "coords", "times", "values", "networks"},
 }
 
 

@@ -169,7 +169,7 @@ def _slots_and_step(times: np.ndarray, stated: Step | None) -> tuple[np.ndarray,
             step = Step(seconds=find_step(seconds))
         except Refusal as other:
             raise Refusal(refusal.subject, [f"{refusal.reasons[0]}; {other.reasons[0]}"]) from None
-        return on_step(times, step), step
+        return on_step(times, step, found=True), step
     if step.seconds and DAY % step.seconds and step.seconds % DAY and len(times) < FEW:
         try:
             near = Step(seconds=find_step(seconds))

@@ -193,9 +193,9 @@ def _joined_or_alone(kind: Kind | None, files: Sequence[SourceFile], stored: Seq
 
 
 def _with_units(times: xr.Variable, bounds: xr.Variable) -> xr.Variable:
-    """Bounds under the units and the calendar of their times, as CF 7.1 has it."""
+    """Bounds under the units and the calendar of their times where they have none, as CF 7.1 has it."""
     attrs = {key: times.attrs[key] for key in ("units", "calendar") if key in times.attrs}
-    return xr.Variable(bounds.dims, bounds.values, attrs)
+    return xr.Variable(bounds.dims, bounds.values, {**attrs, **bounds.attrs})
 
 
 def _decoded(name: str, stored: Sequence[xr.Variable], shape: tuple[int, ...]) -> list[np.ndarray]:

@@ -329,5 +329,6 @@ def _dated(path: str, **options: Any) -> xr.Dataset:
     except ValueError as error:
         stated = {str(v.attrs.get("units")) for v in ds.variables.values() if "since" in str(v.attrs.get("units", ""))}
         hint = "; months of a climatology, in year 0, are no series" if any(" 0000-" in unit for unit in stated) else ""
-        text = f"got {', '.join(sorted(stated))}{hint}: {' '.join(str(error).split())[:200]}"
+        why = " ".join(str(error).partition(". Try opening")[0].split())  # without xarray's advice to its own callers
+        text = f"got {', '.join(sorted(stated))}{hint}: {why[:200]}"
         raise SourceError(path, [f"times cannot be decoded: {text}"]) from error

@@ -8,5 +8,5 @@ from .filling import (
     percent as percent,
 )
 from .frame_spec import FrameSpec as FrameSpec
-from .possible import Impossible as Impossible, impossible as impossible
+from .possible import impossible as impossible
 from .statistics import Statistics as Statistics, pairs as pairs, what_was_seen as what_was_seen

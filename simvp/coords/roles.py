@@ -1,6 +1,7 @@
 """Which variable of a Dataset is an axis: by CF attributes first, by names only where these are silent."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -199,7 +200,7 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     if variables is None:
         aside = bounds(ds) | {c.name for c in ranked if c.rank < len(ATTRIBUTES)}
         dims = {name: d for name, d in dims.items() if name not in aside and len(d) > 1}
-    used = {dim for d in dims.values() for dim in d}
+    used = Counter(dim for d in dims.values() for dim in d)
     times, lead, wrong = times_and_lead(ds, ranked, used)
     reasons += wrong
     time = "" if times is None else time_dim(ds, times, lead, used)

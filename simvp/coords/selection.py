@@ -11,7 +11,7 @@ import xarray as xr
 
 from simvp.coords.roles import NAMES, Role, bounds, candidates
 from simvp.coords.steps import calendar_of, parse_times
-from simvp.coords.valid_time import said_valid
+from simvp.coords.valid_time import said_valid, two_meanings
 from simvp.errors import Refusal
 from simvp.times import duration_words, durations_of, parse_duration
 from simvp.values import converted
@@ -96,8 +96,12 @@ def _unknown_lead(ds: xr.Dataset, name: str) -> str:
     coord = axis_of(ds, name)
     ranked = candidates(ds)
     lead = NAMES["lead"].fullmatch(name.lower()) or any(c.name == name and c.role == "lead" for c in ranked)
-    if not lead or not coord.ndim or any(c.role == "time" and said_valid(ds, c.name) for c in ranked):
+    if not lead or not coord.ndim:
         return ""
+    said = [c for c in ranked if c.role == "time" and said_valid(ds, c.name)]
+    if said:
+        told = any(c.role == "init" or (c in said and set(coord.dims) <= set(c.dims)) for c in ranked)
+        return "" if told else two_meanings(ds, said[0].name, name)
     try:
         if name in ds.variables:
             durations_of(np.ravel(coord.values), str(coord.attrs.get("units", "")))

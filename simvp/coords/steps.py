@@ -179,8 +179,13 @@ class Step(Record):
         return {name: value for name, value in vars(self).items() if value}
 
 
-def on_step(times: np.ndarray, step: Step) -> np.ndarray:
+def on_step(times: np.ndarray, step: Step, *, found: bool = False) -> np.ndarray:
     """Rising times, each moved to the slot that it is near (`simvp.times.first_slot`); exact ones as they are.
+
+    Parameters
+    ----------
+    found
+        Whether the step was found from the times.
 
     Raises
     ------
@@ -191,7 +196,7 @@ def on_step(times: np.ndarray, step: Step) -> np.ndarray:
         step.index(times, times[0])
         return times
     seconds, calendar = encode_times(times)
-    origin = first_slot(seconds, step.seconds)
+    origin = first_slot(seconds, step.seconds, found=found)
     slots, late = nearest_slots(seconds, step.seconds, origin)
     return decode_times(origin + slots * step.seconds, calendar) if late.any() else times
 

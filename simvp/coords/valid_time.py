@@ -5,7 +5,7 @@ lead between them. Many files name them otherwise, or call the time of the run `
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +38,7 @@ def is_dates(var: xr.Variable) -> bool:
     return hasattr(first, "timetuple") or isinstance(first, str)
 
 
-def times_and_lead(ds: xr.Dataset, ranked: Sequence["Candidate"], used: set[str]) -> Times:
+def times_and_lead(ds: xr.Dataset, ranked: Sequence["Candidate"], used: Mapping[str, int]) -> Times:
     """Which variables the valid times of fields come from.
 
     Parameters
@@ -46,13 +46,15 @@ def times_and_lead(ds: xr.Dataset, ranked: Sequence["Candidate"], used: set[str]
     ranked
         As from `simvp.coords.roles.candidates`.
     used
-        Dims of the fields.
+        Dims of the fields, and how many fields have each.
     """
     named = [c for c in ranked if c.role in ("time", "init") and len(c.dims) < 2]
-    if empty := next((c.name for c in named if not ds.variables[c.name].size and used & set(c.dims)), None):
+    if empty := next((c.name for c in named if not ds.variables[c.name].size and c.dims[0] in used), None):
         return None, None, [f"no frames: {empty} has no times yet"]
     dated = [c for c in named if is_dates(ds.variables[c.name])]
     on_data = [c for c in dated if not c.dims or c.dims[0] in used]
+    # Of several axes of time that are said equally well, that of most fields, then the longest.
+    on_data.sort(key=lambda c: (c.rank, [(-used[dim], -ds.sizes[dim]) for dim in c.dims]))
     runs = [c.name for c in ranked if c.role == "init"]
     init = next((c.name for c in on_data if c.role == "init"), None)
     valid = next((c.name for c in on_data if c.role == "time"), None)
@@ -87,7 +89,7 @@ def said_valid(ds: xr.Dataset, name: str) -> bool:
     return attrs.get("standard_name") == "time" or "valid" in words or "verif" in words
 
 
-def time_dim(ds: xr.Dataset, times: str, lead: str | None, used: set[str]) -> str:
+def time_dim(ds: xr.Dataset, times: str, lead: str | None, used: Container[str]) -> str:
     """The dim along which fields follow each other: of the times, or of the leads of one run; else `times`."""
     own = [(str(d), ds.sizes[d]) for name in (times, lead) if name is not None for d in ds.variables[name].dims]
     on_data = sorted((dim for dim in own if dim[0] in used), key=lambda dim: dim[1] < 2)
@@ -110,9 +112,9 @@ def valid_times(ds: xr.Dataset, axes: "Axes", names: Sequence[str]) -> tuple[np.
             return _sum(times, leads), f"valid times: {axes.times} + {axes.lead}", _missing(axes.times, times)
     except (ValueError, TypeError) as error:
         return np.ravel(coord.values), "", [f"time: {axes.times} cannot be read as dates: {error}"]
-    if faults := _missing(axes.times, times) + _climatology(ds, coord, names):
+    if faults := _missing(axes.times, times):
         return times, "", faults
-    return *_in_period(ds, axes.times, times, names), []
+    return *_in_period(ds, axes.times, times, names), _climatology(ds, coord, names)
 
 
 def period_bounds(ds: xr.Dataset, times: str) -> str | None:
@@ -124,20 +126,38 @@ def period_bounds(ds: xr.Dataset, times: str) -> str | None:
 
 
 def _is_pair(bounds: xr.Variable, times: xr.Variable) -> bool:
-    return bounds.dims[:-1] == times.dims and bounds.shape[-1:] == (2,) and bounds.dtype.kind in "MO"
+    return bounds.dims[:-1] == times.dims and bounds.shape[-1:] == (2,) and bounds.dtype.kind in "MOiuf"
 
 
-def _lead(ds: xr.Dataset, ranked: Sequence["Candidate"], used: set[str]) -> tuple[str | None, str]:
+def _edges(ds: xr.Dataset, times: xr.Variable, bounds: str) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of periods. xarray decodes bounds that the attribute `bounds` names, and no others.
+
+    Raises
+    ------
+    ValueError
+        They cannot be decoded.
+    """
+    var = ds.variables[bounds]
+    if var.dtype.kind in "iuf" and "since" in str(times.encoding.get("units", "")):
+        attrs = {key: times.encoding[key] for key in ("units", "calendar") if key in times.encoding}
+        var = xr.coders.CFDatetimeCoder().decode(xr.Variable(var.dims, var.values, attrs))
+    starts, ends = _dates(var).reshape(-1, 2).T
+    return starts, ends
+
+
+def _lead(ds: xr.Dataset, ranked: Sequence["Candidate"], used: Container[str]) -> tuple[str | None, str]:
     """The variable of leads, and why there is none where one is called so."""
     unknown = ""
-    for c in ranked:
+    # Beside the time of a run, a time in hours is the lead.
+    roles = ("lead", "time") if any(c.role == "init" for c in ranked) else ("lead",)
+    for c in sorted(ranked, key=lambda c: c.role != "lead"):
         var = ds.variables[c.name]
-        if c.role != "lead" or len(c.dims) > 1 or is_dates(var) or not (not c.dims or c.dims[0] in used):
+        if c.role not in roles or len(c.dims) > 1 or is_dates(var) or not (not c.dims or c.dims[0] in used):
             continue
         try:
             durations_of(np.ravel(var.values), str(var.attrs.get("units", "")))
         except ValueError as error:
-            if c.said or c.name.lower() != "step":  # which may be a number of steps
+            if c.role == "lead" and (c.said or c.name.lower() != "step"):  # which may be a number of steps
                 counted = "month" in f"{c.name} {var.attrs.get('units', '')}".lower()
                 why = (
                     "in months, and from which month on is not told" if counted else f"that no time is told of: {error}"
@@ -149,19 +169,25 @@ def _lead(ds: xr.Dataset, ranked: Sequence["Candidate"], used: set[str]) -> tupl
     return None, unknown
 
 
-def _checked(ds: xr.Dataset, valid: str, lead: str | None, runs: Sequence[str], unknown: str, used: set[str]) -> Times:
+def _checked(
+    ds: xr.Dataset, valid: str, lead: str | None, runs: Sequence[str], unknown: str, used: Container[str]
+) -> Times:
     """Valid times, unless the fields have an axis of leads that makes them times of runs."""
-    if lead is not None and not runs:
-        own = ds.variables[lead]
-        if own.size > 1 and own.dims != ds.variables[valid].dims and own.dims[0] in used:
-            text = f"{valid}: its standard_name says valid time, but the fields have an axis of leads too, {lead}"
-            remedy = (
-                "if it is the init time, as beside most such axes, set its standard_name to forecast_reference_time"
-            )
-            return None, None, [f"{text}; {remedy}"]
+    across = lead is not None and bool(ds.variables[lead].ndim) and ds.variables[lead].dims[0] in used
+    if lead is not None and across and not runs and (fault := two_meanings(ds, valid, lead)):
+        return None, None, [fault]
     if unknown and not runs and not said_valid(ds, valid):
         return None, None, [unknown]
     return valid, None, []
+
+
+def two_meanings(ds: xr.Dataset, valid: str, lead: str) -> str:
+    """What is wrong with valid times beside an axis of several leads, where no time of the run says what they are."""
+    own = ds.variables[lead]
+    if own.size < 2 or own.dims == ds.variables[valid].dims:
+        return ""
+    text = f"{valid}: its standard_name says valid time, but the fields have an axis of leads too, {lead}"
+    return f"{text}; if it is the init time, as beside most such axes, set standard_name to forecast_reference_time"
 
 
 def _beside_lead(ds: xr.Dataset, times: str, lead: str) -> Times:
@@ -258,14 +284,16 @@ def _climatology(ds: xr.Dataset, coord: xr.Variable, names: Sequence[str]) -> li
     said = str(coord.attrs.get("climatology") or coord.encoding.get("climatology") or "")
     if not said:
         return []
-    over_years = any("over years" in str(ds.variables[name].attrs.get("cell_methods", "")) for name in names)
     span = ""
-    if said in ds.variables and _is_pair(ds.variables[said], coord):
-        starts, ends = _dates(ds.variables[said]).reshape(-1, 2).T
-        over_years = over_years or bool((ends - starts > YEARS).any())
-        span = f", {starts.min()} .. {ends.max()}"
-    reason = f"time: a climatology (attribute climatology: {said}{span}): statistics of many years, which are no series"
-    return [reason] if over_years else []
+    try:
+        starts, ends = _edges(ds, coord, said)
+        over_years = any("over years" in str(ds.variables[name].attrs.get("cell_methods", "")) for name in names)
+        if not over_years and not (ends - starts > YEARS).any():
+            return []  # a mean day of each month, say
+        span = ", " + " .. ".join(str(time)[:10] for time in (starts.min(), ends.max()))
+    except (KeyError, ValueError):  # bounds that are absent, or numbers of no unit
+        pass
+    return [f"time: a climatology (attribute climatology: {said}{span}): statistics of many years, which are no series"]
 
 
 def _in_period(ds: xr.Dataset, name: str, times: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, str]:
@@ -277,8 +305,11 @@ def _in_period(ds: xr.Dataset, name: str, times: np.ndarray, names: Sequence[str
     methods = [str(ds.variables[n].attrs.get("cell_methods", "")) for n in names]
     if bounds is None or (methods and all("time: point" in method for method in methods)):
         return times, ""
-    starts, ends = _dates(ds.variables[bounds]).reshape(-1, 2).T
-    late = (times == ends) & (ends - starts >= DAY)
+    try:
+        starts, ends = _edges(ds, ds.variables[name], bounds)
+        late = (times == ends) & (ends - starts >= DAY)
+    except (ValueError, TypeError):  # numbers of no unit, or another calendar: they say nothing
+        return times, ""
     if not late.any():
         return times, ""
     moved = np.where(late, starts, times)

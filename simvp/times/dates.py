@@ -176,6 +176,8 @@ def count_units(units: str, calendar: str) -> str:
     written = since[2].strip().replace("/", "-") if re.match(r"\d{3,4}/", since[2]) else since[2].strip()
     written = re.sub(r"^(\d{4})(\d\d)(\d\d)(?=\D|$)", r"\1-\2-\3", written)
     match = REFERENCE.fullmatch(written)
+    if since[1].lower() in ("week", "weeks", "fortnight", "fortnights"):
+        raise ValueError(f"expected seconds, minutes, hours or days since a date, got {units!r}")
     if match is None or (match["zone"] and match["hour"] is None and not match["blank"]):
         known = re.fullmatch(r"([\d\s:.TZ/-]*\d)\s*([A-Za-z]\S*)", written)
         zone = f"time zone {known[2]!r} is no offset such as +09:00" if known else "expected a date such as 2019-01-31"

@@ -1,7 +1,7 @@
 """The regular step that jittering times are meant to have: scans that start some seconds late, days kept in float32.
 
-All in whole seconds, of steps and since 1970. A time counts for the slot from which it is not further than a tenth of
-the step, and never further than ten minutes.
+All in whole seconds, of steps and since 1970. A time counts for the slot from which it is not further than a quarter of
+the step, a tenth where the step itself is found from such times, and never further than ten minutes.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from simvp.errors import Refusal
 from simvp.times.dates import duration_words
 
-SHARE, MOST = 10, 600
+KNOWN, FOUND, MOST = 4, 10, 600  # parts of the step, and seconds
 DAY = 86_400
 # Steps that people choose: whole parts of a minute, an hour and a day, and whole days.
 STEPS = (
@@ -20,9 +20,9 @@ STEPS = (
 )
 
 
-def tolerance(step: int) -> int:
-    """How far a time may lie from its slot."""
-    return min(step // SHARE, MOST)
+def tolerance(step: int, *, found: bool = False) -> int:
+    """How far a time may lie from its slot; less where the step is not known, but found from the times."""
+    return min(step // (FOUND if found else KNOWN), MOST)
 
 
 def nearest_slots(seconds: np.ndarray, step: int, origin: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +31,7 @@ def nearest_slots(seconds: np.ndarray, step: int, origin: int) -> tuple[np.ndarr
     return slots, seconds - origin - slots * step
 
 
-def first_slot(seconds: np.ndarray, step: int) -> int:
+def first_slot(seconds: np.ndarray, step: int, *, found: bool = False) -> int:
     """First slot of a series with this step: its first time where all are exact, else a round time near it.
 
     Round are whole steps since midnight, then half ones; where the times are near neither, their own middle, to the
@@ -41,13 +41,15 @@ def first_slot(seconds: np.ndarray, step: int) -> int:
     ----------
     seconds
         (N,), rising.
+    found
+        As in `tolerance`.
 
     Raises
     ------
     Refusal
         Times beyond the tolerance of each of these.
     """
-    first, allowed = int(seconds[0]), tolerance(step)
+    first, allowed = int(seconds[0]), tolerance(step, found=found)
     if not nearest_slots(seconds, step, first)[1].any():
         return first
     midnight, grid = first // DAY * DAY, min(step, DAY)
@@ -77,10 +79,11 @@ def find_step(seconds: np.ndarray) -> int:
         There is none; the one that comes nearest is named.
     """
     differences = np.diff(seconds)
-    usual = float(np.median(differences))
+    # The mean is nearer to the step than any one of them, where no frame is absent.
+    usual = float(differences[differences <= 1.5 * np.median(differences)].mean())
     step = min(STEPS, key=lambda step: abs(step - usual))
     try:
-        first_slot(seconds, step)
+        first_slot(seconds, step, found=True)
     except Refusal as refusal:
         apart = " to ".join(_words(int(difference)) for difference in (differences.min(), differences.max()))
         reason = f"times are {apart} apart, most nearly {_words(step)}: {refusal.reasons[0]}"

@@ -15,8 +15,8 @@ from datasets.archive.archive import Archive
 from pipelines.home import Home
 from pipelines.ingest import complete, ingest
 from simvp.errors import ConfigError, Refusal, SourceError
+from tests.support.files.stored import write_netcdf, write_zarr
 from tests.support.killing import kill_everywhere
-from tests.support.stored import write_netcdf, write_zarr
 
 pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_waiting_for_the_disk")]
 

@@ -15,7 +15,7 @@ import zarr
 from datasets.readers import open_source
 from simvp.errors import SourceError
 from tests.datasets.readers.test_groups import write_zarr
-from tests.support.small_files import KELVIN, hourly, maps, write
+from tests.support.files.small_files import KELVIN, hourly, maps, write
 
 
 def refused(source: Any, **options: Any) -> str:

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 
 from datasets.readers import open_source
 from simvp.errors import Refusal
-from tests.support.cf_decoder import Decoded, decode
-from tests.support.cf_files import Plan, plans
+from tests.support.files.cf_decoder import Decoded, decode
+from tests.support.files.cf_files import Plan, plans
 
 EXAMPLES = 200
 

@@ -11,7 +11,7 @@ from datasets.readers import open_source
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from simvp.errors import SourceError
-from tests.support.small_files import KELVIN, hourly, maps, write
+from tests.support.files.small_files import KELVIN, hourly, maps, write
 
 NAN = np.float32(np.nan)
 

@@ -14,7 +14,7 @@ from datasets.readers.concat import Family
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from simvp.errors import SourceError
-from tests.support.small_files import KELVIN, Variables, fill, hourly, maps, write
+from tests.support.files.small_files import KELVIN, Variables, fill, hourly, maps, write
 
 RAIN = {"units": "mm/hr"}
 

@@ -14,7 +14,7 @@ from datasets.archive import Archive
 from datasets.readers import open_source, source
 from datasets.readers.concat import Family
 from simvp.errors import ArchiveError, SourceError
-from tests.support.small_files import KELVIN, Variables, fill, hourly, maps, write
+from tests.support.files.small_files import KELVIN, Variables, fill, hourly, maps, write
 
 PRESSURE = {"standard_name": "air_pressure", "units": "hPa"}
 

@@ -13,8 +13,8 @@ import xarray as xr
 from datasets.readers.concat import alone
 from datasets.readers.source import open_source
 from simvp.errors import SourceError
-from tests.support.headers import CASES, COUNTS, FLOATS, HOLE, KELVIN, NAN, put
-from tests.support.stored import write_netcdf, write_zarr
+from tests.support.files.headers import CASES, COUNTS, FLOATS, HOLE, KELVIN, NAN, put
+from tests.support.files.stored import write_netcdf, write_zarr
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -55,7 +55,7 @@ def test_exact_times_stay(spec: FrameSpec, caplog: pytest.LogCaptureFixture) -> 
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (np.array([0, 300, 640, 900]), "time: expected steps of "),
+        (np.array([0, 300, 680, 900]), "time: expected steps of "),
         (600 * np.arange(5), "time: expected a step of 5 min, got 10 min"),
         (360 * np.arange(5), "time: expected a step of 5 min, got 6 min"),
     ],

@@ -159,6 +159,11 @@ REFUSED: dict[str, tuple[Callable[[], xr.Dataset], dict[str, Any], str]] = {
         {"select": {}},
         "time: its standard_name says valid time, but the fields have an axis of leads too, step; if it is the init",
     ),
+    "a lead chosen beside standard_name time": (
+        lambda: forecasts(init=VALID, lead=PERIOD),
+        {"select": {"step": 6}},
+        "select step=6: time: its standard_name says valid time, but the fields have an axis of leads too, step",
+    ),
     "months as leads": (
         lambda: forecasts("forecast_reference_time", "leadtime_month", init=REFERENCE, lead={"units": "months"}),
         {"select": {"leadtime_month": 6}},
@@ -195,6 +200,12 @@ def test_what_is_not_told_is_refused(case: str) -> None:
     made, options, words = REFUSED[case]
     with pytest.raises(Refusal, match=words):
         canonicalise(made(), **options)
+
+
+def test_times_in_hours_beside_the_time_of_a_run() -> None:
+    ds = forecasts("reference_time", "time", lead={"units": "hours", "long_name": "forecast hour"})
+    np.testing.assert_array_equal(times_of(ds.isel(reference_time=1)), LEADS + 1)
+    np.testing.assert_array_equal(times_of(ds, select={"time": "12h"}), np.arange(4) + 12)
 
 
 def test_a_number_of_steps_is_no_lead() -> None:
@@ -338,6 +349,12 @@ def test_a_climatology_is_no_series() -> None:
     ds["time"].attrs = {"climatology": "climatology_bnds"}
     with pytest.raises(Refusal, match=r"time: a climatology \(attribute climatology: climatology_bnds, 2020-01-01"):
         canonicalise(ds)
+    numbers = ds.assign(climatology_bnds=(("time", "nv"), [[0.0, 4000.0]] * 6))
+    with pytest.raises(Refusal, match=r"time: a climatology \(attribute climatology: climatology_bnds\)"):
+        canonicalise(numbers)
+    numbers["time"].encoding = {"units": "days since 2020-01-01", "calendar": "standard"}
+    with pytest.raises(Refusal, match=r"climatology_bnds, 2020-01-01 .. 2030-12-14"):
+        canonicalise(numbers)
     # A mean day of each month is a series of months.
     diurnal = means(MONTHS[1:] + 6 * HOUR, MONTHS[:-1] + 6 * HOUR, MONTHS[:-1] + 9 * HOUR)
     diurnal["time"].attrs = {"climatology": "time_bnds"}
@@ -365,6 +382,14 @@ def test_fields_on_another_axis_of_time_are_named(caplog: pytest.LogCaptureFixtu
     for sizes in (slice(None), slice(1)):
         with pytest.raises(Refusal, match="rain: lies on another axis of time, time3, than time; read it by itself"):
             canonicalise(two_axes().isel(time3=sizes), ["t", "rain"])
+
+
+def test_the_axis_of_most_fields_then_the_longest_is_the_one() -> None:
+    ds = two_axes().rename(time="b_time", time3="a_time")
+    for name in ("a_time", "b_time"):
+        ds[name].attrs = VALID
+    assert canonicalise(ds)[1].times == "b_time"
+    assert canonicalise(ds.assign(snow=ds["rain"]))[1].times == "a_time"
 
 
 def test_no_frames() -> None:

@@ -163,6 +163,13 @@ def test_counts_from_no_date(units: str, words: str) -> None:
         count_units(units, "standard")
 
 
+def test_counts_in_weeks() -> None:
+    with pytest.raises(
+        ValueError, match="expected seconds, minutes, hours or days since a date, got 'weeks since 2020"
+    ):
+        count_units("weeks since 2020-01-01", "standard")
+
+
 @given(MOMENTS, st.integers(-14 * 60, 14 * 60), st.sampled_from(["{:+03d}:{:02d}", "{:+03d}{:02d}", " {:+d}:{:02d}"]))
 def test_offsets_of_every_form(moment: datetime, minutes: int, form: str) -> None:
     sign, size = (-1, -minutes) if minutes < 0 else (1, minutes)

@@ -61,16 +61,22 @@ def test_times_within_the_tolerance_find_their_slots(step: int, made: list[tuple
     assert (np.diff(found) == np.diff(slots)).all()
 
 
-@pytest.mark.parametrize(("step", "allowed"), [(60, 6), (300, 30), (3600, 360), (10_800, 600), (DAY, 600)])
-def test_the_tolerance_is_a_tenth_and_ten_minutes_at_most(step: int, allowed: int) -> None:
-    assert tolerance(step) == allowed
+@pytest.mark.parametrize(
+    ("step", "found", "allowed"),
+    [
+        *((60, True, 6), (300, True, 30), (3600, True, 360), (10_800, True, 600), (DAY, True, 600)),
+        *((60, False, 15), (300, False, 75), (3600, False, 600), (DAY, False, 600)),
+    ],
+)
+def test_the_tolerance_is_a_share_of_the_step_and_ten_minutes_at_most(step: int, found: bool, allowed: int) -> None:
+    assert tolerance(step, found=found) == allowed
     times = MIDNIGHT + step * np.arange(9)
     times[4] += allowed
-    assert first_slot(times, step) == MIDNIGHT
+    assert first_slot(times, step, found=found) == MIDNIGHT
     times[4] += 1
     times[6] -= allowed  # nor is there another beginning from which both are near
     with pytest.raises(Refusal, match="of 9 times miss a step of"):
-        first_slot(times, step)
+        first_slot(times, step, found=found)
 
 
 def test_times_that_keep_to_no_step_are_told_the_nearest() -> None:
@@ -81,6 +87,15 @@ def test_times_that_keep_to_no_step_are_told_the_nearest() -> None:
     ) as caught:
         find_step(times)
     assert "a step of 5 min by more than 30 s" in str(caught.value)
+
+
+def test_seconds_in_float32_since_1970() -> None:
+    """They keep 128 s: those of half hours find their step, those of five minutes need it stated."""
+    halves, fives = ((86_400 * 18_262 + n * np.arange(24)).astype("f4").astype(np.int64) for n in (1800, 300))
+    assert (find_step(halves), first_slot(halves, 1800)) == (1800, MIDNIGHT)
+    with pytest.raises(Refusal, match=r"most nearly 5 min: \d+ of 24 times miss a step of 5 min by more than 30 s"):
+        find_step(fives)
+    assert nearest_slots(fives, 300, first_slot(fives, 300))[0].tolist() == list(range(24))
 
 
 def test_one_half_hour_among_hours_does_not_make_half_hours() -> None:

@@ -11,8 +11,8 @@ import xarray as xr
 from simvp.coords import canonicalise
 from simvp.errors import Refusal
 from simvp.values import decode, finish
-from tests.support.headers import CASES, COUNTS, FLOATS, HOLE, KELVIN, NAN, put
-from tests.support.stored import write_netcdf, write_zarr
+from tests.support.files.headers import CASES, COUNTS, FLOATS, HOLE, KELVIN, NAN, put
+from tests.support.files.stored import write_netcdf, write_zarr
 
 UNREADABLE = ("packing as text",)  # by xarray: it fails
 

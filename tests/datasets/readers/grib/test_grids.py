@@ -10,7 +10,18 @@ import pytest
 
 from datasets.readers.source import open_source
 from simvp.errors import SourceError
-from tests.support.grib import NORTH, WEST, assert_at_places, keep, maps, message, of_sections, scanned, sections, times
+from tests.support.files.grib import (
+    NORTH,
+    WEST,
+    assert_at_places,
+    keep,
+    maps,
+    message,
+    of_sections,
+    scanned,
+    sections,
+    times,
+)
 
 RADIUS, APART = 6371229.0, 100e3  # m
 

@@ -11,7 +11,7 @@ import pytest
 from datasets.readers.grib.messages import read_fields
 from datasets.readers.source import open_source
 from simvp.errors import SourceError
-from tests.support.grib import keep, maps, message, of_sections, sections
+from tests.support.files.grib import keep, maps, message, of_sections, sections
 
 MESSAGES = [message(v, hour=n) for n, v in enumerate(maps(3))]
 FIRST_EDITION = [message(v, hour=n, edition=1) for n, v in enumerate(maps(3))]

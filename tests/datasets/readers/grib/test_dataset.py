@@ -11,7 +11,7 @@ import xarray as xr
 
 from datasets.readers.source import open_source
 from simvp.errors import SourceError
-from tests.support.grib import assert_at_places, keep, maps, message, of_sections, sections, times
+from tests.support.files.grib import assert_at_places, keep, maps, message, of_sections, sections, times
 
 RAIN = {"productDefinitionTemplateNumber": 8, "shortName": "tp", "stepType": "accum"}
 MEAN = {"productDefinitionTemplateNumber": 8, "stepType": "avg"}
