@@ -160,7 +160,8 @@ def _gridded(ds: xr.Dataset, axes: Axes) -> list[str]:
 
 def _finished(ds: xr.Dataset, names: Sequence[str]) -> tuple[dict[str, xr.Variable], list[str]]:
     """Variables with the missing values that their headers still tell, and headers that cannot be read."""
-    finished, reasons = {}, []
+    finished: dict[str, xr.Variable] = {}
+    reasons: list[str] = []
     for name in names:
         try:
             finished[name] = finish(name, ds.variables[name])
