@@ -34,6 +34,7 @@ from simvp.budget import fitting
 from simvp.coords import Step
 from simvp.errors import ArchiveError, Refusal
 
+AHEAD = 48  # frames without a value at the end of a source that are taken for late, however few hold values
 Progress = Callable[[int, int], None]  # frames done, and frames in all
 
 
@@ -236,8 +237,7 @@ class Archive:
         source_settings: Mapping[str, Any],
         progress: Progress | None,
     ) -> Commit:
-        new = [block.slots[block.kinds == "append"] for _, block in examined.blocks]
-        last = int(max((slots[-1] for slots in new if len(slots)), default=-1))
+        last = _last(examined.candidates.slots, np.concatenate([block.kinds for _, block in examined.blocks]))
         writer = BlockWriter(self._store, self._entries, examined.schema, examined.template, sources, last)
         if examined.archived is None:
             disk.discard(self._entries.folder)
@@ -253,6 +253,7 @@ class Archive:
                 writer.write(block)
             if progress:
                 progress((count + rows.stop) // 2, count)
+        writer.extend_to_last()
         times = examined.candidates.ds["time"].values
         return changed(
             self.head,
@@ -281,6 +282,19 @@ class Archive:
             raise ArchiveError(f"Archive {self.path}", [reason])
         step, origin = Step.from_header(state["step"]), self._store.ends()[0]
         return schema_of(ds, step, origin, ds.sizes["time"], state["block"]), ds
+
+
+def _last(slots: np.ndarray, kinds: np.ndarray) -> int:
+    """Slot with which the archive shall end, if it does not end later.
+
+    Frames without a value that follow are absent, as they are anywhere else, and may come late. But of a file that is
+    laid out in advance, for a year, most are: there the archive ends with the last value.
+    """
+    there = np.flatnonzero(kinds != "absent")
+    if not len(there):
+        return -1
+    ahead = len(slots) - 1 - there[-1]
+    return int(slots[-1] if ahead <= max(AHEAD, len(there)) else slots[there[-1]])
 
 
 class _Examined(NamedTuple):

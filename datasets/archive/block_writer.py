@@ -17,6 +17,7 @@ from simvp.coords import encode_times
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
+NO_ROWS = np.empty(0, np.int64)
 
 
 class BlockWriter:
@@ -31,7 +32,7 @@ class BlockWriter:
     sources
         SHA-256 of the source files by name, for the log.
     last
-        Last slot that any of the blocks has a new frame for; what follows it gets no slots.
+        Slot with which the archive ends, if it does not end later; what follows it gets no slots.
     """
 
     def __init__(
@@ -65,34 +66,41 @@ class BlockWriter:
         new = np.flatnonzero(block.kinds == "append")
         if len(new):
             while self._end() <= block.slots[new[0]]:
-                self._extend(self._end(), block, new[:0])
+                self._extend(self._end())
             self._extend(self._end(), block, new)
+
+    def extend_to_last(self) -> None:
+        """Append the slots after the last new frame, absent."""
+        while self._length <= self._last:
+            self._extend(self._end())
 
     def _end(self) -> int:
         """Where the block of the next slot ends."""
         return min((self._length // self._schema.block + 1) * self._schema.block, self._last + 1)
 
-    def _extend(self, stop: int, block: Comparison, rows: np.ndarray) -> None:
+    def _extend(self, stop: int, block: Comparison | None = None, rows: np.ndarray = NO_ROWS) -> None:
         """Append the slots up to `stop`; those without a row are absent."""
         start = self._length
-        at = block.slots[rows] - start
+        at = rows if block is None else block.slots[rows] - start
         present = np.zeros(stop - start, bool)
         present[at] = True
         fields = {}
         for name, (dtype, _) in self._schema.variables.items():
-            if present.all():  # as almost always: no copy
+            if block is not None and present.all():  # as almost always: no copy
                 fields[name] = block.frames[name][rows[0] : rows[-1] + 1]
-            else:
-                fields[name] = np.full((stop - start, *self._schema.grid.shape), np.nan, dtype)
+                continue
+            fields[name] = np.full((stop - start, *self._schema.grid.shape), np.nan, dtype)
+            if block is not None:
                 fields[name][at] = block.frames[name][rows]
         for i in range(stop - start):
             kind: Kind = "append" if present[i] else "absent"
             self._fold(kind, start + i, {n: v[i] for n, v in fields.items()} if present[i] else {})
         times = self._schema.times(start, stop)
-        times[at] = block.times[rows]
+        if block is not None:
+            times[at] = block.times[rows]
         ds = self._label(times, fields, present)
-        values = {name: summary.at(rows).record() for name, summary in block.summaries.items()} if len(rows) else {}
-        state = self._record(stop, start, stop, values, appended=int(present.sum()), absent=int((~present).sum()))
+        held = {} if block is None else {name: of.at(rows).record() for name, of in block.summaries.items()}
+        state = self._record(stop, start, stop, held, appended=int(present.sum()), absent=int((~present).sum()))
         if self._store.exists:
             self._store.append(ds, state)
         else:

@@ -208,7 +208,7 @@ class TestOperation:
 
     def test_values_that_cannot_be_hold_up_only_the_init_times_that_need_them(self, home: Home) -> None:
         wrong = world(1, first=14 * 24)
-        wrong["t2m"][4:7] -= 273.15
+        wrong["t2m"][4:7] -= 250
         Archive(home.archive("waves")).append(wrong)
         report = forecast(home, "waves", model=forecaster())
         assert report.issued == texts("2020-01-15T00", "2020-01-15T12", "2020-01-15T18")

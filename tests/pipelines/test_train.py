@@ -156,7 +156,7 @@ def test_held_out_values_do_not_reach_the_training(whole, tmp_path):
     _, report, _ = whole
     ds = world()
     start = np.datetime64(report.plan.periods.held_out[0])
-    ds = ds.where(ds["time"] < start, 1e6).map(lambda v: v.assign_attrs(world()[v.name].attrs))
+    ds = ds.where(ds["time"] < start, 4000.0).map(lambda v: v.assign_attrs(world()[v.name].attrs))
     other = train(new_home(tmp_path, ds), TrainConfig(**SETTINGS))
     assert other.training_key != report.training_key  # another commit
     assert [entry["validation_loss"] for entry in other.history] == [

@@ -194,9 +194,9 @@ def test_missing_values_are_data_and_a_variable_that_came_late_fills(tmp_path: P
     first = frames(range(4))
     first["t2m"][1, 0, 0] = np.nan  # one point: data
     first["rain"][2] = np.nan  # one variable of the frame: not there yet
-    first["t2m"][3], first["rain"][3] = np.nan, np.nan  # the frame: absent, at the end not even a slot
-    assert archive.append(first).length == 3
-    assert archive.present.tolist() == [True, True, True]
+    first["t2m"][3], first["rain"][3] = np.nan, np.nan  # the frame: absent
+    assert archive.append(first).length == 4
+    assert archive.present.tolist() == [True, True, True, False]
     assert np.isnan(archive.dataset().t2m.values[1, 0, 0])
     assert archive.append(first).unchanged == 3
     with pytest.raises(
@@ -206,6 +206,18 @@ def test_missing_values_are_data_and_a_variable_that_came_late_fills(tmp_path: P
     assert archive.append(frames([2])).filled == 1
     np.testing.assert_array_equal(archive.dataset().rain.values[2], value("rain", 2))
     assert archive.append(first).unchanged == 3  # no rain among the candidates at 2 takes nothing away
+
+
+def test_an_archive_ends_with_a_value_where_a_file_is_laid_out_in_advance(tmp_path: Path) -> None:
+    laid_out = frames(range(60))
+    for name in VARIABLES:
+        laid_out[name][5:] = np.nan
+    archive = Archive(tmp_path / "a.zarr")
+    assert archive.append(laid_out).length == 5
+    assert archive.append(laid_out.isel(time=slice(0, 50))).absent == 45  # of which as many may be late
+    assert archive.present.tolist() == [True] * 5 + [False] * 45
+    only = frames(range(50, 53)) * np.nan
+    assert archive.append(only).length == 50
 
 
 @settings(max_examples=12, deadline=None)
@@ -378,8 +390,8 @@ def test_refuses_in_words_and_writes_nothing(tmp_path: Path, case: str) -> None:
     if text is None:
         first = frames(range(10))
         archive = Archive(tmp_path / "b.zarr")
-        archive.append(first.assign(t2m=first.t2m.assign_attrs(standard_name="air_temperature")))
-        before, text = tree(tmp_path), "t2m: expected standard_name air_temperature, got air_pressure"
+        archive.append(first.assign(t2m=first.t2m.assign_attrs(standard_name="brightness_temperature")))
+        before, text = tree(tmp_path), "t2m: expected standard_name brightness_temperature, got air_pressure"
     with pytest.raises(ArchiveError) as refused:
         archive.append(ds)
     assert text in str(refused.value)
