@@ -50,7 +50,7 @@ def times_and_lead(ds: xr.Dataset, ranked: Sequence["Candidate"], used: Mapping[
     """
     named = [c for c in ranked if c.role in ("time", "init") and len(c.dims) < 2]
     if empty := next((c.name for c in named if not ds.variables[c.name].size and c.dims[0] in used), None):
-        return None, None, [f"no frames: {empty} has no times yet"]
+        return None, None, [f"no frames: expected times along {empty}, got a time axis of length 0"]
     dated = [c for c in named if is_dates(ds.variables[c.name])]
     on_data = [c for c in dated if not c.dims or c.dims[0] in used]
     # Of several axes of time that are said equally well, that of most fields, then the longest.

@@ -393,5 +393,5 @@ def test_the_axis_of_most_fields_then_the_longest_is_the_one() -> None:
 
 
 def test_no_frames() -> None:
-    with pytest.raises(Refusal, match="no frames: time has no times yet"):
+    with pytest.raises(Refusal, match="no frames: expected times along time, got a time axis of length 0"):
         canonicalise(two_axes()[["t"]].isel(time=slice(0)))
