@@ -217,7 +217,7 @@ def _looked_at(
             header = _header(opened)
             if kind := kinds.get(header):
                 sizes = tuple((name, dim.size) for name, dim in opened.dimensions.items() if name != kind.axes.time)
-                fixed = tuple(_fixed(_raw(opened, name), kind.axes.time) for name in kind.fixed)
+                fixed = tuple(_fixed(opened.variables[name], kind.axes.time) for name in kind.fixed)
                 return (header, sizes, fixed), kind, _raw(opened, kind.axes.times)
         if header in kinds:
             return None
@@ -255,7 +255,7 @@ def _header(file: netCDF4.Dataset) -> Hashable:
     return whole, *variables
 
 
-def _fixed(stored: xr.Variable, time: str) -> Hashable:
+def _fixed(stored: netCDF4.Variable, time: str) -> Hashable:
     """What a variable says that has to be equal in all files: its values as they stand, and how they are unpacked.
 
     Raises
@@ -263,13 +263,14 @@ def _fixed(stored: xr.Variable, time: str) -> Hashable:
     ValueError
         It lies along time, as latitude and longitude do in WRF, and changes.
     """
-    if time in stored.dims:
-        frames = stored.transpose(time, ...).values
-        if (frames != frames[:1]).any():
+    values = stored[...]
+    if time in stored.dimensions:
+        values = np.moveaxis(values, stored.dimensions.index(time), 0)
+        if (values != values[:1]).any():
             raise ValueError("moves")
-        stored = stored.isel({time: 0})
-    packing = tuple(_exactly(value) for key, value in stored.attrs.items() if key in PACKING)
-    return packing, stored.values.tobytes()
+        values = values[0]
+    packing = tuple(_exactly(stored.getncattr(key)) for key in stored.ncattrs() if key in PACKING)
+    return packing, values.tobytes()
 
 
 def _exactly(value: Any) -> Hashable:
