@@ -31,7 +31,7 @@ LIBRARY = {
     "pytorch_msssim",
 }
 LATE = {"mlflow"}  # only inside functions: when a registered name is resolved
-HEAVY = ("prefect", "dask", "distributed", "zarr", "mlflow", "torch")
+HEAVY = ("prefect", "dask", "distributed", "zarr", "mlflow", "torch", "pyproj")
 
 
 def imports(source: str) -> Iterator[tuple[str, bool, int]]:

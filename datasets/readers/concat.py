@@ -234,7 +234,7 @@ def _looked_at(
                 if file.group and any(not _own_dims(opened, name) for name in kind.names):
                     return None
                 sizes = tuple((name, dim.size) for name, dim in opened.dimensions.items() if name != kind.axes.time)
-                fixed = tuple(_fixed(_raw(opened, name), kind.axes.time) for name in kind.fixed)
+                fixed = tuple(_fixed(opened.variables[name], kind.axes.time) for name in kind.fixed)
                 labels = tuple(_raw(opened, name) for name in (kind.axes.times, kind.bounds) if name is not None)
                 return (header, sizes, fixed), kind, labels
         if header in kinds:
@@ -284,7 +284,7 @@ def _header(file: netCDF4.Dataset) -> Hashable:
     return whole, tuple(file.groups), *variables
 
 
-def _fixed(stored: xr.Variable, time: str) -> Hashable:
+def _fixed(stored: netCDF4.Variable, time: str) -> Hashable:
     """What a variable says that has to be equal in all files: its values as they stand, and how they are unpacked.
 
     Raises
@@ -292,13 +292,14 @@ def _fixed(stored: xr.Variable, time: str) -> Hashable:
     ValueError
         It lies along time, as latitude and longitude do in WRF, and changes.
     """
-    if time in stored.dims:
-        frames = stored.transpose(time, ...).values
-        if (frames != frames[:1]).any():
+    values = stored[...]
+    if time in stored.dimensions:
+        values = np.moveaxis(values, stored.dimensions.index(time), 0)
+        if (values != values[:1]).any():
             raise ValueError("moves")
-        stored = stored.isel({time: 0})
-    packing = tuple(_exactly(value) for key, value in stored.attrs.items() if key in PACKING)
-    values = np.asarray(stored.values)
+        values = values[0]
+    packing = tuple(_exactly(stored.getncattr(key)) for key in stored.ncattrs() if key in PACKING)
+    values = np.asarray(values)
     return packing, (values.astype(str) if values.dtype == object else values).tobytes()  # of texts, not of addresses
 
 

@@ -199,12 +199,19 @@ def difference(mine: Attrs, theirs: Attrs) -> str:
     ):  # texts are longer than attributes
         for pair in _pairs(mine, theirs):
             ours, other = (_said(crs.to_cf()) | {"crs_wkt": ""} for crs in pair)
-    keys = sorted((k for k in ours | other if ours.get(k) != other.get(k)), key=lambda k: (k.endswith("_name"), k))
+    differing = (k for k in ours | other if not _equal(ours.get(k), other.get(k)))
+    keys = sorted(differing, key=lambda k: (k.endswith("_name"), k))
     keys = (
         ["grid_mapping_name"] if "grid_mapping_name" in keys else keys[:4]
     )  # of another name all else is different too
     words = [f"{key} expected {ours.get(key, 'none')}, got {other.get(key, 'none')}" for key in keys]
     return "; ".join(words) or "the texts of the reference systems differ"
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two values are the same to a reader, for whom the axes of GRS 80 and WGS 84 are."""
+    numbers = isinstance(a, int | float) and isinstance(b, int | float)
+    return bool(np.isclose(a, b, rtol=1e-8, atol=0.0)) if numbers else a == b
 
 
 def _said(attrs: Attrs) -> dict[str, Any]:

@@ -206,6 +206,13 @@ def test_what_cannot_be_compared_by_places_is_not_the_same(mine: dict[str, Any],
     assert "expected" in difference(mine, theirs)
 
 
+def test_what_differs_between_texts_is_named_by_attributes() -> None:
+    grs80 = "+proj=laea +lat_0=52 +lon_0=11 +ellps=GRS80"
+    said = difference({"crs_wkt": WKT}, {"proj4": grs80})
+    assert said.startswith("longitude_of_projection_origin expected 10.0, got 11.0; ")
+    assert "semi_minor_axis" not in said
+
+
 def test_latitude_and_longitude_are_of_one_earth_as_far_as_both_say() -> None:
     sphere, ellipsoid = (
         {**PLAIN, "earth_radius": 6371229.0},
