@@ -74,7 +74,7 @@ def open_source(
         Units of variables that have none in the source, or none that is known, by name.
     select
         One value of every further axis, such as ``{"level": 850}`` or ``{"number": 0}``; of GRIB files also keys of
-        the message, such as ``typeOfLevel``.
+        the message, such as ``typeOfLevel`` or ``stepRange``.
     beside
         Files that were read before, local: what is new has to be of one series with them. Times that are in none of the
         files of the source are left out again.

@@ -97,8 +97,7 @@ class Messages(Mapping[Place, Any]):
         self._mode = scanning_mode(fields[0])
 
     def __getitem__(self, at: Place) -> Any:
-        message = self._stream[at]
-        return _Ordered(message, self._mode) if self._mode & 0x30 else message
+        return _Message(self._stream[at], self._mode, f"{self.path}, message at byte {at}")
 
     def __iter__(self) -> Iterator[Place]:
         return iter(self._fields)
@@ -115,23 +114,31 @@ class Messages(Mapping[Place, Any]):
         return type(self).__name__, self.path, state.st_mtime_ns, state.st_size, list(self._fields)
 
 
-class _Ordered:
+class _Message:
     """A message whose values are listed row by row, each in the direction of the first (code table 3.4, bits 3 and 4).
 
     cfgrib takes columns for rows, and turns back every second row, not every second column, where these alternate.
     """
 
-    def __init__(self, message: Any, mode: int) -> None:
-        self._message, self._mode = message, mode
+    def __init__(self, message: Any, mode: int, name: str) -> None:
+        self._message, self._mode, self._name = message, mode, name
 
     def __getitem__(self, key: str) -> Any:
-        if key == "values":
+        if key == "alternativeRowScanning":
+            return 0
+        if key != "values":
+            return self._message[key]
+        try:
             return self._values()
-        return 0 if key == "alternativeRowScanning" else self._message[key]
+        except Exception as error:  # ecCodes has many, and cfgrib makes KeyErrors of some
+            raise SourceError(self._name, [f"its values cannot be read: {error}"]) from error
 
     def _values(self) -> np.ndarray:
-        rows, columns, by_column = self._message["Ny"], self._message["Nx"], bool(self._mode & 0x20)
-        lines = self._message["values"].reshape((columns, rows) if by_column else (rows, columns)).copy()
+        values, by_column = self._message["values"], bool(self._mode & 0x20)
+        if not self._mode & 0x30:
+            return np.asarray(values)
+        rows, columns = self._message["Ny"], self._message["Nx"]
+        lines = values.reshape((columns, rows) if by_column else (rows, columns)).copy()
         if self._mode & 0x10:
             lines[1::2] = lines[1::2, ::-1]
         return np.ravel(lines.T if by_column else lines)

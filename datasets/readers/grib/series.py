@@ -146,7 +146,7 @@ def _unreadable(name: str, fields: Sequence[Field]) -> list[str]:
 def _fault(field: Field) -> str:
     rows, columns, points = map(field.get, ("Ny", "Nx", "numberOfPoints"))
     on_grid = field.get("gridType") in (*REGULAR, *CURVED, *PROJECTED)
-    wrong = on_grid and rows * columns != points
+    wrong = on_grid and (None in (rows, columns) or rows * columns != points)
     return field.fault or (f"it has {points} points for {rows} rows of {columns}" if wrong else "")
 
 

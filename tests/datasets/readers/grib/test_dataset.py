@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from datasets.readers.grib import open_grib
 from datasets.readers.source import open_source
 from simvp.errors import SourceError
 from tests.support.files.grib import assert_at_places, keep, maps, message, of_sections, sections, times
@@ -195,6 +196,16 @@ def test_combinations_without_a_message_are_told_of(tmp_path: Path, caplog: pyte
         ds = open_source(keep(tmp_path / "a", made), select={"level": 850})
     assert "t: 1 of 4 combinations of time, step, level and member have no message, and no values" in caplog.text
     assert_at_places(ds["t"], maps(2))
+
+
+def test_what_tells_a_variable_from_another_of_its_name_is_a_coordinate(tmp_path: Path) -> None:
+    made = [message(maps(1)[0], **RAIN, stepRange="0-6"), message(maps(1)[0], **PERCENTILE, percentileValue=90)]
+    made.append(message(maps(1)[0], shortName="t", typeOfLevel="heightAboveGroundLayer", topLevel=0, bottomLevel=7))
+    labels = {"period", "percentileValue", "bottomLevel"}
+    opened = open_grib(str(keep(tmp_path / "a", made)), {})
+    found = {str(name): {label: float(ds[label]) for label in labels & set(ds.coords)} for ds in opened for name in ds}
+    assert found == {"tp": {"period": 6.0}, "t2m": {"percentileValue": 90.0}, "t": {"bottomLevel": 7.0}}
+    assert "period" in opened[0]["tp"].encoding["coordinates"].split()
 
 
 # ---- names

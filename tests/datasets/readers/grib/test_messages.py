@@ -107,6 +107,15 @@ def test_a_bitmap_that_was_left_out(tmp_path: Path) -> None:
     assert "it has 11 values for 12 points, and no bitmap" in refused(keep(tmp_path / "a", [of_sections(parts)]))
 
 
+def test_values_that_cannot_be_unpacked(tmp_path: Path) -> None:
+    parts = [bytearray(part) for _, part in sections(MESSAGES[1])]
+    parts[3][11] = 9  # octet 12 of template 5.4, the precision
+    path = keep(tmp_path / "a", [MESSAGES[0], of_sections([bytes(part) for part in parts]), MESSAGES[2]])
+    ds = open_source(path)
+    with pytest.raises(SourceError, match=f"{path}, message at byte {len(MESSAGES[0])}: its values cannot be read"):
+        ds.load()
+
+
 def test_a_bitmap_of_the_producer_in_edition_1(tmp_path: Path) -> None:
     values = maps(1)[0]
     values[1, 1] = 9999.0
