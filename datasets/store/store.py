@@ -29,7 +29,17 @@ import zarr
 from filelock import FileLock
 
 from datasets.store import disk
-from datasets.store.encoding import encode, fit, fixed_width_texts, loose_coordinates, pack, same, unpack, write_arrays
+from datasets.store.encoding import (
+    encode,
+    fit,
+    fixed_width_texts,
+    is_fill,
+    loose_coordinates,
+    pack,
+    same,
+    unpack,
+    write_arrays,
+)
 from datasets.store.root import ATTRIBUTE, Root, as_bytes, commit_attributes
 from simvp.coords import decode_times, unfilled
 from simvp.errors import ArchiveError
@@ -247,11 +257,13 @@ class Store:
                     if array.shape[at] != frames:
                         array.resize((*array.shape[:at], frames, *array.shape[at + 1 :]))
             stop = start + values.shape[at]
-            array[(slice(None),) * at + (slice(start, stop),)] = values.astype(array.dtype, copy=False)
             root.arrays[name]["shape"][at] = length
+            files.append(self.path / name / "zarr.json")
+            if start == root.length and start % array.chunks[at] == 0 and is_fill(values, array):
+                continue  # no chunk is there yet: resizing removed what a killed append may have left
+            array[(slice(None),) * at + (slice(start, stop),)] = values.astype(array.dtype, copy=False)
             ranges = [range(-(-size // chunk)) for size, chunk in zip(array.shape, array.chunks, strict=True)]
             ranges[at] = range(start // array.chunks[at], -(-stop // array.chunks[at]))
-            files.append(self.path / name / "zarr.json")
             files += [self.path / name / f"c.{'.'.join(map(str, index))}" for index in product(*ranges)]
         return files
 
