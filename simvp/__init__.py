@@ -4,11 +4,9 @@
 Everything is imported when it is first asked for, so that importing the package costs nothing.
 """
 
-# The GRIB library's wheel carries an SQLite too old for MLflow, and whichever is loaded first serves the process.
-import sqlite3  # noqa: F401
-
 import lazy_loader
 
-import simvp.moved  # noqa: F401
+import simvp.moved
+import simvp.own_sqlite  # noqa: F401
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
