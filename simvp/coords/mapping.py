@@ -1,17 +1,15 @@
 """Where on the earth: latitude and longitude in degrees of north and east; grid mappings, compared by their places."""
 
 import json
-import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from simvp.c_libraries import import_apart
 from simvp.record import plain
 from simvp.values import conversion
 
@@ -176,7 +174,7 @@ def metres_apart(
         mappings cannot be compared so: PROJ does not read them, they are of two ellipsoids, or have numbers that are no
         attributes of CF.
     """
-    pyproj = _pyproj()
+    pyproj = import_apart("pyproj")
     far = []
     for pair in _pairs(mine, theirs):
         turned = all(crs.is_geographic for crs in pair)  # a rotated pole needs no ellipsoid
@@ -242,26 +240,10 @@ def _pairs(mine: Attrs, theirs: Attrs) -> list[tuple["CRS", "CRS"]]:
 
 
 @cache
-def _pyproj() -> Any:
-    """The module, on the PROJ that it brings.
-
-    The wheels of ecCodes bring another PROJ (eckitlib.libs) and show it to all that is loaded later. On that one pyproj
-    finds no database, and the interpreter ends with "double free or corruption". Loaded so, it keeps to its own.
-    """
-    if not hasattr(os, "RTLD_DEEPBIND"):  # beyond Linux every library does
-        return import_module("pyproj")
-    flags = sys.getdlopenflags()
-    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_DEEPBIND)
-    try:
-        return import_module("pyproj")
-    finally:
-        sys.setdlopenflags(flags)
-
-
 @lru_cache(maxsize=64)
 def _systems(said: str) -> dict[str, "CRS"]:
     """Reference systems that a mapping describes, by CF's attributes and by a text; without those PROJ cannot read."""
-    pyproj, attrs = _pyproj(), json.loads(said)
+    pyproj, attrs = import_apart("pyproj"), json.loads(said)
     named = {k: v for k, v in attrs.items() if PARAMETERS.fullmatch(k)}
     if "grid_mapping_name" in named:
         named["grid_mapping_name"] = str(named["grid_mapping_name"]).strip().lower()

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simvp.c_libraries import import_apart
 from simvp.coords.mapping import (
-    _pyproj,
     alike,
     beyond,
     degrees,
@@ -20,7 +20,7 @@ from simvp.coords.mapping import (
     same_earth,
 )
 
-pyproj = _pyproj()  # not imported: see there
+pyproj = import_apart("pyproj")
 LAEA = {
     "grid_mapping_name": "lambert_azimuthal_equal_area",
     "latitude_of_projection_origin": 52.0,
