@@ -95,7 +95,7 @@ class IngestReport:
             "unchanged": str(self.unchanged),
             **({"moved in time": f"{self.snapped} onto whole steps of {self.step}"} if self.snapped else {}),
             **{f"values of {name}": _shown(record) for name, record in self.values.items()},
-            **({"frames that jump": "; ".join(_few(self.jumps))} if self.jumps else {}),
+            **({"frames that jump": "; ".join(self.jumps)} if self.jumps else {}),
             "commit": f"{self.commit} (number {self.sequence})",
         }
         return [{"what": what, "value": value} for what, value in rows.items()]
@@ -193,7 +193,7 @@ def ingest(
             name: {**record, "units": str(schema.variables[name][1].get("units", ""))}
             for name, record in commit.values.items()
         },
-        jumps=tuple(_jump(ds, *one) for one in commit.jumps),
+        jumps=tuple(_jumps(ds, commit.jumps)),
     )
 
 
@@ -271,15 +271,16 @@ class _Reading:
             self._archive.manifest(self._source.settings).add(new, self._noted, head)
 
 
-def _jump(ds: xr.Dataset | None, name: str, time: Any, text: str) -> str:
-    file = file_of(ds, name, time) if ds is not None else ""
-    line = f"{name} at {shown(time)}{f' in {file}' if file else ''}: {text}"
-    logger.warning("%s", line)
-    return line
-
-
-def _few(lines: Sequence[str]) -> list[str]:
-    return [*lines[:LISTED], *([f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])]
+def _jumps(ds: xr.Dataset | None, jumps: Sequence[tuple[str, Any, str]]) -> list[str]:
+    """Frames that jump, the first of them with their files."""
+    lines = []
+    for name, time, text in jumps[:LISTED]:
+        file = file_of(ds, name, time) if ds is not None else ""
+        lines.append(f"{name} at {shown(time)}{f' in {file}' if file else ''}: {text}")
+    lines += [f"and {len(jumps) - LISTED} more like these"] if len(jumps) > LISTED else []
+    for line in lines:
+        logger.warning("%s", line)
+    return lines
 
 
 def _shown(record: Mapping[str, Any]) -> str:
