@@ -166,9 +166,13 @@ def _kind(request: _Request, file: SourceFile) -> Kind | None:
     """What files like this one are, where they can be read without being opened in full."""
     try:
         raw = _open(file, request.select)[0]
-        one = _canonical_one(raw, request, lenient=True)
+        return _kind_of(raw, request)
     except Refusal:
         return None
+
+
+def _kind_of(raw: xr.Dataset, request: _Request) -> Kind | None:
+    one = _canonical_one(raw, request, lenient=True)
     if one is None:
         return None
     canonical, axes = one
@@ -178,6 +182,11 @@ def _kind(request: _Request, file: SourceFile) -> Kind | None:
     if any(axes.time in raw[name].dims for name in fixed):
         return None
     bounds = period_bounds(raw, axes.times)
+    # What files read as one leave out, such as the time of the run, must not be what tells the axes apart.
+    stale = [n for n, v in raw.variables.items() if axes.time in v.dims and n not in {axes.times, bounds, *names}]
+    without = _canonical_one(raw.drop_vars(stale), request, lenient=True) if stale else one
+    if without is None or without[1] != axes:
+        return None
     return Kind(axes=axes, names=names, fixed=tuple(dict.fromkeys(map(str, fixed))), bounds=bounds)
 
 
