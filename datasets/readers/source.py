@@ -51,8 +51,8 @@ def open_source(
     units
         Units of variables that have none in the source, by name.
     select
-        One value of every further axis, such as ``{"level": 850}`` or ``{"number": 0}``; of GRIB files also keys of
-        the message, such as ``typeOfLevel``.
+        One value of every further axis, such as ``{"level": 850}``, ``{"number": 0}`` or ``{"lead": "12h"}``; of GRIB
+        files also keys of the message, such as ``typeOfLevel``.
     beside
         Files that were read before, local: what is new has to be of one series with them. Times that are in none of the
         files of the source are left out again.

@@ -1,6 +1,7 @@
 """What a label means: which variable is an axis, the grid and where it lies, units, time steps, labels of a forecast.
 
 `axes` brings data of any naming into the canonical form and a forecast back, by `roles`, `labels` and `selection`;
+`valid_time` says which time a field is of;
 `grid` and `weights` know places and areas, `units` the words for units, `steps` calendars and time steps;
 `forecast_layout` has the names of a labelled forecast.
 """
