@@ -54,8 +54,9 @@ def canonicalise(
     -------
     canonical : xr.Dataset
         Dims (time, latitude, longitude), or (time, y, x) on projected, curvilinear and index grids. Time is the valid
-        time (`simvp.coords.valid_time`), strictly increasing, datetime64[ns] or cftime; y and x are strictly monotone, in the direction of the source. Longitudes
-        that jump at the border of their range are joined: rolled where they go round the globe, else shifted by 360.
+        time (`simvp.coords.valid_time`), strictly increasing, datetime64[ns] or cftime; y and x are strictly monotone,
+        in the direction of the source. Longitudes that jump at the border of their range are joined: rolled where they
+        go round the globe, else shifted by 360.
     axes : Axes
         The axes in the names of `ds`.
 
