@@ -43,7 +43,7 @@ def ingest(
             Leave it out to keep all that have a time and two spatial axes.
         units: Units of variables whose files state none, or a text that is none, as {"t2m": "K"}. Files that state
             others are refused.
-        select: One value of every further axis, as {"level": 850}.
+        select: One value of every further axis, as {"level": 850} or {"lead": "12h"}.
         step: Words such as "1h", "30min", "1D" or "1 month". Needed only where the first source has a single frame.
         replace: Take frames that differ from those in the archive, of all files. Otherwise they are refused.
     """

@@ -73,8 +73,8 @@ def open_source(
     units
         Units of variables that have none in the source, or none that is known, by name.
     select
-        One value of every further axis, such as ``{"level": 850}`` or ``{"number": 0}``; of GRIB files also keys of
-        the message, such as ``typeOfLevel`` or ``stepRange``.
+        One value of every further axis, such as ``{"level": 850}``, ``{"number": 0}`` or ``{"lead": "12h"}``; of GRIB
+        files also keys of the message, such as ``typeOfLevel`` or ``stepRange``.
     beside
         Files that were read before, local: what is new has to be of one series with them. Times that are in none of the
         files of the source are left out again.
@@ -233,11 +233,13 @@ def _kind(request: _Request, file: SourceFile) -> Kind | None:
     """What files like this one are, where they can be read without being opened in full."""
     try:
         raw = _open(file, request)[0]
-        one = _canonical_one(file, raw, request, lenient=True)
-        if request.variables is None and maps_in_groups(file):
-            return None
+        return None if request.variables is None and maps_in_groups(file) else _kind_of(file, raw, request)
     except Refusal:
         return None
+
+
+def _kind_of(file: SourceFile, raw: xr.Dataset, request: _Request) -> Kind | None:
+    one = _canonical_one(file, raw, request, lenient=True)
     if one is None:
         return None
     canonical, axes = one
@@ -251,6 +253,12 @@ def _kind(request: _Request, file: SourceFile) -> Kind | None:
     if any(axes.time in raw[name].dims and name not in places for name in fixed):
         return None
     bounds = period_bounds(raw, axes.times)
+    # What files read as one leave out, such as the time of the run, must not be what tells the axes apart.
+    kept = {axes.times, bounds, *places, *names}
+    stale = [n for n, v in raw.variables.items() if axes.time in v.dims and n not in kept]
+    without = _canonical_one(file, raw.drop_vars(stale), request, lenient=True) if stale else one
+    if without is None or without[1] != axes:
+        return None
     return Kind(axes=axes, names=names, fixed=tuple(dict.fromkeys(map(str, fixed))), bounds=bounds)
 
 

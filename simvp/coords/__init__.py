@@ -1,8 +1,8 @@
-"""What a label means: which variable is an axis, the grid and where it lies, units, time steps, labels of a forecast.
+"""What a label means: which variable is an axis, the grid and where it lies, time steps, labels of a forecast.
 
 `axes` brings data of any naming into the canonical form and a forecast back, by `roles`, `labels` and `selection`;
-`grid` and `weights` know places and areas, `identity` levels and members, `units` the words for units, `steps`
-calendars and time steps; `forecast_layout` has the names of a labelled forecast.
+`valid_time` says which time a field is of, `grid` and `weights` know places and areas, `mapping` projections,
+`identity` levels and members, `steps` calendars and time steps; `forecast_layout` has the names of a labelled forecast.
 """
 
 import lazy_loader

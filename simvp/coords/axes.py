@@ -51,8 +51,8 @@ def canonicalise(
     variables
         Data variables to keep. Default: every one on time, y and x.
     select
-        One value for every other dim, by the name of the dim, of its coordinate, or "level" and "member" for
-        whatever the vertical axis and the ensemble are called.
+        One value for every other dim, by the name of the dim, of its coordinate, or "level", "member", "lead" and
+        "init" for whatever these axes are called; a number in the units of the axis, or words such as "12h".
     units
         Units of variables that have none, or a text that is no unit. The result says so in the attribute
         ``units_source="stated"``.
@@ -60,10 +60,11 @@ def canonicalise(
     Returns
     -------
     canonical : xr.Dataset
-        Dims (time, latitude, longitude), or (time, y, x) on projected, curvilinear and index grids. Time is strictly
-        increasing, datetime64[ns] or cftime; y and x are strictly monotone, in the direction of the source. Longitudes
-        that jump at the border of their range are joined: rolled where they go round the globe, else shifted by 360.
-        Where a variable is of one level or member, its attribute ``fixed_at`` says which (`simvp.coords.identity`).
+        Dims (time, latitude, longitude), or (time, y, x) on projected, curvilinear and index grids. Time is the valid
+        time (`simvp.coords.valid_time`), strictly increasing, datetime64[ns] or cftime; y and x are strictly monotone,
+        in the direction of the source. Longitudes that jump at the border of their range are joined: rolled where they
+        go round the globe, else shifted by 360. Where a variable is of one level or member, its attribute ``fixed_at``
+        says which (`simvp.coords.identity`).
     axes : Axes
         The axes in the names of `ds`.
 

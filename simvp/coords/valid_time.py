@@ -6,7 +6,7 @@ lead between them. Many files name them otherwise, or call the time of the run `
 
 import logging
 from collections.abc import Container, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -59,12 +59,10 @@ def times_and_lead(ds: xr.Dataset, ranked: Sequence["Candidate"], used: Mapping[
     init = next((c.name for c in on_data if c.role == "init"), None)
     valid = next((c.name for c in on_data if c.role == "time"), None)
     lead, unknown = _lead(ds, ranked, used)
-    if valid is not None and init is not None and lead is not None and not said_valid(ds, valid):
-        # A bare `time` that repeats the time of the run, or one date beside axes of these, is not the valid one.
-        bare, run = ds.variables[valid], ds.variables[init]
-        repeated = bare.dims == run.dims and np.array_equal(bare.values, run.values)
-        if repeated or (not bare.ndim and (run.ndim or ds.variables[lead].ndim)):
-            valid = None
+    if valid is not None and init is not None and lead is not None:
+        meant = _meaning(ds, valid, init, lead)
+        if meant != "valid":
+            return _unlike(ds, valid, init, lead, meant)
     if valid is None:
         labels = {str(dim): ds.variables[dim] for dim in ds.dims if dim in used and dim in ds.variables}
         by_type = [name for name, var in labels.items() if var.dtype.kind not in "iuf" and is_dates(var)]
@@ -179,6 +177,34 @@ def _checked(
     if unknown and not runs and not said_valid(ds, valid):
         return None, None, [unknown]
     return valid, None, []
+
+
+def _meaning(ds: xr.Dataset, times: str, init: str, lead: str) -> Literal["valid", "init", "aside", "neither"]:
+    """What times are beside runs and leads: their sums, the runs again, one date of something else, or neither."""
+    own, run, ahead = (ds.variables[name] for name in (times, init, lead))
+    if not own.ndim and (run.ndim or ahead.ndim):
+        return "aside"
+    try:
+        dates, runs = _dates(own), _dates(run)
+        leads = durations_of(np.ravel(ahead.values), str(ahead.attrs.get("units", "")))
+    except ValueError:  # what is wrong with them is said where they are read
+        return "valid"
+    within = set(run.dims) <= set(own.dims)
+    if within and set(ahead.dims) <= set(own.dims) and (_sum(runs, leads) == dates).all():
+        return "valid"
+    return "init" if within and (runs == dates).all() else "neither"
+
+
+def _unlike(ds: xr.Dataset, times: str, init: str, lead: str, meant: str) -> Times:
+    if meant == "aside":
+        return init, lead, []
+    if not said_valid(ds, times):
+        remedy = f"set the standard_name of {times} to time or to forecast_reference_time"
+        fault = f"{times}: init times or valid times? They are neither {init} nor {init} + {lead}; {remedy}"
+        return (init, lead, []) if meant == "init" else (None, None, [fault])
+    if meant == "neither":  # as of means, whose time is the middle of their period
+        return times, None, []
+    return None, None, [f"{times}: its standard_name says valid time, but it is {init} without the lead, {lead}"]
 
 
 def two_meanings(ds: xr.Dataset, valid: str, lead: str) -> str:

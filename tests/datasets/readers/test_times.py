@@ -239,6 +239,22 @@ def test_scalar_leads(alike: bool, tmp_path: Path, opened: list[str]) -> None:
     xr.testing.assert_identical(ds.load(), one_by_one(tmp_path))
 
 
+@pytest.mark.parametrize("scalar", [True, False])
+def test_bare_times_that_the_runs_beside_them_tell(scalar: bool, tmp_path: Path) -> None:
+    """Times that are valid times, for run and lead add up to them; read as one, files lack the run."""
+    for number in range(4):
+        dims, run = ((), number) if scalar else (("time",), [number])
+        coords = {
+            "time": (dims, run + 6 if scalar else [number + 6], {"units": HOURS["units"]}),
+            "reftime": (dims, run, REFERENCE),
+            "lead": ((), 6, PERIOD),
+        }
+        put(tmp_path / f"{number}.nc", coords, number + 6 if scalar else [number + 6], dims, coordinates="lead reftime")
+    ds = open_source(tmp_path)
+    assert_hours(ds, range(6, 10))
+    xr.testing.assert_identical(ds.load(), one_by_one(tmp_path))
+
+
 def test_leads_of_one_run_in_each_file(tmp_path: Path) -> None:
     for number in range(3):
         coords = {"run": ((), 6 * number, REFERENCE), "lead": (("lead",), [1, 2, 3], PERIOD)}

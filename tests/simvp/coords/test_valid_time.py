@@ -208,6 +208,35 @@ def test_times_in_hours_beside_the_time_of_a_run() -> None:
     np.testing.assert_array_equal(times_of(ds, select={"time": "12h"}), np.arange(4) + 12)
 
 
+def beside_run(time: Any, run: Any, lead: Any, **attrs: str) -> xr.Dataset:
+    coords = {"time": ("time", time, attrs), "reftime": (*run, REFERENCE), "lead": (*lead, PERIOD)}
+    return xr.Dataset({"t": (("time", "lat", "lon"), field(np.arange(4) + 6))}, coords={**GRID, **coords})
+
+
+def test_times_beside_runs_and_leads_are_told_by_their_values() -> None:
+    six = 6 * HOUR
+    for run, lead in ((("time", RUNS), ((), 6)), (("time", RUNS), ("time", np.full(4, 6)))):
+        np.testing.assert_array_equal(times_of(beside_run(RUNS + six, run, lead)), np.arange(4) + 6)
+        np.testing.assert_array_equal(times_of(beside_run(RUNS, run, lead)), np.arange(4) + 6)
+        with pytest.raises(
+            Refusal, match=r"time: init times or valid times. They are neither reftime nor reftime \+ lead"
+        ):
+            canonicalise(beside_run(RUNS + HOUR, run, lead))
+        with pytest.raises(
+            Refusal, match="time: its standard_name says valid time, but it is reftime without the lead, l"
+        ):
+            canonicalise(beside_run(RUNS, run, lead, **VALID))
+    one = beside_run(RUNS + six, ((), START), ("time", np.arange(4) + 6))
+    np.testing.assert_array_equal(times_of(one), np.arange(4) + 6)
+    middle = beside_run(RUNS + six, ("time", RUNS), ((), 7), **VALID)
+    np.testing.assert_array_equal(times_of(middle), np.arange(4) + 6)
+    scalar = forecasts("reftime", "step", init=REFERENCE, lead=PERIOD).assign_coords(date=START + HOUR)
+    np.testing.assert_array_equal(times_of(scalar, select={"step": 12}), np.arange(4) + 12)
+    stray = forecasts(init={}, lead=PERIOD).assign_coords(reference_time=((), START, REFERENCE))
+    with pytest.raises(Refusal, match="They are neither reference_time nor reference_time"):
+        canonicalise(stray, select={"step": 12})
+
+
 def test_a_number_of_steps_is_no_lead() -> None:
     ds = forecasts(lead=HOURS).isel(step=0, drop=True).assign_coords(step=120, number_of_steps=4)
     np.testing.assert_array_equal(canonicalise(ds)[0]["time"], RUNS)
