@@ -338,7 +338,9 @@ class _Run:
         inits, valid = self.inits[rows], forecast["valid_time"].values
         earlier = baselines.seasonal_times(inits, valid.shape[1])
         truth = select_frames(self.ds, baselines.variables, inits, valid, earlier).load()
-        return score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
+        scores = score(forecast, truth, baselines).transpose("init_time", "system", "variable", "lead_time")
+        origin = {name: coord.variable for name, coord in forecast.coords.items() if coord.dims == ("init_time",)}
+        return scores.assign_coords(origin)
 
     def _find_models(self, positions: np.ndarray) -> None:
         self.models.find(self._makers(positions))

@@ -20,7 +20,7 @@ from simvp.coords import EPOCH, below, find_axes, name_time, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
 from simvp.inference.model_file import read_header
-from simvp.inference.request import dataset_of, runs_of, steps_of
+from simvp.inference.request import commit_of, dataset_of, runs_of, steps_of
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
 from simvp.scoring import Baselines
 
@@ -192,7 +192,7 @@ class Forecaster:
         -------
         xr.Dataset
             Layout of `simvp.coords.forecast_layout` on the names and the order of `ds`, in the units of the contract,
-            with coordinates model_version, model_fingerprint, archive_commit (attribute of that name of `ds`) and
+            with coordinates model_version, model_fingerprint, archive_commit (of the archive that `ds` comes from) and
             created on init_time.
 
         Raises
@@ -284,7 +284,7 @@ class Forecaster:
         own = {
             "model_version": (self.version, "registered version of the model"),
             "model_fingerprint": (print_, "digest of the content of the model"),
-            "archive_commit": (str(ds.attrs.get("archive_commit", "")), "commit of the archive that was read"),
+            "archive_commit": (commit_of(ds), "commit of the archive that was read"),
             "created": (created, "when the forecast was computed, UTC"),
         }
         coords = {
