@@ -341,7 +341,9 @@ class _Run:
         earlier = baselines.seasonal_times(inits, leads)
         truth = select_frames(self.ds, baselines.variables, inits, valid, earlier).load()
         past = past_frames(self.ds, truth, model, inits, leads)
-        return score(forecast, truth, baselines, past=past).transpose("init_time", "system", "variable", "lead_time")
+        scores = score(forecast, truth, baselines, past=past).transpose("init_time", "system", "variable", "lead_time")
+        origin = {name: coord.variable for name, coord in forecast.coords.items() if coord.dims == ("init_time",)}
+        return scores.assign_coords(origin)
 
     def _find_models(self, positions: np.ndarray) -> None:
         self.models.find(self._makers(positions))

@@ -7,6 +7,5 @@ Everything is imported when it is first asked for, so that importing the package
 import lazy_loader
 
 import simvp.moved
-import simvp.own_sqlite  # noqa: F401
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -20,7 +20,7 @@ from simvp.coords import EPOCH, find_axes, name_time, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
 from simvp.inference.model_file import read_header
-from simvp.inference.request import dataset_of, runs_of, steps_of
+from simvp.inference.request import commit_of, dataset_of, runs_of, steps_of
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
 from simvp.record import below
 from simvp.scoring import Baselines
@@ -193,8 +193,8 @@ class Forecaster:
         -------
         xr.Dataset
             Layout of `simvp.coords.forecast_layout` on the names and the order of `ds`, in the units of the contract,
-            with coordinates model_version, model_fingerprint, archive_commit (attribute of that name of `ds`) and
-            created on init_time. Where inputs lack some of their points, these are filled by the rule of
+            with coordinates model_version, model_fingerprint, archive_commit (where it is known: `commit_of`) and created
+            on init_time. Where inputs lack some of their points, these are filled by the rule of
             `simvp.contract.filling`, and the attribute filled_input says how many.
 
         Raises
@@ -310,7 +310,7 @@ class Forecaster:
         own = {
             "model_version": (self.version, "registered version of the model"),
             "model_fingerprint": (print_, "digest of the content of the model"),
-            "archive_commit": (str(ds.attrs.get("archive_commit", "")), "commit of the archive that was read"),
+            "archive_commit": (commit_of(ds), "commit of the archive that was read"),
             "created": (created, "when the forecast was computed, UTC"),
         }
         coords = {

@@ -150,10 +150,16 @@ class TestOperation:
     def test_a_forecast_from_the_archive_says_its_commit_however_it_was_opened(self, home: Home) -> None:
         archive = Archive(home.archive("waves"))
         opened = [xr.open_zarr(archive.path), archive.dataset(), archive.dataset().isel(time=slice(-30, None)).load()]
+        older = xr.open_zarr(archive.path)
+        del older.attrs["archive_commit"]  # which archives did not have once
+        opened.append(older)
         for ds in opened:
             made = forecaster().predict(ds)
             assert set(made["archive_commit"].values) == {archive.head.id}
             assert "simvp_store" not in made.attrs
+        for text in ("", "{", "[1]", "null", '{"state": {}}'):
+            made = forecaster().predict(archive.dataset().assign_attrs(archive_commit="", simvp_store=text))
+            assert set(made["archive_commit"].values) == {""}
 
     def test_asked_twice_it_issues_nothing_not_even_by_another_model(self, home: Home) -> None:
         forecast(home, "waves", model=forecaster(0.25))

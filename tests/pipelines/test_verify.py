@@ -69,6 +69,8 @@ def test_hindcasts_are_scored_as_evaluation_scores_them(home: Home) -> None:
     assert int(table["n_all"]) == 138
     assert float(table["rmse_all"]) == pytest.approx(0.5, abs=1e-3)
     assert set(got["model_fingerprint"].values) == {model.fingerprint}
+    # Stores of scores have had all of these from the first, and have to go on.
+    assert {"model_version", "archive_commit", "created"} <= set(got.coords)
 
 
 def test_the_skill_table_and_the_pictures_that_were_promised(home: Home) -> None:
