@@ -196,7 +196,7 @@ class Frames:
     @property
     def whole(self) -> np.ndarray:
         """(N,) bool: frames that lack nothing outside the mask."""
-        return ~self.missing.any(axis=1)
+        return np.asarray(~self.missing.any(axis=1))
 
     @property
     def usable(self) -> np.ndarray:
