@@ -86,8 +86,8 @@ def filled_frames(ds: xr.Dataset, spec: "FrameSpec", times: np.ndarray) -> xr.Da
     Returns
     -------
     xr.Dataset
-        The states, physical, loaded. What was observed is as it was, and so is a frame that lacks more than the contract
-        allows.
+        The states, physical, loaded. What was observed is as it was, and so is a frame that lacks more than the
+        contract allows.
     """
     present, wanted = encode_times(ds["time"].values)[0], encode_times(times.reshape(-1))[0]
     chosen = np.flatnonzero(np.isin(present, wanted))
