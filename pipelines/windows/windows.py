@@ -201,7 +201,7 @@ class Frames:
     @property
     def usable(self) -> np.ndarray:
         """(N,) bool: frames that lack no more than the contract allows."""
-        return (self.missing <= self._spec.missing_share).all(axis=1)
+        return np.asarray((self.missing <= self._spec.missing_share).all(axis=1))
 
     def windows(self, inits: np.ndarray, *, alone: bool = False) -> np.ndarray:
         """Windows at the init positions (B,): (B, T + T', C, H, W) float32.
