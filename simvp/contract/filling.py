@@ -86,8 +86,8 @@ def filled_frames(ds: xr.Dataset, spec: "FrameSpec", times: np.ndarray) -> xr.Da
     Returns
     -------
     xr.Dataset
-        The states, physical, loaded. What was observed is as it was; a frame that lacks more than the contract allows
-        is NaN throughout.
+        The states, physical, loaded. What was observed is as it was, and so is a frame that lacks more than the
+        contract allows.
     """
     present, wanted = encode_times(ds["time"].values)[0], encode_times(times.reshape(-1))[0]
     chosen = np.flatnonzero(np.isin(present, wanted))
@@ -103,11 +103,11 @@ def filled_frames(ds: xr.Dataset, spec: "FrameSpec", times: np.ndarray) -> xr.Da
         maps = frames[state.name].values
         points = state.points(maps)[:, None]
         shares = missing_shares(points, points.shape[-1])
-        if not shares.any():
+        lacking = np.flatnonzero((shares > 0) & (shares <= spec.missing_share))
+        if not len(lacking):
             continue
-        maps[shares > spec.missing_share] = np.nan
         departures = state.normalise(near[state.name].values, near["time"].values)
-        for row in np.flatnonzero((shares > 0) & (shares <= spec.missing_share)):
+        for row in lacking:
             window = departures[np.searchsorted(read, places[row][there[row]])]
             fill(window[None, :, None])
             whole = state.denormalise(window[-1:], frames["time"].values[row : row + 1])[0]

@@ -264,8 +264,7 @@ class Forecaster:
                 block = block.isel(time=usable)
             faults += self.spec.value_faults(block) if block.sizes["time"] else []
         if every:
-            enough = np.asarray((shares <= self.spec.missing_share).all(1))
-            whole = enough[runs].all(1)
+            whole = (shares <= self.spec.missing_share)[runs].all((1, 2))
             if not whole.any():
                 faults.append(
                     f"init_time: each of the {len(runs)} full histories has missing values: frames that lack more than "

@@ -99,6 +99,7 @@ def test_a_target_that_is_not_there_does_not_count_in_the_loss():
     assert float(loss.detach()) == 3.0
     loss.backward()
     assert predicted.grad[0, 0, 0, 0].tolist() == [0, 1]
+    predicted = predicted.detach()
     whole = masked_loss(predicted, target, torch.ones_like(mask), torch.ones(1, 2))
     assert float(whole) == float(masked_loss(predicted, target, torch.ones(1, 1, 2), torch.ones(1, 2))) == 5.0
 
