@@ -6,6 +6,7 @@ Everything is imported when it is first asked for, so that importing the package
 
 import lazy_loader
 
-import simvp.moved
+import simvp.c_libraries
+import simvp.moved  # noqa: F401
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -20,3 +20,6 @@ def import_apart(name: str) -> Any:
         return import_module(name)
     finally:
         sys.setdlopenflags(flags)
+
+
+import_apart("sqlite3")  # for MLflow; whichever is loaded first serves the whole process

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.home import Home
 from pipelines.tracking.provenance import requirements
-from simvp.c_libraries import import_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,7 +114,6 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
         The run to go on with, where a checkpoint names it.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import_apart("sqlite3")
     import mlflow
     from mlflow.exceptions import MlflowException
 

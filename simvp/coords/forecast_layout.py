@@ -19,7 +19,16 @@ VOLATILE = ("created", "history")
 """Coordinates and attributes that say when and where a forecast was made; left out of every comparison."""
 
 # What holds for a variable whoever made it: not the comments, the references, the statistics of the source's own file.
-_VARIABLE_ATTRS = ("units", "standard_name", "long_name", "short_name", "cell_methods", "units_metadata", "positive")
+_VARIABLE_ATTRS = (
+    "units",
+    "standard_name",
+    "long_name",
+    "short_name",
+    "cell_methods",
+    "units_metadata",
+    "positive",
+    "fixed_at",
+)
 _TIME_ATTRS = {
     # No axis "T": cf_xarray would find two times, and `forecast.cf["time"]` is the valid time.
     "init_time": {"standard_name": "forecast_reference_time", "long_name": "time of the last observed frame"},

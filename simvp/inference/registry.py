@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from simvp.c_libraries import import_apart
 from simvp.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -192,7 +191,6 @@ class Registry:
         """MLflow's client for this registry; its errors come out as ours."""
         subject = f"Model registry {self.uri}"
         try:
-            import_apart("sqlite3")
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
         except ImportError as error:

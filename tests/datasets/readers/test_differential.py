@@ -58,5 +58,5 @@ def assert_equal(ds: xr.Dataset, expected: Decoded) -> None:
 def moment(time: Any) -> tuple[int, ...]:
     """Year .. second, rounded, of a datetime64 or a cftime date."""
     if isinstance(time, np.datetime64):
-        time = time.astype("M8[s]").item()
+        time = (time + np.timedelta64(500, "ms")).astype("M8[s]").item()
     return (time.year, time.month, time.day, time.hour, time.minute, time.second)

@@ -1,7 +1,9 @@
 """A slow decoder of gridded files, written against the CF conventions and nothing else of this project."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,5 +105,9 @@ def _unpacked(raw: np.ndarray, attrs: dict[str, Any], *, netcdf: bool) -> np.nda
 def _moments(raw: np.ndarray, attrs: dict[str, Any]) -> list[Moment]:
     """Times (CF 4.4) through cftime, to the second."""
     calendar = str(attrs.get("calendar", "standard")).lower()
-    dates = cftime.num2date(raw, attrs["units"], calendar, only_use_cftime_datetimes=True)
+    zone = re.search(r" ([+-])(\d{1,2}):(\d\d)$", attrs["units"])  # which cftime drops in other calendars
+    units = attrs["units"][: zone.start()] if zone else attrs["units"]
+    east = int(f"{zone[1]}1") * timedelta(hours=int(zone[2]), minutes=int(zone[3])) if zone else timedelta()
+    dates = cftime.num2date(raw, units.removesuffix("Z"), calendar, only_use_cftime_datetimes=True) - east
+    dates = [date + timedelta(microseconds=500_000) for date in dates]
     return [(d.year, d.month, d.day, d.hour, d.minute, d.second) for d in dates]
