@@ -22,9 +22,10 @@ from datasets.archive import Archive
 from datasets.store import Store, disk
 from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
 from pipelines.home import Home
+from pipelines.init_times import due, missing_history, on_hours
 from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
-from pipelines.windows import MEANING, dropped_words, due, missing_history, on_hours
+from pipelines.windows import MEANING, dropped_words
 from simvp.coords import Step, name_time
 from simvp.errors import ConfigError, ContractError, Refusal
 from simvp.inference import CHAMPION, steps_of

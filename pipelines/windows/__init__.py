@@ -1,4 +1,8 @@
-"""Which frames belong together: periods, windows and init times, and batches of them."""
+"""Which frames belong together, and their values.
+
+`periods` says what trains, chooses and is held out, `windows` which windows a part offers, `frames` holds normalised
+frames and says what they lack, `sequences` makes arrays of windows, `batches` is what any training reads.
+"""
 
 import lazy_loader
 

@@ -143,7 +143,7 @@ def test_nothing_of_the_rule_runs_where_nothing_is_missing(tmp_path, empty_datab
     def never(*_):
         raise AssertionError
 
-    for place in ("windows.windows.fill", "training.validation.filled_frames", "evaluation.evaluate.filled_frames"):
+    for place in ("windows.sequences.fill", "training.validation.filled_frames", "evaluation.evaluate.filled_frames"):
         monkeypatch.setattr(f"pipelines.{place}", never)
     ds = radar()
     ds["rate"][:] = ds["rate"].fillna(5.0)

@@ -34,7 +34,13 @@ DECIDING = (
         "pipelines.training.gridded",
         "pipelines.training.validation",
     ),
-    *("pipelines.windows.windows", "datasets.archive.archive", "datasets.store.encoding"),
+    *(
+        "pipelines.windows.windows",
+        "pipelines.windows.frames",
+        "pipelines.windows.sequences",
+        "datasets.archive.archive",
+        "datasets.store.encoding",
+    ),
 )
 
 

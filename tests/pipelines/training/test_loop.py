@@ -26,7 +26,7 @@ from pipelines.training.loop import (
     predictions,
 )
 from pipelines.training.network import build_network
-from pipelines.windows.windows import Frames, Sequences
+from pipelines.windows import Frames, Sequences
 from simvp.contract.frame_spec import FrameSpec
 from simvp.errors import ConfigError
 from tests.support.worlds import formula_world

@@ -9,7 +9,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from pipelines.training.validation import Validation
-from pipelines.windows.windows import Frames, Sequences
+from pipelines.windows import Frames, Sequences
 from simvp.contract.frame_spec import FrameSpec
 from simvp.scoring.baselines import NAMES, Baselines
 from tests.support.worlds import formula_world

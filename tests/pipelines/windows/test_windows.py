@@ -5,7 +5,9 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings, strategies as st
 
-from pipelines.windows.windows import REASONS, RUNS, Frames, Sequences, audit_table, find_windows, surely_fits
+from pipelines.windows.frames import RUNS, Frames, surely_fits
+from pipelines.windows.sequences import Sequences
+from pipelines.windows.windows import REASONS, audit_table, find_windows
 from simvp.contract.frame_spec import FrameSpec
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
@@ -127,7 +129,7 @@ def world() -> tuple[xr.Dataset, FrameSpec]:
 @pytest.mark.parametrize("memory", [1 << 30, 0], ids=["in memory", "read per batch"])
 def test_batch_holds_the_frames_that_its_windows_name(world, memory, monkeypatch):
     ds, spec = world
-    monkeypatch.setattr("pipelines.windows.windows.BLOCK", 7)
+    monkeypatch.setattr("pipelines.windows.frames.BLOCK", 7)
     frames = Frames(ds, spec, memory=memory)
     assert (frames.run is None) == (memory > 0)
     assert frames.whole.all()
@@ -149,7 +151,7 @@ def test_batch_holds_the_frames_that_its_windows_name(world, memory, monkeypatch
 
 
 def test_frames_lack_what_is_missing_and_not_what_is_masked(world, monkeypatch):
-    monkeypatch.setattr("pipelines.windows.windows.BLOCK", 16)
+    monkeypatch.setattr("pipelines.windows.frames.BLOCK", 16)
     ds, _ = world
     ds = ds.copy(deep=True)
     ds["t2m"][:, 0, 0] = np.nan  # the mask: never there

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from pipelines.windows.windows import Frames
+from pipelines.windows import Frames
 from simvp.contract import percent
 from simvp.coords import DAY, Step, encode_times, fields_of, name_time
 from simvp.errors import ConfigError
