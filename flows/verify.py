@@ -5,8 +5,9 @@ from typing import Literal
 from prefect import flow, get_run_logger
 
 from flows.prefect_tools import artifacts, one_writer, stage_task
+from pipelines.forecast_store import horizons
 from pipelines.home import Home
-from pipelines.verify import VerifyReport, horizons, verify as stage
+from pipelines.verify import VerifyReport, verify as stage
 
 _score = stage_task("score", stage)
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -21,21 +21,20 @@ import xarray as xr
 from datasets.archive import Archive
 from datasets.store import Store, disk
 from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
+from pipelines.forecast_store import Kind, refuse_other_variables, replace_store
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
 from pipelines.windows import MEANING, dropped_words
 from simvp.coords import Step, name_time
-from simvp.errors import ConfigError, ContractError, Refusal
+from simvp.errors import ConfigError, ContractError
 from simvp.inference import CHAMPION, steps_of
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
 
 _MOST_FILLED = 3
-
-Kind = Literal["forecasts", "hindcasts"]
 
 # Attributes of a store are written once, with its first init time; these are of that run and that model alone.
 _OF_ONE_RUN = ("history", "code_version")
@@ -168,20 +167,6 @@ def forecast(
     return _operational(run, Store(home.forecasts(dataset, run.horizon)), init_hours, max_catch_up, first_days)
 
 
-def replace_store(whole: Path, path: Path) -> None:
-    """Let a whole store take the place of the one before, which is removed last.
-
-    A kill in between leaves nothing under the name for a moment, and the whole store beside it, from where the next
-    run takes it.
-    """
-    old = path.with_name(f"{path.name}.old")
-    disk.discard(old)
-    if path.exists():
-        os.rename(path, old)
-    disk.publish(whole, path)
-    disk.discard(old)
-
-
 @dataclass(frozen=True)
 class _Run:
     """One model on one archive, one horizon."""
@@ -278,7 +263,7 @@ def _operational(
     with store.lock():  # held while forecasting: a second run waits, and then finds nothing left to do
         last = None
         if store.exists:
-            _same_variables(run, store)
+            refuse_other_variables(store, run.forecaster.spec)
             last = store.ends()[-1]
         chosen = due(times, run.step, last=last, init_hours=init_hours, most=max_catch_up, first_days=first_days)
         gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
@@ -336,21 +321,3 @@ def _model(home: Home, dataset: str, model: Any, device: str | None) -> "Forecas
     if isinstance(model, os.PathLike) or (isinstance(model, str) and Path(model).suffix == ".safetensors"):
         return Forecaster.load(model, device)
     return open_registry(home).load(resolve_version(home, dataset, CHAMPION if model is None else model), device)
-
-
-def _same_variables(run: _Run, store: Store) -> None:
-    issued = store.dataset()
-    ours, theirs = list(run.forecaster.spec.states), [str(name) for name in issued.data_vars]
-    faults = []
-    if set(ours) != set(theirs):
-        faults.append(f"variables: the store holds {', '.join(theirs)}, the model forecasts {', '.join(ours)}")
-    try:
-        faults += run.forecaster.spec.grid.faults(issued)
-    except Refusal as refusal:
-        faults += refusal.reasons
-    if faults:
-        raise ConfigError(
-            f"Forecast store {store.path}",
-            faults,
-            "what was issued stays as it is: move the store away, or give this model a data set of its own",
-        )

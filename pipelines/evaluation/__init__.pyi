@@ -9,7 +9,6 @@ from .evaluate import (
 )
 from .gate import Gate as Gate, Outcome as Outcome
 from .judgement import Judgement as Judgement, judge as judge
-from .rescoring import differing as differing, lies_in as lies_in, unlike_points as unlike_points
 from .skill import (
     by_model as by_model,
     in_words as in_words,

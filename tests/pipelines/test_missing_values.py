@@ -10,7 +10,7 @@ import xarray as xr
 
 from datasets.archive.archive import Archive
 from datasets.store.store import Store
-from pipelines import verify as verify_stage
+from pipelines import score_store
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.forecast import forecast
 from pipelines.home import Home
@@ -252,7 +252,7 @@ class TestScores:
 class TestStages:
     @pytest.fixture
     def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-        monkeypatch.setattr(verify_stage._Run, "draw", lambda *arguments: ())
+        monkeypatch.setattr(score_store.ScoringRun, "draw", lambda *arguments: ())
         made = Home(tmp_path / "home")
         wave_home(made)
         return made
@@ -284,7 +284,7 @@ class TestStages:
         )
 
     def test_verification_scores_them_as_evaluation_does(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(verify_stage._Run, "draw", lambda *arguments: ())
+        monkeypatch.setattr(score_store.ScoringRun, "draw", lambda *arguments: ())
         home, model = Home(tmp_path / "other"), forecaster(0.5)
         Archive(home.archive("waves")).append(speckled(14), step=Step.parse("1h"))
         report = forecast(home, "waves", model=model, hindcast=INTERVAL, batch=10)

@@ -11,13 +11,14 @@ import xarray as xr
 
 from datasets.archive.archive import Archive
 from datasets.store.store import Store
-from pipelines import verify as stage
+from pipelines import score_store
 from pipelines.evaluation.evaluate import SYSTEMS, evaluate
 from pipelines.evaluation.skill import by_model, lead_hours, markdown, skill_csv, skill_table, unpredictable
 from pipelines.forecast import forecast
+from pipelines.forecast_store import horizons
 from pipelines.home import Home
 from pipelines.tracking import makers
-from pipelines.verify import horizons, verify
+from pipelines.verify import VerifyReport, verify
 from simvp.coords.forecast_layout import coordinates, label
 from simvp.coords.grid import Grid
 from simvp.coords.steps import Step
@@ -34,7 +35,7 @@ INTERVAL = ("2020-01-12T00", "2020-01-13T23")
 def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time, so they are drawn in one test only."""
     if "pictures" not in request.node.name:
-        monkeypatch.setattr(stage._Run, "draw", lambda *arguments: ())
+        monkeypatch.setattr(score_store.ScoringRun, "draw", lambda *arguments: ())
 
 
 @pytest.fixture
@@ -280,7 +281,7 @@ def test_two_models_without_a_version_are_told_apart_by_their_content() -> None:
     }
 
 
-def assert_as_by_hand(home: Home, report: stage.VerifyReport) -> None:
+def assert_as_by_hand(home: Home, report: VerifyReport) -> None:
     """The model's RMSE by lead is that against the archive as it is now."""
     ds = Archive(home.archive("waves")).dataset().load()
     made = Store(home.forecasts("waves", "3h")).dataset().load().isel(init_time=slice(report.n))
