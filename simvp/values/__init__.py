@@ -1,6 +1,7 @@
 """What a stored number means: packing, missing values, valid ranges, units; one rule for all readers and opened data.
 
-`marks` reads the header of a variable, `decoding` applies it, lazily, and `units` knows which texts are units.
+`marks` reads the header of a variable, `packing` makes values of its stored numbers, `decoding` does so lazily, and
+`units` knows which texts are units.
 """
 
 import lazy_loader

@@ -10,7 +10,8 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from simvp.errors import Refusal
-from simvp.values.marks import LIMITS, MARKS, ON_TIME, PACKING, UNDETECT, Form, Span, Stored, stored_as
+from simvp.values.marks import LIMITS, MARKS, ON_TIME, PACKING, UNDETECT, Form, stored_as
+from simvp.values.packing import Span, Stored
 
 DEGREES = re.compile(r"degrees?_?(north|south|east|west|[nsew])", re.IGNORECASE)
 
