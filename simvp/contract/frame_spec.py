@@ -7,7 +7,6 @@ from a climatology, over one standard deviation: what is left is what a good for
 Letters: N frames, I init times, L leads, C channels, S states (the first S channels), F forcings, H rows, W columns.
 """
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,30 +15,14 @@ import numpy as np
 import xarray as xr
 
 from simvp.budget import fitting
+from simvp.contract.acceptance import header_faults, value_faults
 from simvp.contract.channel import Forcing, State, Static, forcing_names
-from simvp.contract.filling import MISSING_SHARE, missing_shares, percent
-from simvp.contract.possible import impossible
-from simvp.contract.statistics import Statistics, cycles_in, implausible, positions_in, seasonal_cycle
-from simvp.coords import (
-    Grid,
-    Step,
-    area_weights,
-    calendar_of,
-    canonicalise,
-    coordinates,
-    differences,
-    fields_of,
-    label,
-    name_time,
-    on_step,
-)
-from simvp.errors import ConfigError, ContractError, Refusal
+from simvp.contract.filling import MISSING_SHARE, missing_shares
+from simvp.contract.statistics import Statistics, cycles_in, positions_in, seasonal_cycle
+from simvp.coords import Grid, Step, area_weights, calendar_of, coordinates, fields_of, label
+from simvp.errors import ConfigError, ContractError
 from simvp.record import Record, below
-from simvp.values import same_units
 
-logger = logging.getLogger(__name__)
-
-STANDARD_CALENDARS = ("proleptic_gregorian", "standard", "gregorian")
 ROLES = {kind.role: kind for kind in (State, Forcing, Static)}
 
 
@@ -245,32 +228,7 @@ class FrameSpec(Record):
         tuple
             The canonical Dataset in this contract's order, None where it cannot be made; and the reasons.
         """
-        present = [n for n in self.states if n in ds.data_vars]
-        here = ", ".join(map(str, ds.data_vars)) or "none"
-        faults = [f"{n}: the variable is missing; the data has {here}" for n in self.states if n not in present]
-        if not present:
-            return None, faults
-        try:
-            canonical, _ = canonicalise(ds, present, units={n: u for n, u in (units or {}).items() if n in present})
-        except Refusal as refusal:
-            return None, faults + (list(refusal.reasons) or [refusal.subject])
-        for channel in (state for state in self.state_channels if state.name in present):
-            theirs = canonical[channel.name].attrs.get("units")
-            if not theirs:
-                faults.append(
-                    f"{channel.name}: units are missing, expected {channel.units!r}; "
-                    f"state them: units={{{channel.name!r}: {channel.units!r}}}"
-                )
-            elif not same_units(theirs, channel.units):
-                faults.append(f"{channel.name}: expected units {channel.units!r}, got {theirs!r}; convert the data")
-            for what, mine, other in differences(channel.attrs, canonical[channel.name].attrs):
-                faults.append(f"{channel.name}: expected {what} {mine}, got {other}")
-        grid_faults = self.grid.faults(canonical)
-        canonical, time_faults = self._on_step(canonical)
-        faults += grid_faults + time_faults
-        if grid_faults or len(present) < self.n_states:
-            return None, faults
-        return self.grid.align(canonical)[list(self.states)], faults
+        return header_faults(self, ds, units)
 
     def missing(self, ds: xr.Dataset) -> np.ndarray:
         """Share of the points of loaded frames that are missing where training had values, (N, S) from 0 to 1."""
@@ -279,31 +237,7 @@ class FrameSpec(Record):
 
     def value_faults(self, ds: xr.Dataset) -> list[str]:
         """Reasons to refuse loaded frames by their values: too many are missing, or they cannot be plausible."""
-        faults = []
-        for channel in self.state_channels:
-            values = channel.points(ds[channel.name].values)
-            shares = missing_shares(values[:, None], values.shape[-1])
-            lacking, worst = int((shares > self.missing_share).sum()), int(np.argmax(shares))
-            if lacking:
-                faults.append(
-                    f"{channel.name}: missing values: {lacking} of {len(shares)} frames lack more than "
-                    f"{percent(self.missing_share)} of the points where training had values (missing_share), "
-                    f"the worst {percent(shares[worst])} at {name_time(ds['time'].values[worst])}; "
-                    "mend or leave out these frames, or train with a higher missing_share"
-                )
-            finite = np.isfinite(values)
-            there = values if finite.all() else values[finite]
-            ends = (there.min(), there.max()) if there.size else (0.0, 0.0)
-            found = impossible(there, channel.name, ds[channel.name].attrs, *ends)
-            if found is not None and found.marks:
-                marks = ", ".join(f"{number:g} ({count} values)" for number, count in found.marks.items())
-                faults.append(f"{channel.name}: {marks} stands for missing values undeclared; put NaN in its place")
-            why = implausible(values, channel.seen, channel.units, channel.log_scale is not None)
-            if why:
-                faults.append(f"{channel.name}: {why}")
-            elif found is not None and found.fault:
-                faults.append(found.fault)
-        return faults
+        return value_faults(self, ds)
 
     def to_frames(self, ds: xr.Dataset) -> np.ndarray:
         """Frames of a canonical Dataset that `check` has passed, (N, C, H, W) float32; absent values stay NaN."""
@@ -396,27 +330,3 @@ class FrameSpec(Record):
         if self.grid.kind == "latlon":
             return self.grid.columns[None, :]
         return np.zeros((1, 1)) if self.grid.longitude is None else np.nan_to_num(self.grid.longitude)
-
-    def _on_step(self, ds: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
-        """A canonical Dataset under the times of the step's slots, and what is wrong with its times."""
-        times = ds["time"].values
-        calendar = calendar_of(times)
-        if calendar != self.calendar and not {calendar, self.calendar} <= set(STANDARD_CALENDARS):
-            return ds, [f"time: expected the {self.calendar} calendar, got {calendar}"]
-        if len(times) < 2:
-            return ds, []
-        try:
-            step = Step.infer(times)
-            faults = [f"time: expected a step of {self.step}, got {step}"]
-        except Refusal as refusal:
-            step, faults = None, [f"time: {reason}" for reason in refusal.reasons]
-        if step is not None and (step.seconds, step.months) == (self.step.seconds, self.step.months):
-            return ds, []
-        if self.step.months or (step is not None and (step.months or step.seconds % self.step.seconds == 0)):
-            return ds, faults
-        try:
-            slots = on_step(times, self.step)
-        except Refusal:
-            return ds, faults
-        logger.warning("time: frames are labelled with whole steps of %s, which their times jitter around", self.step)
-        return ds.assign_coords(time=("time", slots, ds["time"].attrs)), []
