@@ -1,7 +1,8 @@
 """From a saved model and labelled data to a labelled forecast.
 
 `predict` is what a notebook calls, `forecaster` the model with its contract, `model_file` the file that it is kept in,
-`request` what a caller may ask for, `registry` the models that MLflow knows.
+`request` what a caller may ask for, `origin` what a forecast says of where it comes from, `registry` the models that
+MLflow knows.
 """
 
 import lazy_loader

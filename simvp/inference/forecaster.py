@@ -16,11 +16,12 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract import FrameSpec, fill, percent
-from simvp.coords import EPOCH, find_axes, name_time, restore
+from simvp.coords import find_axes, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
 from simvp.inference.model_file import read_header
-from simvp.inference.request import commit_of, dataset_of, runs_of, steps_of
+from simvp.inference.origin import origin_of
+from simvp.inference.request import dataset_of, runs_of, steps_of
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
 from simvp.record import below
 from simvp.scoring import Baselines
@@ -234,7 +235,7 @@ class Forecaster:
         if others:
             logger.info("not used by the model: %s", ", ".join(others))
         # Coordinates and attributes come before the network, which leaves nothing of the data in the caches.
-        axes, (origin, attrs) = find_axes(ds, list(self.spec.states)), self._origin(ds, len(runs))
+        axes, (origin, attrs) = find_axes(ds, list(self.spec.states)), origin_of(self, ds, len(runs))
         coords = self.spec.coordinates(canonical["time"].values[runs[:, -1]], steps, origin)
         if filled := self._filled(shares[np.unique(runs)]):
             attrs["filled_input"] = filled
@@ -301,36 +302,6 @@ class Forecaster:
             fill(z[:, :, : spec.n_states])
             departures[start : start + size] = self.forecast(z, part["time"].values[batch[:, -1]], steps)
         return departures
-
-    def _origin(self, ds: xr.Dataset, count: int) -> tuple[dict[str, xr.Variable], dict[str, str]]:
-        """Who made a forecast, from what and when: coordinates on `count` init times, and attributes."""
-        created = np.datetime64("now", "s").astype("M8[ns]")
-        print_ = self.fingerprint
-        own = {
-            "model_version": (self.version, "registered version of the model"),
-            "model_fingerprint": (print_, "digest of the content of the model"),
-            "archive_commit": (commit_of(ds), "commit of the archive that was read"),
-            "created": (created, "when the forecast was computed, UTC"),
-        }
-        coords = {
-            name: xr.Variable(("init_time",), np.full(count, value), {"long_name": text})
-            for name, (value, text) in own.items()
-        }
-        coords["created"].encoding = {"units": EPOCH, "dtype": "int64", "calendar": "proleptic_gregorian"}
-        from simvp.version import __version__
-
-        names = ", ".join(self.spec.states)
-        attrs = {
-            "title": self.provenance.get("title", f"Forecast of {names}"),
-            "institution": self.provenance.get("institution", ds.attrs.get("institution", "")),
-            # Not the version: init times of several models lie in one store, and coordinates tell which made which.
-            "source": self.provenance.get("source", "SimVP; model_version and model_fingerprint name the model"),
-            "history": f"{name_time(created)}Z simvp.predict",
-            "references": "Gao, Tan, Wu, Li: SimVP, CVPR 2022, arXiv 2206.05099",
-            "data_set": self.provenance.get("dataset", ""),
-            "code_version": self.provenance.get("code_version", __version__),
-        }
-        return coords, {name: str(value) for name, value in attrs.items() if value != ""}
 
     def _header(self) -> dict[str, Any]:
         return {

@@ -1,6 +1,5 @@
 """What a caller of `predict` hands over and requests: data, how many steps, and from which init times."""
 
-import json
 import os
 from datetime import timedelta
 from typing import Any
@@ -31,16 +30,6 @@ def dataset_of(data: Any) -> xr.Dataset:
     elif isinstance(data, str | os.PathLike):
         got, remedy = f"the path {os.fspath(data)!r}", "open it first: xr.open_dataset(path) or xr.open_zarr(path)"
     raise ContractError("Data to forecast from", [f"expected an xarray Dataset, got {got}"], remedy)
-
-
-def commit_of(ds: xr.Dataset) -> str:
-    """Commit of the archive that the data was read from; empty where it does not say."""
-    if ds.attrs.get("archive_commit"):
-        return str(ds.attrs["archive_commit"])
-    try:  # `xr.open_zarr` of an archive whose last commit is older than the attribute: the head of its chain
-        return str(json.loads(ds.attrs["simvp_store"])["state"]["chain"])[:16]
-    except (KeyError, TypeError, ValueError):
-        return ""
 
 
 def steps_of(horizon: Any, step: Step, default: int) -> int:
