@@ -56,3 +56,8 @@ class ConfigError(Refusal):
 
 class RegistryError(Refusal):
     """A model that cannot be found, registered, promoted or rolled back."""
+
+
+def shortened(reasons: Sequence[str], count: int, more: str = "... and {} more") -> list[str]:
+    """The first `count` reasons, and as a last one how many more there are."""
+    return [*reasons[:count], *([more.format(len(reasons) - count)] if len(reasons) > count else [])]

@@ -24,15 +24,15 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive.block_writer import FORMAT, BlockWriter
-from datasets.archive.candidate import Candidates, Comparison, candidates_of, compare, shortened
+from datasets.archive.candidate import Candidates, Comparison, candidates_of, compare
 from datasets.archive.commits import Commit, CommitLog, commit_id
 from datasets.archive.manifest import Manifest
-from datasets.archive.schema import Schema, new_schema, schema_of, shown
+from datasets.archive.schema import LISTED, Schema, new_schema, schema_of, shown
 from datasets.archive.summary import Summary, usual
 from datasets.store import Store, disk
 from simvp.budget import fitting
 from simvp.coords import Step
-from simvp.errors import ArchiveError, Refusal
+from simvp.errors import ArchiveError, Refusal, shortened
 
 AHEAD = 48  # frames without a value at the end of a source that are taken for late, however few hold values
 Progress = Callable[[int, int], None]  # frames done, and frames in all
@@ -218,7 +218,7 @@ class Archive:
         if not reasons and archived is None and absent:
             reasons.append("expected frames with values, got missing values only")
         if reasons:
-            raise self._refused(shortened(reasons))
+            raise self._refused(shortened(reasons, LISTED, "and {} more like these"))
         whole = {name: Summary.joined([block.summaries[name] for _, block in blocks]) for name in schema.variables}
         before = {} if archived is None else usual(self._entries.values(self._store.state["sequence"]))
         labels = candidates.ds["time"].values

@@ -176,12 +176,6 @@ def _examined(
     return values, summary, faults
 
 
-def shortened(reasons: list[str]) -> list[str]:
-    """The first few reasons, and how many there are more."""
-    more = len(reasons) - LISTED
-    return reasons if more <= 0 else [*reasons[:LISTED], f"and {more} more like these"]
-
-
 def _name_faults(ds: xr.Dataset, schema: Schema) -> list[str]:
     reasons = []
     expected, names = set(schema.variables), set(map(str, ds.data_vars))

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from datasets.readers.formats import shortened
 from simvp.coords import Grid, differences, unsaid
-from simvp.errors import Refusal
+from simvp.errors import Refusal, shortened
 from simvp.values import same_units
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from datasets.readers.hdf5 import refuse_foreign
-from simvp.errors import SourceError
+from simvp.errors import SourceError, shortened
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -123,11 +123,6 @@ def recognise(names: Iterable[Location]) -> list[SourceFile]:
 def checksums(files: Iterable[Location]) -> dict[str, str]:
     """sha256 (hex) of each file; of a local Zarr store over all its objects, of a remote one over its root metadata."""
     return {str(file): _checksum(str(file)) for file in files}
-
-
-def shortened(reasons: Sequence[str], count: int) -> list[str]:
-    """The first reasons, and how many more there are."""
-    return [*reasons[:count], *([f"... and {len(reasons) - count} more"] if len(reasons) > count else [])]
 
 
 def is_address(source: Location) -> bool:

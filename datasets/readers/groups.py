@@ -13,8 +13,8 @@ import netCDF4
 import xarray as xr
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
-from datasets.readers.formats import SourceFile, is_address, shortened
-from simvp.errors import SourceError
+from datasets.readers.formats import SourceFile, is_address
+from simvp.errors import SourceError, shortened
 
 SHOWN = 12
 Names = Mapping[str, Sequence[str]]

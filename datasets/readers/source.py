@@ -14,7 +14,7 @@ from datasets.readers.combine import Part, combine
 from datasets.readers.concat import TIMES, Family, Kind, alone, families, joined
 from datasets.readers.dates import as_meant, decode_dates
 from datasets.readers.expver import settle_versions
-from datasets.readers.formats import Location, SourceFile, recognise, shortened, source_files
+from datasets.readers.formats import Location, SourceFile, recognise, source_files
 from datasets.readers.grib import KEYS, open_grib
 from datasets.readers.groups import (
     Names,
@@ -29,7 +29,7 @@ from datasets.readers.groups import (
 )
 from datasets.readers.stored import AsStored
 from simvp.coords import Axes, axis_names, canonicalise, check_names, label_names, period_bounds, select_values
-from simvp.errors import Refusal, SourceError
+from simvp.errors import Refusal, SourceError, shortened
 from simvp.values import is_unit
 
 logger = logging.getLogger(__name__)

@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.readers import shortened
 from datasets.video.clips import Part
 from datasets.video.recordings import COLOURS, FrameFolders, ImageFiles, Recording, Window, held_out
-from simvp.errors import SourceError
+from simvp.errors import SourceError, shortened
 
 SHOWN = 5
 

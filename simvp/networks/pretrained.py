@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simvp.errors import ConfigError, SourceError
+from simvp.errors import ConfigError, SourceError, shortened
 from simvp.networks.config import SimVPConfig
 from simvp.networks.simvp import SimVP
 
@@ -145,7 +145,7 @@ def from_pretrained(path: str | Path) -> SimVP:
         if expected.get(name) != shapes.get(name)
     ]
     if reasons:
-        raise _no_fit(path, [*reasons[:MANY], *([f"and {len(reasons) - MANY} more"] if reasons[MANY:] else [])])
+        raise _no_fit(path, shortened(reasons, MANY, "and {} more"))
     network.to_empty(device="cpu").load_state_dict(tensors)
     return network.eval()
 
