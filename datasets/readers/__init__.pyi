@@ -1,4 +1,4 @@
-from .formats import checksums as checksums, source_files as source_files
+from .files import checksums as checksums, source_files as source_files
 from .source import file_of as file_of, open_source as open_source
 from .taxibj_years import (
     HALF_HOUR as HALF_HOUR,

@@ -20,7 +20,7 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 from xarray.core import indexing
 
 from datasets.readers.dates import TIMES, counts_time, in_plain_words
-from datasets.readers.formats import SourceFile
+from datasets.readers.files import SourceFile
 from simvp.coords import MEMBERS, Axes
 from simvp.times import dates_of
 from simvp.values import decode, in_single, stored_as

@@ -13,7 +13,7 @@ import netCDF4
 import xarray as xr
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
-from datasets.readers.formats import SourceFile, is_address
+from datasets.readers.files import SourceFile, is_address
 from simvp.errors import SourceError, shortened
 
 SHOWN = 12

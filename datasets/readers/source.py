@@ -14,7 +14,7 @@ from datasets.readers.combine import Part, combine
 from datasets.readers.concat import TIMES, Family, Kind, alone, families, joined
 from datasets.readers.dates import as_meant, decode_dates
 from datasets.readers.expver import settle_versions
-from datasets.readers.formats import Location, SourceFile, recognise, source_files
+from datasets.readers.files import Location, SourceFile, recognise, source_files
 from datasets.readers.grib import KEYS, open_grib
 from datasets.readers.groups import (
     Names,

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from datasets.readers.formats import is_address
+from datasets.readers.files import is_address
 from simvp.errors import Refusal, SourceError
 from simvp.values import Form, decode_all, looks_like_mark
 

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from datasets.readers.combine import along_time
-from datasets.readers.formats import recognise
+from datasets.readers.files import recognise
 from simvp.coords import Step
 from simvp.errors import SourceError
 

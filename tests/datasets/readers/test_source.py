@@ -16,7 +16,7 @@ import xarray as xr
 from xarray.backends.netCDF4_ import NetCDF4ArrayWrapper
 
 from datasets.readers.concat import Joined
-from datasets.readers.formats import checksums, source_files
+from datasets.readers.files import checksums, source_files
 from datasets.readers.source import open_source
 from simvp.errors import SourceError
 

@@ -1,0 +1,212 @@
+"""Which files a source consists of, here or at an address, and of what format each is."""
+
+import glob
+import hashlib
+import logging
+import os
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
+from simvp.errors import SourceError, shortened
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+logger = logging.getLogger(__name__)
+
+Location = str | Path
+
+ZARR_ROOTS = ("zarr.json", ".zmetadata", ".zgroup")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """One file, or one Zarr store, of a source.
+
+    Parameters
+    ----------
+    name
+        As the user knows it: a path or an address.
+    path
+        What to open: a local path, or the address of a Zarr store.
+    format
+        By content.
+    group
+        Of NetCDF-4, HDF5 or Zarr; the root by default.
+    """
+
+    name: str
+    path: str
+    format: Format
+    group: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name and group, for messages."""
+        return f"{self.name} (group {self.group})" if self.group else self.name
+
+
+def source_files(source: Location | Sequence[Location], noted: Container[str] = ()) -> list[str]:
+    """Names of the files and Zarr stores of a source, sorted, each once.
+
+    Parameters
+    ----------
+    source
+        A file, a folder (every data file inside), a glob, a URL, or a list of these.
+    noted
+        Files that were read before, and so are data, whatever they are called; not looked into again.
+
+    Raises
+    ------
+    SourceError
+        Nothing there, an empty folder, a glob without a match.
+    """
+    places = [source] if isinstance(source, str | Path) else list(source)
+    if not places:
+        raise SourceError("source", ["the list of files is empty"])
+    return sorted({name for one in places for name in (_remote(one) if is_address(one) else _local(str(one), noted))})
+
+
+def recognise(names: Iterable[Location]) -> list[SourceFile]:
+    """Format of each file, by content.
+
+    Raises
+    ------
+    SourceError
+        Files that are of no known format or cut off, or formats that are mixed; every one is named.
+    """
+    files, reasons = [], []
+    for name in names:
+        try:
+            files.append(_recognised(str(name)))
+        except SourceError as error:
+            reasons += [f"{name}: {reason}" for reason in error.reasons]
+    formats = sorted({file.format for file in files})
+    if len(formats) > 1:
+        examples = [f"{f} ({next(file.name for file in files if file.format == f)})" for f in formats]
+        reasons.append("formats are mixed: " + ", ".join(examples) + "; read them one by one")
+    if reasons:
+        raise SourceError("source cannot be read", shortened(reasons, 20))
+    return files
+
+
+def checksums(files: Iterable[Location]) -> dict[str, str]:
+    """sha256 (hex) of each file; of a local Zarr store over all its objects, of a remote one over its root metadata."""
+    return {str(file): _checksum(str(file)) for file in files}
+
+
+def is_address(source: Location) -> bool:
+    """Whether a source is a URL."""
+    return "://" in str(source) or "::" in str(source)
+
+
+def _local(source: str, noted: Container[str]) -> list[str]:
+    path = str(Path(source).expanduser())
+    if os.path.exists(path):
+        return _inside(path, noted)
+    if glob.has_magic(source):
+        matches = glob.glob(path, recursive=True)
+        if not matches:
+            raise SourceError("source", [f"no file matches {source!r}"])
+        return [file for match in matches for file in _inside(match, noted)]
+    nearest = next((parent for parent in Path(path).absolute().parents if parent.exists()), Path("/"))
+    raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"])
+
+
+def _inside(path: str, noted: Container[str]) -> list[str]:
+    """Data files of a folder and of the folders in it; a file and a Zarr store are one."""
+    if not os.path.isdir(path) or _is_store(path):
+        return [path]
+    files: list[str] = []
+    waiting = [path]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    (files if _is_store(entry.path) else waiting).append(entry.path)
+                elif entry.path in noted or _is_data(entry):
+                    files.append(entry.path)
+                else:
+                    logger.info("passed over, not NetCDF, GRIB or Zarr: %s", entry.path)
+    if not files:
+        raise SourceError("source", [f"folder {path!r} holds no NetCDF, GRIB or Zarr data"])
+    return files
+
+
+def _is_data(entry: "os.DirEntry[str]") -> bool:
+    """Whether a file is data by its name or by its content; what is no regular file is never opened."""
+    if entry.name.lower().endswith(DATA_SUFFIXES):
+        return True
+    return entry.is_file() and told_by(head_of(entry.path)) is not None
+
+
+def _is_store(folder: str) -> bool:
+    return any(os.path.isfile(f"{folder}/{name}") for name in ZARR_ROOTS)
+
+
+def _remote_root(fs: "AbstractFileSystem", path: str) -> str | None:
+    """Metadata at the root of a Zarr store on a file system of fsspec; None where there is no store."""
+    roots = [f"{path.rstrip('/')}/{name}" for name in ZARR_ROOTS]
+    return next((root for root in roots if fs.exists(root)), None)
+
+
+def _remote(source: Location) -> list[str]:
+    import fsspec
+
+    url = str(source)
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+        if _remote_root(fs, path):
+            return [url]
+        if any(mark in path for mark in "*["):
+            objects = sorted(fs.glob(path))
+        elif fs.isfile(path):
+            return [url]
+        else:
+            objects = sorted(fs.find(path)) if fs.exists(path) else []
+    except Exception as error:  # each file system raises its own
+        raise SourceError("source", [f"{url} cannot be reached: {type(error).__name__}: {error}"]) from error
+    if not objects:
+        raise SourceError("source", [f"nothing is there at {url}"])
+    stores = {one.rsplit("/", 1)[0] for one in objects if one.rsplit("/", 1)[-1] in ZARR_ROOTS}
+    roots = {one for one in stores if not any(one.startswith(f"{other}/") for other in stores)}
+    loose = [one for one in objects if not any(one.startswith(f"{root}/") for root in roots)]
+    return [str(fs.unstrip_protocol(one)) for one in sorted([*roots, *loose])]
+
+
+def _recognised(name: str) -> SourceFile:
+    path = name
+    if is_address(name):
+        import fsspec
+
+        try:
+            fs, inner = fsspec.core.url_to_fs(name)
+            if _remote_root(fs, inner):
+                return SourceFile(name=name, path=name, format="zarr")
+            path = fsspec.open_local(name if "::" in name else f"simplecache::{name}")
+        except Exception as error:
+            raise SourceError("", [f"cannot be fetched: {type(error).__name__}: {error}"]) from error
+    if Path(path).is_dir():
+        return SourceFile(name=name, path=path, format="zarr")
+    return SourceFile(name=name, path=path, format=format_of(path))
+
+
+def _checksum(name: str) -> str:
+    if is_address(name):
+        import fsspec
+
+        fs, inner = fsspec.core.url_to_fs(name)
+        with fs.open(_remote_root(fs, inner) or inner, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest, store = hashlib.sha256(), Path(name).is_dir()
+    for path in sorted(path for path in Path(name).rglob("*") if path.is_file()) if store else [Path(name)]:
+        if store:
+            digest.update(str(path.relative_to(name)).encode() + b"\0")
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
