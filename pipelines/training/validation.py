@@ -10,7 +10,8 @@ import torch
 import xarray as xr
 from torch import nn
 
-from pipelines.training.loop import Score, masked_loss, predictions
+from pipelines.training.loop import Score, predictions
+from pipelines.training.loss import masked_loss
 from pipelines.training.network import batch_size
 from pipelines.windows import Sequences
 from simvp.budget import fitting
