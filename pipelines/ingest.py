@@ -166,14 +166,11 @@ def ingest(
         with archive.lock():
             reading.note(commit)
         schema, absent = archive.schema, int((~archive.present).sum())
-    counted = ("appended", "filled", "replaced", "unchanged")
-    counts: dict[str, Any] = {name: getattr(commit, name) for name in counted}
     offered = 0 if ds is None else ds.sizes["time"]
-    if empty := offered - sum(counts.values()):
+    if empty := offered - commit.taken:
         where = [f"{key} is {value}" for key, value in settings.get("select", {}).items()]
         named = f" where {', '.join(where)}" if where else ""
         logger.warning("%s: %d of %d times of the source have no value%s", dataset, empty, offered, named)
-    counts["snapped"] = commit.snapped
     return IngestReport(
         dataset=dataset,
         path=archive.path,
@@ -182,9 +179,13 @@ def ingest(
         commit=commit.id,
         sequence=commit.sequence,
         offered=offered,
-        **counts,
-        absent=absent,
+        appended=commit.appended,
+        filled=commit.filled,
+        replaced=commit.replaced,
+        unchanged=commit.unchanged,
+        snapped=commit.snapped,
         length=schema.length,
+        absent=absent,
         first=shown(schema.origin),
         last=shown(schema.times(schema.length - 1, schema.length)[0]),
         step=str(schema.step),

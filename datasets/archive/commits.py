@@ -71,6 +71,11 @@ class Commit:
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     jumps: tuple[tuple[str, Any, str], ...] = ()
 
+    @property
+    def taken(self) -> int:
+        """Candidate frames that have values: all of these are in the archive now."""
+        return self.appended + self.filled + self.replaced + self.unchanged
+
 
 def chain_start(grid: Grid, variables: Mapping[str, tuple[str, str]], step: Step, calendar: str, origin: int) -> str:
     """Head of the chain of an archive without frames.

@@ -93,11 +93,10 @@ def same_units(a: str, b: str) -> bool:
     a, b = _spelled(a), _spelled(b)
     if a == b:
         return True
-    first, second = _scale(a), _scale(b)
-    if first is None or second is None or first[0] != second[0]:
+    if (scales := _comparable(a, b)) is None:
         return False
-    span = max(abs(first[2] - first[1]), abs(second[2] - second[1]))
-    return all(abs(x - y) <= 1e-9 * span for x, y in zip(first[1:], second[1:], strict=True))
+    span = max(abs(one - zero) for zero, one in scales)
+    return all(abs(x - y) <= 1e-9 * span for x, y in zip(*scales, strict=True))
 
 
 def converted(value: float, units: str, wanted: str) -> float | None:
@@ -105,10 +104,10 @@ def converted(value: float, units: str, wanted: str) -> float | None:
     units, wanted = _spelled(units), _spelled(wanted)
     if units == wanted:
         return value
-    first, second = _scale(units), _scale(wanted)
-    if first is None or second is None or first[0] != second[0]:
+    if (scales := _comparable(units, wanted)) is None:
         return None
-    return (first[1] + value * (first[2] - first[1]) - second[1]) / (second[2] - second[1])
+    (zero, one), (wanted_zero, wanted_one) = scales
+    return (zero + value * (one - zero) - wanted_zero) / (wanted_one - wanted_zero)
 
 
 def known_units(text: str) -> bool:
@@ -142,6 +141,14 @@ def _singular(word: str) -> set[str]:
 def _spelled(text: str) -> str:
     plain = " ".join(WATER.sub("", text).split())
     return SPELLINGS.get(plain.lower(), plain)
+
+
+def _comparable(a: str, b: str) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Where 0 and 1 of two units lie in base units; None where they are not of one dimension, or not known."""
+    first, second = _scale(a), _scale(b)
+    if first is None or second is None or first[0] != second[0]:
+        return None
+    return first[1:], second[1:]
 
 
 @lru_cache(maxsize=512)
