@@ -2,7 +2,10 @@
 
 import csv
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -130,25 +133,30 @@ def test_verifying_twice_changes_nothing(home: Home) -> None:
     xr.testing.assert_identical(again.skill, first.skill)
 
 
-def test_cut_off_and_started_again_it_leaves_the_same_scores(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def cut_off_after(commits: int) -> Iterator[None]:
+    """A run that is cut off when it has committed so many times to a store."""
+    commit, done = Store._commit, count()
+
+    def cut_off(self: Store, *arguments: object) -> None:
+        if next(done) == commits:
+            raise KeyboardInterrupt
+        commit(self, *arguments)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "_commit", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+def test_cut_off_and_started_again_it_leaves_the_same_scores(home: Home) -> None:
     model = forecaster(0.5)
     forecast(home, "waves", model=model, hindcast=INTERVAL)
     path = verify(home, "waves", kind="hindcasts", model=model, batch=10).path
     whole = Store(path).dataset().load()
     shutil.rmtree(path)
-    commits = []
-
-    def cut_off(self: Store, *arguments: object) -> None:
-        if self.path == path and len(commits) == 2:
-            raise KeyboardInterrupt
-        commits.append(self.path)
-        commit(self, *arguments)  # type: ignore[arg-type]
-
-    commit = Store._commit
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "_commit", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            verify(home, "waves", kind="hindcasts", model=model, batch=10)
+    with cut_off_after(2):
+        verify(home, "waves", kind="hindcasts", model=model, batch=10)
     assert Store(path).length == 30
     report = verify(home, "waves", kind="hindcasts", model=model, batch=10)
     assert (report.scored, report.n) == (16, 46)
@@ -360,28 +368,15 @@ def test_without_the_log_of_the_archive_everything_is_scored_again(home: Home) -
 
 
 @pytest.mark.parametrize(("whole", "left"), [(0, 1), (1, 0)])  # what was cut off is completed from its journal
-def test_cut_off_while_scoring_again_it_goes_on(
-    home: Home, monkeypatch: pytest.MonkeyPatch, whole: int, left: int
-) -> None:
+def test_cut_off_while_scoring_again_it_goes_on(home: Home, whole: int, left: int) -> None:
     model = forecaster(0.5)
     forecast(home, "waves", model=model)
     verify(home, "waves", model=model)
     archive = Archive(home.archive("waves"))
     archive.append(_warmer(13 * 24 + 1, 1, 5.0), replace=True)
     archive.append(_warmer(13 * 24 + 13, 1, 5.0), replace=True)
-    commits: list[Path] = []
-
-    def cut_off(self: Store, *arguments: object) -> None:
-        if len(commits) == whole:
-            raise KeyboardInterrupt
-        commits.append(self.path)
-        commit(self, *arguments)  # type: ignore[arg-type]
-
-    commit = Store._commit
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "_commit", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            verify(home, "waves", model=model)
+    with cut_off_after(whole):
+        verify(home, "waves", model=model)
     report = verify(home, "waves", model=model)
     assert report.rescored == left
     assert_as_by_hand(home, report)

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from datasets.readers import source
-from datasets.readers.concat import alone
 from datasets.readers.source import open_source
 from simvp.errors import SourceError
+from tests.support.files.slowly import one_by_one
 
 LAT = np.array([52.0, 51.0, 50.0], "f4")
 LON = np.array([-2.0, -1.0, 0.0, 1.0], "f4")
@@ -141,26 +140,6 @@ def write(folder: Path, world: World) -> Path:
         ds, encoding = world(file)
         ds.to_netcdf(folder / f"{(file * 5) % 7}.nc", encoding=encoding)
     return folder
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that are opened in full."""
-    names: list[str] = []
-    plain = source._open
-
-    def recorded(file: Any, *rest: Any) -> Any:
-        names.append(Path(file.name).name)
-        return plain(file, *rest)
-
-    monkeypatch.setattr(source, "_open", recorded)
-    return names
-
-
-def one_by_one(source: Any, **options: Any) -> xr.Dataset:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.readers.source.families", lambda files, _: alone(files))
-        return open_source(source, **options)
 
 
 def assert_same(ds: xr.Dataset, expected: xr.Dataset) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from datasets.readers.concat import alone
 from datasets.readers.source import open_source
 from simvp.errors import SourceError
 from tests.support.files.headers import CASES, COUNTS, FLOATS, HOLE, KELVIN, NAN, put
+from tests.support.files.slowly import one_by_one
 from tests.support.files.stored import write_netcdf, write_zarr
 
 
@@ -34,9 +34,7 @@ def test_values_are_missing_where_the_header_says_so(case: str, tmp_path: Path) 
     joined = open_source(tmp_path / "parts")["t"]
     assert joined.dtype == out.dtype
     np.testing.assert_array_equal(joined, out)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.readers.source.families", lambda files, _: alone(files))
-        np.testing.assert_array_equal(open_source(tmp_path / "parts")["t"], out)
+    np.testing.assert_array_equal(one_by_one(tmp_path / "parts")["t"], out)
     np.testing.assert_array_equal(out.isel(time=[3, 1], latitude=-1, longitude=slice(None, None, 2)),
                                   out.values[[3, 1], -1, ::2])  # fmt: skip
 

@@ -11,10 +11,10 @@ import pytest
 import xarray as xr
 
 from datasets.readers import source
-from datasets.readers.concat import alone
 from datasets.readers.source import open_source
 from simvp.coords import Grid
 from simvp.errors import SourceError
+from tests.support.files.slowly import one_by_one
 
 Variable = tuple[tuple[str, ...], Any, Mapping[str, Any]]
 FRAMES, ROWS, COLUMNS = 3, 3, 4
@@ -355,9 +355,7 @@ def test_places_that_wrf_writes_with_every_frame_are_one_grid(files: int, radian
     for name, expected in (("latitude", XLAT), ("longitude", XLONG)):
         assert ds[name].dims == ("y", "x")
         np.testing.assert_allclose(ds[name], expected, rtol=1e-6)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.readers.source.families", lambda files, _: alone(files))
-        xr.testing.assert_identical(ds.load(), open_source(paths).load())
+    xr.testing.assert_identical(ds.load(), one_by_one(paths).load())
 
 
 def test_files_of_wrf_are_not_opened_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from datasets.readers import source
-from datasets.readers.concat import alone
 from datasets.readers.source import open_source
 from flows.commands.demo import parse
 from simvp.errors import SourceError
+from tests.support.files.slowly import one_by_one
 
 START = np.datetime64("2020-01-01", "ns")
 HOUR = np.timedelta64(1, "h")
@@ -64,26 +63,6 @@ def refused(*args: Any, **options: Any) -> str:
     with pytest.raises(SourceError) as caught:
         open_source(*args, **options)
     return str(caught.value)
-
-
-def one_by_one(source: Any, **options: Any) -> xr.Dataset:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.readers.source.families", lambda files, _: alone(files))
-        return open_source(source, **options).load()
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that are opened in full."""
-    names: list[str] = []
-    plain = source._open
-
-    def recorded(file: Any, *rest: Any) -> Any:
-        names.append(Path(file.name).name)
-        return plain(file, *rest)
-
-    monkeypatch.setattr(source, "_open", recorded)
-    return names
 
 
 @pytest.mark.parametrize(
