@@ -339,6 +339,15 @@ SAID: dict[str, Callable[[Path], object]] = {
         message(fields(1)[0], shortName="t", typeOfLevel="isobaricInhPa", level=850),
         message(fields(1)[0], shortName="t", typeOfLevel="surface", hour=1),
     ),
+    "one parameter in several ways": lambda at: grib(
+        at,
+        FIELD,
+        message(fields(1)[0], productDefinitionTemplateNumber=8, stepType="avg", stepRange="0-1", hour=1),
+    ),
+    "ecCodes calls": lambda at: grib(
+        at,
+        *(message(fields(1)[0], discipline=0, parameterCategory=20, parameterNumber=n) for n in (201, 202)),
+    ),
     "is not one series (stepRange": lambda at: grib(at, *(rained(stepRange=f"0-{hour}") for hour in (1, 2))),
     "have no message, and no values": lambda at: grib(
         at,
@@ -393,9 +402,8 @@ def test_every_other_quote_is_a_text_of_the_code() -> None:
     code = re.sub(r"%[sdr]", "\n", "\n".join(texts_of_the_code()))
     others = [quote for quote in QUOTES if not any(words in quote for words in SAID)]
     assert others
-    for quote in others:
-        pieces = [piece.strip() for piece in re.split("…|; ", quote)]
-        assert not [piece for piece in pieces if piece not in code], quote
+    pieces = {piece.strip(): quote for quote in others for piece in re.split("…|; ", quote)}
+    assert not {quote: piece for piece, quote in pieces.items() if piece not in code}
 
 
 def test_a_quote_says_more_than_what_differs() -> None:
