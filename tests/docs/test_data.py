@@ -13,7 +13,6 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-import zarr
 
 import simvp
 from datasets.readers import open_source
@@ -24,7 +23,7 @@ from simvp.coords import canonicalise
 from simvp.errors import Refusal
 from tests.conftest import CHECKOUT
 from tests.support.files.grib import keep, maps as fields, message
-from tests.support.files.small_files import KELVIN, Variables, hourly, maps, write
+from tests.support.files.small_files import KELVIN, Variables, hourly, maps, write, write_zarr
 
 PAGE = CHECKOUT / "docs" / "data.md"
 QUOTES = [quote for quote in re.findall(r"`([^`\n]+)`", PAGE.read_text()) if "…" in quote]
@@ -174,18 +173,11 @@ def ingested(folder: Path, *files: Variables, **options: Any) -> None:
         ingest(Home(folder / "home"), "it", source=path, **options)
 
 
-def as_zarr(folder: Path, version: int, fill: float, lost: str = "") -> None:
-    root = zarr.create_group(folder / "a.zarr", zarr_format=version)
-    for name, (dims, values, attrs) in one().items():
-        chunks = (1, 3, 4) if name == "t" else values.shape
-        named: dict[str, Any] = {"dimension_names": list(dims)} if version == 3 else {}
-        filled = {"fill_value": fill if name == "t" else None, "chunks": chunks}
-        array = root.create_array(name, shape=values.shape, dtype=values.dtype, **filled, **named)
-        array[...] = values
-        array.attrs.update({**attrs, "_ARRAY_DIMENSIONS": list(dims)})
+def as_zarr(folder: Path, version: int, filled: float, lost: str = "") -> None:
+    path = write_zarr(folder / "a.zarr", one(), version=version, fills={"t": filled})
     if lost:
-        (folder / "a.zarr" / lost).unlink()
-    open_source(folder / "a.zarr")
+        (path / lost).unlink()
+    open_source(path)
 
 
 def predicted(number: float) -> None:
