@@ -44,7 +44,8 @@ def ingest(
         units: Units of variables whose files state none, or a text that is none, as {"t2m": "K"}. Files that state
             others are refused.
         select: One value of every further axis, as {"level": 850} or {"lead": "12h"}.
-        step: Words such as "1h", "30min", "1D" or "1 month". Needed only where the first source has a single frame.
+        step: Words such as "1h", "30min", "1D" or "1 month". Needed only where the first source has a single frame, or
+            times that jitter too much to tell.
         replace: Take frames that differ from those in the archive, of all files. Otherwise they are refused.
     """
     files = [source] if isinstance(source, str) else source

@@ -130,7 +130,8 @@ def ingest(
         Of the files, as in `datasets.readers.open_source`: variables to keep, units that the files do not state, one
         value of every further axis.
     step
-        Words such as "1h" or "1 month"; needed for a source with a single frame.
+        Words such as "1h" or "1 month"; needed for a source with a single frame, or with times that jitter too much to
+        tell.
     replace
         Take frames that differ from the archived ones; then all files are read, also those that were read before and
         have neither another size nor another time of change.

@@ -15,7 +15,7 @@ from datasets.archive.archive import Archive
 from pipelines.home import Home
 from pipelines.ingest import complete, ingest
 from simvp.errors import ConfigError, Refusal, SourceError
-from tests.support.files.stored import write_netcdf, write_zarr
+from tests.support.files.small_files import hourly, write, write_zarr
 from tests.support.killing import kill_everywhere
 
 pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("no_waiting_for_the_disk")]
@@ -114,7 +114,7 @@ def air(folder: Path, hours: range, *, mark: float | None = None, colder: float 
         values = (280 + hour / 8 + np.arange(12).reshape(1, 3, 4) / 4 - colder).astype("f4")
         if mark is not None:
             values[0, hour % 3, 0] = mark
-        write_netcdf(folder / f"{hour:02d}.nc", values, attrs, name="t2m", first=hour)
+        write(folder / f"{hour:02d}.nc", hourly("t2m", values, attrs, first=hour))
     return folder
 
 
@@ -154,7 +154,7 @@ def test_frames_that_jump_are_named_with_their_file(tmp_path: Path, caplog: pyte
 def test_a_lost_chunk_of_temperatures_is_a_missing_frame(tmp_path: Path) -> None:
     values = (280 + np.arange(48).reshape(4, 3, 4) / 4).astype("f4")
     attrs = {"units": "K", "standard_name": "air_temperature"}
-    path = write_zarr(tmp_path / "a.zarr", values, attrs, version=3, fill=0.0)
+    path = write_zarr(tmp_path / "a.zarr", hourly("t", values, attrs), fills={"t": 0.0})
     (path / "t" / "c" / "2" / "0" / "0").unlink()
     report = ingest(Home(tmp_path / "home"), "mine", source=path)
     assert (report.appended, report.absent) == (3, 1)

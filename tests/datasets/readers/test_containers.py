@@ -14,8 +14,7 @@ import zarr
 
 from datasets.readers import open_source
 from simvp.errors import SourceError
-from tests.datasets.readers.test_groups import write_zarr
-from tests.support.files.small_files import KELVIN, hourly, maps, write
+from tests.support.files.small_files import KELVIN, hourly, maps, write, write_zarr
 
 
 def refused(source: Any, **options: Any) -> str:
@@ -136,7 +135,7 @@ def test_an_enumerated_type_is_read_as_its_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_float16_in_zarr_is_read(version: int, tmp_path: Path) -> None:
-    ds = open_source(write_zarr(tmp_path / "a.zarr", {"": hourly("t", maps(add=0.0).astype("f2"))}, version))
+    ds = open_source(write_zarr(tmp_path / "a.zarr", hourly("t", maps(add=0.0).astype("f2")), version=version))
     np.testing.assert_array_equal(ds["t"], maps(add=0.0).astype("f2").astype("f4"))
 
 
@@ -145,7 +144,7 @@ def test_float16_in_zarr_is_read(version: int, tmp_path: Path) -> None:
 
 def grown(path: Path, version: int) -> Path:
     """A store that grew by two frames after its metadata were consolidated, and whose units were corrected."""
-    write_zarr(path, {"": hourly("t", maps(), {**KELVIN, "units": "degC"})}, version)
+    write_zarr(path, hourly("t", maps(), {**KELVIN, "units": "degC"}), version=version)
     zarr.consolidate_metadata(path, zarr_format=version)
     root = zarr.open_group(path, mode="r+", zarr_format=version, use_consolidated=False)
     for name, values in (("time", np.arange(6)), ("t", maps(6))):

@@ -1,20 +1,18 @@
 """Variables in groups are named as group:name, and listed where they are not."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import netCDF4
 import numpy as np
 import pytest
-import zarr
 
 from datasets.readers import open_source, source
 from datasets.readers.concat import Family
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from simvp.errors import SourceError
-from tests.support.files.small_files import KELVIN, Variables, fill, hourly, maps, write
+from tests.support.files.small_files import KELVIN, fill, hourly, maps, write, write_zarr
 
 RAIN = {"units": "mm/hr"}
 
@@ -23,19 +21,6 @@ def refused(path: Any, **options: Any) -> str:
     with pytest.raises(SourceError) as caught:
         open_source(path, **options)
     return str(caught.value)
-
-
-def write_zarr(path: Path, groups: Mapping[str, Variables], version: int = 3) -> Path:
-    root = zarr.create_group(path, zarr_format=version)
-    for group, variables in groups.items():
-        inner = root.require_group(group) if group else root
-        for name, (dims, values, attrs) in variables.items():
-            array = np.asarray(values)
-            named = {"dimension_names": list(dims)} if version == 3 else {}
-            made = inner.create_array(name, shape=array.shape, dtype=array.dtype, fill_value=None, **named)
-            made[...] = array
-            made.attrs.update({**attrs, **({"_ARRAY_DIMENSIONS": list(dims)} if version == 2 else {})})
-    return path
 
 
 def imerg(path: Path, first: int = 0) -> Path:
@@ -50,7 +35,7 @@ def imerg(path: Path, first: int = 0) -> Path:
 @pytest.mark.parametrize("form", ["netcdf", 2, 3])
 def test_a_group_is_named_or_listed(group: str, form: Any, tmp_path: Path) -> None:
     path, variables = tmp_path / "data", hourly("t", maps())
-    write(path, variables, group) if form == "netcdf" else write_zarr(path, {group: variables}, form)
+    write(path, variables, group) if form == "netcdf" else write_zarr(path, variables, group, version=form)
     text = refused(path)
     assert f"variables lie in groups: {group}:t (time, lat, lon), and none in the root" in text
     assert f"name those to read as group:name, such as variables=['{group}:t']" in text
@@ -66,7 +51,7 @@ def test_beside_the_root_it_is_named_and_not_passed_over(form: Any, tmp_path: Pa
     if form == "netcdf":
         write(write(path, root), inner, "rain")
     else:
-        write_zarr(path, {"": root, "rain": inner})
+        write_zarr(write_zarr(path, root), inner, "rain")
     text = refused(path)
     assert "variables lie in groups: rain:rr (time, lat, lon), beside t in the root" in text
     assert "such as variables=['t', 'rain:rr']" in text

@@ -12,20 +12,22 @@ import xarray as xr
 
 from datasets.readers.source import open_source
 from simvp.errors import SourceError
-from tests.support.files.headers import CASES, COUNTS, FLOATS, HOLE, KELVIN, NAN, put
+from tests.support.files.headers import CASES, COUNTS, FLOATS, HOLE, NAN, put
 from tests.support.files.slowly import one_by_one
-from tests.support.files.stored import write_netcdf, write_zarr
+from tests.support.files.small_files import KELVIN, hourly, write, write_zarr
+
+HOURS, EAST = {"units": "hours since 2020-01-01"}, {"units": "degrees_east"}
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.filterwarnings("error")
 def test_values_are_missing_where_the_header_says_so(case: str, tmp_path: Path) -> None:
     stored, attrs, expected = CASES[case]
-    whole = write_netcdf(tmp_path / "whole.nc", stored, {**KELVIN, **attrs})
+    whole = write(tmp_path / "whole.nc", hourly("t", stored, {**KELVIN, **attrs}))
     (tmp_path / "parts").mkdir()
     for frame in range(4):
-        part = stored[frame : frame + 1]
-        write_netcdf(tmp_path / "parts" / f"{frame}.nc", part, {**KELVIN, **attrs}, first=frame)
+        part = hourly("t", stored[frame : frame + 1], {**KELVIN, **attrs}, first=frame)
+        write(tmp_path / "parts" / f"{frame}.nc", part)
     out = open_source(whole)["t"]
     assert out.chunks is not None
     assert out.dtype == (np.float64 if stored.dtype.itemsize > 4 or stored.dtype == "i4" else np.float32)
@@ -42,7 +44,7 @@ def test_values_are_missing_where_the_header_says_so(case: str, tmp_path: Path) 
 def test_each_file_has_its_own_packing_and_limits(tmp_path: Path) -> None:
     for number, (scale, low) in enumerate([(0.5, 0), (0.25, 4), (2.0, -3)]):
         attrs = {**KELVIN, "scale_factor": scale, "add_offset": 1.0, "valid_min": np.int16(low)}
-        write_netcdf(tmp_path / f"{number}.nc", COUNTS[:1].astype("i2") - 1, attrs, first=number)
+        write(tmp_path / f"{number}.nc", hourly("t", COUNTS[:1].astype("i2") - 1, attrs, first=number))
     out = open_source(tmp_path)["t"].values
     expected = np.stack([(COUNTS[0] - 1) * scale + 1.0 for scale in (0.5, 0.25, 2.0)])
     expected[0][COUNTS[0] - 1 < 0] = expected[1][COUNTS[0] - 1 < 4] = np.nan
@@ -51,7 +53,7 @@ def test_each_file_has_its_own_packing_and_limits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["NETCDF4", "NETCDF3_CLASSIC"])
 def test_frames_that_were_never_written_are_missing(form: str, tmp_path: Path) -> None:
-    path = write_netcdf(tmp_path / "a.nc", FLOATS, {"units": "hPa"}, written=slice(0, 2), form=form)
+    path = write(tmp_path / "a.nc", hourly("t", FLOATS, {"units": "hPa"}), form=form, written=slice(0, 2))
     expected = FLOATS.copy()
     expected[2:] = np.nan
     np.testing.assert_array_equal(open_source(path)["t"], expected)
@@ -61,22 +63,22 @@ def test_frames_that_were_never_written_are_missing(form: str, tmp_path: Path) -
 def test_times_that_were_never_written_are_named(kind: str, tmp_path: Path) -> None:
     times = np.arange(4).astype(kind)
     times[2:] = netCDF4.default_fillvals[kind]
-    path = write_netcdf(tmp_path / "a.nc", FLOATS, KELVIN, axes={"time": (times, {})})
+    path = write(tmp_path / "a.nc", hourly("t", FLOATS, time=(("time",), times, HOURS)))
     with pytest.raises(SourceError, match="time: 2 of 4 times are missing in time"):
         open_source(path)
 
 
 def test_axes_are_not_judged_by_valid_ranges(tmp_path: Path) -> None:
     """Longitudes of 0 to 360 under a range of -180 to 180 are what they are."""
-    east = (np.array([178.0, 179, 180, 181]), {"valid_min": -180.0, "valid_max": 180.0})
-    path = write_netcdf(tmp_path / "a.nc", FLOATS, KELVIN, axes={"lon": east})
-    np.testing.assert_array_equal(open_source(path)["longitude"], east[0])
+    east, limits = np.array([178.0, 179, 180, 181]), {"valid_min": -180.0, "valid_max": 180.0}
+    path = write(tmp_path / "a.nc", hourly("t", FLOATS, lon=(("lon",), east, {**EAST, **limits})))
+    np.testing.assert_array_equal(open_source(path)["longitude"], east)
 
 
 def test_packed_axes_and_whole_numbers_along_them_stay_what_they_are(tmp_path: Path) -> None:
-    north = (np.array([5000, 4900, 4800], "i2"), {"scale_factor": 0.01, "_FillValue": np.int16(-1)})
-    north[1].pop("_FillValue")
-    path = write_netcdf(tmp_path / "a.nc", FLOATS, KELVIN, axes={"lat": north, "lon": (np.arange(4, dtype="i2"), {})})
+    north = (("lat",), np.array([5000, 4900, 4800], "i2"), {"units": "degrees_north", "scale_factor": 0.01})
+    east = (("lon",), np.arange(4, dtype="i2"), EAST)
+    path = write(tmp_path / "a.nc", hourly("t", FLOATS, lat=north, lon=east))
     ds = open_source(path)
     np.testing.assert_allclose(ds["latitude"], [50.0, 49.0, 48.0])
     np.testing.assert_array_equal(ds["longitude"], np.arange(4))
@@ -97,8 +99,8 @@ def test_packed_axes_and_whole_numbers_along_them_stay_what_they_are(tmp_path: P
 def test_headers_that_cannot_be_read_are_refused(
     stored: np.ndarray, attrs: Mapping[str, Any], said: str, tmp_path: Path
 ) -> None:
-    write_netcdf(tmp_path / "a.nc", stored[:2], {**KELVIN, **attrs})
-    write_netcdf(tmp_path / "b.nc", stored[2:], {**KELVIN, **attrs}, first=2)
+    write(tmp_path / "a.nc", hourly("t", stored[:2], {**KELVIN, **attrs}))
+    write(tmp_path / "b.nc", hourly("t", stored[2:], {**KELVIN, **attrs}, first=2))
     for source in (tmp_path / "a.nc", tmp_path):
         with pytest.raises(SourceError) as refused:
             open_source(source)
@@ -107,7 +109,7 @@ def test_headers_that_cannot_be_read_are_refused(
 
 
 def test_a_variable_that_nobody_asks_for_is_no_reason_to_refuse(tmp_path: Path) -> None:
-    write_netcdf(tmp_path / "a.nc", FLOATS, {**KELVIN, "missing_value": "see below"})
+    write(tmp_path / "a.nc", hourly("t", FLOATS, {**KELVIN, "missing_value": "see below"}))
     with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:
         file.createVariable("u", "f4", ("time", "lat", "lon"))[:] = FLOATS
     np.testing.assert_array_equal(open_source(tmp_path / "a.nc", variables=["u"])["u"], FLOATS)
@@ -120,18 +122,20 @@ def test_a_variable_that_nobody_asks_for_is_no_reason_to_refuse(tmp_path: Path) 
 def test_zero_is_a_value_though_it_is_the_fill_value(version: int, tmp_path: Path) -> None:
     dry = FLOATS - 200
     for kind in ("f4", "f8", "i4", "u1"):
-        path = write_zarr(tmp_path / f"{kind}.zarr", dry.astype(kind), {"units": "mm"}, version=version, fill=0)
+        stored = hourly("t", dry.astype(kind), {"units": "mm"})
+        path = write_zarr(tmp_path / f"{kind}.zarr", stored, version=version, fills={"t": 0})
         np.testing.assert_array_equal(open_source(path)["t"], dry.astype(kind))
 
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_axes_that_pass_through_their_fill_value(version: int, tmp_path: Path) -> None:
-    axes = {"lat": np.array([1.0, 0.0, -1.0]), "lon": np.arange(4.0)}
-    fills = {"time": 0, "lat": 0.0, "lon": 1.0}
-    ds = open_source(write_zarr(tmp_path / "a.zarr", FLOATS, KELVIN, version=version, fill=NAN, fills=fills, axes=axes))
+    lat, lon = np.array([1.0, 0.0, -1.0]), np.arange(4.0)
+    fills = {"time": 0, "lat": 0.0, "lon": 1.0, "t": NAN}
+    stored = hourly("t", FLOATS, lat=(("lat",), lat, {"units": "degrees_north"}), lon=(("lon",), lon, EAST))
+    ds = open_source(write_zarr(tmp_path / "a.zarr", stored, version=version, fills=fills))
     np.testing.assert_array_equal(ds["t"], FLOATS)
-    np.testing.assert_array_equal(ds["latitude"], axes["lat"])
-    np.testing.assert_array_equal(ds["longitude"], axes["lon"])
+    np.testing.assert_array_equal(ds["latitude"], lat)
+    np.testing.assert_array_equal(ds["longitude"], lon)
     assert str(ds["time"].values[0]) == "2020-01-01T00:00:00.000000000"
 
 
@@ -140,15 +144,15 @@ def test_axes_that_pass_through_their_fill_value(version: int, tmp_path: Path) -
 )
 @pytest.mark.parametrize("version", [2, 3])
 def test_fill_values_that_look_like_marks_are_missing(kind: str, fill: float, version: int, tmp_path: Path) -> None:
-    stored = put(COUNTS.astype(kind), fill)
-    out = open_source(write_zarr(tmp_path / "a.zarr", stored, KELVIN, version=version, fill=fill))["t"]
+    stored = hourly("t", put(COUNTS.astype(kind), fill))
+    out = open_source(write_zarr(tmp_path / "a.zarr", stored, version=version, fills={"t": fill}))["t"]
     np.testing.assert_array_equal(out, put(COUNTS * 1.0, NAN))
 
 
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize(("kind", "fill"), [("f4", -5.0), ("i2", -32768), ("i2", 0), ("f8", NAN)])
 def test_what_xarray_writes_is_read_back(kind: str, fill: float, version: int, tmp_path: Path) -> None:
-    ds = open_source(write_netcdf(tmp_path / "a.nc", FLOATS, KELVIN)).load()
+    ds = open_source(write(tmp_path / "a.nc", hourly("t", FLOATS))).load()
     ds["t"] = ds["t"].where(ds["t"] != FLOATS[HOLE]) if fill else ds["t"]
     packing = {"scale_factor": 0.0625, "add_offset": 190.0} if kind == "i2" else {}
     ds.to_zarr(tmp_path / "a.zarr", zarr_format=version, encoding={"t": {"dtype": kind, "_FillValue": fill, **packing}})
@@ -164,20 +168,20 @@ def test_what_xarray_writes_is_read_back(kind: str, fill: float, version: int, t
 
 @pytest.mark.parametrize(("stated", "expected"), [(-5.0, NAN), ("NaN", -5.0)])
 def test_a_fill_value_that_may_be_either_is_told_by_an_attribute(stated: Any, expected: float, tmp_path: Path) -> None:
-    attrs = {**KELVIN, "_FillValue": stated}
-    path = write_zarr(tmp_path / "a.zarr", put(FLOATS, -5), attrs, fill=-5.0)
+    stored = hourly("t", put(FLOATS, -5), {**KELVIN, "_FillValue": stated})
+    path = write_zarr(tmp_path / "a.zarr", stored, version=2, fills={"t": -5.0})
     np.testing.assert_array_equal(open_source(path)["t"], put(FLOATS, expected))
 
 
 def test_attributes_of_format_3_may_be_plain_numbers(tmp_path: Path) -> None:
     attrs = {**KELVIN, "_FillValue": -999.9, "missing_value": "-888.8"}
-    path = write_zarr(tmp_path / "a.zarr", put(FLOATS, -999.9, -888.8), attrs, version=3, fill=0)
+    path = write_zarr(tmp_path / "a.zarr", hourly("t", put(FLOATS, -999.9, -888.8), attrs), fills={"t": 0})
     np.testing.assert_array_equal(open_source(path)["t"], put(FLOATS, NAN, NAN))
 
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_chunks_that_are_not_there_are_told(version: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = write_zarr(tmp_path / "a.zarr", FLOATS, {"units": "mm"}, version=version, fill=0)
+    path = write_zarr(tmp_path / "a.zarr", hourly("t", FLOATS, {"units": "mm"}), version=version, fills={"t": 0})
     with caplog.at_level(logging.WARNING):
         open_source(path)
     assert caplog.text == ""
@@ -190,7 +194,7 @@ def test_chunks_that_are_not_there_are_told(version: int, tmp_path: Path, caplog
 
 def test_whatever_is_asked_of_it_a_source_stays_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice is read as a slice, though the values are decoded behind it."""
-    path = write_netcdf(tmp_path / "a.nc", FLOATS, {**KELVIN, "missing_value": -999.9})
+    path = write(tmp_path / "a.nc", hourly("t", FLOATS, {**KELVIN, "missing_value": -999.9}))
     ds = open_source(path)
     asked: list[tuple[int, ...]] = []
     plain = xr.backends.netCDF4_.NetCDF4ArrayWrapper._getitem

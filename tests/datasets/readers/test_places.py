@@ -14,6 +14,7 @@ from datasets.readers import source
 from datasets.readers.source import open_source
 from simvp.coords import Grid
 from simvp.errors import SourceError
+from tests.support.files import small_files
 from tests.support.files.slowly import one_by_one
 
 Variable = tuple[tuple[str, ...], Any, Mapping[str, Any]]
@@ -55,22 +56,8 @@ def field(file: int = 0, rows: int = ROWS, columns: int = COLUMNS) -> np.ndarray
 
 def write(path: Path, variables: Mapping[str, Variable], file: int = 0, **attrs: Any) -> Path:
     """Variables, and an hourly time that goes on from file to file, encoded by nobody."""
-    hours = {"standard_name": "time", "units": "hours since 2020-01-01"}
-    with netCDF4.Dataset(path, "w") as nc:
-        nc.setncatts(attrs)
-        for name, (dims, values, own) in {
-            "time": (("time",), np.arange(FRAMES) + FRAMES * file, hours),
-            **variables,
-        }.items():
-            array = np.asarray(values)
-            for dim, size in zip(dims, array.shape, strict=True):
-                if dim not in nc.dimensions:
-                    nc.createDimension(dim, size)
-            var = nc.createVariable(name, array.dtype, dims)
-            var.set_auto_maskandscale(False)
-            var.setncatts(dict(own))
-            var[...] = array
-    return path
+    hours = (("time",), np.arange(FRAMES) + FRAMES * file, {"standard_name": "time", "units": "hours since 2020-01-01"})
+    return small_files.write(path, {"time": hours, **variables}, **attrs)
 
 
 def on_plane(

@@ -1,11 +1,10 @@
 """Files whose times are written in every way there is: read as they are meant, fast and slow alike, or refused."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -13,7 +12,9 @@ import xarray as xr
 from datasets.readers.source import open_source
 from flows.commands.demo import parse
 from simvp.errors import SourceError
+from tests.support.files import small_files
 from tests.support.files.slowly import one_by_one
+from tests.support.files.small_files import Variables
 
 START = np.datetime64("2020-01-01", "ns")
 HOUR = np.timedelta64(1, "h")
@@ -21,7 +22,6 @@ NORTH, EAST = {"units": "degrees_north"}, {"units": "degrees_east"}
 HOURS = {"units": "hours since 2020-01-01", "standard_name": "time"}
 REFERENCE = {"standard_name": "forecast_reference_time", "units": "hours since 2020-01-01"}
 PERIOD = {"standard_name": "forecast_period", "units": "hours"}
-Variables = Mapping[str, tuple[tuple[str, ...], Any, Mapping[str, Any]]]
 
 
 def field(hours: Any) -> np.ndarray:
@@ -36,17 +36,7 @@ def put(path: Path, coords: Variables, hours: Any = (0, 1, 2, 3), dims: Sequence
         "lon": (("lon",), 5.0 + np.arange(4), EAST),
         "t": ((*dims, "lat", "lon"), field(hours), {"units": "K", **more}),
     }
-    with netCDF4.Dataset(path, "w") as file:
-        for name, (own, values, attrs) in {**coords, **grid}.items():
-            array = np.asarray(values)
-            for dim, size in zip(own, array.shape, strict=True):
-                if dim not in file.dimensions:
-                    file.createDimension(dim, None if dim == "time" else size)
-            stored = file.createVariable(name, str if array.dtype.kind == "U" else array.dtype, own)
-            stored.set_auto_maskandscale(False)
-            stored.setncatts(attrs)
-            stored[...] = array.astype(object) if array.dtype.kind == "U" else array
-    return path
+    return small_files.write(path, {**coords, **grid})
 
 
 def timed(path: Path, values: Any, hours: Any = (0, 1, 2, 3), **attrs: Any) -> Path:

@@ -11,8 +11,8 @@ import xarray as xr
 from simvp.coords import canonicalise
 from simvp.errors import Refusal
 from simvp.values import decode, finish
-from tests.support.files.headers import CASES, COUNTS, FLOATS, HOLE, KELVIN, NAN, put
-from tests.support.files.stored import write_netcdf, write_zarr
+from tests.support.files.headers import CASES, COUNTS, FLOATS, HOLE, NAN, put
+from tests.support.files.small_files import KELVIN, hourly, write, write_zarr
 
 UNREADABLE = ("packing as text",)  # by xarray: it fails
 
@@ -22,7 +22,7 @@ UNREADABLE = ("packing as text",)  # by xarray: it fails
 @pytest.mark.filterwarnings("ignore::xarray.SerializationWarning", "ignore:elementwise comparison:FutureWarning")
 def test_opened_by_xarray_it_has_the_same_values(case: str, chunks: Any, tmp_path: Path) -> None:
     stored, attrs, expected = CASES[case]
-    path = write_netcdf(tmp_path / "a.nc", stored, {**KELVIN, **attrs})
+    path = write(tmp_path / "a.nc", hourly("t", stored, {**KELVIN, **attrs}))
     with xr.open_dataset(path, chunks=chunks) as ds:
         canonical = canonicalise(ds)[0]["t"]
         assert (canonical.chunks is not None) == (chunks is not None)
@@ -54,19 +54,20 @@ def test_limits_do_not_outlive_arithmetic() -> None:
 
 def test_packed_numbers_opened_without_decoding_are_unpacked(tmp_path: Path) -> None:
     attrs = {"scale_factor": 0.5, "add_offset": 10.0, "_FillValue": np.int16(-1)}
-    path = write_netcdf(tmp_path / "a.nc", put(COUNTS.astype("i2"), -1), {**KELVIN, **attrs})
+    path = write(tmp_path / "a.nc", hourly("t", put(COUNTS.astype("i2"), -1), {**KELVIN, **attrs}))
     with xr.open_dataset(path, mask_and_scale=False) as ds:
         np.testing.assert_allclose(canonicalise(ds)[0]["t"], put(COUNTS * 0.5 + 10, NAN))
 
 
 def test_a_header_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    path = write_netcdf(tmp_path / "a.nc", FLOATS, {**KELVIN, "valid_range": "cold to warm"})
+    path = write(tmp_path / "a.nc", hourly("t", FLOATS, {**KELVIN, "valid_range": "cold to warm"}))
     with xr.open_dataset(path) as ds, pytest.raises(Refusal, match="t: valid_range is the text 'cold to warm'"):
         canonicalise(ds)
 
 
 def test_zarr_of_format_2_opened_by_xarray_keeps_its_marks(tmp_path: Path) -> None:
-    path = write_zarr(tmp_path / "a.zarr", put(FLOATS, -9999), {**KELVIN, "valid_min": 0}, fill=-9999.0)
+    stored = hourly("t", put(FLOATS, -9999), {**KELVIN, "valid_min": 0})
+    path = write_zarr(tmp_path / "a.zarr", stored, version=2, fills={"t": -9999.0})
     with xr.open_dataset(path, engine="zarr", consolidated=False) as ds:
         np.testing.assert_array_equal(canonicalise(ds)[0]["t"], put(FLOATS, NAN))
 

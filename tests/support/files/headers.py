@@ -6,7 +6,6 @@ from typing import Any
 import netCDF4
 import numpy as np
 
-KELVIN = {"units": "K", "standard_name": "air_temperature"}
 HOLE, OTHER = (1, 2, 3), (3, 0, 0)
 FLOATS = (200 + np.arange(48) / 16).reshape(4, 3, 4).astype("f4")  # exact in float32
 COUNTS = np.arange(48).reshape(4, 3, 4)
