@@ -13,7 +13,8 @@ from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
 from simvp.coords.identity import fixed_labels, with_labels
 from simvp.coords.labels import axis_labels, on_earth, time_labels
 from simvp.coords.mapping import degrees, first_on_meridian, reference_texts
-from simvp.coords.roles import ATTRIBUTES, Axes, bounds, candidates, find_axes
+from simvp.coords.planes import Axes, find_axes
+from simvp.coords.roles import ATTRIBUTES, bounds, candidates
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
 from simvp.errors import Refusal
 from simvp.values import finish, is_applied, is_unit, same_units

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords.mapping import beyond, degrees, first_on_meridian
-from simvp.coords.roles import Axes
+from simvp.coords.planes import Axes
 from simvp.coords.selection import few
 from simvp.coords.valid_time import valid_times
 
