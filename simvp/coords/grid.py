@@ -22,7 +22,8 @@ GEOGRAPHIC = {
 POLE = 90.0
 METRES = 111_195.0  # of a degree
 SINGLE = 2e-5  # degrees: what single precision leaves of a longitude
-TOLERANCE = 1e-3  # of the spacing: float32 coordinates pass, a grid shifted by half a cell does not
+TOLERANCE = 1e-3  # of the spacing: what rounding in files of other tools makes, and a shift of half a cell does not
+ROUNDED = 0.05  # of the spacing, where single precision leaves less: longitude 350 in steps of 0.01, metres of UTM
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,13 +136,13 @@ class Grid(Record):
                 continue
             spacing = _spacing(mine)
             off = _difference(turning, theirs[orders[-1]], mine)
-            if off > TOLERANCE * spacing:
+            if off > (allowed := max(TOLERANCE * spacing, _rounding(mine, theirs, spacing))):
                 words = [f" {text or 'without units'}" if units[0] != units[1] else "" for text in units]
                 converted = "" if mine is self.axes[dim] and theirs is other.axes[dim] else f" {unit}"
                 faults.append(
-                    f"grid: {dim} differs by up to {off:.6g}{converted}, allowed is 1/1000 of the spacing "
-                    f"({TOLERANCE * spacing:.3g}): expected {_span(self.axes[dim])}{words[0]}, "
-                    f"got {_span(other.axes[dim])}{words[1]}"
+                    f"grid: {dim} differs by up to {off:.6g}{converted}, "
+                    f"allowed is 1/{spacing / allowed:.0f} of the spacing ({allowed:.3g}): "
+                    f"expected {_span(self.axes[dim])}{words[0]}, got {_span(other.axes[dim])}{words[1]}"
                 )
         return orders, faults
 
@@ -263,6 +264,13 @@ def _sampled(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _spacing(axis: np.ndarray) -> float:
     return float(np.abs(np.diff(axis)).min()) if len(axis) > 1 else 1.0
+
+
+def _rounding(mine: np.ndarray, theirs: np.ndarray, spacing: float) -> float:
+    """What is lost of numbers of which some are stored in single precision, to a part of the spacing at most."""
+    if not any(np.array_equal(axis, axis.astype("f4")) for axis in (mine, theirs)):
+        return 0.0
+    return min(float(np.spacing(np.abs(mine).max(initial=0.0).astype("f4"))), ROUNDED * spacing)
 
 
 def _size(grid: Grid) -> str:

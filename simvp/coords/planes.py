@@ -8,7 +8,7 @@ import xarray as xr
 
 from simvp.coords.grid import Kind
 from simvp.coords.mapping import apart, is_geographic
-from simvp.coords.roles import NAMES, Candidate, Role, bounds, candidates, mapping_name
+from simvp.coords.roles import NAMES, Candidate, Role, bounds, candidates, mapping_of
 from simvp.coords.valid_time import time_dim, times_and_lead
 from simvp.errors import Refusal
 
@@ -121,7 +121,7 @@ def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
     if reasons or times is None:
         raise Refusal("axes", reasons)
     (y, x, latitude, longitude, kind), name = next(iter(planes.items()))
-    mapping = mapping_name(ds.variables[name])
+    mapping = mapping_of(ds.variables[name], (latitude, longitude) if kind == "latlon" else (y, x))
     geographic = mapping in ds.variables and is_geographic(ds.variables[str(mapping)].attrs)
     if mapping not in ds.variables or (geographic and kind != "latlon"):
         mapping = None
@@ -246,7 +246,7 @@ def _is_projection(ds: xr.Dataset, y: str, x: str) -> bool:
         return False
     standard = str(ds.variables[y].attrs.get("standard_name", ""))
     mapped = any(
-        (name := mapping_name(var)) in ds.variables and not is_geographic(ds.variables[str(name)].attrs)
+        (name := mapping_of(var, (y, x))) in ds.variables and not is_geographic(ds.variables[str(name)].attrs)
         for var in ds.variables.values()
         if {y, x} <= set(var.dims)
     )

@@ -1,7 +1,7 @@
 """Which variable of a Dataset is an axis: by CF attributes first, by names only where these are silent."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -62,6 +62,7 @@ INIT_WORDS = re.compile(
     r"^reference (time|date)$",
     re.IGNORECASE,
 )
+PLACES = ("latitude", "longitude")
 DEGREES = ("degree", "degrees", "deg")
 
 
@@ -89,9 +90,11 @@ def candidates(ds: xr.Dataset) -> list[Candidate]:
         if var.ndim > 3 or name in auxiliary:
             continue
         role, rank = _attributed(ds, name, var.attrs)
-        if role is None and (key in ds.coords or var.ndim < 2):
+        if role is None:
             role, rank = _named(name), len(ATTRIBUTES)
-        if role is not None and (var.ndim < 3 or role in ("latitude", "longitude")):
+            if role not in PLACES and key not in ds.coords and var.ndim > 1:
+                continue
+        if role is not None and (var.ndim < 3 or role in PLACES):
             axes.append(Candidate(name=name, role=role, rank=rank, dims=dims))
     return sorted(axes, key=lambda c: (c.rank, c.name not in ds.dims, c.name))
 
@@ -103,15 +106,26 @@ def bounds(ds: xr.Dataset) -> set[str]:
         for key in ("bounds", "climatology", "ancillary_variables", "cell_measures", "edges"):
             text = str(var.attrs.get(key) or var.encoding.get(key) or "")
             auxiliary.update(word for word in text.split() if word in ds.variables)
-        mapping = mapping_name(var)
-        auxiliary.update([mapping] if mapping is not None and mapping in ds.variables else [])
+        auxiliary.update(name for name in grid_mappings(var) if name in ds.variables)
     return auxiliary | {str(name) for name in ds.variables if re.search(r"_(bnds|bounds)$", str(name).lower())}
 
 
-def mapping_name(var: xr.Variable) -> str | None:
-    """Name of the grid mapping of a variable, out of CF's short or long form."""
+def grid_mappings(var: xr.Variable) -> dict[str, list[str]]:
+    """Names of the grid mappings of a variable, each with the coordinates that it is of, if CF's long form says so."""
     text = str(var.attrs.get("grid_mapping") or var.encoding.get("grid_mapping") or "")
-    return text.split()[0].rstrip(":") if text.split() else None
+    found: dict[str, list[str]] = {}
+    for word in text.split():
+        if word.endswith(":") or not found:
+            found[word.rstrip(":")] = []
+        else:
+            next(reversed(found.values())).append(word)
+    return found
+
+
+def mapping_of(var: xr.Variable, labels: Collection[str | None]) -> str | None:
+    """Name of the grid mapping of these coordinates, or of a variable of one mapping that does not say of which."""
+    found = grid_mappings(var)
+    return next((name for name, of in found.items() if not of or set(of) & set(labels)), None)
 
 
 def _attributed(ds: xr.Dataset, name: str, attrs: Mapping[str, Any]) -> tuple[Role | None, int]:
