@@ -29,7 +29,9 @@ from simvp.values import decode, in_single, stored_as
 PACKING = ("scale_factor", "add_offset", "valid_range", "valid_min", "valid_max")
 PER_FILE = (*PACKING, "actual_range", "history")
 # Attributes of a whole file that name its projection.
-PLACING = re.compile(r"crs|spatial_ref|epsg|proj_?4|proj_?(params|string|text)|pyproj_srs|esri_pe", re.IGNORECASE)
+PLACING = re.compile(
+    r"crs|spatial_ref|epsg|proj_?4|proj(ection|_?(params|string|text))|pyproj_srs|esri_pe|GeoTransform", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)

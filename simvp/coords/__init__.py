@@ -1,7 +1,7 @@
 """What a label means: which variable is an axis, the grid and where it lies, time steps, labels of a forecast.
 
-`axes` brings data of any naming into the canonical form and a forecast back, by `roles`, `labels` and `selection`;
-`valid_time` says which time a field is of, `grid` and `weights` know places and areas, `mapping` projections,
+`axes` brings data of any naming into the canonical form and a forecast back, by `roles`, `planes`, `labels` and
+`selection`; `valid_time` says which time a field is of, `grid` knows places and areas, `mapping` projections,
 `identity` levels and members, `steps` calendars and time steps; `forecast_layout` has the names of a labelled forecast.
 """
 

@@ -1,6 +1,6 @@
 from .axes import canonicalise as canonicalise, restore as restore
 from .forecast_layout import check as check, coordinates as coordinates, label as label, unfilled as unfilled
-from .grid import Grid as Grid, horizontal_dims as horizontal_dims
+from .grid import Grid as Grid, area_weights as area_weights, horizontal_dims as horizontal_dims
 from .identity import (
     EXPVER as EXPVER,
     MEMBERS as MEMBERS,
@@ -10,7 +10,7 @@ from .identity import (
     unsaid as unsaid,
     with_labels as with_labels,
 )
-from .roles import Axes as Axes, find_axes as find_axes
+from .planes import Axes as Axes, find_axes as find_axes
 from .selection import axis_names as axis_names, check_names as check_names, select_values as select_values
 from .steps import (
     DAY as DAY,
@@ -27,4 +27,3 @@ from .steps import (
     show_time as show_time,
 )
 from .valid_time import period_bounds as period_bounds
-from .weights import area_weights as area_weights

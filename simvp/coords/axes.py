@@ -11,9 +11,10 @@ import xarray as xr
 from simvp.coords.forecast_layout import unfilled
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
 from simvp.coords.identity import fixed_labels, with_labels
-from simvp.coords.labels import axis_labels, on_earth, time_labels
+from simvp.coords.labels import axis_labels, on_earth, pixel_centres, time_labels
 from simvp.coords.mapping import degrees, first_on_meridian, reference_texts
-from simvp.coords.roles import ATTRIBUTES, Axes, bounds, candidates, find_axes
+from simvp.coords.planes import Axes, find_axes
+from simvp.coords.roles import ATTRIBUTES, bounds, candidates
 from simvp.coords.selection import axis_of, check_names, listing, select_values, values_of
 from simvp.errors import Refusal
 from simvp.values import finish, is_applied, is_unit, same_units
@@ -127,13 +128,14 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
         The caller's Dataset. Where it has time, the forecast has init_time and lead_time.
     """
     y, x = horizontal_dims(forecast)
-    wanted = {}
+    wanted: dict[str, np.ndarray] = {}
     for dim, source in ((y, axes.rows), (x, axes.columns)):
-        if source in original.variables and dim in forecast.coords:
+        if source not in original.variables:
+            wanted[dim] = pixel_centres(original, axes, dim).astype("f8")
+        elif dim in forecast.coords:
             var = original.variables[source]
-            wanted[dim] = np.asarray(
-                degrees(var.values, var.attrs.get("units")) if axes.kind == "latlon" else var, "f8"
-            )
+            values = degrees(var.values, var.attrs.get("units")) if axes.kind == "latlon" else var
+            wanted[dim] = np.asarray(values, "f8")
     repeated = first_on_meridian(wanted[x]) if x == "longitude" and x in wanted else np.arange(forecast.sizes[x])
     own = np.unique(repeated)
     if len(own) < len(repeated):

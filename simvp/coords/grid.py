@@ -1,4 +1,4 @@
-"""The horizontal grid of a canonical Dataset, and what it takes for two grids to be the same."""
+"""The horizontal grid of a canonical Dataset: what it takes for two grids to be the same, and areas of points."""
 
 import logging
 from collections.abc import Mapping
@@ -19,9 +19,11 @@ GEOGRAPHIC = {
     "latitude": {"standard_name": "latitude", "units": "degrees_north"},
     "longitude": {"standard_name": "longitude", "units": "degrees_east"},
 }
+POLE = 90.0
 METRES = 111_195.0  # of a degree
 SINGLE = 2e-5  # degrees: what single precision leaves of a longitude
-TOLERANCE = 1e-3  # of the spacing: float32 coordinates pass, a grid shifted by half a cell does not
+TOLERANCE = 1e-3  # of the spacing: what rounding in files of other tools makes, and a shift of half a cell does not
+ROUNDED = 0.05  # of the spacing, where single precision leaves less: longitude 350 in steps of 0.01, metres of UTM
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,13 +136,13 @@ class Grid(Record):
                 continue
             spacing = _spacing(mine)
             off = _difference(turning, theirs[orders[-1]], mine)
-            if off > TOLERANCE * spacing:
+            if off > (allowed := max(TOLERANCE * spacing, _rounding(mine, theirs, spacing))):
                 words = [f" {text or 'without units'}" if units[0] != units[1] else "" for text in units]
                 converted = "" if mine is self.axes[dim] and theirs is other.axes[dim] else f" {unit}"
                 faults.append(
-                    f"grid: {dim} differs by up to {off:.6g}{converted}, allowed is 1/1000 of the spacing "
-                    f"({TOLERANCE * spacing:.3g}): expected {_span(self.axes[dim])}{words[0]}, "
-                    f"got {_span(other.axes[dim])}{words[1]}"
+                    f"grid: {dim} differs by up to {off:.6g}{converted}, "
+                    f"allowed is 1/{spacing / allowed:.0f} of the spacing ({allowed:.3g}): "
+                    f"expected {_span(self.axes[dim])}{words[0]}, got {_span(other.axes[dim])}{words[1]}"
                 )
         return orders, faults
 
@@ -264,9 +266,56 @@ def _spacing(axis: np.ndarray) -> float:
     return float(np.abs(np.diff(axis)).min()) if len(axis) > 1 else 1.0
 
 
+def _rounding(mine: np.ndarray, theirs: np.ndarray, spacing: float) -> float:
+    """What is lost of numbers of which some are stored in single precision, to a part of the spacing at most."""
+    if not any(np.array_equal(axis, axis.astype("f4")) for axis in (mine, theirs)):
+        return 0.0
+    return min(float(np.spacing(np.abs(mine).max(initial=0.0).astype("f4"))), ROUNDED * spacing)
+
+
 def _size(grid: Grid) -> str:
     return f"{grid.shape[0]} {grid.dims[0]} x {grid.shape[1]} {grid.dims[1]}"
 
 
 def _span(axis: np.ndarray) -> str:
     return f"{axis[0]:g} .. {axis[-1]:g} (spacing {_spacing(axis):g})"
+
+
+def area_weights(grid: Grid) -> tuple[np.ndarray, str]:
+    """Share of the area that every point of a grid stands for.
+
+    On latitude and longitude the weight is cos(latitude), unless the grid reaches a pole: there the cosine is
+    zero on a row that does have an area, and the weight is the integral of cos(latitude) over the cell, whose
+    edges lie half way between the rows and at the pole. A grid reaches a pole when no further row would fit
+    between its outermost row and the pole. Longitudes are taken to be evenly spaced. On projected,
+    curvilinear and index grids every point counts alike.
+
+    Returns
+    -------
+    weights
+        (H, W) float64 with mean one.
+    name
+        "cos_latitude", "cell_area" or "uniform".
+    """
+    if grid.kind != "latlon":
+        return np.ones(grid.shape), "uniform"
+    rows, name = _row_weights(grid.rows)
+    return np.repeat(rows[:, None] / rows.mean(), grid.shape[1], axis=1), name
+
+
+def _row_weights(latitude: np.ndarray) -> tuple[np.ndarray, str]:
+    """Weight of every row of a latitude axis (H,), which is strictly monotone, in degrees."""
+    cosine = np.cos(np.deg2rad(latitude))
+    if latitude.size < 2:
+        return np.maximum(cosine, np.finfo(np.float64).tiny), "cos_latitude"
+    rising = latitude if latitude[0] < latitude[-1] else latitude[::-1]
+    # A hair less than a whole spacing, so that a grid that merely stops one row short is a regional one.
+    south = rising[0] + POLE < 0.999 * (rising[1] - rising[0])
+    north = POLE - rising[-1] < 0.999 * (rising[-1] - rising[-2])
+    if not (south or north):
+        return cosine, "cos_latitude"
+    middle = (rising[1:] + rising[:-1]) / 2
+    lowest = -POLE if south else max(-POLE, rising[0] - (rising[1] - rising[0]) / 2)
+    highest = POLE if north else min(POLE, rising[-1] + (rising[-1] - rising[-2]) / 2)
+    cells = np.diff(np.sin(np.deg2rad(np.concatenate([[lowest], middle, [highest]]))))
+    return (cells if latitude[0] < latitude[-1] else cells[::-1]), "cell_area"

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords.mapping import beyond, degrees, first_on_meridian
-from simvp.coords.roles import Axes
+from simvp.coords.planes import Axes
 from simvp.coords.selection import few
 from simvp.coords.valid_time import valid_times
 
@@ -40,6 +40,8 @@ def axis_labels(ds: xr.Dataset, axes: Axes, axis: str) -> tuple[np.ndarray, np.n
     Latitudes and longitudes are in degrees of north and east. The order leaves out columns that repeat a meridian.
     """
     dim, name = (axes.y, axes.rows) if axis == "y" else (axes.x, axes.columns)
+    if name not in ds.variables:
+        return pixel_centres(ds, axes, axis), None, []
     if name not in ds.variables or ds.variables[name].dims != (dim,) or ds.variables[name].dtype.kind not in "fiu":
         return np.arange(ds.sizes[dim]), None, []
     labels = ds.variables[name].values
@@ -61,6 +63,25 @@ def axis_labels(ds: xr.Dataset, axes: Axes, axis: str) -> tuple[np.ndarray, np.n
     logger.info("%s: left out, the meridians of %s once more: %s", name, few(labels[first[twice]]), few(labels[twice]))
     labels, order = _monotone_or_joined(labels[kept])
     return labels, kept if order is None else kept[order], []
+
+
+def pixel_centres(ds: xr.Dataset, axes: Axes, axis: str) -> np.ndarray:
+    """Numbers along y or x of a file that has none: by the attribute GeoTransform of GDAL, else of rows and columns.
+
+    GeoTransform is the corner of the first pixel, its size and its turn: "x0 dx rx y0 ry dy"; one that is turned has no
+    rows and columns of one y and one x.
+    """
+    size = ds.sizes[axes.y if axis == "y" else axes.x]
+    texts = () if axes.numbered else (str(v.attrs.get("GeoTransform", "")) for v in (ds, *ds.variables.values()))
+    numbers = next((text.replace(",", " ").split() for text in texts if text), [])
+    try:
+        x0, dx, turn, y0, other_turn, dy = map(float, numbers)
+    except ValueError:
+        return np.arange(size)
+    if turn or other_turn:
+        return np.arange(size)
+    first, step = (y0, dy) if axis == "y" else (x0, dx)
+    return first + step * (np.arange(size) + 0.5)
 
 
 def on_earth(name: str, role: str, values: np.ndarray, attrs: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:

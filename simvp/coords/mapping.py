@@ -36,7 +36,8 @@ PARAMETERS = re.compile(
 )
 # Where writers put a whole reference system as one text or number, beside or instead of those.
 TEXTS = re.compile(
-    r"crs(_wkt)?|spatial_ref|proj_?4\w*|proj_?(params|string|text)|pyproj_srs|esri_pe_string|(epsg|EPSG)(_code)?"
+    r"crs(_wkt)?|spatial_ref|(map_)?projection|proj_?4\w*|proj_?(params|string|text)|pyproj_srs|esri_pe_string|"
+    r"(epsg|EPSG)(_code)?"
 )
 
 

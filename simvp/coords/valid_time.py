@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 
+from simvp.coords.roles import Candidate
 from simvp.coords.steps import encode_times
 from simvp.times import calendar_name, count_units, dates_of, durations_of, is_plain, writes_dates
 
 if TYPE_CHECKING:
-    from simvp.coords.roles import Axes, Candidate
+    from simvp.coords.planes import Axes
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def is_dates(var: xr.Variable) -> bool:
     return hasattr(first, "timetuple") or isinstance(first, str)
 
 
-def times_and_lead(ds: xr.Dataset, ranked: Sequence["Candidate"], used: Mapping[str, int]) -> Times:
+def times_and_lead(ds: xr.Dataset, ranked: Sequence[Candidate], used: Mapping[str, int]) -> Times:
     """Which variables the valid times of fields come from.
 
     Parameters
@@ -143,7 +144,7 @@ def _edges(ds: xr.Dataset, times: xr.Variable, bounds: str) -> tuple[np.ndarray,
     return starts, ends
 
 
-def _lead(ds: xr.Dataset, ranked: Sequence["Candidate"], used: Container[str]) -> tuple[str | None, str]:
+def _lead(ds: xr.Dataset, ranked: Sequence[Candidate], used: Container[str]) -> tuple[str | None, str]:
     """The variable of leads, and why there is none where one is called so."""
     unknown = ""
     # Beside the time of a run, a time in hours is the lead.
@@ -235,7 +236,7 @@ def _beside_lead(ds: xr.Dataset, times: str, lead: str) -> Times:
     return None, None, [f"{times}: init times or valid times? {lead} lies on the same axis; {remedy}"]
 
 
-def _timeless(ds: xr.Dataset, ranked: Sequence["Candidate"]) -> str:
+def _timeless(ds: xr.Dataset, ranked: Sequence[Candidate]) -> str:
     undated = [c.name for c in ranked if c.role in ("time", "init") and len(c.dims) < 2]
     if undated:
         var = ds.variables[undated[0]]

@@ -12,7 +12,7 @@ import xarray as xr
 
 from datasets.readers import source
 from datasets.readers.source import open_source
-from simvp.coords import Grid
+from simvp.coords import Grid, canonicalise, restore
 from simvp.errors import SourceError
 from tests.support.files import small_files
 from tests.support.files.slowly import one_by_one
@@ -199,6 +199,92 @@ def test_texts_that_name_the_projection_of_a_whole_file_count(tmp_path: Path) ->
         for n, lon in enumerate((5, 6))
     ]
     assert "longitude_of_projection_origin expected 5.0, got 6.0" in refused(*paths)
+
+
+@pytest.mark.parametrize("name", ["projection", "map_projection", "proj4"])
+@pytest.mark.parametrize("mapped", [True, False])
+def test_texts_under_the_names_that_writers_give_them_count(name: str, mapped: bool, tmp_path: Path) -> None:
+    paths = []
+    for n, lon in enumerate((5, 6)):
+        text = {name: f"+proj=stere +lat_0=90 +lat_ts=60 +lon_0={lon}"}
+        paths.append(on_plane(tmp_path / f"{n}.nc", text if mapped else None, n, **(text if not mapped else {})))
+    assert "straight_vertical_longitude_from_pole expected 5.0, got 6.0" in refused(*paths)
+
+
+LONG = ["crs: y x geo: lat lon", "geo: lat lon crs: y x", "geo: lat lon crs: x"]
+
+
+@pytest.mark.parametrize("long", LONG)
+def test_of_several_mappings_that_of_rows_and_columns_counts(long: str, tmp_path: Path) -> None:
+    paths = [
+        on_plane(tmp_path / f"{n}.nc", {**LAEA, "longitude_of_projection_origin": o}, n)
+        for n, o in enumerate((9, 9, 8))
+    ]
+    for path in paths:
+        with netCDF4.Dataset(path, "a") as nc:
+            nc.createVariable("geo", "i4").grid_mapping_name = "latitude_longitude"
+            nc["t"].grid_mapping = long
+    ds = open_source(paths[:2])
+    assert_field(ds, 2)
+    assert ds["t"].attrs["grid_mapping"] == "crs"
+    assert "longitude_of_projection_origin expected 9, got 8" in refused(paths[0], paths[2])
+
+
+def by_transform(path: Path, transform: str, file: int = 0, flip: bool = False) -> Path:
+    """GDAL's form without coordinates of rows and columns."""
+    mapping = {"spatial_ref": "EPSG:32632", "GeoTransform": transform}
+    values = field(file)[:, ::-1] if flip else field(file)
+    variables: dict[str, Variable] = {
+        "crs": ((), np.int32(0), mapping),
+        "t": (("time", "y", "x"), values, {"units": "K", "grid_mapping": "crs"}),
+    }
+    return write(path, variables, file)
+
+
+def test_pixels_lie_where_the_transform_of_gdal_puts_them(tmp_path: Path) -> None:
+    one = by_transform(tmp_path / "a.nc", "400000 1000 0 5500000 0 -1000 ")
+    up = by_transform(tmp_path / "b.nc", "400000, 1000, 0, 5497000, 0, 1000", 1, flip=True)
+    ds = open_source([one, up])
+    assert_field(ds, 2)
+    np.testing.assert_array_equal(ds["y"], 5499500.0 - 1000.0 * np.arange(ROWS))
+    np.testing.assert_array_equal(ds["x"], 400500.0 + 1000.0 * np.arange(COLUMNS))
+    told = refused(one, by_transform(tmp_path / "c.nc", "500000 1000 0 5500000 0 -1000", 1))
+    assert "grid: x differs by up to 100000, allowed is 1/1000 of the spacing (1)" in told
+    raw = xr.open_dataset(up)
+    canonical, axes = canonicalise(raw)
+    forecast = canonical.isel(y=slice(None, None, -1)).rename(time="init_time").expand_dims(lead_time=[1])
+    back = restore(forecast.transpose("init_time", "lead_time", "y", "x"), axes, raw)
+    np.testing.assert_array_equal(back["t"].isel(lead_time=0), raw["t"])
+
+
+@pytest.mark.parametrize(
+    ("step", "far", "allowed"),
+    [(0.01, 1e-4, "1/328 of the spacing (3.05e-05)"), (0.1, 2e-4, "1/1000 of the spacing (0.0001)")],
+)
+def test_fine_grids_are_the_same_in_single_precision(step: float, far: float, allowed: str, tmp_path: Path) -> None:
+    lon = 350.0 + step * np.arange(COLUMNS)
+    one = on_degrees(tmp_path / "a.nc", lon=(("lon",), lon, EAST))
+    ds = open_source([one, on_degrees(tmp_path / "b.nc", lon=(("lon",), lon.astype("f4"), EAST), file=1)])
+    assert_field(ds, 2)
+    np.testing.assert_array_equal(ds["longitude"], lon)
+    moved = (lon + far).astype("f4")
+    told = refused(one, on_degrees(tmp_path / "c.nc", lon=(("lon",), moved, EAST), file=1))
+    assert f"allowed is {allowed}" in told
+
+
+def test_places_that_say_nothing_but_their_names_are_places(tmp_path: Path) -> None:
+    paths = []
+    for n, moved in enumerate((0.0, 0.0, 0.5)):
+        variables: dict[str, Variable] = {
+            "nav_lat": (("y", "x"), XLAT + moved, {}),
+            "nav_lon": (("y", "x"), XLONG, {}),
+            "sst": (("time", "y", "x"), field(n), {"units": "K"}),
+        }
+        paths.append(write(tmp_path / f"{n}.nc", variables, n))
+    ds = open_source(paths[:2])
+    assert_field(ds, 2, "sst")
+    np.testing.assert_array_equal(ds["latitude"], XLAT)
+    assert "latitude of the points differs by up to 0.5 degrees" in refused(*paths)
 
 
 def test_a_file_without_grid_mapping_is_taken_with_a_warning(tmp_path: Path, caplog: Any) -> None:

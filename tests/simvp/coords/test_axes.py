@@ -10,7 +10,7 @@ import xarray as xr
 
 from simvp.coords.axes import canonicalise, restore
 from simvp.coords.grid import Grid
-from simvp.coords.roles import find_axes
+from simvp.coords.planes import find_axes
 from simvp.errors import Refusal
 
 TIMES = np.datetime64("2020-01-01", "ns") + np.arange(4) * np.timedelta64(6, "h")

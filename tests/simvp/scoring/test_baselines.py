@@ -9,9 +9,8 @@ import xarray as xr
 
 from simvp.contract import statistics
 from simvp.coords.forecast_layout import faults
-from simvp.coords.grid import Grid
+from simvp.coords.grid import Grid, area_weights
 from simvp.coords.steps import Step
-from simvp.coords.weights import area_weights
 from simvp.errors import ConfigError, Refusal
 from simvp.scoring.baselines import NAMES, Baselines, extended, frames_at
 from simvp.scoring.scores import errors, summarise

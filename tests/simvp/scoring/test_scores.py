@@ -9,9 +9,8 @@ import pytest
 import xarray as xr
 
 from simvp.coords.forecast_layout import coordinates, label
-from simvp.coords.grid import Grid
+from simvp.coords.grid import Grid, area_weights
 from simvp.coords.steps import Step
-from simvp.coords.weights import area_weights
 from simvp.errors import Refusal
 from simvp.scoring.scores import compare, errors, summarise
 from tests.support.worlds import address_world, formula_world

@@ -1,0 +1,257 @@
+"""The axes of a Dataset: its time, and the plane of rows and columns on which its variables lie."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import xarray as xr
+
+from simvp.coords.grid import Kind
+from simvp.coords.mapping import apart, is_geographic
+from simvp.coords.roles import NAMES, Candidate, Role, bounds, candidates, mapping_of
+from simvp.coords.valid_time import time_dim, times_and_lead
+from simvp.errors import Refusal
+
+Plane = tuple[str, str, str | None, str | None, Kind]  # y, x, latitude, longitude, kind
+
+OTHERS: tuple[Role, ...] = ("z", "member", "lead")
+REMEDY = "; interpolate it to rows and columns first"
+GRIB_GRIDS = {
+    "reduced_gg": "a reduced Gaussian grid",
+    "reduced_ll": "a reduced grid",
+    "sh": "spherical harmonics",
+    "unstructured_grid": "an unstructured mesh",
+    "healpix": "an unstructured mesh",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """The axes of a Dataset, in its own names.
+
+    Parameters
+    ----------
+    time, y, x
+        Dims. `time` is the name of a variable where each file holds one time and no such dim.
+    times
+        Variable that holds the times; often, not always, called as the dim is.
+    lead
+        Variable of leads, where `times` are those of runs: the valid time, which is the time of a field, is their sum.
+        None where `times` are valid times.
+    latitude, longitude
+        Variables, 1-D or 2-D, or None where the grid has no geography.
+    kind
+        See `simvp.coords.grid.Grid`.
+    grid_mapping
+        CF grid mapping variable, or None.
+    numbered
+        Variables called as y and x are say nothing of rows and columns: latitude and longitude of the points contradict
+        them.
+    """
+
+    time: str
+    times: str
+    lead: str | None
+    y: str
+    x: str
+    latitude: str | None
+    longitude: str | None
+    kind: Kind
+    grid_mapping: str | None
+    numbered: bool = False
+
+    @property
+    def rows(self) -> str:
+        """Variable that labels y: its latitude where that has one dim, else called as y is, if there is one."""
+        return "" if self.numbered else self.latitude if self.kind == "latlon" and self.latitude is not None else self.y
+
+    @property
+    def columns(self) -> str:
+        """Variable that labels x."""
+        return (
+            "" if self.numbered else self.longitude if self.kind == "latlon" and self.longitude is not None else self.x
+        )
+
+
+def find_axes(ds: xr.Dataset, variables: Sequence[str] | None = None) -> Axes:
+    """Find time, y and x of the gridded variables of a Dataset.
+
+    Attributes are believed before names: standard_name, _CoordinateAxisType, units, axis, long_name, in this order.
+
+    Parameters
+    ----------
+    ds
+        Dataset of any naming.
+    variables
+        Variables that matter; every data variable by default.
+
+    Raises
+    ------
+    Refusal
+        No time axis, no horizontal axes, or variables on more than one horizontal grid.
+    """
+    ranked = candidates(ds)
+    reasons: list[str] = []
+    names = [str(n) for n in (variables if variables is not None else ds.data_vars) if n in ds.variables]
+    dims = {name: tuple(map(str, ds.variables[name].dims)) for name in names}
+    if variables is None:
+        aside = bounds(ds) | {c.name for c in ranked if c.said}
+        dims = {name: d for name, d in dims.items() if name not in aside and len(d) > 1}
+    used = Counter(dim for d in dims.values() for dim in d)
+    times, lead, wrong = times_and_lead(ds, ranked, used)
+    reasons += wrong
+    time = "" if times is None else time_dim(ds, times, lead, used)
+    grids = {name: _horizontal(ds, ranked, name, time) for name in dims}
+    planes: dict[Plane, str] = {}
+    for name, plane in grids.items():
+        if plane is not None:
+            planes.setdefault(plane, name)
+    if not planes:
+        reasons.append(
+            "no horizontal axes: expected latitude and longitude, or y and x, known by standard_name, units, axis "
+            f"or name; got dims {_sizes(ds)}{_gridless(ds, ranked, dims, time)}"
+        )
+    if len(planes) > 1:
+        groups = [
+            f"({y}, {x}): " + ", ".join(n for n, p in grids.items() if p is not None and p[:2] == (y, x))
+            for y, x, *_ in planes
+        ]
+        remedy = "staggered; choose variables of one" if _staggered(ds, list(planes)) else "choose variables of one"
+        reasons.append("more than one horizontal grid: " + "; ".join([*groups, remedy]))
+    if reasons or times is None:
+        raise Refusal("axes", reasons)
+    (y, x, latitude, longitude, kind), name = next(iter(planes.items()))
+    mapping = mapping_of(ds.variables[name], (latitude, longitude) if kind == "latlon" else (y, x))
+    geographic = mapping in ds.variables and is_geographic(ds.variables[str(mapping)].attrs)
+    if mapping not in ds.variables or (geographic and kind != "latlon"):
+        mapping = None
+    geographic_dims = {d for c in ranked if c.role in ("latitude", "longitude") and c.dims == (c.name,) for d in c.dims}
+    return Axes(
+        time=time,
+        times=times,
+        lead=lead,
+        y=y,
+        x=x,
+        latitude=latitude,
+        longitude=longitude,
+        kind=kind,
+        grid_mapping=mapping,
+        numbered=kind == "curvilinear" and {y, x} <= geographic_dims,
+    )
+
+
+def _horizontal(ds: xr.Dataset, ranked: Sequence[Candidate], name: str, time: str) -> Plane | None:
+    """Dims y and x, latitude and longitude variables, and kind of the grid of one variable."""
+    dims = tuple(str(d) for d in ds.variables[name].dims if d != time)
+
+    def along(role: Role) -> Candidate | None:
+        return next((c for c in ranked if c.role == role and len(c.dims) == 1 and c.dims[0] in dims), None)
+
+    lat, lon = along("latitude"), along("longitude")
+    plane = _plane(ds, ranked, name, time)
+    if lat and lon and lat.dims != lon.dims and (plane is None or not _contradicted(ds, lat, lon, plane)):
+        return lat.dims[0], lon.dims[0], lat.name, lon.name, "latlon"
+    geography = (None, None) if plane is None else (plane[0].name, plane[1].name)
+
+    y, x = _axis(ds, along("y"), "y", dims), _axis(ds, along("x"), "x", dims)
+    if plane is not None and lat and lon:  # contradicted, they still name the dims
+        y, x = y or lat.dims[0], x or lon.dims[0]
+    if plane is not None:
+        own = tuple(d for d in plane[0].dims if d != time)
+        if y not in own or x not in own or y == x:
+            y, x = own if y != own[1] and x != own[0] else own[::-1]
+    if y is None or x is None or y == x:
+        return None
+    projected = (along("y") or along("x")) is not None and _is_projection(ds, y, x)
+    kind: Kind = "projected" if projected else "index" if plane is None else "curvilinear"
+    return y, x, *geography, kind
+
+
+def _plane(ds: xr.Dataset, ranked: Sequence[Candidate], name: str, time: str) -> tuple[Candidate, Candidate] | None:
+    """Latitude and longitude of the points of a variable, on two of its dims, be it that they repeat along time (WRF).
+
+    Those that it names in its attribute `coordinates` come first.
+    """
+    var = ds.variables[name]
+    named = f"{var.attrs.get('coordinates', '')} {var.encoding.get('coordinates', '')}".split()
+    planes: dict[Role, Candidate] = {}
+    for c in sorted(ranked, key=lambda c: c.name not in named):
+        own = {d for d in c.dims if d != time}
+        if c.role in ("latitude", "longitude") and len(own) == 2 and own <= set(var.dims) - {time}:
+            planes.setdefault(c.role, c)
+    lat, lon = planes.get("latitude"), planes.get("longitude")
+    return None if lat is None or lon is None or set(lat.dims) != set(lon.dims) else (lat, lon)
+
+
+def _contradicted(ds: xr.Dataset, lat: Candidate, lon: Candidate, plane: tuple[Candidate, Candidate]) -> bool:
+    """Whether latitude and longitude of the points are others than those of rows and columns.
+
+    So it is on the tripolar grids of CMIP, whose rows and columns are numbered under the names lat and lon. The points
+    are believed where they are coordinates (CF 5.2); where they are not, nothing says which of the two is right.
+    """
+    for line, points in zip((lat, lon), plane, strict=True):
+        if len(points.dims) > 2 or line.dims[0] not in points.dims:
+            continue
+        row = ds.variables[points.name].transpose(line.dims[0], ...)
+        off = apart(ds.variables[line.name], row)
+        if off and points.name not in ds.coords:
+            raise Refusal(
+                "axes",
+                [
+                    f"{line.name}({line.dims[0]}) and {points.name}({', '.join(points.dims)}) are both {line.role} and "
+                    f"differ by up to {off:.4g} degrees"
+                ],
+                f"drop the wrong one, or name {points.name} in the attribute coordinates of the data",
+            )
+        if off:
+            return True
+    return False
+
+
+def _gridless(ds: xr.Dataset, ranked: Sequence[Candidate], dims: Mapping[str, tuple[str, ...]], time: str) -> str:
+    """What the data lie on that have no rows and columns, as the end of a sentence; empty where that is not known."""
+    kinds = sorted({str(ds.variables[name].attrs.get("GRIB_gridType", "")) for name in dims} - {""})
+    words = ", ".join(f"{GRIB_GRIDS.get(kind, 'a grid')} (GRIB_gridType {kind})" for kind in kinds)
+    mesh = words or "an unstructured mesh or a list of points"
+    places = {c.role: c for c in ranked if c.role in ("latitude", "longitude")}
+    if len(places) == 2 and len({c.dims for c in places.values()}) == 1:
+        c = places["latitude"]
+        if len(c.dims) == 1:
+            return f"; {c.name} and {places['longitude'].name} both lie along {c.dims[0]}: {mesh}{REMEDY}"
+        if time in c.dims:
+            return f"; {c.name} has dims ({', '.join(c.dims)}), it changes with {time}: a swath{REMEDY}"
+    flat, deep = ({d for c in ranked if c.role in roles for d in c.dims} for roles in (("y", "x", *places), OTHERS))
+    for name, own in dims.items():
+        rest = [d for d in own if d != time and d not in deep]
+        if len(rest) == 1 and rest[0] not in flat:
+            return f"; {name} lies along {rest[0]} alone: {mesh}{REMEDY}"
+    return ""
+
+
+def _staggered(ds: xr.Dataset, planes: Sequence[Plane]) -> bool:
+    """Whether the grids differ by at most one row and one column, as those of a model's cells and of their edges do."""
+    sizes = [[ds.sizes[dim] for dim in plane[:2]] for plane in planes]
+    return all(abs(a - b) <= 1 for one in sizes for a, b in zip(one, sizes[0], strict=True))
+
+
+def _axis(ds: xr.Dataset, said: Candidate | None, role: Role, dims: tuple[str, ...]) -> str | None:
+    if said is not None and said.said:
+        return said.dims[0]
+    return next((dim for dim in dims if NAMES[role].fullmatch(dim.lower())), said.dims[0] if said else None)
+
+
+def _is_projection(ds: xr.Dataset, y: str, x: str) -> bool:
+    """Whether y and x carry the coordinates of a map projection or of a rotated pole."""
+    if y not in ds.variables or x not in ds.variables:
+        return False
+    standard = str(ds.variables[y].attrs.get("standard_name", ""))
+    mapped = any(
+        (name := mapping_of(var, (y, x))) in ds.variables and not is_geographic(ds.variables[str(name)].attrs)
+        for var in ds.variables.values()
+        if {y, x} <= set(var.dims)
+    )
+    return standard in ("projection_y_coordinate", "grid_latitude", "projection_y_angular_coordinate") or mapped
+
+
+def _sizes(ds: xr.Dataset) -> str:
+    return "(" + ", ".join(f"{name}: {size}" for name, size in ds.sizes.items()) + ")"
