@@ -5,10 +5,13 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
 from datasets.archive import Archive, Commit, shown, stamps_of
@@ -18,6 +21,7 @@ from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from simvp.coords import Step, parse_times
 from simvp.errors import ConfigError
+from simvp.times import duration_words
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +148,8 @@ def ingest(
         SourceError, ArchiveError or ConfigError with every reason; nothing is written.
     """
     archive = Archive(home.archive(dataset))
-    options = {"variables": variables, "units": units, "select": select}
+    chosen_values = None if select is None else {key: _plain(value) for key, value in select.items()}
+    options = {"variables": variables, "units": units, "select": chosen_values}
     chosen, settings = _source(archive, dataset, source, options)
     stated = None if step is None else Step.parse(step)
     # While a source that grows is asked for what follows the last frame, nobody else may append.
@@ -316,6 +321,15 @@ def _source(
     inherited = {name: kept[name] for name in options if name in kept}
     files = FileSource(source=kept["source"] if source is None else _absolute(source), **{**inherited, **stated})
     return files, {"source": files.source, **files.settings}
+
+
+def _plain(value: Any) -> Any:
+    """A chosen value as the settings of an archive keep it: numbers of Python, durations and dates in words."""
+    if isinstance(value, timedelta | np.timedelta64):
+        return duration_words(pd.Timedelta(value).to_timedelta64())
+    if isinstance(value, datetime | np.datetime64) or hasattr(value, "calendar"):
+        return str(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _absolute(source: Location | Sequence[Location]) -> str | list[str]:

@@ -121,14 +121,20 @@ def _inside(path: str, noted: Container[str]) -> list[str]:
     if not os.path.isdir(path) or _is_store(path):
         return [path]
     files: list[str] = []
-    waiting = [path]
+    waiting, known = [path], set()
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        folder = waiting.pop()
+        if (place := os.path.realpath(folder)) in known:  # a link to a folder around it has no end
+            continue
+        known.add(place)
+        with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
-                    (files if _is_store(entry.path) else waiting).append(entry.path)
+                if _is_folder(entry) and _is_store(entry.path):
+                    files.append(entry.path)
+                elif _is_folder(entry):  # links last: a folder is known by its own name
+                    waiting.insert(0 if entry.is_symlink() else len(waiting), entry.path)
                 elif entry.path in noted or _is_data(entry):
                     files.append(entry.path)
                 else:
@@ -138,11 +144,18 @@ def _inside(path: str, noted: Container[str]) -> list[str]:
     return files
 
 
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def _is_data(entry: "os.DirEntry[str]") -> bool:
     """Whether a file is data by its name or by its content; what is no regular file is never opened."""
     if entry.name.lower().endswith(DATA_SUFFIXES):
         return True
-    return entry.is_file() and told_by(head_of(entry.path)) is not None
+    return os.path.isfile(entry.path) and told_by(head_of(entry.path)) is not None
 
 
 def _is_store(folder: str) -> bool:
@@ -192,8 +205,22 @@ def _recognised(name: str) -> SourceFile:
         except Exception as error:
             raise SourceError("", [f"cannot be fetched: {type(error).__name__}: {error}"]) from error
     if Path(path).is_dir():
+        if inside := _special_inside(path):
+            raise SourceError("", [f"{inside} is no regular file; copy its content into a file first"])
         return SourceFile(name=name, path=path, format="zarr")
     return SourceFile(name=name, path=path, format=format_of(path))
+
+
+def _special_inside(folder: str) -> str:
+    """The first pipe, socket or device in a Zarr store, which a reader of its chunks would wait for; empty if none."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if inside := _special_inside(entry.path):
+                    return inside
+            elif not entry.is_file() and os.path.exists(entry.path) and not os.path.isdir(entry.path):
+                return entry.path
+    return ""
 
 
 def _checksum(name: str) -> str:

@@ -6,6 +6,7 @@ import logging
 import struct
 from typing import TYPE_CHECKING, Any
 
+import netCDF4
 import numpy as np
 import xarray as xr
 from xarray.backends import BackendEntrypoint
@@ -35,7 +36,7 @@ class AsStored(BackendEntrypoint):
         consolidated: bool | None = None,
         group: str | None = None,
     ) -> xr.Dataset:
-        """Open by the engine `by`; dates are xarray's, all else is decoded by `simvp.values`.
+        """Open by the engine `by`, netcdf4 or zarr; dates are xarray's, all else is decoded by `simvp.values`.
 
         Raises
         ------
@@ -54,13 +55,24 @@ class AsStored(BackendEntrypoint):
             raw = xr.open_dataset(store, engine="store", **options)
             form, fills = _described(raw, filename_or_obj, store.zarr_group)
         else:
-            raw = xr.open_dataset(filename_or_obj, engine=by, group=group, **options)
+            netcdf = xr.backends.NetCDF4DataStore.open(filename_or_obj, group=group)
+            options["drop_variables"] = [*(drop_variables or []), *_ragged(filename_or_obj, netcdf.ds)]
+            raw = xr.open_dataset(netcdf, engine="store", **options)
         try:
             ds = decode_all(raw, form, fills)
         except Refusal as refusal:
             raw.close()
             raise SourceError(str(filename_or_obj), refusal.reasons) from None
         return xr.decode_cf(ds, mask_and_scale=False, decode_times=decode_times, decode_timedelta=False)
+
+
+def _ragged(path: str, file: netCDF4.Dataset) -> list[str]:
+    """Variables with a list of numbers in each place, which xarray takes for those numbers and cannot read."""
+    lists = {name: var for name, var in file.variables.items() if isinstance(var.datatype, netCDF4.VLType)}
+    ragged = [str(name) for name, var in lists.items() if var.dtype is not str]  # texts are lists of characters
+    if ragged:
+        logger.warning("%s: left out, with a list in each place (vlen): %s", path, ", ".join(ragged))
+    return ragged
 
 
 def _described(raw: xr.Dataset, path: str, group: "zarr.Group") -> tuple[Form, dict[str, Any]]:

@@ -18,8 +18,12 @@ from simvp.values import converted
 
 FIXED = "fixed_at"
 KINDS: tuple[Role, ...] = ("z", "member")
-# Global attributes that tell one member of an ensemble from another (CMIP5, CMIP6, UKCP).
-MEMBERS = ("variant_label", "realization_index", "realization", "ensemble_member", "ensemble_member_id", "member_id")
+# Global attributes that tell one member of an ensemble from another (CMIP5, CMIP6, UKCP; CORDEX has that of the model
+# around its own).
+MEMBERS = (
+    *("variant_label", "realization_index", "realization", "ensemble_member", "ensemble_member_id", "member_id"),
+    *("driving_variant_label", "driving_model_ensemble_member"),
+)
 # Attributes that tell levels apart where no coordinate does (NCEP, NCL, wgrib2).
 LEVELS = ("level", "level_desc", "level_type", "level_indicator", "height", "depth", "pressure", "number", "member")
 # Names of what follows from the time of a map or counts files, of grid mappings that lack their attributes, and of

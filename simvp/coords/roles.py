@@ -52,8 +52,8 @@ NAMES: dict[Role, re.Pattern[str]] = {
         r"base_?time|analysis_?time|issue_?time|(forecast_)?start_?(time|date)|cycle_?time"
     ),
     "lead": re.compile(
-        r"step|lead(_?times?)?(_?(hours?|days?|months?))?|prediction_timedelta|forecast_?(period|hour|month|time)\d*|"
-        r"fcst_?(hour|time)s?|f?hrs?|tau"
+        r"((forecast|fcst|fc)_?)?(step|lead(_?times?)?(_?(hours?|days?|months?))?)|prediction_timedelta|"
+        r"(forecast|fcst|fc)_?(period|hour|day|month|time|horizon)s?\d*|f?hrs?|f_?hours?|fxx|tau"
     ),
 }
 # What writers who give it no standard_name call the time of a run, among them cfgrib: "initial time of forecast".
@@ -63,6 +63,9 @@ INIT_WORDS = re.compile(
     re.IGNORECASE,
 )
 PLACES = ("latitude", "longitude")
+LEAD_WORDS = re.compile(
+    r"\blead[ -]?time|\bforecast (lead|period|step|hour|horizon)|\btime since (forecast|model run|init)", re.IGNORECASE
+)
 DEGREES = ("degree", "degrees", "deg")
 
 
@@ -131,6 +134,9 @@ def mapping_of(var: xr.Variable, labels: Collection[str | None]) -> str | None:
 def _attributed(ds: xr.Dataset, name: str, attrs: Mapping[str, Any]) -> tuple[Role | None, int]:
     if not attrs.get("standard_name") and INIT_WORDS.search(str(attrs.get("long_name", "")).replace("_", " ")):
         return "init", ATTRIBUTES.index("long_name")
+    counted = ds.variables[name].dtype.kind in "iufm" and not attrs.get("standard_name")
+    if counted and LEAD_WORDS.search(str(attrs.get("long_name", "")).replace("_", " ")):
+        return "lead", ATTRIBUTES.index("long_name")
     for rank, attribute in enumerate(ATTRIBUTES):
         role = SAYINGS.get((attribute, str(attrs.get(attribute, "")).strip().lower()))
         if role in ("y", "x") and attribute == "axis" and _in_degrees(ds, attrs):

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,8 @@ def select_values(ds: xr.Dataset, select: Mapping[str, Any]) -> xr.Dataset:
         hits = np.flatnonzero(_equal(np.atleast_1d(coord.values), value, str(coord.attrs.get("units", ""))))
         if len(hits) == 0:
             reasons.append(f"select {key}={value!r}: not among the values of {names[0]}: {values_of(coord)}")
+        elif len(hits) > 1:
+            reasons.append(f"select {key}={value!r}: {names[0]} has it {len(hits)} times: {values_of(coord)}")
         elif coord.ndim:
             ds = ds.isel({coord.dims[0]: int(hits[0])})
     if reasons:
@@ -66,6 +69,8 @@ def _equal(values: np.ndarray, value: Any, units: str) -> np.ndarray:
     """Which of the values of an axis are meant: by a number in its units, or by words such as "12h" or "850 hPa"."""
     duration = parse_duration(value) if isinstance(value, str) else None
     try:
+        if isinstance(value, timedelta | np.timedelta64):
+            duration = pd.Timedelta(value).to_timedelta64()
         if values.dtype.kind == "m":
             return values == (np.timedelta64(pd.Timedelta(value)) if duration is None else duration)
         if values.dtype.kind == "M":

@@ -140,7 +140,7 @@ def _edges(ds: xr.Dataset, times: xr.Variable, bounds: str) -> tuple[np.ndarray,
     if var.dtype.kind in "iuf" and "since" in str(times.encoding.get("units", "")):
         attrs = {key: times.encoding[key] for key in ("units", "calendar") if key in times.encoding}
         var = xr.coders.CFDatetimeCoder().decode(xr.Variable(var.dims, var.values, attrs))
-    starts, ends = _dates(var).reshape(-1, 2).T
+    starts, ends = np.sort(_dates(var).reshape(-1, 2), axis=1).T  # some files name the end first
     return starts, ends
 
 
