@@ -72,7 +72,8 @@ def pixel_centres(ds: xr.Dataset, axes: Axes, axis: str) -> np.ndarray:
     rows and columns of one y and one x.
     """
     size = ds.sizes[axes.y if axis == "y" else axes.x]
-    texts = () if axes.numbered else (str(v.attrs.get("GeoTransform", "")) for v in (ds, *ds.variables.values()))
+    every = [] if axes.numbered else [ds.attrs, *(var.attrs for var in ds.variables.values())]
+    texts = [str(attrs.get("GeoTransform", "")) for attrs in every]
     numbers = next((text.replace(",", " ").split() for text in texts if text), [])
     try:
         x0, dx, turn, y0, other_turn, dy = map(float, numbers)
