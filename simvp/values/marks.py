@@ -204,8 +204,9 @@ def _spans(number: Any, known: Stored) -> list[Span]:
         return []  # NaN is missing anyway
     if known.seen.kind == "f":
         if abs(value) >= 1e15:  # often with fewer digits than the data has: 9.999e20, 9.96921e36
-            least = min(abs(value) * (1 - 1e-5), LARGEST)
-            return [Span(low=least)] if value > 0 else [Span(high=-least)]
+            least, most = min(abs(value) * (1 - 1e-5), LARGEST), float(np.finfo(known.seen).max)
+            most = most if isfinite(value) else inf  # an infinite number is none that was left unwritten
+            return [Span(least, most)] if value > 0 else [Span(-most, -least)]
         # A float32 beside doubles may have been made of them, or they of it.
         alike = {float(known.seen.type(value)), float(known.seen.type(float(str(number))))}
         return [Span(one, one) for one in sorted(alike)]

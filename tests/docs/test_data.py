@@ -147,7 +147,7 @@ SAID: dict[str, Callable[[Path], object]] = {
     "the radar saw nothing": lambda at: opened(at, one(undetect=-8.0, units="dBZ")),
     "missing values undeclared": lambda at: predicted(-9999.0),
     "lies between 20 and 5000 K": lambda at: ingested(at, one(holding(10.0))),
-    "infinite values": lambda at: ingested(at, one(holding(np.inf), _FillValue=np.float32(-1))),
+    "infinite values": lambda at: ingested(at, one(holding(np.inf))),
     "got missing values only": lambda at: ingested(at, one(np.full((4, 3, 4), np.nan, "f4"))),
     "where others lie from": lambda at: ingested(at, one(maps(8) - 150 * (np.arange(8) == 5)[:, None, None])),
     # time
