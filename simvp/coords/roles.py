@@ -51,7 +51,7 @@ NAMES: dict[Role, re.Pattern[str]] = {
     "y": re.compile(r"y[_c]?\d*|yt?_?[tuv]?|j|nj|nlat|r_?lat|rows?|h|south_north|y_?dim|yaxis|grid_latitude"),
     "x": re.compile(r"x[_c]?\d*|xt?_?[tuv]?|i|ni|nlon|r_?lon|col(umn)?s?|w|west_east|x_?dim|xaxis|grid_longitude"),
     "z": re.compile(r"(p|o|i?so|model_?)?lev(el)?s?\d*|isobaricinhpa|pressure|depth\w?|height\w*|altitude|z|hybrid"),
-    "member": re.compile(r"number|member|ens(emble)?|realis?z?ation"),
+    "member": re.compile(r"number|(ens(emble)?_?)?members?(_?id)?|ens(emble)?|realis?z?ations?|perturbation_?number"),
     "init": re.compile(
         r"(forecast_)?ref(erence)?_?time|(forecast_)?init(ial(i[sz]ation)?)?_?(time|date)\w*|(model_?)?run_?(time|date)|"
         r"base_?time|analysis_?time|issue_?time|(forecast_)?start_?(time|date)|cycle_?time"
@@ -67,6 +67,8 @@ INIT_WORDS = re.compile(
     r"^reference (time|date)$",
     re.IGNORECASE,
 )
+# An axis of them is one of leads or of the time of day; along time they are a remark.
+HOURS = re.compile(r"hours?(_of_(the_)?day)?|time_of_(the_)?day")
 LEAD_WORDS = re.compile(
     r"\blead[ -]?time|\bforecast (lead|period|step|hour|horizon)|\btime since (forecast|model run|init)", re.IGNORECASE
 )
@@ -155,7 +157,10 @@ def candidates(ds: xr.Dataset) -> list[Candidate]:
             continue
         role, rank = _attributed(ds, name, var.attrs)
         if role is None and (key in ds.coords or var.ndim < 2):
-            role, rank = _named(name), len(ATTRIBUTES)
+            role, rank = (
+                ("lead" if dims == (name,) and HOURS.fullmatch(name.lower()) else _named(name)),
+                len(ATTRIBUTES),
+            )
         if role is not None and (var.ndim < 3 or role in ("latitude", "longitude")):
             axes.append(Candidate(name=name, role=role, rank=rank, dims=dims))
     return sorted(axes, key=lambda c: (c.rank, c.name not in ds.dims, c.name))
