@@ -102,7 +102,7 @@ def _absent_parts(file: Any, folder: str) -> list[str]:
                 faults.append(f"{name}: values of this virtual dataset lie in {part}, which is not there")
         for part, offset, size in node.external or ():
             there = os.path.getsize(part) - offset if os.path.exists(part) else 0
-            if there < min(size, node.nbytes):
+            if there < (size := min(size, node.nbytes)):
                 faults.append(f"{name}: its values lie in {part}, which holds {max(there, 0)} of {size} bytes of them")
 
     file.visititems(look)

@@ -183,6 +183,9 @@ def _canonical(raw: Sequence[Raw], request: _Request, several: bool) -> list[Par
             canonical = _canonical_one(file, ds, request, lenient=len(raw) > 1)
         except Refusal as refusal:
             reasons += _of_file(file.title, refusal, several)
+            if file.group and refusal.subject == "axes":
+                around = f"coordinates are those of {file.group} and of the groups around it"
+                reasons.append(f"{around}; {holding(maps_in_groups(file))}")
             continue
         if canonical is None:
             logger.info("passed over, none of the variables: %s", file.title)

@@ -46,7 +46,7 @@ NAMES: dict[Role, re.Pattern[str]] = {
     "y": re.compile(r"y[_c]?\d*|yt?_?[tuv]?|j|nj|nlat|r_?lat|rows?|h|south_north|y_?dim|yaxis|grid_latitude"),
     "x": re.compile(r"x[_c]?\d*|xt?_?[tuv]?|i|ni|nlon|r_?lon|col(umn)?s?|w|west_east|x_?dim|xaxis|grid_longitude"),
     "z": re.compile(r"(p|o|i?so|model_?)?lev(el)?s?\d*|isobaricinhpa|pressure|depth\w?|height\w*|altitude|z|hybrid"),
-    "member": re.compile(r"number|member|ens(emble)?|realis?z?ation"),
+    "member": re.compile(r"number|(ens(emble)?_?)?members?(_?id)?|ens(emble)?|realis?z?ations?|perturbation_?number"),
     "init": re.compile(
         r"(forecast_)?ref(erence)?_?time|(forecast_)?init(ial(i[sz]ation)?)?_?(time|date)\w*|(model_?)?run_?(time|date)|"
         r"base_?time|analysis_?time|issue_?time|(forecast_)?start_?(time|date)|cycle_?time"
@@ -63,6 +63,8 @@ INIT_WORDS = re.compile(
     re.IGNORECASE,
 )
 PLACES = ("latitude", "longitude")
+# An axis of them is one of leads or of the time of day; along time they are a remark.
+HOURS = re.compile(r"hours?(_of_(the_)?day)?|time_of_(the_)?day")
 LEAD_WORDS = re.compile(
     r"\blead[ -]?time|\bforecast (lead|period|step|hour|horizon)|\btime since (forecast|model run|init)", re.IGNORECASE
 )
@@ -94,7 +96,8 @@ def candidates(ds: xr.Dataset) -> list[Candidate]:
             continue
         role, rank = _attributed(ds, name, var.attrs)
         if role is None:
-            role, rank = _named(name), len(ATTRIBUTES)
+            hours = dims == (name,) and HOURS.fullmatch(name.lower())
+            role, rank = "lead" if hours else _named(name), len(ATTRIBUTES)
             if role not in PLACES and key not in ds.coords and var.ndim > 1:
                 continue
         if role is not None and (var.ndim < 3 or role in PLACES):

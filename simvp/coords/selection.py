@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from simvp.coords.roles import NAMES, Role, bounds, candidates
+from simvp.coords.roles import HOURS, NAMES, Role, bounds, candidates
 from simvp.coords.steps import calendar_of, parse_times
 from simvp.coords.valid_time import said_valid, two_meanings
 from simvp.errors import Refusal
@@ -107,6 +107,10 @@ def _unknown_lead(ds: xr.Dataset, name: str) -> str:
     if said:
         told = any(c.role == "init" or (c in said and set(coord.dims) <= set(c.dims)) for c in ranked)
         return "" if told else two_meanings(ds, said[0].name, name)
+    if HOURS.fullmatch(name.lower()) and coord.attrs.get("standard_name") != "forecast_period":
+        return (
+            f"hours of what is not told; set the standard_name of {name} to forecast_period if they are added to time"
+        )
     try:
         if name in ds.variables:
             durations_of(np.ravel(coord.values), str(coord.attrs.get("units", "")))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import zarr
 
-from datasets.readers import open_source
+from datasets.readers import file_of, open_source
 from simvp.errors import SourceError
 from tests.support.files.small_files import KELVIN, hourly, maps, write, write_zarr
 
@@ -56,6 +56,28 @@ def test_a_link_to_nothing(tmp_path: Path) -> None:
     write(tmp_path / "a.nc", hourly("t", maps()))
     (tmp_path / "b.nc").symlink_to(tmp_path / "gone.nc")
     assert "b.nc: cannot be opened: No such file" in refused(tmp_path)
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_among_the_chunks_of_a_store(tmp_path: Path) -> None:
+    write_zarr(tmp_path / "a.zarr", hourly("t", maps()), version=2)
+    chunk = next(path for path in sorted((tmp_path / "a.zarr" / "t").iterdir()) if not path.name.startswith("."))
+    chunk.unlink()
+    os.mkfifo(chunk)
+    assert f"{chunk} is no regular file" in refused(tmp_path / "a.zarr")
+
+
+def test_links_that_turn_in_a_circle(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write(folder / "a.nc", hourly("t", maps()))
+    (folder / "around").symlink_to(folder)
+    (folder / "latest").symlink_to(folder / "latest")
+    ds = open_source(folder)
+    np.testing.assert_array_equal(ds["t"], maps())
+    assert file_of(ds, "t", ds["time"].values[0]) == str(folder / "a.nc")
+    (folder / "b.nc").symlink_to(folder / "b.nc")
+    assert "b.nc: cannot be opened: Too many levels" in refused(folder)
 
 
 # ---- HDF5 that is no NetCDF-4
@@ -113,6 +135,60 @@ def test_odim_is_known(tmp_path: Path) -> None:
         assert "radar.h5: ODIM HDF5 of weather radar is not read: its values are scaled bytes in groups" in text
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("soft", [True, False])
+def test_a_group_that_lies_in_itself(soft: bool, tmp_path: Path) -> None:
+    with h5py.File(hdf5(tmp_path / "a.h5"), "a") as file:
+        inner = file.create_group("outer/inner")
+        inner["up"] = h5py.SoftLink("/outer") if soft else file["outer"]
+    assert "/outer/inner/up: the group lies in itself, by a link" in refused(tmp_path / "a.h5")
+
+
+def test_a_group_of_two_names_is_read(tmp_path: Path) -> None:
+    with h5py.File(hdf5(tmp_path / "a.h5"), "a") as file:
+        file["second"] = file.create_group("first")
+    np.testing.assert_array_equal(open_source(tmp_path / "a.h5")["t"], maps())
+
+
+def test_links_to_nothing_in_hdf5(tmp_path: Path) -> None:
+    with h5py.File(hdf5(tmp_path / "a.h5"), "a") as file:
+        file["lost"] = h5py.SoftLink("/nowhere")
+        file["outside"] = h5py.ExternalLink("gone.h5", "/t")
+    said = refused(tmp_path / "a.h5")
+    assert "/lost: the link leads nowhere, /nowhere is not there" in said
+    assert "/outside: the link leads nowhere, gone.h5:/t is not there" in said
+
+
+def test_a_virtual_dataset_and_its_parts(tmp_path: Path) -> None:
+    layout = h5py.VirtualLayout(shape=(4, 3, 4), dtype="f4")
+    for number, values in enumerate(maps()):
+        with h5py.File(tmp_path / f"{number}.part", "w") as part:
+            part["of"] = values
+        layout[number] = h5py.VirtualSource(f"{number}.part", "of", shape=(3, 4))
+    with h5py.File(hdf5(tmp_path / "a.h5"), "a") as file:
+        del file["t"]
+        file.create_virtual_dataset("t", layout, fillvalue=0.0).attrs.update(KELVIN)
+        for axis, name in enumerate(("time", "lat", "lon")):
+            file["t"].dims[axis].attach_scale(file[name])
+    np.testing.assert_array_equal(open_source(tmp_path / "a.h5")["t"], maps())
+    (tmp_path / "2.part").unlink()
+    assert "t: values of this virtual dataset lie in 2.part, which is not there" in refused(tmp_path / "a.h5")
+
+
+def test_values_in_a_file_beside(tmp_path: Path) -> None:
+    raw = tmp_path / "values.raw"
+    maps().tofile(raw)
+    with h5py.File(hdf5(tmp_path / "a.h5"), "a") as file:
+        del file["t"]
+        made = file.create_dataset("t", (4, 3, 4), "f4", external=[(str(raw), 0, h5py.h5f.UNLIMITED)])
+        made.attrs.update(KELVIN)
+        for axis, name in enumerate(("time", "lat", "lon")):
+            made.dims[axis].attach_scale(file[name])
+    np.testing.assert_array_equal(open_source(tmp_path / "a.h5")["t"], maps())
+    os.truncate(raw, 100)
+    assert f"t: its values lie in {raw}, which holds 100 of 192 bytes of them" in refused(tmp_path / "a.h5")
+
+
 def test_hdf5_with_groups_and_no_dims_lists_them(tmp_path: Path) -> None:
     """As KNMI writes its radar images."""
     with h5py.File(tmp_path / "knmi.h5", "w") as file:
@@ -131,6 +207,17 @@ def test_an_enumerated_type_is_read_as_its_numbers(tmp_path: Path) -> None:
     ds = open_source(path)
     np.testing.assert_array_equal(ds["t"], maps())
     np.testing.assert_array_equal(ds["w"], np.arange(48).reshape(4, 3, 4) % 3)
+
+
+def test_lists_in_each_place_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "a.nc", hourly("t", maps()))
+    with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:
+        file.createVariable("drops", file.createVLType(np.int32, "list"), ("time", "lat", "lon"))
+        file.createVariable("station", str, ())[...] = np.array("De Bilt", object)
+    ds = open_source(tmp_path / "a.nc")
+    np.testing.assert_array_equal(ds["t"], maps())
+    assert list(ds.data_vars) == ["t"]
+    assert "left out, with a list in each place (vlen): drops" in caplog.text
 
 
 @pytest.mark.parametrize("version", [2, 3])

@@ -115,6 +115,19 @@ def test_what_is_not_there_or_there_twice(tmp_path: Path) -> None:
     assert "'t' is named in two groups, 'Grid:t' and 'other:t'" in text
 
 
+def test_coordinates_in_a_group_beside_it_are_named(tmp_path: Path) -> None:
+    variables = hourly("t", maps())
+    write(tmp_path / "a.nc", {name: variables[name] for name in ("time", "lat", "lon")}, "place")
+    with netCDF4.Dataset(tmp_path / "a.nc", "a") as file:
+        for dim, size in (("time", 4), ("y", 3), ("x", 4)):
+            file.createDimension(dim, size)
+        file.createVariable("data/t", "f4", ("time", "y", "x"))[...] = maps()
+        file.createVariable("place/lat2d", "f4", ("y", "x"))[...] = 50.0
+    said = refused(tmp_path / "a.nc", variables=["data:t"])
+    assert "coordinates are those of data and of the groups around it" in said
+    assert "groups hold place:lat2d (y, x), data:t (time, y, x)" in said
+
+
 def test_a_group_is_ingested_and_grows(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     imerg(tmp_path / "in" / "0.HDF5")

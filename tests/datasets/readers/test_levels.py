@@ -113,11 +113,20 @@ def test_files_like_each_other_are_still_read_as_one(tmp_path: Path, monkeypatch
         open_source(tmp_path)
 
 
-def test_members_that_global_attributes_tell(tmp_path: Path) -> None:
-    write(tmp_path / "a.nc", hourly("t", maps(2)), variant_label="r1i1p1f1")
-    write(tmp_path / "b.nc", hourly("t", maps(2, 2), first=2), variant_label="r2i1p1f1")
-    with pytest.raises(SourceError, match=r"b\.nc: t has variant_label r2i1p1f1, but variant_label r1i1p1f1 in"):
+@pytest.mark.parametrize("name", ["variant_label", "realization", "driving_model_ensemble_member"])
+def test_members_that_global_attributes_tell(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.nc", hourly("t", maps(2)), **{name: "r1i1p1f1"})
+    write(tmp_path / "b.nc", hourly("t", maps(2, 2), first=2), **{name: "r2i1p1f1"})
+    with pytest.raises(SourceError, match=rf"b\.nc: t has {name} r2i1p1f1, but {name} r1i1p1f1 in"):
         open_source(tmp_path)
+
+
+def test_a_level_that_is_there_twice(tmp_path: Path) -> None:
+    both = {**hourly("t", maps()), "plev": (("plev",), np.array([850.0, 850.0]), PRESSURE)}
+    both["t"] = (("time", "plev", "lat", "lon"), np.stack([maps(), maps(add=300.0)], axis=1), KELVIN)
+    write(tmp_path / "a.nc", both)
+    with pytest.raises(SourceError, match=r"select plev=850: plev has it 2 times: 850\.0, 850\.0 hPa"):
+        open_source(tmp_path / "a.nc", select={"plev": 850})
 
 
 def test_levels_in_other_words_are_the_same(tmp_path: Path) -> None:

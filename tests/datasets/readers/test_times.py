@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import xarray as xr
 
 from datasets.readers.source import open_source
 from flows.commands.demo import parse
+from pipelines.home import Home
+from pipelines.ingest import ingest
 from simvp.errors import SourceError
 from tests.support.files import small_files
 from tests.support.files.slowly import one_by_one
@@ -186,6 +189,44 @@ def test_a_lead_in_words_at_the_command_line(typed: str, tmp_path: Path) -> None
     assert_hours(open_source(path, select=settings.select), range(12, 16))
 
 
+@pytest.mark.parametrize("chosen", [np.timedelta64(12, "h"), timedelta(hours=12), np.int64(12)])
+def test_a_lead_as_python_has_it_is_kept_for_the_next_ingest(chosen: Any, tmp_path: Path) -> None:
+    runs(tmp_path / "a.nc")
+    for appended in (4, 0):
+        source = tmp_path / "a.nc" if appended else None
+        select = {"lead": chosen} if appended else None
+        report = ingest(Home(tmp_path / "home"), "runs", source=source, select=select)
+        assert (report.appended, report.first) == (appended, "2020-01-01T12:00:00")
+
+
+@pytest.mark.parametrize("name", ["fhour", "fcst_step", "fxx", "forecast_horizon", "leadtime_hours", "ahead"])
+def test_axes_of_leads_by_their_names(name: str, tmp_path: Path) -> None:
+    attrs = {"units": "hours"} | ({"long_name": "Lead time of the forecast"} if name == "ahead" else {})
+    init = {"units": "hours since 2020-01-01"}
+    coords = {"time": (("time",), np.arange(4), init), name: ((name,), np.array([6, 12]), attrs)}
+    put(tmp_path / "a.nc", coords, np.arange(4)[:, None] + [6, 12], ("time", name))
+    assert_hours(open_source(tmp_path / "a.nc", select={name: "12h"}), [12, 13, 14, 15])
+
+
+def test_hours_of_the_day_on_an_axis(tmp_path: Path) -> None:
+    days = {"units": "days since 2020-01-01"}
+    said = {**days, "standard_name": "time"}
+    for name, attrs, of in (("a", days, {}), ("b", said, {}), ("d", days, {"standard_name": "forecast_period"})):
+        hours = {"units": "hours", **of}
+        coords = {"day": (("day",), np.arange(2), attrs), "hour": (("hour",), np.array([0, 12]), hours)}
+        put(tmp_path / f"{name}.nc", coords, np.array([[0, 12], [24, 36]]), ("day", "hour"))
+    words = "day: its standard_name says valid time, but the fields have an axis of leads too, hour"
+    assert words in refused(tmp_path / "b.nc", select={"hour": 12})
+    words = "select hour=12: hours of what is not told; set the standard_name of hour to forecast_period"
+    assert words in refused(tmp_path / "a.nc", select={"hour": 12})
+    assert "hour has 2 values" in refused(tmp_path / "a.nc")
+    assert_hours(open_source(tmp_path / "d.nc", select={"hour": 12}), [12, 36])
+    hours = {"units": "hours since 2020-01-01"}
+    coords = {"time": (("time",), np.arange(4), hours), "hour": (("time",), np.array([22, 23, 0, 1]), {"units": "h"})}
+    put(tmp_path / "c.nc", coords)
+    assert_hours(open_source(tmp_path / "c.nc"), range(4))
+
+
 def test_runs_of_many_files_are_read_as_one(tmp_path: Path, opened: list[str]) -> None:
     for number in range(4):
         runs(tmp_path / f"{(number * 5) % 7}.nc", first=number, count=1)
@@ -247,16 +288,18 @@ def test_runs_that_overlap(tmp_path: Path) -> None:
 EDGES = np.array([0, 31, 60, 91, 121])  # days of the months of 2020
 
 
+@pytest.mark.parametrize("turned", [True, False])
 @pytest.mark.parametrize("calendar", ["standard", "noleap"])
 def test_monthly_means_lie_in_their_months_in_one_file_and_in_many(
-    calendar: str, tmp_path: Path, opened: list[str], caplog: pytest.LogCaptureFixture
+    calendar: str, turned: bool, tmp_path: Path, opened: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     edges = EDGES if calendar == "standard" else np.array([0, 31, 59, 90, 120])
     attrs = {"units": "days since 2020-01-01", "calendar": calendar, "bounds": "time_bnds"}
 
     def month(path: Path, at: slice) -> None:
         ends, starts = edges[1:][at], edges[:-1][at]
-        bounds = (("time", "nv"), np.stack([starts, ends], axis=1).astype("f8"), {})
+        pairs = np.stack([ends, starts] if turned else [starts, ends], axis=1)
+        bounds = (("time", "nv"), pairs.astype("f8"), {})
         coords = {"time": (("time",), ends.astype("f8"), attrs), "time_bnds": bounds}
         put(path, coords, np.arange(4)[at], cell_methods="time: mean")
 
