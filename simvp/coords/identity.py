@@ -134,8 +134,8 @@ def _labels(ds: xr.Dataset, axes: Sequence[Hashable | None]) -> dict[str, tuple[
         fixed = coord.ndim == 0 or (coord.ndim == 1 and (role in KINDS if along_time else coord.size == 1))
         if said and fixed and coord.size and coord.dtype.kind in "fiuSUOT":
             texts = list(dict.fromkeys(_text(value, coord.attrs) for value in np.ravel(coord.values)))
-            if not (EXPVER.fullmatch(name) and set(texts) <= VERSIONS):
-                labels[name] = tuple(map(str, coord.dims)), texts
+            era5 = EXPVER.fullmatch(name) and set(texts) <= VERSIONS
+            labels[name] = tuple(map(str, coord.dims)), ["final or preliminary"] if era5 else texts
     return labels
 
 

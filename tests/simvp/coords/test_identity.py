@@ -58,7 +58,6 @@ def test_what_follows_from_time_and_place_is_no_label() -> None:
         step=((), np.timedelta64(6, "h")),
         forecast_reference_time=((), np.datetime64("2019-12-31T18", "ns")),
         spatial_ref=((), 0),
-        expver=((), "0005"),
         orbit_number=((), 20113),
         season=("time", ["djf"] * 3),
     )
@@ -66,6 +65,12 @@ def test_what_follows_from_time_and_place_is_no_label() -> None:
     assert fixed(ds) == {}
     one = ds.isel(time=[0]).assign_coords(quality=("time", [3]))
     assert fixed(one) == {}
+
+
+def test_final_and_preliminary_values_of_era5_are_one_series() -> None:
+    labels = [fixed(world(expver=((), version))) for version in ("0001", "0005", 1, 5.0)]
+    assert labels == [{"expver": "final or preliminary"}] * 4
+    assert fixed(world(expver=((), "0011"))) == {"expver": "0011"}
 
 
 def test_a_scalar_belongs_to_the_variables_that_name_it() -> None:
