@@ -32,8 +32,9 @@ UNWRITTEN: dict[str, float | int] = {
     "u8": 18446744073709551614, "f4": 9.969209968386869e36, "f8": 9.969209968386869e36,
 }  # fmt: skip
 NO_TIME = np.iinfo("i8").min  # as a count, what xarray decodes to NaT
-LARGEST = 9e36  # no quantity is larger; a limit beyond is none
-REPEATED = re.compile(r"-?(9{2,}|8{3,}|7{3,})(\.[0789]+)?")
+LARGEST = 9e29  # no quantity is larger; a limit beyond is none
+# -9999, -999.9, 888; -99900 of radar mosaics, -999.25 of well logs.
+REPEATED = re.compile(r"-?(9{2,}|8{3,}|7{3,}|9{3}00)(\.([0789]+|25))?")
 ENDS = {-32768, -32767, 32767, 65535, -(2**31), 1 - 2**31, 2**31 - 1}
 
 
@@ -294,8 +295,9 @@ def _spans(number: Any, known: Stored) -> list[Span]:
         return []  # NaN is missing anyway
     if known.seen.kind == "f":
         if abs(value) >= 1e15:  # often with fewer digits than the data has: 9.999e20, 9.96921e36
-            least = min(abs(value) * (1 - 1e-5), LARGEST)
-            return [Span(low=least)] if value > 0 else [Span(high=-least)]
+            least, most = min(abs(value) * (1 - 1e-5), LARGEST), float(np.finfo(known.seen).max)  # infinity is no mark
+            most = most if isfinite(value) else inf
+            return [Span(least, most)] if value > 0 else [Span(-most, -least)]
         # A float32 beside doubles may have been made of them, or they of it.
         alike = {float(known.seen.type(value)), float(known.seen.type(float(str(number))))}
         return [Span(one, one) for one in sorted(alike)]
