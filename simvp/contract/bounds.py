@@ -16,7 +16,7 @@ Bounds = tuple[float | None, float | None]
 _STUCK = 0.1  # share of exact zeros that a quantity which merely passes zero does not have
 _ROUNDING = 1e-3  # of the largest value: packed rain and humidity lie that far below zero in public archives
 
-_TEMPERATURES = ("K", "degC", "degF", "delta_degC", "delta_degF")
+_BELOW = ("K", "degC", "degF", "delta_degC", "delta_degF", "Pa s-1", "K m2 kg-1 s-1", "nT")
 # One letter means coulomb and farad to the parser, and degrees to those who write it.
 _DEGREES = re.compile(r"([°º]|deg(ree)?s?)?[ _]*(c|f|k|celsius|centigrade|fahrenheit|kelvins?)", re.IGNORECASE)
 # Decibels of every kind, and the logarithms of UDUNITS, "lg(re 1 mm6 m-3)"; the parser knows few of them. Not decibars.
@@ -31,9 +31,15 @@ _SIGNED = re.compile(
     r"deviation from|minus|(east|west|north|south|up|down)ward|component|velocity|vorticity|divergence|convergence|"
     r"gradient|derivative|temperature|dew ?point|geopotential|altitude|elevation|height above|topography|"
     r"log|log10|logarithm|ln|index|oscillation|correlation|covariance|skewness|stress|torque|net|charge|"
-    r"direction|angle|phase|[xy] wind|latitude|longitude|standardi[sz]ed|normali[sz]ed"
+    r"direction|angle|phase|[xy] wind|latitude|longitude|standardi[sz]ed|normali[sz]ed|"
+    r"sea surface height|sea level|water level|surge|tides?|sensible|latent|evaporation|evapotranspiration|balance|"
+    r"exchange|uptake|anom|inhibition"
 )
-_SHORT = re.compile(r"[uvw]|[uvw]\d+m?|[uvw](wnd|grd|wind|comp)|(wind|wnd) [uvw]|(anom|diff|delta|d) .*")
+# Components of wind and current, vorticity, heights of the sea, heat fluxes, indices: names of ECMWF, NCEP and CMIP.
+_SHORT = re.compile(
+    r"\d*[uvw]\d*m?|[uvw](wnd|grd|wind|comp)( .*)?|(wind|wnd) [uvw]|(anom|diff|delta|d) .*|[uvw](as|a|o|ap|bar)|"
+    r"omega|vo|pv|ssha?|sla|adt|mdt|zos|hf[ls]s|s[sl]hf|[lhe]flx|nee|nbp|ndvi|evi|spei|spi|cin|smb|dst|pme|fgco2|e|evap"
+)
 _AMOUNTS = re.compile(
     r"precipitation|precip|rain|rainfall|rain(fall)? rate|drizzle|snow|snowfall|hail|graupel|"
     r"speed|gusts?|humidity|mixing ratio|(mass|mole|volume|area) fraction|cloud cover|cloudiness|"
@@ -53,7 +59,7 @@ def below_zero(name: str, attrs: Mapping[str, Any]) -> bool:
     return (
         bool(_LOGARITHMS.match(units) or _DEGREES.fullmatch(units) or _SHORT.fullmatch(short))
         or any(_holds(_SIGNED, text) for text in _texts(name, attrs))
-        or any(same_units(units, temperature) for temperature in _TEMPERATURES)
+        or any(same_units(units, signed) for signed in _BELOW)
     )
 
 

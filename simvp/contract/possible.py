@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,17 @@ import numpy as np
 from simvp.values import LARGEST, looks_like_mark, same_units
 
 DIFFERENCE = (
-    "anomal|differ|depart|deviat|tendenc|change|trend|error|bias|increment|spread|variance|gradient|residual|delta"
+    "anomal|differ|depart|deviat|tendenc|change|trend|error|bias|increment|spread|variance|gradient|residual|delta|"
+    "perturb|fluctuat|divergence|convergence|balance|exchange"
+)
+# Amounts and counts in whatever unit, of which none is below zero.
+AMOUNTS = (
+    r"precip|prcp|rain|snow ?(fall|depth|cover)|\b(wind|gust|current) ?speed\b|\b(ws|wspd|sfcwind|si10)\b|humidity|"
+    r"mixing ratio|concentration|chlorophyll|\bchl\b|\bpm ?\d+|\b(no2|so2|co2?|o3|ozone|ch4|nh3)\b|discharge|"
+    r"river ?flow|stream ?flow|\b(dis|snd|snwd|swe)\b|visibility|optical (depth|thickness)|\baod\b|wave height|"
+    r"\b(swh|hs)\b|albedo|sunshine|irradiance|lightning|\b(cdd|cwd)\b|"
+    r"\b(vehicles?|veh|cars?|people|persons?|passengers?|pax|inhabitants|bikes?|trips?|taxis?|users?|flashes|strokes|"
+    r"counts?|number|cases|deaths|events)\b"
 )
 
 SPELLINGS = {
@@ -22,7 +32,9 @@ SPELLINGS = {
     **dict.fromkeys(("mm hr-1", "mm h-1", "mm hour-1"), "mm h-1"),
     **dict.fromkeys(("mm d-1", "mm day-1"), "mm day-1"),
     **dict.fromkeys(("meter", "meters", "metre", "metres"), "m"),
+    **dict.fromkeys(("degrees", "deg", "degree true", "degrees true"), "degree"),
 }
+RATIOS = {"kg kg-1": r"g.*g", "m3 m-3": r"m.*3.*m.*3", "psu": r"(?i)psu|salinity|pss"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,19 +78,26 @@ QUANTITIES = (
     ),
     Quantity(units=("K",), low=-500.0, high=5000.0),
     Quantity(units=("degC",), named=r"sea|water|soil|surface|2 ?m|sst|tas", unless=DIFFERENCE, low=-95.0, high=900.0),
+    Quantity(units=("degC", "degF"), named=r"\bair\b|\b(t|ta)\b", unless=DIFFERENCE, low=-460.0, high=900.0),
     Quantity(units=("degC", "degF"), low=-460.0, high=9000.0),
     Quantity(
         units=("mm", "mm h-1", "mm day-1", "mm s-1", "m", "kg m-2", "kg m-2 s-1", "kg m-2 h-1", "kg m-2 day-1"),
-        named=r"precip|prcp|rain|snowfall|shower|hail|\b(tp|pr|rr)\b", unless=f"{DIFFERENCE}|minus|evap",
-        low=-0.9, high=1e6, marks=tuple(range(-9, 0)),
+        named=r"precip|prcp|prec\b|pcp|\bppt\b|rain|snowfall|shower|hail|\b(tp|pr|rr\d*|rfe|lsp|cp|sf)\b",
+        unless=f"{DIFFERENCE}|minus|evap", low=-0.9, high=30000.0, marks=tuple(range(-9, 0)),
+    ),
+    Quantity(
+        units=("mm", "mm h-1", "mm day-1"), named=r"^(p|r|rf|pre)\b", unless=f"{DIFFERENCE}|minus|evap|runoff",
+        low=-0.9, high=30000.0,
     ),
     Quantity(units=("mm h-1", "mm day-1", "mm s-1"), low=-990.0, high=1e6),
     Quantity(units=("kg m-2 s-1", "s-1"), low=-900.0, high=900.0),
-    Quantity(units=("mm", "kg m-2"), low=-5000.0, high=1e9),
+    Quantity(units=("cm",), named="snow|wave|rain|precip", unless=DIFFERENCE, low=-90.0, high=30000.0),
+    Quantity(units=("mm", "cm", "kg m-2"), low=-5000.0, high=1e9),
     Quantity(units=("m s-1",), named="wind|current|velocity|speed", unless="seismic|solar", low=-500.0, high=900.0),
     Quantity(units=("m s-1",), low=-990.0, high=1e8),
+    Quantity(units=("km h-1", "knot", "mi h-1"), low=-900.0, high=5000.0),
     Quantity(
-        units=("Pa", "hPa"), named=r"pressure|\b(mslp?|slp|psl?|sp|prmsl)\b",
+        units=("Pa", "hPa"), named=r"pressure|\b(mslp?|slp|psl?|sp|prmsl|p|pres|press|psfc)\b",
         unless=f"{DIFFERENCE}|head|potential|turgor|stress|osmotic", low=-0.9, high=1e9,
     ),
     Quantity(units=("hPa",), low=-5000.0, high=1e10),
@@ -87,23 +106,35 @@ QUANTITIES = (
         units=("%",), named=r"humidity|cloud|cover|fraction|concentration|area|ice|saturation|\b(rh|hurs?|tcc|clt)\b",
         unless=DIFFERENCE, low=-50.0, high=900.0,
     ),
+    Quantity(units=("%",), low=-900.0, high=1e15),
     Quantity(units=("kg kg-1", "m3 m-3"), low=-0.9, high=90.0),
     Quantity(
         units=("1", "g kg-1"), named="humidity|mixing ratio|fraction|cover|albedo|emissivity|vegetation|ndvi|moisture",
         unless=DIFFERENCE, low=-1.5, high=1e3,
     ),
-    Quantity(units=("1", "g kg-1", "0.001"), named="salinity", unless=DIFFERENCE, low=-0.9, high=900.0),
-    Quantity(units=("mg m-3", "ug m-3", "kg m-3"), unless=DIFFERENCE, named="concentration|mass", low=-50.0, high=1e9),
     Quantity(
-        units=("m",), named="sea surface height|sea level|surge|tide|wave|swell|snow", unless="length|of pressure",
-        low=-90.0, high=990.0,
+        units=("1", "g kg-1", "0.001", "psu"), named=r"salinity|\b(so|sos|salt)\b", unless=DIFFERENCE,
+        low=-0.9, high=900.0,
     ),
-    Quantity(units=("m", "gpm"), named="geopotential height", unless=DIFFERENCE, low=-1500.0, high=1e6),
+    Quantity(units=("g kg-1", "psu", "1e-6", "1e-9", "degree", "day"), low=-900.0, high=1e15),
+    Quantity(units=("mg m-3", "ug m-3", "kg m-3"), unless=DIFFERENCE, named="concentration|mass", low=-50.0, high=1e9),
+    Quantity(units=("mg m-3", "ug m-3", "ng m-3", "kg m-3"), low=-900.0, high=1e15),
+    Quantity(
+        units=("m",), unless="length|of pressure", low=-90.0, high=990.0,
+        named=r"sea surface height|sea level|water level|surge|tide|wave|swell|snow|"
+        r"\b(swh|hs|ssha?|zos|sla|adt|snd|sde?)\b",
+    ),
+    Quantity(
+        units=("m", "gpm"), named=r"geopotential height|\b((zg|gh|hgt)\d*|z\d+)\b", unless=DIFFERENCE, low=-990.0,
+        high=1e6,
+    ),
+    Quantity(units=("gpm",), low=-5000.0, high=1e6),
     Quantity(units=("W m-2",), named="radiati|irradiance|wave|solar|thermal", low=-900.0, high=1e8),
     Quantity(units=("W m-2",), low=-5000.0, high=1e8),
     Quantity(units=("dBZ",), low=-200.0, high=200.0),
-    Quantity(units=("m", "m2 s-2", "J m-2", "J kg-1", "1", "%", "mg m-3", "ug m-3"), low=-1e15, high=1e15),
+    Quantity(units=("m", "m2 s-2", "J m-2", "J kg-1", "1"), low=-1e15, high=1e15),
 )  # fmt: skip
+AMOUNT = Quantity(named=AMOUNTS, unless=f"{DIFFERENCE}|minus|evap|log|flux|net|index", low=-0.9)
 ANYTHING = Quantity()
 
 
@@ -139,12 +170,15 @@ def impossible(
         Of all values, so that these are looked at only where it is needed.
     """
     text = " ".join(str(attrs.get(key, "")) for key in ("standard_name", "long_name")).lower().replace("_", " ")
+    short = name.lower().replace("_", " ")
     units = str(attrs.get("units", "")).strip()
-    of = _quantity(name.lower(), text, units, common=True)
+    of = _quantity(short, text, units, common=True)
     if of is None and (looks_like_mark(lowest) or looks_like_mark(highest)):
         # The parser of units takes half a second to import: it is asked only where there is something to find.
-        of = _quantity(name.lower(), text, units, common=False)
+        of = _quantity(short, text, units, common=False)
     of = of or ANYTHING
+    if not of.named and AMOUNT.fits(short, f"{text} {units.lower()}"):
+        of = replace(of, low=max(of.low, AMOUNT.low))
     if not (lowest < of.low or highest > of.high):
         return None
     with np.errstate(invalid="ignore"):
@@ -178,7 +212,13 @@ def _quantity(name: str, text: str, units: str, *, common: bool) -> Quantity | N
         plain = f"{ratio[1]} {ratio[2]}-{ratio[3] or 1}"
     plain = SPELLINGS.get(plain.lower().replace("_", " "), plain)
     for one in QUANTITIES:
-        fits = plain in one.units if common else any(same_units(units, other) for other in one.units)
+        fits = plain in one.units if common else any(_same(units, other) for other in one.units)
         if units and fits and one.fits(name, text):
             return one
     return None
+
+
+def _same(units: str, other: str) -> bool:
+    """Whether two units are one; to the parser "counts" is "kg kg-1", since both are numbers."""
+    ratio = RATIOS.get(other)
+    return (ratio is None or bool(re.search(ratio, units))) and same_units(units, other)

@@ -32,8 +32,9 @@ UNWRITTEN: dict[str, float | int] = {
     "i2": -32767, "u2": 65535, "i4": -2147483647, "u4": 4294967295, "i8": -9223372036854775806,
     "u8": 18446744073709551614, "f4": 9.969209968386869e36, "f8": 9.969209968386869e36,
 }  # fmt: skip
-LARGEST = 9e36  # no quantity is larger; a limit beyond is none
-REPEATED = re.compile(r"-?(9{2,}|8{3,}|7{3,})(\.[0789]+)?")
+LARGEST = 9e29  # no quantity is larger; a limit beyond is none
+# -9999, -999.9, 888; -99900 of radar mosaics, -999.25 of well logs.
+REPEATED = re.compile(r"-?(9{2,}|8{3,}|7{3,}|9{3}00)(\.([0789]+|25))?")
 ENDS = {-32768, -32767, 32767, 65535, -(2**31), 1 - 2**31, 2**31 - 1}
 
 

@@ -9,6 +9,7 @@ equal to themselves alone. Any other text ("banana") is none.
 import logging
 import re
 from functools import cache, lru_cache
+from math import inf
 from typing import Any
 
 # Units of most archives: the parser, which takes half a second to import, need not be asked for them.
@@ -21,11 +22,12 @@ DEGREES = ("deg", "degree", "degrees")
 # Spellings that the parser does not read, or misreads: "M/S" as molar per siemens, "mb" as millibarn. In lower case.
 SPELLINGS = (
     {"mb": "hPa", "hectopascals": "hPa", "microns": "um", "/s": "s-1", "kmh": "km/h", "%vol": "%", "vol%": "%"}
-    | {d + s: "degC" for d in DEGREES for s in (" c", "_c", " celsius", "_celsius", " celcius")}
+    | {"gm/kg": "g/kg", "gm/m^3": "g/m3", "wm-2": "W m-2", "jm-2": "J m-2", "kgm-2": "kg m-2", "℉": "degF"}
+    | {d + s: "degC" for d in DEGREES for s in (" c", "c", "_c", " celsius", "_celsius", " celcius")}
     | {d + s: "degF" for d in DEGREES for s in (" f", "_f", " fahrenheit")}
     | {d + s: "K" for d in DEGREES for s in (" k", "k", "_k", " kelvin", "_kelvin")}
     | {d + s: "degree" for d in (*DEGREES, "deg.") for s in ("", " true", "_true")}
-    | dict.fromkeys(("c", "celcius", "centigrade", "°c", "ºc", "° c"), "degC")
+    | dict.fromkeys(("c", "celcius", "centigrade", "°c", "ºc", "° c", "℃"), "degC")
     | dict.fromkeys(("f", "fahrenheit"), "degF")
     | dict.fromkeys(("kelvin", "kelvins"), "K")
     | dict.fromkeys(("percentage", "per cent"), "%")
@@ -36,7 +38,9 @@ SPELLINGS = (
     | dict.fromkeys(("pvu", "potential vorticity units"), "1e-6 K m2 kg-1 s-1")
     | dict.fromkeys(("dbz", "dbze"), "dBZ")
     | dict.fromkeys(("du", "dobson", "dobsons", "dobson unit", "dobson units"), "DU")
-    | dict.fromkeys(("dimensionless", "unitless", "non-dimensional", "no unit", "no units", "numeric", "-", "(-)"), "1")
+    | dict.fromkeys(
+        ("dimensionless", "unitless", "non-dimensional", "no unit", "no units", "numeric", "none", "-", "(-)"), "1"
+    )
     | dict.fromkeys(("fraction", "proportion", "(0 - 1)", "(0-1)", "0 - 1", "0-1", "0to1", "[0-1]", "(-1 to 1)"), "1")
 )
 CAPITALS = {"PA": "Pa", "HPA": "hPa", "MB": "hPa", "K": "K", "W": "W", "J": "J", "C": "degC", "N": "N"}
@@ -118,8 +122,12 @@ def known_units(text: str) -> bool:
 def is_unit(text: str) -> bool:
     """Whether `text` is a unit by the rule above."""
     text = text.strip()
-    if text in COMMON or known_units(text):
+    if text in COMMON:
         return True
+    if re.search(r"\w\?", text):  # "K?"
+        return False
+    if known_units(text) or _is_number(text):
+        return known_units(text)
     parts = re.findall(r"[^\W_]+", text)
     words = [part.strip("0123456789") for part in parts if not OF_SUBSTANCE.fullmatch(part)]
     if not any(words):  # "(0, 1)", "10-3", "~"
@@ -127,6 +135,14 @@ def is_unit(text: str) -> bool:
     words = [word for word in words if word]
     alone = "%" in text or any(part.isdigit() for part in parts) or any(_is_word(word, SPOKEN) for word in words)
     return alone and all(_is_word(word, WORDS) for word in words)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_word(word: str, words: frozenset[str]) -> bool:
@@ -154,10 +170,8 @@ def _comparable(a: str, b: str) -> tuple[tuple[float, float], tuple[float, float
 @lru_cache(maxsize=512)
 def _scale(text: str) -> tuple[Any, float, float] | None:
     """Dimensionality, and where 0 and 1 of the unit lie in base units; None when it cannot be read."""
-    try:
-        return "[]", 0.0, float(text)  # CF allows a bare scale, "1" or "1e-3"
-    except ValueError:
-        pass
+    if _is_number(text):  # CF allows a bare scale, "1" or "1e-3"
+        return ("[]", 0.0, float(text)) if 0 < float(text) < inf else None
     factor = 1.0
     if match := FACTOR.match(text):
         power = match[1] or match[2]

@@ -14,7 +14,8 @@ def test_the_defaults_are_those_of_the_format() -> None:
 
 
 @pytest.mark.parametrize(
-    "number", [-9999, -999.9, 99.99, -32768, 32767, 65535, 1e20, 9.96921e36, float("nan"), -8888, 7777.7]
+    "number",
+    [-9999, -999.9, 99.99, -32768, 32767, 65535, 1e20, 9.96921e36, float("nan"), -8888, 7777.7, -999.25, -99900],
 )
 def test_numbers_that_stand_for_missing(number: float) -> None:
     assert looks_like_mark(number)
@@ -28,6 +29,15 @@ def test_numbers_that_may_be_values(number: float) -> None:
 @pytest.mark.parametrize(("number", "kind"), [(255, "u1"), (127, "i1"), (-128, "i1"), (-1, "i2"), (2**32 - 1, "u4")])
 def test_ends_of_the_type_stand_for_missing(number: int, kind: str) -> None:
     assert looks_like_mark(number, np.dtype(kind))
+
+
+@pytest.mark.parametrize("mark", [9.96921e36, 1e36, -1e30, 3.4028235e38])
+def test_infinity_is_no_large_mark(mark: float) -> None:
+    for kind in ("f4", "f8"):
+        how = stored_as("t", np.dtype(kind), {"missing_value": mark})
+        assert how.marked(np.array([mark, np.inf, -np.inf, 1e20], kind)).tolist() == [True, False, False, False]
+    unwritten = stored_as("t", np.dtype("f4"), {}, form="netcdf")
+    assert unwritten.marked(np.array([9.969209968386869e36, np.inf], "f4")).tolist() == [True, False]
 
 
 def test_marks_of_large_integers_are_exact() -> None:

@@ -123,11 +123,13 @@ FOUND = """
     kg**2 m**-4|m**2/3 s**-1|standard deviations|z-score|AQI|NDVI|reflectance|model units|Reserved
     Experimental product|degree days|person days|TEU|days|day of year|AU|deg C per time step
     Millimetres*100 + number of stations|J kg-1 K-1|m s**-1 per day|mW.m-2.sr-1.(cm-1)-1|0to1|dBz ?
+    DegC|degreesC|℃|℉|Wm-2|gm/kg|gm/m^3|none
 """
 NONE = """
     banana|bananas|apples and oranges|foo|xyz|qwerty|lorem ipsum|kelvinn|degx|metersss|mm per banana|banana/h|K banana-1
     TBD|???|my unit|unitz|wibble|flurbs|zorkmids km-2|temperature in some unit|air_temperature|days since 2000-01-01
     days since|hours since 1900-01-01 00:00:00|see readme|per|of the|Paa|hello world|{}|?
+    N/A?|K?|nan|NaN|-999|0|blah m|see docs
 """
 
 
