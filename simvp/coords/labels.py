@@ -73,7 +73,11 @@ def pixel_centres(ds: xr.Dataset, axes: Axes, axis: str) -> np.ndarray:
     rows and columns of one y and one x.
     """
     size = ds.sizes[axes.y if axis == "y" else axes.x]
-    texts = () if axes.numbered else (str(v.attrs.get("GeoTransform", "")) for v in (ds, *ds.variables.values()))
+    texts = (
+        ()
+        if axes.numbered
+        else (str(attrs.get("GeoTransform", "")) for attrs in [ds.attrs, *(v.attrs for v in ds.variables.values())])
+    )
     numbers = next((text.replace(",", " ").split() for text in texts if text), [])
     try:
         x0, dx, turn, y0, other_turn, dy = map(float, numbers)
@@ -97,7 +101,9 @@ def misplaced(ds: xr.Dataset, name: str, axes: Axes) -> list[str]:
         said = "a scanning mode with GRIB_jPointsAreConsecutive 1, which cfgrib reads in the wrong order"
         return [f"{name}: {said}{remedy}"]
     first, last = (attrs.get(f"GRIB_longitudeOf{end}GridPointInDegrees") for end in ("First", "Last"))
-    longitudes = ds.variables[axes.columns].values if axes.kind == "latlon" and axes.columns in ds.variables else []
+    if axes.kind != "latlon" or axes.columns not in ds.variables:
+        return []
+    longitudes = ds.variables[axes.columns].values
     whole = len(longitudes) > 1 and attrs.get("GRIB_Nx") == len(longitudes)
     if not whole or first is None or last is None:
         return []
