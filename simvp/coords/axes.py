@@ -11,7 +11,7 @@ import xarray as xr
 from simvp.coords.forecast_layout import unfilled
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
 from simvp.coords.identity import fixed_labels, with_labels
-from simvp.coords.labels import axis_labels, on_earth, pixel_centres, time_labels
+from simvp.coords.labels import axis_labels, misplaced, on_earth, pixel_centres, time_labels
 from simvp.coords.mapping import degrees, first_on_meridian, reference_texts
 from simvp.coords.planes import Axes, find_axes
 from simvp.coords.roles import ATTRIBUTES, bounds, candidates
@@ -79,6 +79,7 @@ def canonicalise(
     axes = find_axes(ds, variables)
     names = list(variables) if variables is not None else _gridded(ds, axes)
     reasons = [reason for name in names for reason in _shape_faults(ds, name, axes)]
+    reasons += [reason for name in names for reason in misplaced(ds, name, axes)]
     if not names:
         reasons.append(f"no variable on time, y and x; got {listing(ds)}")
     reasons += _unit_faults(ds, names, units or {})

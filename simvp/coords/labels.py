@@ -42,8 +42,9 @@ def axis_labels(ds: xr.Dataset, axes: Axes, axis: str) -> tuple[np.ndarray, np.n
     dim, name = (axes.y, axes.rows) if axis == "y" else (axes.x, axes.columns)
     if name not in ds.variables:
         return pixel_centres(ds, axes, axis), None, []
-    if name not in ds.variables or ds.variables[name].dims != (dim,) or ds.variables[name].dtype.kind not in "fiu":
-        return np.arange(ds.sizes[dim]), None, []
+    if ds.variables[name].dims != (dim,) or ds.variables[name].dtype.kind not in "fiu":
+        said = f"{name}: expected numbers along {dim}, got {few(np.ravel(ds.variables[name].values)[:1])!r}"
+        return np.arange(ds.sizes[dim]), None, [said] if axes.kind in ("latlon", "projected") else []
     labels = ds.variables[name].values
     labels = labels.astype("f8") if labels.dtype.kind in "iu" else labels
     if not np.isfinite(labels.astype("f8")).all():
@@ -83,6 +84,33 @@ def pixel_centres(ds: xr.Dataset, axes: Axes, axis: str) -> np.ndarray:
         return np.arange(size)
     first, step = (y0, dy) if axis == "y" else (x0, dx)
     return first + step * (np.arange(size) + 0.5)
+
+
+def misplaced(ds: xr.Dataset, name: str, axes: Axes) -> list[str]:
+    """What cfgrib, used by the caller, puts elsewhere than the messages say, by the attributes it leaves.
+
+    It takes columns that follow one another for rows, and numbers all columns in rising order, those that go west or
+    cross Greenwich too (github.com/ecmwf/cfgrib/issues/402).
+    """
+    attrs = ds.variables[name].attrs
+    remedy = "; open the file by its path, or drop the attributes GRIB_... once it is set right"
+    if attrs.get("GRIB_jPointsAreConsecutive") == 1:
+        said = "a scanning mode with GRIB_jPointsAreConsecutive 1, which cfgrib reads in the wrong order"
+        return [f"{name}: {said}{remedy}"]
+    first, last = (attrs.get(f"GRIB_longitudeOf{end}GridPointInDegrees") for end in ("First", "Last"))
+    if axes.kind != "latlon" or axes.columns not in ds.variables:
+        return []
+    longitudes = ds.variables[axes.columns].values
+    whole = len(longitudes) > 1 and attrs.get("GRIB_Nx") == len(longitudes)
+    if not whole or first is None or last is None:
+        return []
+    if (attrs.get("GRIB_iScansNegatively") or first % 360 > last % 360) and (np.diff(longitudes) > 0).all():
+        off = abs((longitudes[0] - first + 180.0) % 360.0 - 180.0)
+        if off > 0.5 * np.diff(longitudes).min():
+            said = f"{axes.columns} begins at {longitudes[0]:g}, the values at {first:g}"
+            key = "GRIB_longitudeOfFirstGridPointInDegrees"
+            return [f"{name}: {said} ({key}), as cfgrib numbers columns in rising order{remedy}"]
+    return []
 
 
 def on_earth(name: str, role: str, values: np.ndarray, attrs: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:

@@ -244,6 +244,7 @@ def _dataset(path: str, variables: Mapping[str, Sequence[Field]]) -> xr.Dataset:
     ds = ds.assign_coords({label: ((), value, {"units": unit}) for label, (value, unit) in labels.items()})
     for name, of_one in variables.items():
         ds[name].encoding["coordinates"] = " ".join([str(ds[name].encoding.get("coordinates", "")), *labels]).strip()
+        ds[name].attrs.pop("GRIB_jPointsAreConsecutive", None)  # no longer, see `_Message`
         if method := METHODS.get(of_one[0].get("stepType")):
             over = f" (comment: over {in_words(period_of(of_one[0]))})" if "period" in labels else ""
             ds[name].attrs["cell_methods"] = f"time: {method}{over}"

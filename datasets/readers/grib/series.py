@@ -194,6 +194,10 @@ def _overlapping(path: str, name: str, fields: Sequence[Field]) -> list[str]:
         if _axes(kind) != _axes(first):
             what = "several kinds of messages, on other levels or of other members"
             return [f"{name}: {what}; {_apart(path, first[0], kind[0])}"]
+    members = _grouped(fields, lambda field: field.get("number") is None)
+    if len(members) > 1:  # cfgrib cannot sort what has none
+        (one, *_), (other, *_) = members.values()
+        return [f"{name}: several kinds of messages, with and without a number of a member; {_apart(path, one, other)}"]
     if not others:
         return []
     by_time = _grouped([(n, f) for n, kind in enumerate(kinds) for f in kind], lambda pair: _valid(pair[1]))

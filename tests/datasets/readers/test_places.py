@@ -13,7 +13,7 @@ import xarray as xr
 from datasets.readers import source
 from datasets.readers.source import open_source
 from simvp.coords import Grid, canonicalise, restore
-from simvp.errors import SourceError
+from simvp.errors import Refusal, SourceError
 from tests.support.files import small_files
 from tests.support.files.slowly import one_by_one
 
@@ -381,6 +381,12 @@ def test_degrees_of_north_and_east_whatever_the_file_counts(
 )
 def test_latitudes_that_are_none_are_refused(lat: list[float], units: str, text: str, tmp_path: Path) -> None:
     assert text in refused(on_degrees(tmp_path / "a.nc", (("lat",), lat, {**NORTH, "units": units})))
+
+
+def test_latitudes_written_as_texts_are_refused(tmp_path: Path) -> None:
+    ds = xr.open_dataset(on_degrees(tmp_path / "a.nc"))
+    with pytest.raises(Refusal, match="lat: expected numbers along lat, got '50N'"):
+        canonicalise(ds.assign_coords(lat=("lat", ["50N", "49N", "48N"], {"standard_name": "latitude"})))
 
 
 def test_rounding_beyond_a_pole_is_the_pole(tmp_path: Path) -> None:

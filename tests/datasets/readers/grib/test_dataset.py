@@ -106,6 +106,14 @@ def test_a_control_beside_its_members(tmp_path: Path) -> None:
     assert_at_places(open_source(path, select={"number": 2})["t2m"], maps(4) + 100)
 
 
+def test_a_message_without_a_member_beside_one_with(tmp_path: Path) -> None:
+    path = two_kinds(tmp_path / "a", {}, {**MEMBER, "perturbationNumber": 1})
+    text = refused(path)
+    assert "t2m: several kinds of messages, with and without a number of a member; they differ in " in text
+    assert "perturbationNumber (None, 1)" in text
+    assert_at_places(open_source(path, select={"number": 1})["t2m"], maps(4) + 100)
+
+
 def test_levels(tmp_path: Path) -> None:
     path = two_kinds(tmp_path / "a", {**UPPER, "level": 850}, {**UPPER, "level": 500})
     assert (

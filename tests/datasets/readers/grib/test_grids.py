@@ -7,13 +7,16 @@ from typing import Any
 import eccodes
 import numpy as np
 import pytest
+import xarray as xr
 
 from datasets.readers.source import open_source
-from simvp.errors import SourceError
+from simvp.coords import canonicalise
+from simvp.errors import Refusal, SourceError
 from tests.support.files.grib import (
     NORTH,
     WEST,
     assert_at_places,
+    corners,
     keep,
     maps,
     message,
@@ -258,3 +261,33 @@ def test_staggered_rows_are_refused(tmp_path: Path) -> None:
     parts[1][71] = 0x08  # octet 72 of template 3.0
     path = keep(tmp_path / "a", [of_sections([bytes(part) for part in parts])])
     assert "scanning mode 00001000 of gridType regular_ll staggers rows or columns" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "west", "words"),
+    [
+        (0x20, 5.0, "GRIB_jPointsAreConsecutive 1, which cfgrib reads in the wrong order"),
+        (0x30, 5.0, "GRIB_jPointsAreConsecutive 1, which cfgrib reads in the wrong order"),
+        (0x00, 358.0, "longitude begins at 1, the values at 358"),
+        (0x00, 5.0, ""),
+        (0x10, 5.0, ""),
+        (0x80, 5.0, "longitude begins at 5, the values at 8"),
+        (0x90, 5.0, "longitude begins at 5, the values at 8"),
+    ],
+)
+def test_what_cfgrib_misplaces_is_refused_where_it_was_used_by_the_caller(
+    mode: int, west: float, words: str, tmp_path: Path
+) -> None:
+    values = maps(2)
+    grid = corners(3, 4, mode, west=west)
+    grid |= {key: value % 360 for key, value in grid.items() if key.startswith("longitude")}
+    path = keep(tmp_path / "a.grib2", [message(v, hour=n, mode=mode, grid=grid) for n, v in enumerate(values)])
+    own = open_source(path)
+    there = own["t2m"].sel(latitude=NORTH - np.arange(3)).sortby("longitude")
+    np.testing.assert_array_equal(there, values.astype("f4"))
+    raw = xr.open_dataset(path, engine="cfgrib", backend_kwargs={"indexpath": ""})
+    if words:
+        with pytest.raises(Refusal, match=words):
+            canonicalise(raw)
+    else:
+        xr.testing.assert_equal(canonicalise(raw)[0]["t2m"], own["t2m"])
