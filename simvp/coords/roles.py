@@ -1,7 +1,7 @@
 """Which variable of a Dataset is an axis: by CF attributes first, by names only where these are silent."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -114,6 +114,12 @@ def bounds(ds: xr.Dataset) -> set[str]:
             auxiliary.update(word for word in text.split() if word in ds.variables)
         auxiliary.update(name for name in grid_mappings(var) if name in ds.variables)
     return auxiliary | {str(name) for name in ds.variables if re.search(r"_(bnds|bounds)$", str(name).lower())}
+
+
+def analyses(ds: xr.Dataset, used: Container[str]) -> bool:
+    """Whether GRIB calls the fields analyses ("an") or does not tell ("af"): what cfgrib leaves without its step."""
+    kinds = {v.attrs.get("GRIB_dataType") for v in ds.data_vars.values() if any(dim in used for dim in v.dims)}
+    return bool(kinds) and kinds <= {"an", "af"}
 
 
 def grid_mappings(var: xr.Variable) -> dict[str, list[str]]:

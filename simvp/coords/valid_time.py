@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 
-from simvp.coords.roles import Candidate
+from simvp.coords.roles import Candidate, analyses
 from simvp.coords.steps import encode_times
 from simvp.times import calendar_name, count_units, dates_of, durations_of, is_plain, writes_dates
 
@@ -75,6 +75,9 @@ def times_and_lead(ds: xr.Dataset, ranked: Sequence[Candidate], used: Mapping[st
         return _beside_lead(ds, valid, lead)
     if init is not None and lead is not None:
         return init, lead, []
+    if init is not None and analyses(ds, used):
+        logger.warning("time: %s, the init time, is taken for the valid time: GRIB calls the fields no forecasts", init)
+        return init, None, []
     if init is not None:
         remedy = "give files with the lead (forecast_period), or set standard_name to time if it is the valid time"
         return None, None, [unknown or f"no valid time: {init} is the init time of a forecast; {remedy}"]
@@ -283,11 +286,9 @@ def _dates(var: xr.Variable) -> np.ndarray:
     if "since" in units and not is_plain(units, calendar):
         # Decoded by others, as for `predict`: what they took the date to be is compared with what it is.
         plain = {"units": count_units(units, calendar_name(calendar)), "calendar": calendar_name(calendar)}
-        zero = np.zeros(1)
-        theirs = xr.coders.CFDatetimeCoder().decode(
-            xr.Variable("t", zero, {"units": units, "calendar": calendar or "standard"})
-        )
-        ours = xr.coders.CFDatetimeCoder().decode(xr.Variable("t", zero, plain))
+        said = {"units": units, "calendar": calendar or "standard"}
+        decode = xr.coders.CFDatetimeCoder().decode
+        theirs, ours = (decode(xr.Variable("t", np.zeros(1), attrs)) for attrs in (said, plain))
         if (theirs.values != ours.values).any():
             raise ValueError(f"{units!r} was decoded as {theirs.values[0]}, but is {ours.values[0]} UTC")
     return dates_of(np.ravel(var.values), str(var.attrs.get("units", "")), str(var.attrs.get("calendar", "")))

@@ -223,7 +223,7 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
     forecast
         Labelled forecast, dims (init_time, lead_time, row, column) in any order.
     truth
-        Canonical Dataset (time, row, column), found by valid time on the forecast's grid as in `simvp.scoring.errors`.
+        Canonical Dataset (time, row, column), found by valid time on the forecast's grid as in `simvp.scoring.compare`.
     data_range
         Of all variables, or of each by name: R for values in [0, R], or (low, high), in the variable's units.
 

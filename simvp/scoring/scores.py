@@ -31,47 +31,6 @@ class ClimatologyLike(Protocol):
         """Maps (N, H, W) for the times (N,)."""
 
 
-def errors(
-    forecast: xr.Dataset,
-    truth: xr.Dataset,
-    *,
-    weights: np.ndarray | None = None,
-    weighting: str | None = None,
-    climatology: Mapping[str, ClimatologyLike] | None = None,
-) -> xr.Dataset:
-    """Area-weighted mean errors of every map of a forecast.
-
-    Parameters
-    ----------
-    forecast
-        Labelled forecast: variables with dims (init_time, lead_time, row, column) in any order.
-    truth
-        Canonical Dataset with dims (time, row, column), which may be lazy. Its grid has to be the forecast's:
-        the size first, then the coordinates to 1/1000 of their spacing; the order along an axis does not matter.
-        Its frames are looked up at `valid_time`, exactly.
-    weights, weighting
-        (H, W) weight of every point and its name; by default `area_weights` of the forecast's grid.
-    climatology
-        Normal values of each variable, for the anomaly moments; without it those are left out.
-
-    Returns
-    -------
-    xr.Dataset
-        Dims (variable, init_time, lead_time). `squared_error`, `absolute_error`, `error` (forecast - truth), and
-        `anomaly_covariance`, `anomaly_variance_forecast`, `anomaly_variance_truth`: weighted means over the points
-        known in both (for the moments: of the climatology too), NaN where there is none; `points`: how many.
-        Coordinates `valid_time` and `units`; attribute `weighting`.
-
-    Raises
-    ------
-    Refusal
-        Not a labelled forecast, variables without truth, other units, another grid, another calendar, or not one
-        valid time for which there is truth. All reasons at once.
-    """
-    compared = compare({"": forecast}, truth, weights=weights, weighting=weighting, climatology=climatology)
-    return compared.isel(system=0, drop=True)
-
-
 def compare(
     forecasts: Mapping[str, xr.Dataset],
     truth: xr.Dataset,
@@ -80,18 +39,36 @@ def compare(
     weighting: str | None = None,
     climatology: Mapping[str, ClimatologyLike] | None = None,
 ) -> xr.Dataset:
-    """As `errors`, of several forecasts on the same points of every map, with a first dim `system`.
+    """Area-weighted mean errors of every map of some forecasts, on the same points of every map.
 
     Parameters
     ----------
     forecasts
-        By the name of the system, for the same init times and leads on one grid. The first says which variables are
-        scored; what another one does not forecast has no score.
+        By the name of the system, for the same init times and leads on one grid: labelled forecasts, variables with
+        dims (init_time, lead_time, row, column) in any order. The first says which variables are scored; what another
+        one does not forecast has no score.
+    truth
+        Canonical Dataset with dims (time, row, column), which may be lazy. Its grid has to be the forecasts':
+        the size first, then the coordinates to 1/1000 of their spacing; the order along an axis does not matter.
+        Its frames are looked up at `valid_time`, exactly.
+    weights, weighting
+        (H, W) weight of every point and its name; by default `area_weights` of the forecasts' grid.
+    climatology
+        Normal values of each variable, for the anomaly moments; without it those are left out.
+
+    Returns
+    -------
+    xr.Dataset
+        Dims (system, variable, init_time, lead_time). `squared_error`, `absolute_error`, `error` (forecast - truth),
+        and `anomaly_covariance`, `anomaly_variance_forecast`, `anomaly_variance_truth`: weighted means over the points
+        known in all (for the moments: of the climatology too), NaN where there is none; `points`: how many.
+        Coordinates `valid_time` and `units`; attribute `weighting`.
 
     Raises
     ------
     Refusal
-        As in `errors`; or forecasts of other times or on another grid than the first.
+        Not a labelled forecast, variables without truth, other units, another grid, another calendar, forecasts of
+        other times than the first, or not one valid time for which there is truth. All reasons at once.
     """
     first = next(iter(forecasts.values()))
     truth, positions = align(first, truth)
@@ -142,7 +119,7 @@ def summarise(errors: xr.Dataset, dim: str | Sequence[str] = "init_time", *, pai
     Parameters
     ----------
     errors
-        As `errors` gives it; further dims (a system, say) are kept.
+        As `compare` gives it; further dims (a system, say) are kept.
     dim
         What to average over: "init_time" for scores by lead, ("init_time", "lead_time") for one number.
     paired

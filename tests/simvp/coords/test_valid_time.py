@@ -125,6 +125,19 @@ def test_a_valid_time_that_says_so_is_believed_beside_run_and_lead() -> None:
     np.testing.assert_array_equal(times_of(grown), range(4))
 
 
+def test_an_analysis_is_of_the_time_of_its_run(caplog: pytest.LogCaptureFixture) -> None:
+    """What cfgrib makes of a reanalysis, without the coordinates that a caller drops: step and valid_time."""
+    ds = forecasts(init=REFERENCE, lead=PERIOD).isel(step=0, drop=True)
+    for kind in ("an", "af"):
+        ds["t"].attrs["GRIB_dataType"] = kind
+        caplog.clear()
+        np.testing.assert_array_equal(canonicalise(ds)[0]["time"], RUNS)
+        assert "time, the init time, is taken for the valid time" in caplog.text
+    ds["t"].attrs["GRIB_dataType"] = "fc"
+    with pytest.raises(Refusal, match="no valid time: time is the init time of a forecast"):
+        canonicalise(ds)
+
+
 def test_valid_times_of_two_dims_once_a_lead_is_chosen() -> None:
     ds = forecasts("run", "lead", lead={}).drop_vars(["run", "lead"])
     valid = RUNS[:, None] + LEADS * HOUR

@@ -13,7 +13,8 @@ from simvp.coords.grid import Grid, area_weights
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError, Refusal
 from simvp.scoring.baselines import NAMES, Baselines, extended, frames_at
-from simvp.scoring.scores import errors, summarise
+from simvp.scoring.scores import summarise
+from tests.support.scored import errors
 from tests.support.worlds import address_world, formula_world
 
 HOUR = Step(seconds=3600)

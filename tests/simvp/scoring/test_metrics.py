@@ -26,7 +26,8 @@ from simvp.scoring.metrics import (
     ssim_paper,
     video_scores,
 )
-from simvp.scoring.scores import errors, summarise
+from simvp.scoring.scores import summarise
+from tests.support.scored import errors
 from tests.support.worlds import formula_world
 
 SHAPES = [(3, 2, 1, 64, 64), (2, 3, 3, 16, 24), (1, 1, 2, 11, 13), (2, 1, 4, 40, 11)]

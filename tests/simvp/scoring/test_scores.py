@@ -12,7 +12,8 @@ from simvp.coords.forecast_layout import coordinates, label
 from simvp.coords.grid import Grid, area_weights
 from simvp.coords.steps import Step
 from simvp.errors import Refusal
-from simvp.scoring.scores import compare, errors, summarise
+from simvp.scoring.scores import compare, summarise
+from tests.support.scored import errors
 from tests.support.worlds import address_world, formula_world
 
 HOUR = Step(seconds=3600)
