@@ -19,6 +19,7 @@ from datasets.catalog import FileSource, Source, find_source
 from datasets.readers import checksums, file_of
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
+from simvp.contract import percent
 from simvp.coords import Step, parse_times
 from simvp.errors import ConfigError
 from simvp.times import duration_words
@@ -292,9 +293,9 @@ def _jumps(ds: xr.Dataset | None, jumps: Sequence[tuple[str, Any, str]]) -> list
 
 def _shown(record: Mapping[str, Any]) -> str:
     """Lowest, highest, mean and missing share in words."""
-    units = f" {record['units']}" if record.get("units") else ""
+    units = f" {record['units']}" if record.get("units", "1") != "1" else ""
     share = record["missing"]
-    missing = "none missing" if not share else f"{share:.3g} of all missing"
+    missing = "none missing" if not share else f"{percent(share)} missing"
     marks = "".join(
         f", {number} taken for missing ({count} values)" for number, count in record.get("marks", {}).items()
     )

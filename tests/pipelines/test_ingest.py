@@ -122,7 +122,7 @@ def test_marks_that_no_attribute_declares_are_missing_and_reported(tmp_path: Pat
     report = ingest(Home(tmp_path / "home"), "mine", source=air(tmp_path / "files", range(4), mark=-9999.0))
     assert report.values["t2m"]["marks"] == {"-9999": 4}
     assert "280.125 to 283.125 K, mean 281.6" in str(report)
-    assert "0.0833 of all missing, -9999 taken for missing (4 values)" in str(report)
+    assert "8.33 % missing, -9999 taken for missing (4 values)" in str(report)
     archive = Archive(report.path)
     assert np.isnan(archive.dataset().t2m.values).sum() == 4
     assert archive.head.values["t2m"]["lowest"] == report.values["t2m"]["lowest"] == 280.125
