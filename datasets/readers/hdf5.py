@@ -24,8 +24,9 @@ def refuse_foreign(path: str, head: bytes) -> None:
     SourceError
         Numbers of a type that NetCDF has none for: netCDF-C kills the interpreter when it reads float16 or float128
         (github.com/Unidata/netcdf-c/issues/3439), and passes over attributes of such types, packing among them. Links
-        that lead nowhere, or back to a group around them, which it follows for ever. Values in other files that are
-        absent or cut off, which HDF5 reads as the fill value. Or ODIM, whose values only its own attributes explain.
+        that lead nowhere, into other files, or back to a group around them, which it follows for ever. Values in other
+        files that are absent or cut off, which HDF5 reads as the fill value. Or ODIM, whose values only its own
+        attributes explain.
     """
     if b"_NCProperties" in head and b",netcdf=" in head:
         return
@@ -77,10 +78,13 @@ def _link_faults(group: Any, around: tuple[Any, ...] = ()) -> Iterator[str]:
             kind = group.get(name, getclass=True)
         except (KeyError, OSError, RuntimeError):  # in a file that is not there
             kind = None
+        link = group.get(name, getlink=True)
+        target = ":".join(filter(None, (getattr(link, "filename", ""), getattr(link, "path", ""))))
         if kind is None:
-            link = group.get(name, getlink=True)
-            target = ":".join(filter(None, (getattr(link, "filename", ""), getattr(link, "path", ""))))
             yield f"{group.name.rstrip('/')}/{name}: the link leads nowhere, {target} is not there"
+        elif isinstance(link, h5py.ExternalLink):
+            said = f"the link leads into another file ({target}), which the NetCDF library does not follow"
+            yield f"{group.name.rstrip('/')}/{name}: {said}; copy what is there into this one"
         elif kind is h5py.Group:
             yield from _link_faults(group[name], (*around, place))
 

@@ -152,6 +152,16 @@ def test_a_group_of_two_names_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_source(tmp_path / "a.h5")["t"], maps())
 
 
+@pytest.mark.parametrize("target", ["/g", "/d"])
+def test_links_into_other_files(target: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["g/x"] = file["d"] = np.arange(3.0)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["outside"] = h5py.ExternalLink("other.h5", target)
+    said = f"/outside: the link leads into another file (other.h5:{target}), which the NetCDF library does not follow"
+    assert said in refused(tmp_path / "a.h5")
+
+
 def test_links_to_nothing_in_hdf5(tmp_path: Path) -> None:
     with h5py.File(hdf5(tmp_path / "a.h5"), "a") as file:
         file["lost"] = h5py.SoftLink("/nowhere")
