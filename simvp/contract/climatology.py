@@ -5,6 +5,7 @@ week. "year": for each month (and, below a day, for each step of the day too); s
 interpolated between the middles of the months, since a jump at midnight of the first is nobody's climate.
 """
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -99,6 +100,22 @@ class Sums:
                 rows = where == position
                 total[position] += departures[rows].sum(0)
                 self._count[period][position] += finite[rows].sum(0, dtype=np.int32)
+
+    def empty(self) -> "Sums":
+        """Sums of no frame yet, which `without` can take away from these once some of these frames are in them."""
+        other = copy.copy(self)
+        other._total = {period: np.zeros_like(total) for period, total in self._total.items()}
+        other._count = {period: np.zeros_like(count) for period, count in self._count.items()}
+        other._square = 0.0
+        return other
+
+    def without(self, part: "Sums") -> "Sums":
+        """The sums of the frames that are not in `part`, which began as `empty` of these."""
+        rest = copy.copy(self)
+        rest._total = {period: total - part._total[period] for period, total in self._total.items()}
+        rest._count = {period: count - part._count[period] for period, count in self._count.items()}
+        rest._square = self._square - part._square
+        return rest
 
     @property
     def valid(self) -> np.ndarray:

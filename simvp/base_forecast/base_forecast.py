@@ -1,0 +1,272 @@
+"""The base forecast: per variable and lead the best linear forecast made of what the baselines are made of.
+
+It is m(v) + sum over k of beta_k z_k, with the predictors z of `simvp.base_forecast.predictors` and coefficients from
+`simvp.base_forecast.ridge`: the five baselines are special cases, and where left-out folds do not show more it is the
+best of them. Fitted in physical units, so that what is least is the squared error that is scored.
+
+Where the frames that a cycle beyond the T input frames needs are not there (last week, of half-hourly data), a second
+set of coefficients without them is used.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from simvp.base_forecast.fit import Fitted, fit_variable
+from simvp.base_forecast.predictors import Block, Design
+from simvp.base_forecast.ridge import Choices
+from simvp.base_forecast.series import Series
+from simvp.budget import fitting
+from simvp.contract import Climatology, Statistics
+from simvp.coords import Step
+from simvp.errors import ConfigError, Refusal
+from simvp.record import Record, below
+from simvp.scoring import Baselines
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearForecast(Record):
+    """The base forecast of one variable.
+
+    Parameters
+    ----------
+    name
+        Of the variable.
+    design
+        Which predictors there are.
+    choices
+        How the coefficients came about.
+    climatology, others
+        m, and the further ones by period.
+    valid
+        (H, W) bool, the points with a forecast.
+    area
+        (P,) weights of these points, of sum one.
+    group
+        (P,) group of each point.
+    coefficients, within
+        (L, G, K) float32, or (L, 1, K): with all predictors, and with those of the T input frames alone.
+    """
+
+    name: str
+    design: Design
+    choices: Choices
+    climatology: Climatology
+    others: Mapping[str, Climatology]
+    valid: np.ndarray
+    area: np.ndarray
+    group: np.ndarray
+    coefficients: np.ndarray
+    within: np.ndarray
+
+    @property
+    def leads(self) -> int:
+        """L."""
+        return len(self.coefficients)
+
+    def predict(self, series: Series, inits: np.ndarray) -> np.ndarray:
+        """Physical maps (n, L, H, W) for rising init slots; NaN at points without values."""
+        maps = np.full((len(inits), self.leads, *self.valid.shape), np.nan, np.float32)
+        for start, stop in self._blocks(inits):
+            block = Block(
+                series=series,
+                design=self.design,
+                climatology=self.climatology,
+                others=self.others,
+                area=self.area,
+                inits=inits[start:stop],
+                leads=self.leads,
+            )
+            for lead in range(1, self.leads + 1):
+                maps[start:stop, lead - 1][:, self.valid] = self.at(block, lead)
+        return maps
+
+    def at(self, block: Block, lead: int) -> np.ndarray:
+        """Forecast at the points (n, P) of a block, for one lead."""
+        z = block.predictors(lead)
+        made = block.normal(lead) + _applied(self.coefficients[lead - 1], z, self.group)
+        lacking = ~np.isfinite(made).all(1)
+        if lacking.any():
+            short = np.where(self.design.within[:, None, None], z[:, lacking], np.float32(0))
+            made[lacking] = block.normal(lead)[lacking] + _applied(self.within[lead - 1], short, self.group)
+        return made
+
+    def _blocks(self, inits: np.ndarray) -> list[tuple[int, int]]:
+        """Runs of init slots that are near each other, few enough for memory."""
+        points, frames = len(self.area), self.design.frames_in + self.leads
+        most = fitting(4 * points * (len(self.design.names) + 2), 16)
+        longest = max(fitting(4 * points * 4, 16), frames)
+        parts, start = [], 0
+        for stop in range(1, len(inits) + 1):
+            if stop == len(inits) or stop - start >= most or inits[stop] - inits[start] > longest:
+                parts.append((start, stop))
+                start = stop
+        return parts
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BaseForecast(Record):
+    """The base forecast of all variables of a contract.
+
+    Parameters
+    ----------
+    step
+        Between frames.
+    parts
+        By variable.
+    cross_validated
+        By variable: RMSE by lead of the base, and of the best baseline, in the folds that were left out.
+    """
+
+    step: Step
+    parts: tuple[LinearForecast, ...]
+    cross_validated: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def fit(
+        cls,
+        ds: xr.Dataset,
+        *,
+        baselines: Baselines,
+        statistics: Statistics,
+        init_times: np.ndarray,
+        frames_in: int,
+        weights: np.ndarray,
+        choices: Mapping[str, Choices] | None = None,
+    ) -> "BaseForecast":
+        """Fit on windows of the period that `baselines` were fitted on.
+
+        Parameters
+        ----------
+        ds
+            Canonical Dataset, lazy or not.
+        baselines
+            Fitted on the same period: their climatology is the one that departures are from.
+        statistics
+            Of the same period as its reference.
+        init_times
+            (N,) rising init times whose T input frames and L targets all lie in the period.
+        frames_in
+            T.
+        weights
+            (H, W) area weights.
+        choices
+            By variable, where they have been made on other data: then they are not made again.
+
+        Raises
+        ------
+        ConfigError
+            No init time.
+        """
+        if not len(init_times):
+            raise ConfigError("Base forecast", ["expected windows to fit on, got none"])
+        fitted: list[Fitted] = [
+            fit_variable(
+                ds[name],
+                name=name,
+                baselines=baselines,
+                statistics=statistics,
+                init_times=init_times,
+                frames_in=frames_in,
+                weights=weights,
+                choices=None if choices is None else choices[name],
+            )
+            for name in baselines.variables
+        ]
+        return cls(
+            step=baselines.step,
+            parts=tuple(
+                LinearForecast(
+                    name=name,
+                    design=part.design,
+                    choices=part.choices,
+                    climatology=part.climatology,
+                    others=part.others,
+                    valid=part.valid,
+                    area=part.area,
+                    group=part.group,
+                    coefficients=part.coefficients,
+                    within=part.within,
+                )
+                for name, part in zip(baselines.variables, fitted, strict=True)
+            ),
+            cross_validated={
+                name: {"rmse": part.rmse, "best_baseline": part.rival_rmse}
+                for name, part in zip(baselines.variables, fitted, strict=True)
+            },
+        )
+
+    @property
+    def leads(self) -> int:
+        """L."""
+        return self.parts[0].leads
+
+    @property
+    def history(self) -> int:
+        """Frames up to the init time that are looked at where they are there; of which T have to be."""
+        return max(part.design.history for part in self.parts)
+
+    @property
+    def choices(self) -> dict[str, Choices]:
+        """By variable."""
+        return {part.name: part.choices for part in self.parts}
+
+    def predict(self, ds: xr.Dataset, init_times: np.ndarray) -> np.ndarray:
+        """Physical forecasts (I, L, S, H, W) float32 of the leads 1 .. L, not kept inside any bounds.
+
+        Parameters
+        ----------
+        ds
+            Canonical Dataset with the T frames up to each init time, and as many of the `history` as there are.
+        init_times
+            (I,) in any order.
+        """
+        order = np.argsort(self.step.index(np.asarray(init_times), ds["time"].values[0]), kind="stable")
+        maps = []
+        for part in self.parts:
+            if part.name not in ds:
+                raise Refusal("Base forecast", [f"{part.name}: the variable is missing"])
+            series = Series(field=ds[part.name], step=self.step, valid=part.valid)
+            made = part.predict(series, series.slots(np.asarray(init_times)[order]))
+            maps.append(made[np.argsort(order, kind="stable")])
+        return np.stack(maps, axis=2)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays by name, to be saved beside the header."""
+        arrays: dict[str, np.ndarray] = {}
+        for number, part in enumerate(self.parts):
+            arrays |= part.arrays_under(f"part.{number}")
+            for period, climatology in part.others.items():
+                arrays |= climatology.arrays_under(f"part.{number}.others.{period}")
+        return arrays
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> "BaseForecast":
+        """Inverse of `to_header` and `arrays`."""
+        arrays = arrays or {}
+        parts = []
+        for number, record in enumerate(header["parts"]):
+            own = below(arrays, f"part.{number}")
+            others = {
+                period: Climatology.from_header(other, below(own, f"others.{period}"))
+                for period, other in record["others"].items()
+            }
+            parts.append(LinearForecast.from_header({**record, "others": others}, own))
+        return cls(
+            step=Step.from_header(header["step"]),
+            parts=tuple(parts),
+            cross_validated=header["cross_validated"],
+        )
+
+
+def _applied(coefficients: np.ndarray, z: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Sum over the predictors (K, n, P) with coefficients (G, K) or (1, K), (n, P)."""
+    if len(coefficients) == 1:
+        return np.tensordot(coefficients[0], z, 1)
+    made = np.zeros(z.shape[1:], np.float32)
+    for values, beta in zip(z, coefficients.T, strict=True):
+        made += values * beta[group]
+    return made

@@ -1,0 +1,230 @@
+"""The fit of the base forecast of one variable: folds, their climatologies, one pass of sums, choices, coefficients.
+
+Folds are equal stretches of the period. Each fold's departures are from a climatology that is made without it: from
+one that has seen them they would be too small, and what was there a cycle before would get the wrong sign.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from simvp.base_forecast.normal_equations import NormalEquations, group_points, most_groups
+from simvp.base_forecast.predictors import Block, Design
+from simvp.base_forecast.ridge import Choices, Ridge
+from simvp.base_forecast.series import Series
+from simvp.budget import fitting
+from simvp.contract import Climatology, Statistics
+from simvp.contract.bounds import below_zero
+from simvp.contract.climatology import Period, Sums, size_of, supported
+from simvp.contract.statistics import Summary, cycles_in
+from simvp.coords import Step, calendar_of
+from simvp.scoring import Baselines
+
+FEWEST_FOLDS, MOST_FOLDS = 4, 8
+WORK = 1 << 23  # init times times points that are added up for a lead: more change no coefficient that matters
+NEAR_ZERO = 0.1  # share of the mean below which the smallest amount has to be
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fitted:
+    """What the fit of a variable gives; as in `LinearForecast`, and RMSE by lead of left-out folds."""
+
+    design: Design
+    choices: Choices
+    climatology: Climatology
+    others: Mapping[str, Climatology]
+    valid: np.ndarray
+    area: np.ndarray
+    group: np.ndarray
+    coefficients: np.ndarray
+    within: np.ndarray
+    rmse: list[float]
+    rival_rmse: list[float]
+
+
+def fit_variable(
+    field: xr.DataArray,
+    *,
+    name: str,
+    baselines: Baselines,
+    statistics: Statistics,
+    init_times: np.ndarray,
+    frames_in: int,
+    weights: np.ndarray,
+    choices: Choices | None,
+) -> Fitted:
+    """As `BaseForecast.fit`, for one variable."""
+    _, summary = statistics[name]
+    climatology, leads = baselines.climatology[name], baselines.damping.shape[1]
+    series = Series(field=field, step=baselines.step, valid=summary.valid)
+    area = np.asarray(weights, np.float64)[summary.valid]
+    area = (area / area.sum()).astype(np.float32)
+    periods = _further(summary, climatology.period, summary.valid.size)
+    design = _design(field, summary, baselines, frames_in, periods)
+    inits = _thinned(series.slots(init_times), len(area))
+    first, last = int(inits[0]), int(inits[-1]) + leads
+    cuts = np.linspace(first, last + 1, _folds(climatology.period, summary.times) + 1).astype(int)
+    most = most_groups(len(cuts) - 1, leads, len(design.names))
+    group, _ = group_points(summary.valid, most)
+    sums = NormalEquations.empty(len(cuts) - 1, leads, group, len(design.names), area)
+    made = climatologies(field, statistics.reference, baselines.step, [climatology.period, *periods], cuts, leads)
+    for fold, own in enumerate(made):
+        chosen = inits[(inits >= cuts[fold]) & (inits < cuts[fold + 1])]
+        for part in _parts(chosen, len(area), len(design.names), frames_in + leads):
+            block = Block(
+                series=series,
+                design=design,
+                climatology=own[climatology.period],
+                others={period: own[period] for period in periods},
+                area=area,
+                inits=part,
+                leads=leads,
+                ahead=True,
+            )
+            for lead in range(1, leads + 1):
+                z = block.predictors(lead)
+                y = block.targets(lead)
+                here = np.isfinite(z).all((0, 2)) & np.isfinite(y).any(1)
+                sums.add(fold, lead, z if here.all() else z[:, here], y if here.all() else y[here])
+    whole = _whole(field, statistics.reference, baselines.step, periods)
+    return _solved(sums, design, baselines.cycle, choices, climatology, whole, summary.valid, area, group)
+
+
+def climatologies(
+    field: xr.DataArray, rows: np.ndarray, step: Step, periods: list[Period], cuts: np.ndarray, leads: int
+) -> Iterator[dict[Period, Climatology]]:
+    """Of each fold, the climatologies of the frames at `rows` that no target of that fold is among."""
+    times = field["time"].values
+    slots = step.index(times, times[0])[rows]
+    total = Sums(step, periods, field.shape[1:])
+    _add(total, field, rows)
+    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+        part = total.empty()
+        _add(part, field, rows[(slots >= start) & (slots < stop + leads)])
+        rest = total.without(part)
+        yield {period: rest.climatology(period)[0] for period in periods}
+
+
+def _add(sums: Sums, field: xr.DataArray, rows: np.ndarray) -> None:
+    """Add frames at some positions, read in bounded blocks."""
+    times, size = field["time"].values, fitting(4 * field[0].size, 16)
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        frames = field.isel(time=slice(int(part[0]), int(part[-1]) + 1)).values[part - part[0]]
+        sums.add(times[part], np.asarray(frames, np.float32))
+
+
+def _whole(field: xr.DataArray, rows: np.ndarray, step: Step, periods: list[Period]) -> dict[str, Climatology]:
+    if not periods:
+        return {}
+    sums = Sums(step, periods, field.shape[1:])
+    _add(sums, field, rows)
+    return {period: sums.climatology(period)[0] for period in periods}
+
+
+def _further(summary: Summary, chosen: Period, points: int) -> list[Period]:
+    """Periods of further climatologies, where there is memory for their sums."""
+    periods = [period for period in supported(summary.step, cycles_in(summary.times)) if period != chosen]
+    fits = 3 * size_of(summary.step, [*periods, chosen], points) <= fitting(1, 4)
+    return periods if fits else [period for period in periods if period == "none"]
+
+
+def _design(
+    field: xr.DataArray, summary: Summary, baselines: Baselines, frames_in: int, periods: list[Period]
+) -> Design:
+    step, calendar = baselines.step, calendar_of(field["time"].values)
+    lengths: dict[Period, int | None] = {
+        "day": step.per_day if (step.per_day or 0) > 1 else None,
+        "week": 7 * step.per_day if step.per_day else None,
+        "year": step.per_year(calendar),
+    }
+    known = {baselines.climatology[str(field.name)].period, *periods}
+    cycles = {n for period, n in lengths.items() if n and n > 1 and period in known}
+    points = summary.points[np.isfinite(summary.points)]
+    amount = bool(
+        points.size
+        and points.min() >= 0
+        and points.min() < NEAR_ZERO * points.mean()
+        and not below_zero(str(field.name), field.attrs)
+    )
+    climatology = baselines.climatology[str(field.name)]
+    course = climatology.values if amount else climatology.values - climatology.values.mean((0, 1))
+    return Design(
+        frames_in=frames_in,
+        cycles=tuple(sorted(cycles | ({baselines.cycle} if baselines.cycle else set()))),
+        others=tuple(periods),
+        amount=amount,
+        active=bool(np.nanmax(np.abs(course)) > 0),
+    )
+
+
+def _folds(period: Period, times: np.ndarray) -> int:
+    """As many as there are cycles of the climatology, from 4 to 8."""
+    cycles = cycles_in(times)[period] if period != "none" else MOST_FOLDS
+    return int(np.clip(np.floor(cycles), FEWEST_FOLDS, MOST_FOLDS))
+
+
+def _thinned(inits: np.ndarray, points: int) -> np.ndarray:
+    """Init slots, evenly spread where all would be more work than they are worth."""
+    most = max(1, WORK // points)
+    return inits if len(inits) <= most else inits[np.linspace(0, len(inits) - 1, most).round().astype(int)]
+
+
+def _parts(inits: np.ndarray, points: int, predictors: int, window: int) -> Iterator[np.ndarray]:
+    """Init slots near each other, few enough for memory."""
+    most, longest = fitting(4 * points * (2 * predictors + 4), 16), max(fitting(16 * points, 16), 2 * window)
+    start = 0
+    for stop in range(1, len(inits) + 1):
+        if stop == len(inits) or stop - start >= most or inits[stop] - inits[start] > longest:
+            yield inits[start:stop]
+            start = stop
+
+
+def _solved(
+    sums: NormalEquations,
+    design: Design,
+    cycle: int | None,
+    choices: Choices | None,
+    climatology: Climatology,
+    others: Mapping[str, Climatology],
+    valid: np.ndarray,
+    area: np.ndarray,
+    group: np.ndarray,
+) -> Fitted:
+    ridge = Ridge(sums, design, cycle, np.ones(len(design.names), bool))
+    found, error, rival = ridge.choose()
+    choices = choices or found
+    leads = range(ridge.leads)
+    coefficients = _stacked([ridge.solve(ridge.folds, lead, choices) for lead in leads])
+    within = coefficients
+    if design.far:
+        # Without the far cycles another baseline may be the best one; strength and shrinkage are those of all.
+        short = Ridge(sums, design, cycle, design.within)
+        own = Choices(**{**vars(choices), **_baselines_of(short)})
+        within = _stacked([short.solve(short.folds, lead, own) for lead in leads])
+    return Fitted(
+        design=design,
+        choices=choices,
+        climatology=climatology,
+        others=others,
+        valid=valid,
+        area=area,
+        group=group if coefficients.shape[1] > 1 or within.shape[1] > 1 else np.zeros_like(group),
+        coefficients=coefficients,
+        within=within,
+        rmse=np.sqrt(error).tolist(),
+        rival_rmse=np.sqrt(rival).tolist(),
+    )
+
+
+def _baselines_of(ridge: Ridge) -> dict[str, tuple[object, ...]]:
+    found, _, _ = ridge.choose()
+    return {"baseline": found.baseline, "improved": found.improved}
+
+
+def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+    """(L, G, K) float32 of (G, K) or (1, K) each; (L, 1, K) where no lead differs by group."""
+    groups = max(len(part) for part in parts)
+    return np.stack([np.broadcast_to(part, (groups, part.shape[1])) for part in parts]).astype(np.float32)

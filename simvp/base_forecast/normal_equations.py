@@ -1,0 +1,91 @@
+"""Sums of products that least squares of any predictors, folds and ridge can be solved from: one pass, no frame kept.
+
+Letters: F folds, L leads, G groups of neighbouring points, K predictors, n init times, P points.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from simvp.budget import fitting
+
+CHUNK = 2048  # points whose products are made at once
+
+
+def group_points(valid: np.ndarray, size: int) -> tuple[np.ndarray, int]:
+    """Group of each point (P,), in square tiles no more than `size` in all; a tile a point where they are few enough."""
+    side = 1
+    while True:
+        rows, columns = (-(-length // side) for length in valid.shape)
+        row, column = np.nonzero(valid)
+        tile = row // side * columns + column // side
+        names, group = np.unique(tile, return_inverse=True)
+        if len(names) <= size or side > max(valid.shape):
+            return group, len(names)
+        side = max(side + 1, math.isqrt(side * side * len(names) // size))
+
+
+def most_groups(folds: int, leads: int, predictors: int) -> int:
+    """Groups whose sums fit into a quarter of the budget."""
+    return fitting(4 * folds * leads * predictors * (predictors + 2), 4)
+
+
+@dataclass(eq=False)
+class NormalEquations:
+    """Sums of z z', z y and y^2 by fold, lead and group, weighted by area.
+
+    Attributes
+    ----------
+    products, targets, squares
+        (F, L, G, K, K), (F, L, G, K), (F, L, G) float32.
+    counts
+        (F, L) init times.
+    """
+
+    products: np.ndarray
+    targets: np.ndarray
+    squares: np.ndarray
+    counts: np.ndarray
+    group: np.ndarray
+    area: np.ndarray
+
+    @classmethod
+    def empty(cls, folds: int, leads: int, group: np.ndarray, predictors: int, area: np.ndarray) -> "NormalEquations":
+        """Without any init time yet; `group` and `area` (P,)."""
+        shape = folds, leads, int(group.max()) + 1
+        return cls(
+            products=np.zeros((*shape, predictors, predictors), np.float32),
+            targets=np.zeros((*shape, predictors), np.float32),
+            squares=np.zeros(shape, np.float32),
+            counts=np.zeros((folds, leads), np.int64),
+            group=group,
+            area=area.astype(np.float32),
+        )
+
+    def add(self, fold: int, lead: int, z: np.ndarray, y: np.ndarray) -> None:
+        """Add predictors (K, n, P) and targets (n, P) of a lead; points where the target is NaN do not count."""
+        if not y.shape[0]:
+            return
+        known = np.isfinite(y)
+        if not known.all():
+            y, z = np.where(known, y, np.float32(0)), np.where(known, z, np.float32(0))
+        order = np.argsort(self.group, kind="stable")
+        for start in range(0, len(order), CHUNK):
+            points = order[start : start + CHUNK]
+            at = np.ascontiguousarray(z[:, :, points].transpose(2, 0, 1))  # (p, K, n)
+            truth = np.ascontiguousarray(y[:, points].T)[:, :, None]  # (p, n, 1)
+            area = self.area[points, None, None]
+            products = at @ at.transpose(0, 2, 1) * area
+            targets = (at @ truth * area)[..., 0]
+            squares = ((truth**2).sum((1, 2))) * area[:, 0, 0]
+            groups, first = np.unique(self.group[points], return_index=True)
+            where = fold, lead - 1, groups
+            self.products[where] += np.add.reduceat(products, first)
+            self.targets[where] += np.add.reduceat(targets, first)
+            self.squares[where] += np.add.reduceat(squares, first)
+        self.counts[fold, lead - 1] += y.shape[0]
+
+    def pooled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The sums over all groups, (F, L, K, K), (F, L, K), (F, L) float64."""
+        return tuple(part.sum(2, dtype="f8") for part in (self.products, self.targets, self.squares))  # type: ignore[return-value]
