@@ -8,7 +8,7 @@ Where the frames that a cycle beyond the T input frames needs are not there (las
 set of coefficients without them is used.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ class LinearForecast(Record):
         made = block.normal(lead) + _applied(self.coefficients[lead - 1], z, self.group)
         lacking = ~np.isfinite(made).all(1)
         if lacking.any():
-            short = np.where(self.design.within[:, None, None], z[:, lacking], np.float32(0))
+            short = np.where(self.design.within, z[lacking], np.float32(0))
             made[lacking] = block.normal(lead)[lacking] + _applied(self.within[lead - 1], short, self.group)
         return made
 
@@ -214,8 +214,10 @@ class BaseForecast(Record):
         """By variable."""
         return {part.name: part.choices for part in self.parts}
 
-    def predict(self, ds: xr.Dataset, init_times: np.ndarray) -> np.ndarray:
-        """Physical forecasts (I, L, S, H, W) float32 of the leads 1 .. L, not kept inside any bounds.
+    def predict(self, ds: xr.Dataset, init_times: np.ndarray, leads: int | None = None) -> np.ndarray:
+        """Physical forecasts (I, leads, S, H, W) float32, not kept inside any bounds.
+
+        Beyond the L leads of the fit it is rolled out: what it has forecast stands for frames that were observed.
 
         Parameters
         ----------
@@ -223,16 +225,40 @@ class BaseForecast(Record):
             Canonical Dataset with the T frames up to each init time, and as many of the `history` as there are.
         init_times
             (I,) in any order.
+        leads
+            Leads 1 .. `leads`; L by default.
         """
-        order = np.argsort(self.step.index(np.asarray(init_times), ds["time"].values[0]), kind="stable")
-        maps = []
-        for part in self.parts:
-            if part.name not in ds:
-                raise Refusal("Base forecast", [f"{part.name}: the variable is missing"])
-            series = Series(field=ds[part.name], step=self.step, valid=part.valid)
-            made = part.predict(series, series.slots(np.asarray(init_times)[order]))
-            maps.append(made[np.argsort(order, kind="stable")])
-        return np.stack(maps, axis=2)
+        init_times = np.asarray(init_times)
+        missing = [part.name for part in self.parts if part.name not in ds]
+        if missing:
+            raise Refusal("Base forecast", [f"{name}: the variable is missing" for name in missing])
+        leads = self.leads if leads is None else leads
+        order = np.argsort(self.step.index(init_times, ds["time"].values[0]), kind="stable")
+        maps = [self._predict(part, ds[part.name], init_times[order], leads) for part in self.parts]
+        return np.stack(maps, axis=2)[np.argsort(order, kind="stable")]
+
+    def _predict(self, part: LinearForecast, field: xr.DataArray, init_times: np.ndarray, leads: int) -> np.ndarray:
+        """Maps (I, leads, H, W) of a variable for rising init times."""
+        series = Series(field=field, step=self.step, valid=part.valid)
+        inits = series.slots(init_times)
+        maps = part.predict(series, inits)[:, :leads]
+        if leads <= self.leads:
+            return maps
+        whole = np.full((len(inits), leads, *part.valid.shape), np.nan, np.float32)
+        whole[:, : self.leads] = maps
+        history = part.design.history
+        for number, init in enumerate(inits):
+            # Each init time goes on from forecasts of its own, so that no two share a series.
+            near = series.read(int(init) - history + 1, int(init))
+            for done in range(self.leads, leads, self.leads):
+                values = np.concatenate([near, whole[number, :done][:, part.valid]])[-history:]
+                frames = np.full((history, *part.valid.shape), np.nan, np.float32)
+                frames[:, part.valid] = values
+                times = series.times(init + done - np.arange(history)[::-1])
+                own = xr.DataArray(frames, dims=("time", "row", "column"), coords={"time": times})
+                made = part.predict(Series(field=own, step=self.step, valid=part.valid), np.array([history - 1]))[0]
+                whole[number, done : done + self.leads] = made[: leads - done]
+        return whole
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, to be saved beside the header."""
@@ -263,10 +289,7 @@ class BaseForecast(Record):
 
 
 def _applied(coefficients: np.ndarray, z: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Sum over the predictors (K, n, P) with coefficients (G, K) or (1, K), (n, P)."""
+    """Sum over the predictors (n, P, K) with coefficients (G, K) or (1, K), (n, P)."""
     if len(coefficients) == 1:
-        return np.tensordot(coefficients[0], z, 1)
-    made = np.zeros(z.shape[1:], np.float32)
-    for values, beta in zip(z, coefficients.T, strict=True):
-        made += values * beta[group]
-    return made
+        return z @ coefficients[0]
+    return np.einsum("npk,pk->np", z, coefficients[group])

@@ -5,7 +5,8 @@ one that has seen them they would be too small, and what was there a cycle befor
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
@@ -23,7 +24,7 @@ from simvp.coords import Step, calendar_of
 from simvp.scoring import Baselines
 
 FEWEST_FOLDS, MOST_FOLDS = 4, 8
-WORK = 1 << 23  # init times times points that are added up for a lead: more change no coefficient that matters
+WORK = 1 << 22  # init times times points that are added up for a lead: more change no coefficient that matters
 NEAR_ZERO = 0.1  # share of the mean below which the smallest amount has to be
 
 
@@ -86,8 +87,8 @@ def fit_variable(
             for lead in range(1, leads + 1):
                 z = block.predictors(lead)
                 y = block.targets(lead)
-                here = np.isfinite(z).all((0, 2)) & np.isfinite(y).any(1)
-                sums.add(fold, lead, z if here.all() else z[:, here], y if here.all() else y[here])
+                here = np.isfinite(z).all((1, 2)) & np.isfinite(y).any(1)
+                sums.add(fold, lead, *((z, y) if here.all() else (z[here], y[here])))
     whole = _whole(field, statistics.reference, baselines.step, periods)
     return _solved(sums, design, baselines.cycle, choices, climatology, whole, summary.valid, area, group)
 
@@ -100,7 +101,7 @@ def climatologies(
     slots = step.index(times, times[0])[rows]
     total = Sums(step, periods, field.shape[1:])
     _add(total, field, rows)
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in pairwise(cuts):
         part = total.empty()
         _add(part, field, rows[(slots >= start) & (slots < stop + leads)])
         rest = total.without(part)
@@ -202,7 +203,8 @@ def _solved(
     if design.far:
         # Without the far cycles another baseline may be the best one; strength and shrinkage are those of all.
         short = Ridge(sums, design, cycle, design.within)
-        own = Choices(**{**vars(choices), **_baselines_of(short)})
+        names, improved = short.compare(choices.strength)
+        own = replace(choices, baseline=names, improved=improved)
         within = _stacked([short.solve(short.folds, lead, own) for lead in leads])
     return Fitted(
         design=design,
@@ -217,11 +219,6 @@ def _solved(
         rmse=np.sqrt(error).tolist(),
         rival_rmse=np.sqrt(rival).tolist(),
     )
-
-
-def _baselines_of(ridge: Ridge) -> dict[str, tuple[object, ...]]:
-    found, _, _ = ridge.choose()
-    return {"baseline": found.baseline, "improved": found.improved}
 
 
 def _stacked(parts: list[np.ndarray]) -> np.ndarray:

@@ -5,6 +5,7 @@ Letters: F folds, L leads, G groups of neighbouring points, K predictors, n init
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,10 +15,10 @@ CHUNK = 2048  # points whose products are made at once
 
 
 def group_points(valid: np.ndarray, size: int) -> tuple[np.ndarray, int]:
-    """Group of each point (P,), in square tiles no more than `size` in all; a tile a point where they are few enough."""
+    """Group of each point (P,), in at most `size` square tiles: of a single point where these are few enough."""
     side = 1
     while True:
-        rows, columns = (-(-length // side) for length in valid.shape)
+        columns = -(-valid.shape[1] // side)
         row, column = np.nonzero(valid)
         tile = row // side * columns + column // side
         names, group = np.unique(tile, return_inverse=True)
@@ -64,28 +65,34 @@ class NormalEquations:
         )
 
     def add(self, fold: int, lead: int, z: np.ndarray, y: np.ndarray) -> None:
-        """Add predictors (K, n, P) and targets (n, P) of a lead; points where the target is NaN do not count."""
+        """Add predictors (n, P, K) and targets (n, P) of a lead; points where the target is NaN do not count."""
         if not y.shape[0]:
             return
         known = np.isfinite(y)
         if not known.all():
-            y, z = np.where(known, y, np.float32(0)), np.where(known, z, np.float32(0))
-        order = np.argsort(self.group, kind="stable")
-        for start in range(0, len(order), CHUNK):
-            points = order[start : start + CHUNK]
-            at = np.ascontiguousarray(z[:, :, points].transpose(2, 0, 1))  # (p, K, n)
-            truth = np.ascontiguousarray(y[:, points].T)[:, :, None]  # (p, n, 1)
-            area = self.area[points, None, None]
-            products = at @ at.transpose(0, 2, 1) * area
-            targets = (at @ truth * area)[..., 0]
-            squares = ((truth**2).sum((1, 2))) * area[:, 0, 0]
-            groups, first = np.unique(self.group[points], return_index=True)
+            y, z = np.where(known, y, np.float32(0)), np.where(known[..., None], z, np.float32(0))
+        for points in self._chunks:
+            at = np.ascontiguousarray(z[:, points].transpose(1, 0, 2))  # (p, n, K)
+            truth = np.ascontiguousarray(y[:, points].T)[..., None]  # (p, n, 1)
+            area, group = self.area[points, None], self.group[points]
+            products = at.transpose(0, 2, 1) @ at * area[..., None]
+            targets = (at.transpose(0, 2, 1) @ truth)[..., 0] * area
+            squares = (truth**2).sum((1, 2)) * area[:, 0]
+            groups, first = np.unique(group, return_index=True)
             where = fold, lead - 1, groups
-            self.products[where] += np.add.reduceat(products, first)
-            self.targets[where] += np.add.reduceat(targets, first)
-            self.squares[where] += np.add.reduceat(squares, first)
-        self.counts[fold, lead - 1] += y.shape[0]
+            for total, part in ((self.products, products), (self.targets, targets), (self.squares, squares)):
+                total[where] += part if len(groups) == len(group) else np.add.reduceat(part, first)
+        self.counts[fold, lead - 1] += len(y)
+
+    @cached_property
+    def _chunks(self) -> list[slice | np.ndarray]:
+        """Points to work on at a time, those of a group beside each other."""
+        count = len(self.group)
+        if (np.diff(self.group) >= 0).all():
+            return [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
+        order = np.argsort(self.group, kind="stable")
+        return [order[start : start + CHUNK] for start in range(0, count, CHUNK)]
 
     def pooled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The sums over all groups, (F, L, K, K), (F, L, K), (F, L) float64."""
-        return tuple(part.sum(2, dtype="f8") for part in (self.products, self.targets, self.squares))  # type: ignore[return-value]
+        return tuple(part.sum(2, dtype="f8") for part in (self.products, self.targets, self.squares))

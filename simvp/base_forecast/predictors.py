@@ -176,7 +176,7 @@ class Block:
         return self._normal[self.inits - self._start + lead]
 
     def predictors(self, lead: int) -> np.ndarray:
-        """(K, n, P) float32; NaN where a frame of a cycle that reaches beyond T is not there."""
+        """(n, P, K) float32; NaN where a frame of a cycle that reaches beyond T is not there."""
         at, design = self.inits - self._start + lead, self.design
         parts = dict(self._now)
         normal = self._normal[at]
@@ -196,7 +196,10 @@ class Block:
         parts["initial_normal"] = self._normal[at - lead] - normal
         if design.amount:
             parts["normal"] = normal
-        return np.stack([parts[name] for name in design.names])
+        made = np.empty((*normal.shape, len(design.names)), np.float32)
+        for number, name in enumerate(design.names):
+            made[..., number] = parts[name]
+        return made
 
     def _fields(self) -> None:
         """What does not depend on the lead."""

@@ -15,6 +15,7 @@ fold after the other (`choose`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from simvp.record import Record
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 SHRINKAGES = (3.0, 1.0, 0.3, 0.1)
+JUDGED_LEADS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class Choices(Record):
     improved: tuple[bool, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Ridge:
     """Solutions of some sums for a set of predictors.
 
@@ -67,8 +69,9 @@ class Ridge:
     cycle: int | None
     keep: np.ndarray
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_pooled", self.sums.pooled())
+    @cached_property
+    def _pooled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.sums.pooled()
 
     @property
     def folds(self) -> list[int]:
@@ -91,11 +94,9 @@ class Ridge:
         if beta.ndim == 1:
             products, targets, square = self._total(folds, lead)
             return float(square - 2 * beta @ targets + beta @ products @ beta)
-        rows = list(folds)
-        products = self.sums.products[rows, lead].sum(0)
-        targets, square = (part[rows, lead].sum(0, dtype="f8") for part in (self.sums.targets, self.sums.squares))
-        fitted = np.einsum("gk,gkj,gj->g", beta, products, beta, optimize=True)
-        return float((square - 2 * (beta * targets).sum(-1) + fitted).sum())
+        products, targets, square = self._by_group(folds, lead)
+        fitted = ((products @ beta[..., None].astype(products.dtype))[..., 0] * beta).sum(-1)
+        return float((square - 2 * (beta * targets).sum(-1) + fitted).sum(dtype="f8"))
 
     def pooled(self, folds: Sequence[int], lead: int, strength: float, towards: np.ndarray) -> np.ndarray:
         """Coefficients (K,)."""
@@ -109,9 +110,9 @@ class Ridge:
 
     def by_group(self, folds: Sequence[int], lead: int, shrinkage: float, pooled: np.ndarray) -> np.ndarray:
         """Coefficients (G, K)."""
-        rows, keep = list(folds), self.keep
-        products = self.sums.products[rows, lead].sum(0)[:, keep][:, :, keep].astype("f8")
-        targets = self.sums.targets[rows, lead].sum(0, dtype="f8")[:, keep]
+        keep = self.keep
+        products, targets, _ = self._by_group(folds, lead)
+        products, targets = products[:, keep][:, :, keep].astype("f8"), targets[:, keep].astype("f8")
         mean = _diagonal(products.mean(0))
         right = targets - products @ pooled[keep]
         beta = np.broadcast_to(pooled, (len(products), len(pooled))).copy()
@@ -133,47 +134,67 @@ class Ridge:
 
         With fewer than two folds nothing can be chosen: it is damped anomaly persistence then.
         """
-        folds, leads = self.folds, range(self.leads)
+        folds, leads = self.folds, list(range(self.leads))
         if len(folds) < 2:
             none = np.full(self.leads, np.nan)
-            names = ("damped_anomaly",) * self.leads
-            return Choices(strength=1.0, shrinkage=None, baseline=names, improved=(False,) * self.leads), none, none
-        others = {fold: [other for other in folds if other != fold] for fold in folds}
-        names, rivals = self._best_baselines(others)
-
-        def left_out(solve: "object") -> np.ndarray:
-            return np.array([sum(self.error([f], l, solve(o, l)) for f, o in others.items()) for l in leads])  # type: ignore[operator]
-
-        def pooled(strength: float) -> "object":
-            return lambda o, l: self.pooled(o, l, strength, self.baselines(o, l)[names[l]])
-
+            default, same = ("damped_anomaly",) * self.leads, (False,) * self.leads
+            return Choices(strength=1.0, shrinkage=None, baseline=default, improved=same), none, none
+        names, rivals = self._best_baselines()
         floor = np.maximum(rivals, 1e-30)
-        errors = {strength: left_out(pooled(strength)) for strength in STRENGTHS}
+        errors = {strength: self._left_out(leads, names, strength, None) for strength in STRENGTHS}
         strength = min(errors, key=lambda s: float((errors[s] / floor).sum()))
-        error, shrinkage = errors[strength], None
-        if self.sums.products.shape[2] > 1:
-            base = pooled(strength)
-            for candidate in SHRINKAGES:
-                found = left_out(lambda o, l, c=candidate: self.by_group(o, l, c, base(o, l)))  # type: ignore[operator]
-                # From strong to weak: where weaker shrinkage no longer pays, still weaker does not either.
-                if (found / floor).sum() >= (error / floor).sum():
-                    break
-                error, shrinkage = found, candidate
+        shrinkage = self._shrinkage(names, strength, floor) if self.sums.products.shape[2] > 1 else None
+        error = errors[strength] if shrinkage is None else self._left_out(leads, names, strength, shrinkage)
+        improved = error < rivals
         choices = Choices(
-            strength=strength,
-            shrinkage=shrinkage,
-            baseline=tuple(names),
-            improved=tuple((error < rivals).tolist()),
+            strength=strength, shrinkage=shrinkage, baseline=tuple(names), improved=tuple(improved.tolist())
         )
         counts = self.sums.counts[folds].sum(0)
-        return choices, np.minimum(error, rivals) / counts, rivals / counts
+        return choices, np.where(improved, error, rivals) / counts, rivals / counts
 
-    def _best_baselines(self, others: dict[int, list[int]]) -> tuple[list[str], np.ndarray]:
+    def compare(self, strength: float) -> tuple[tuple[str, ...], tuple[bool, ...]]:
+        """The best baseline of each lead in the folds left out, and whether the pooled fit is better there."""
+        if len(self.folds) < 2:
+            return ("damped_anomaly",) * self.leads, (False,) * self.leads
+        names, rivals = self._best_baselines()
+        error = self._left_out(range(self.leads), names, strength, None)
+        return tuple(names), tuple((error < rivals).tolist())
+
+    def _shrinkage(self, names: Sequence[str], strength: float, floor: np.ndarray) -> float | None:
+        """The best of some, judged at a few leads; None where groups had better not differ."""
+        leads = np.unique(np.linspace(0, self.leads - 1, min(self.leads, JUDGED_LEADS)).round().astype(int)).tolist()
+        best, least = None, float((self._left_out(leads, names, strength, None) / floor[leads]).sum())
+        for candidate in SHRINKAGES:
+            error = float((self._left_out(leads, names, strength, candidate) / floor[leads]).sum())
+            # From strong to weak: where weaker shrinkage no longer pays, still weaker does not either.
+            if error >= least:
+                break
+            best, least = candidate, error
+        return best
+
+    def _left_out(
+        self, leads: Sequence[int], names: Sequence[str], strength: float, shrinkage: float | None
+    ) -> np.ndarray:
+        """Sums of squares at some leads that fits to the other folds leave in each fold."""
+        errors = np.zeros(len(leads))
+        for fold, others in self._others():
+            for number, lead in enumerate(leads):
+                beta = self.pooled(others, lead, strength, self.baselines(others, lead)[names[lead]])
+                if shrinkage is not None:
+                    beta = self.by_group(others, lead, shrinkage, beta)
+                errors[number] += self.error([fold], lead, beta)
+        return errors
+
+    def _others(self) -> list[tuple[int, list[int]]]:
+        """Each fold, and those that are not it."""
+        return [(fold, [other for other in self.folds if other != fold]) for fold in self.folds]
+
+    def _best_baselines(self) -> tuple[list[str], np.ndarray]:
         """Of each lead the baseline with the smallest error in the folds left out, and that error (L,)."""
         names, rivals = [], []
         for lead in range(self.leads):
             totals: dict[str, float] = {}
-            for fold, rest in others.items():
+            for fold, rest in self._others():
                 for name, q in self.baselines(rest, lead).items():
                     totals[name] = totals.get(name, 0.0) + self.error([fold], lead, q)
             names.append(min(totals, key=lambda name: totals[name]))
@@ -181,9 +202,17 @@ class Ridge:
         return names, np.array(rivals)
 
     def _total(self, folds: Sequence[int], lead: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sums over all groups and some folds."""
         rows = list(folds)
-        products, targets, squares = self._pooled  # type: ignore[attr-defined]
+        products, targets, squares = self._pooled
         return products[rows, lead].sum(0), targets[rows, lead].sum(0), squares[rows, lead].sum()
+
+    def _by_group(self, folds: Sequence[int], lead: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sums (G, K, K), (G, K), (G,) over some folds."""
+        parts = (self.sums.products, self.sums.targets, self.sums.squares)
+        if len(folds) == 1:
+            return tuple(part[folds[0], lead] for part in parts)
+        return tuple(part[list(folds), lead].sum(0) for part in parts)
 
 
 def _diagonal(products: np.ndarray) -> np.ndarray:

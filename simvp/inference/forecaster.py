@@ -14,14 +14,19 @@ import numpy as np
 import torch
 import xarray as xr
 
+from simvp.base_forecast import BaseForecast
 from simvp.budget import fitting
-from simvp.contract import FrameSpec, fill, percent
-from simvp.coords import find_axes, restore
+from simvp.contract import FrameSpec, fill
+from simvp.coords import encode_times, find_axes, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
+from simvp.inference.experts import expert_maps, issued
+from simvp.inference.inputs import filled_words, frames_of, vetted
 from simvp.inference.model_file import read_header
 from simvp.inference.origin import origin_of
-from simvp.inference.request import dataset_of, runs_of, steps_of
+from simvp.inference.replay import Replay
+from simvp.inference.request import dataset_of, device_of, runs_of, steps_of
+from simvp.mixture import Mixture
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
 from simvp.record import below
 from simvp.scoring import Baselines
@@ -34,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Forecaster:
-    """A contract, the network trained under it, and the baselines fitted beside it.
+    """A contract, and the forecasts made under it: base, network, baselines, and the mixture of them that is issued.
 
     Parameters
     ----------
@@ -42,9 +47,15 @@ class Forecaster:
         The only way between labels and tensors; holds the only copy of the scaling.
     network
         From (B, T, C, H, W) to (B, T', S, H, W), both in departures of the contract; `GriddedSimVP` of the gridded
-        pipeline, or the bare `SimVP` of a benchmark.
+        pipeline, or the bare `SimVP` of a benchmark. None: the base alone.
     baselines
         Fitted on the same past, so that scores always have something to stand beside.
+    base
+        What the network corrects; None: it stands alone, as in a benchmark.
+    correction
+        (S, T') how much of the difference between network and base is added to the base, 0 to 1.
+    mixture
+        Of base, corrected base and baselines; None: the corrected base is what is issued.
     provenance
         JSON: where the model comes from ("dataset", "title", "institution", "source", "code_version", "created",
         "run_id" ...). Kept in the file, left out of the fingerprint.
@@ -53,8 +64,11 @@ class Forecaster:
     """
 
     spec: FrameSpec
-    network: GriddedSimVP | SimVP
+    network: GriddedSimVP | SimVP | None
     baselines: Baselines
+    base: BaseForecast | None = None
+    correction: np.ndarray | None = None
+    mixture: Mixture | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     version: str = "unregistered"
     _prints: dict[Hashable, str] = field(default_factory=dict, init=False, repr=False)
@@ -65,9 +79,10 @@ class Forecaster:
 
         Hashing the weights of a published size takes as long as a forecast: it is done again when they are written to.
         """
-        state = written(self.network)
+        state = () if self.network is None else written(self.network)
         if state is None or state not in self._prints:
-            content = {"format": model_file.FORMAT, **self._header()}
+            header = self._header()
+            content = {"format": model_file.format_of(header), **header}
             self._prints.clear()  # the state before is gone: one is enough
             self._prints[state] = model_file.fingerprint(content, self._arrays())
         return self._prints[state]
@@ -75,7 +90,12 @@ class Forecaster:
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return next(iter(self.network.parameters())).device
+        return torch.device("cpu") if self.network is None else next(iter(self.network.parameters())).device
+
+    @property
+    def history(self) -> int:
+        """Frames up to the init time that are looked at where they are there; the last T of them have to be."""
+        return max(self.spec.frames_in, 0 if self.base is None else self.base.history)
 
     def to(self, device: str | torch.device) -> "Forecaster":
         """Move the network to a device, and return this forecaster.
@@ -85,7 +105,9 @@ class Forecaster:
         ContractError
             A device that this machine does not have.
         """
-        self.network.to(_device(device))
+        target = device_of(device)
+        if self.network is not None:
+            self.network.to(target)
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -112,19 +134,26 @@ class Forecaster:
             raise RegistryError(subject, [reason], "it was changed after it was written: copy it again")
         try:
             # Building a network draws random weights, which must not move the caller's random state.
-            with torch.random.fork_rng(devices=[]):
-                network = build(header["network"])
-            network.load_state_dict({name: torch.from_numpy(v) for name, v in below(arrays, "network").items()})
+            network = None
+            if header["network"] is not None:
+                with torch.random.fork_rng(devices=[]):
+                    network = build(header["network"])
+                weights = below(arrays, "network").items()
+                network.load_state_dict({name: torch.from_numpy(value) for name, value in weights})
+                network.eval()
         except (Refusal, RuntimeError) as error:
             raise RegistryError(subject, [f"its weights do not fit its sizes: {error}"]) from error
         forecaster = cls(
             spec=FrameSpec.from_header(header["spec"], below(arrays, "spec")),
-            network=network.eval(),
+            network=network,
             baselines=Baselines.from_header(header["baselines"], below(arrays, "baselines")),
+            base=BaseForecast.from_header(header["base"], below(arrays, "base")) if "base" in header else None,
+            correction=arrays.get("correction"),
+            mixture=Mixture.from_header(header["mixture"], below(arrays, "mixture")) if "mixture" in header else None,
             provenance=header["provenance"],
             version=version,
         )
-        forecaster._prints[written(forecaster.network)] = fingerprint
+        forecaster._prints[() if network is None else written(network)] = fingerprint
         return forecaster if device is None else forecaster.to(device)
 
     def forecast(self, z: "ArrayLike | torch.Tensor", init_times: np.ndarray, steps: int) -> np.ndarray:
@@ -148,6 +177,7 @@ class Forecaster:
             (B, steps, S, H, W) float32 departures of the contract.
         """
         spec = self.spec
+        assert self.network is not None
         x = torch.as_tensor(z, dtype=torch.float32).to(self.device)
         departures = np.empty((len(x), steps, spec.n_states, *spec.shape), np.float32)
         with evaluated(self.network), torch.inference_mode():
@@ -172,6 +202,8 @@ class Forecaster:
         horizon: Any = None,
         units: Mapping[str, str] | None = None,
         device: str | torch.device | None = None,
+        weights: np.ndarray | None = None,
+        adapt: bool = False,
     ) -> xr.Dataset:
         """Labelled forecast from labelled data.
 
@@ -189,6 +221,11 @@ class Forecaster:
             Units of variables that carry none.
         device
             Where to compute; CUDA if there is one, else the CPU. The network stays there.
+        weights
+            (I, L, S, E) of the experts, in the order of `mixture.experts`; by default those of the validation.
+        adapt
+            Whether the weights follow from how the experts did before each init time, on the frames of `ds`: their
+            forecasts are made again for all earlier init times with a full history, and count once verified.
 
         Returns
         -------
@@ -214,7 +251,7 @@ class Forecaster:
         except Refusal as refusal:
             faults += [f"horizon: {reason}" for reason in refusal.reasons]
         try:
-            target = _device(device)
+            target = device_of(device)
         except Refusal as refusal:
             faults += refusal.reasons
         if canonical is not None and not any(reason.startswith("time:") for reason in faults):
@@ -222,14 +259,15 @@ class Forecaster:
                 runs = runs_of(init_time, canonical["time"].values, self.spec.step, self.spec.frames_in)
             except Refusal as refusal:
                 faults += refusal.reasons
-        if canonical is not None and not faults:
+        if canonical is not None and not faults and self.network is not None:
             window = (1, self.spec.frames_in, self.spec.n_channels, *self.spec.shape)
             refuse_beyond(self.network, window, (len(runs), steps, self.spec.n_states, *self.spec.shape), target)
+        whole = canonical
         if canonical is not None and len(runs):
             every = isinstance(init_time, str) and init_time == "all"
-            canonical, runs, shares, value_faults = self._vetted(canonical, runs, every)
+            canonical, runs, shares, value_faults = vetted(self.spec, canonical, runs, every)
             faults += value_faults
-        if faults or canonical is None:
+        if faults or canonical is None or whole is None:
             raise ContractError("The data does not fit what the model was trained on", list(dict.fromkeys(faults)))
         others = sorted(str(name) for name in ds.data_vars if name not in self.spec.states)
         if others:
@@ -237,66 +275,60 @@ class Forecaster:
         # Coordinates and attributes come before the network, which leaves nothing of the data in the caches.
         axes, (origin, attrs) = find_axes(ds, list(self.spec.states)), origin_of(self, ds, len(runs))
         coords = self.spec.coordinates(canonical["time"].values[runs[:, -1]], steps, origin)
-        if filled := self._filled(shares[np.unique(runs)]):
+        if filled := filled_words(self.spec, shares[np.unique(runs)]):
             attrs["filled_input"] = filled
             logger.info("filled input: %s", filled)
         departures = self._batches(canonical, runs, steps, target)
-        return restore(self.spec.to_dataset(departures, coords, attrs), axes, ds)
+        forecast = self.spec.to_dataset(departures, coords, attrs)
+        if self.base is not None:
+            if adapt and weights is None:
+                weights = self._adapted(whole, forecast["init_time"].values, steps, device)
+            forecast = issued(self, whole, forecast, weights)
+        return restore(forecast, axes, ds)
 
-    def _vetted(
-        self, ds: xr.Dataset, runs: np.ndarray, every: bool
-    ) -> tuple[xr.Dataset, np.ndarray, np.ndarray, list[str]]:
-        """The frames needed (loaded if they fit), the runs in their positions, and what is wrong with their values.
+    def experts(
+        self, ds: xr.Dataset, init_times: np.ndarray, leads: int, device: str | torch.device | None = None
+    ) -> tuple[xr.Dataset, dict[str, np.ndarray]]:
+        """Forecasts of all experts, (I, L, S, H, W) physical, and the labels that belong to them.
 
-        Third, the share of the points of each that is missing, (N, S).
+        Parameters
+        ----------
+        ds
+            Canonical Dataset that the contract accepts, with the full history of each init time.
+        init_times
+            (I,) rising.
+        leads, device
+            As in `predict`.
         """
-        ds, runs = _frames_of(ds, runs)
-        count = ds.sizes["time"]
-        size = fitting(ds.nbytes // count)
-        if size >= count:
-            ds = ds.load()
-        shares = np.zeros((count, self.spec.n_states))
-        faults: list[str] = []
-        for start in range(0, count, size):
-            block = ds if size >= count else ds.isel(time=slice(start, start + size)).load()
-            shares[start : start + size] = self.spec.missing(block)
-            usable = (shares[start : start + size] <= self.spec.missing_share).all(1)
-            if every and not usable.all():
-                block = block.isel(time=usable)
-            faults += self.spec.value_faults(block) if block.sizes["time"] else []
-        if every:
-            whole = (shares <= self.spec.missing_share)[runs].all((1, 2))
-            if not whole.any():
-                faults.append(
-                    f"init_time: each of the {len(runs)} full histories has missing values: frames that lack more than "
-                    f"{percent(self.spec.missing_share)} of their points, up to {percent(shares.max())}"
-                )
-            elif not whole.all():
-                logger.info("%d of %d init times left out: missing values", (~whole).sum(), len(runs))
-            runs = runs[whole]
-        return ds, runs, shares, faults
+        times = ds["time"].values
+        runs = runs_of(init_times, times, self.spec.step, self.spec.frames_in)
+        origin, attrs = origin_of(self, ds, len(runs))
+        coords = self.spec.coordinates(times[runs[:, -1]], leads, origin)
+        forecast = self.spec.to_dataset(self._batches(ds, runs, leads, device_of(device)), coords, attrs)
+        network = None
+        if self.network is not None:
+            network = np.stack([forecast[state].values for state in self.spec.states], axis=2)
+        return forecast, expert_maps(self, ds, init_times, leads, network)
 
-    def _filled(self, shares: np.ndarray) -> str:
-        """How much of the input frames was filled, from the missing shares (N, S), in words; empty for nothing."""
-        texts = []
-        for channel, share in zip(self.spec.state_channels, shares.T, strict=True):
-            if share.any():
-                texts.append(
-                    f"{channel.name} {round(share.sum() * channel.valid.sum())} missing values in "
-                    f"{np.count_nonzero(share)} of {len(share)} input frames (at most {percent(share.max())} of one)"
-                )
-        return "; ".join(texts)
+    def _adapted(self, ds: xr.Dataset, init_times: np.ndarray, leads: int, device: Any) -> np.ndarray | None:
+        """Weights (I, L, S, E) of init times in any order, replayed over `ds`."""
+        if self.mixture is None:
+            return None
+        order = np.argsort(encode_times(init_times)[0], kind="stable")
+        return Replay(self, leads, device).weights(ds, init_times[order])[np.argsort(order, kind="stable")]
 
     def _batches(self, ds: xr.Dataset, runs: np.ndarray, steps: int, device: torch.device) -> np.ndarray:
         """Departures (I, L, S, H, W) for all runs, computed in batches of bounded size."""
         spec = self.spec
+        if self.network is None:
+            return np.zeros((len(runs), steps, spec.n_states, *spec.shape), np.float32)
         if self.device != device:
             self.network.to(device)
         values = (spec.frames_in * spec.n_channels + steps * spec.n_states) * spec.shape[0] * spec.shape[1]
         size = fitting(4 * values, share=64)
         departures = np.empty((len(runs), steps, spec.n_states, *spec.shape), np.float32)
         for start in range(0, len(runs), size):
-            part, batch = _frames_of(ds, runs[start : start + size])
+            part, batch = frames_of(ds, runs[start : start + size])
             frames = spec.to_frames(part.load())
             z = frames[None] if len(batch) == 1 else frames[batch]  # (B, T, C, H, W)
             fill(z[:, :, : spec.n_states])
@@ -304,33 +336,22 @@ class Forecaster:
         return departures
 
     def _header(self) -> dict[str, Any]:
-        return {
+        header = {
             "spec": self.spec.to_header(),
-            "network": self.network.config.to_dict(),
+            "network": None if self.network is None else self.network.config.to_dict(),
             "baselines": self.baselines.to_header(),
         }
+        # Models without them have the fingerprint that they had before there were any.
+        more = {"base": self.base, "mixture": self.mixture}
+        return header | {name: record.to_header() for name, record in more.items() if record is not None}
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        weights = {f"network.{name}": value.detach().cpu().numpy() for name, value in self.network.state_dict().items()}
-        return {**self.spec.arrays_under("spec"), **weights, **self.baselines.arrays_under("baselines")}
-
-
-def _frames_of(ds: xr.Dataset, runs: np.ndarray) -> tuple[xr.Dataset, np.ndarray]:
-    """The frames that the runs (I, T) need, not copied where none is left out, and the runs in their positions."""
-    needed, inverse = np.unique(runs, return_inverse=True)
-    if len(needed) == ds.sizes["time"]:
-        return ds, runs
-    first, last = int(needed[0]), int(needed[-1]) + 1
-    chosen = slice(first, last) if last - first == len(needed) else needed
-    return ds.isel(time=chosen), inverse.reshape(runs.shape)
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    """A device that this machine has, or a refusal; by default CUDA if there is one, else the CPU."""
-    present = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
-    try:
-        target = torch.device(present[-1] if device is None else device)
-        torch.empty(0, device=target)  # a name alone tells nothing of the machine
-    except (RuntimeError, AssertionError) as error:
-        raise ContractError("Device", [f"device: expected one of {', '.join(present)}, got {str(device)!r}"]) from error
-    return target
+        arrays = {**self.spec.arrays_under("spec"), **self.baselines.arrays_under("baselines")}
+        if self.network is not None:
+            weights = self.network.state_dict().items()
+            arrays |= {f"network.{name}": value.detach().cpu().numpy() for name, value in weights}
+        if self.correction is not None:
+            arrays["correction"] = self.correction
+        for name, record in (("base", self.base), ("mixture", self.mixture)):
+            arrays |= {} if record is None else record.arrays_under(name)
+        return arrays

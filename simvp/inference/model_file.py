@@ -16,20 +16,26 @@ import numpy as np
 
 from simvp.errors import RegistryError
 
-FORMAT = 1
+FORMAT, FORMATS = 1, (1, 2)
+"""That of a network alone, which earlier versions read too, and all that this version reads; 2 has a base forecast."""
 # Parts of the header that the fingerprint covers; the provenance (who, when, which run) is not among them.
-CONTENT = ("format", "spec", "network", "baselines")
+CONTENT = ("format", "spec", "network", "baselines", "base", "mixture")
 _KEY = "simvp"
 
 
 def fingerprint(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     """First 16 hex digits of the SHA-256 of the content: sizes, contract and arrays; no clock, path or run id."""
-    digest = hashlib.sha256(json.dumps({key: header[key] for key in CONTENT}, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps({key: header[key] for key in CONTENT if key in header}, sort_keys=True).encode())
     for name in sorted(arrays):
         values = np.asarray(arrays[name], order="C")
         digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()[:16]
+
+
+def format_of(header: Mapping[str, Any]) -> int:
+    """Format number of a file with this header."""
+    return 2 if "base" in header else FORMAT
 
 
 def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -42,12 +48,13 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Mappi
     header
         JSON, with the parts of `CONTENT` but the format number and the fingerprint, which are added here.
     arrays
-        By name; the part before the first dot says whose they are: "spec", "network" or "baselines".
+        By name; the part before the first dot says whose they are: "spec", "network", "baselines", "base",
+        "correction" or "mixture".
     """
     from safetensors.numpy import save_file
 
     path = Path(path)
-    whole = {"format": FORMAT, **header}
+    whole = {"format": format_of(header), **header}
     whole["fingerprint"] = fingerprint(whole, arrays)
     tensors = {name: np.asarray(values, order="C") for name, values in arrays.items()}
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
@@ -83,8 +90,8 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         reason = f"expected a {_KEY!r} header, got a safetensors file with {', '.join(metadata) or 'no header'}"
         raise RegistryError(subject, [reason], "give a file that Forecaster.save wrote")
     header: dict[str, Any] = json.loads(metadata[_KEY])
-    if header.get("format") != FORMAT:
-        reason = f"expected format {FORMAT}, got {header.get('format')!r}"
+    if header.get("format") not in FORMATS:
+        reason = f"expected format {' or '.join(map(str, FORMATS))}, got {header.get('format')!r}"
         raise RegistryError(subject, [reason], "load it with the version of simvp that wrote it, or train again")
     return header
 

@@ -618,7 +618,7 @@ class TestFile:
         assert "expected a whole safetensors file" in self.refused(path)
 
     def test_files_of_another_format(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(model_file, "FORMAT", 2)
+        monkeypatch.setattr(model_file, "FORMATS", (7,))
         text = self.refused(path)
         assert "expected format 2, got 1" in text
         assert "load it with the version of simvp that wrote it" in text

@@ -1,0 +1,177 @@
+"""What a training makes of base, network and baselines: how much the network corrects, and the weights of the mixture.
+
+Everything here is decided on the validation blocks, by a base and baselines that were fitted on the training pieces
+alone, as the network was. What is saved is fitted once more, on the whole reference, with the choices kept.
+
+Letters: S states, L leads, N init times of validation, E experts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from pipelines.progress import Progress, silent
+from simvp.coords import encode_times
+from simvp.inference import Forecaster
+from simvp.inference.experts import BASE, CORRECTED
+from simvp.mixture import Mixture, gram_matrices, left_out_errors
+from simvp.scoring.scores import frames_of, positions_of
+
+BATCH = 16  # init times at a time
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Combination:
+    """Correction and mixture, and what the validation says of them.
+
+    Parameters
+    ----------
+    correction
+        (S, L) part of the network's difference from the base that is taken, 0 to 1; None without a network.
+    mixture
+        None where it is switched off.
+    rmse
+        By state and system ("base", "network", "unmixed", "model" and each baseline), over all leads, every one of
+        blocks that it was not fitted or chosen on.
+    correction_error
+        (S, L) standard error of the correction over the blocks; None without a network.
+    """
+
+    correction: np.ndarray | None
+    mixture: Mixture | None
+    rmse: Mapping[str, Mapping[str, float]]
+    correction_error: np.ndarray | None
+
+
+def validation_grams(
+    forecaster: Forecaster, ds: xr.Dataset, init_times: np.ndarray, progress: Progress = silent
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of base, network and baselines, and the Gram matrices (S, L, N, E, E) of their errors.
+
+    Parameters
+    ----------
+    forecaster
+        Fitted without the validation blocks; its correction is 1, so that the corrected base is the network.
+    ds
+        The archive as far as it may be looked at.
+    init_times
+        (N,) rising.
+    """
+    spec, parts = forecaster.spec, []
+    leads = spec.frames_out
+    for start in range(0, len(init_times), BATCH):
+        chosen = init_times[start : start + BATCH]
+        _, maps = forecaster.experts(ds, chosen, leads)
+        valid = spec.step.shift(chosen[:, None], np.arange(1, leads + 1))
+        positions = positions_of(encode_times(valid)[0], encode_times(ds["time"].values)[0])
+        truth = np.stack([frames_of(ds[state], positions, np.float32) for state in spec.states], axis=2)
+        parts.append(gram_matrices(maps, truth, spec.weights, spec.mask))
+        progress("combining", start + len(chosen), len(init_times))
+    return tuple(maps), np.concatenate(parts).transpose(2, 1, 0, 3, 4)
+
+
+def combine(
+    names: tuple[str, ...],
+    states: tuple[str, ...],
+    grams: np.ndarray,
+    inits: np.ndarray,
+    blocks: np.ndarray,
+    *,
+    mixed: bool,
+) -> Combination:
+    """Correction and mixture from the errors on the validation blocks.
+
+    Parameters
+    ----------
+    names, grams
+        From `validation_grams`.
+    states
+        Names of the S states.
+    inits, blocks
+        (N,) init times in steps, and the block of each.
+    mixed
+        Whether there is a mixture.
+    """
+    experts = tuple(name for name in names if name != CORRECTED)
+    correction = error = None
+    corrected = grams
+    if CORRECTED in names:
+        base, network = names.index(BASE), names.index(CORRECTED)
+        correction, error, left_out = _correction(grams, base, network, blocks)
+        corrected = _apply(grams, base, network, left_out)
+        experts = names
+    mixture = None
+    if mixed:
+        mixture = Mixture.fit(experts, corrected, inits, blocks)
+    losses = _losses(names, grams, corrected, mixture, inits, blocks)
+    rmse = {
+        state: {name: float(np.sqrt(np.nanmean(loss[number]))) for name, loss in losses.items()}
+        for number, state in enumerate(states)
+    }
+    return Combination(correction=correction, mixture=mixture, rmse=rmse, correction_error=error)
+
+
+def _losses(
+    names: tuple[str, ...],
+    grams: np.ndarray,
+    corrected: np.ndarray,
+    mixture: Mixture | None,
+    inits: np.ndarray,
+    blocks: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Squared errors (S, L, N) by system."""
+    own = {name: grams[..., number, number] for number, name in enumerate(names)}
+    if CORRECTED in names:
+        at = names.index(CORRECTED)
+        own["network"] = own.pop(CORRECTED)
+        own["unmixed"] = corrected[..., at, at]
+    else:
+        own["unmixed"] = own[BASE]
+    own["model"] = own["unmixed"] if mixture is None else left_out_errors(mixture, corrected, inits, blocks)
+    return own
+
+
+def _correction(
+    grams: np.ndarray, base: int, network: int, blocks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Factors (S, L), their standard errors (S, L), and those that each init time's block had no part in, (S, L, N).
+
+    Least squares of the truth less the base on the network less the base, all in Gram matrices: with errors e,
+    y - b = -e_b and n - b = e_n - e_b.
+    """
+    together = grams[..., base, base] - grams[..., base, network]  # (S, L, N)
+    squares = together + grams[..., network, network] - grams[..., base, network]
+    names = np.unique(blocks)
+    sums = [
+        np.stack([np.nansum(part[..., blocks == b], -1) for b in names]) for part in (together, squares)
+    ]  # (B, S, L)
+
+    def factor(rows: np.ndarray) -> np.ndarray:
+        product, square = (part[rows].sum(0) for part in sums)
+        return np.clip(np.divide(product, square, out=np.zeros_like(square), where=square > 0), 0.0, 1.0)
+
+    every = np.ones(len(names), bool)
+    if len(names) < 2:
+        none = np.zeros_like(sums[0][0])
+        return none, none, np.zeros(together.shape)
+    without = np.stack([factor(every & (np.arange(len(names)) != b)) for b in range(len(names))])  # (B, S, L)
+    gains = 2 * without * sums[0] - without**2 * sums[1]
+    helps = gains.sum(0) > 0
+    error = np.sqrt((len(names) - 1) * without.var(0))  # jackknife over the blocks
+    left_out = (without * helps)[np.searchsorted(names, blocks)]  # (N, S, L)
+    return factor(every) * helps, error, left_out.transpose(1, 2, 0)
+
+
+def _apply(grams: np.ndarray, base: int, network: int, factor: np.ndarray) -> np.ndarray:
+    """Gram matrices with the corrected base in the place of the network: e_c = e_b + factor (e_n - e_b)."""
+    step = np.broadcast_to(np.eye(grams.shape[-1]), grams.shape).copy()
+    step[..., network, network] = factor
+    step[..., network, base] = 1 - factor
+    there = np.where(np.isfinite(grams), grams, 0.0)
+    made = step @ there @ step.swapaxes(-1, -2)
+    absent = ~np.isfinite(np.einsum("...ee->...e", grams))
+    absent[..., network] |= absent[..., base]
+    made[absent[..., :, None] | absent[..., None, :]] = np.nan
+    return made

@@ -1,0 +1,129 @@
+"""The experts of a model: base forecast, corrected base and baselines as physical maps of the same times and points.
+
+Letters: I init times, L leads, S states, H rows, W columns.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from simvp.budget import fitting
+from simvp.contract import filled_frames
+from simvp.coords import encode_times
+from simvp.mixture import Mixture, digest, mix
+
+if TYPE_CHECKING:
+    from simvp.inference.forecaster import Forecaster
+
+BASE, CORRECTED = "base", "corrected"
+
+
+def expert_maps(
+    forecaster: "Forecaster", ds: xr.Dataset, init_times: np.ndarray, leads: int, network: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Forecasts by expert, (I, L, S, H, W) float32 within the bounds; NaN where an expert lacks what it needs.
+
+    Parameters
+    ----------
+    forecaster
+        With a base forecast.
+    ds
+        Canonical Dataset with the T frames up to each init time and as many before as there are; lazy or not.
+    init_times
+        (I,).
+    leads
+        L.
+    network
+        (I, L, S, H, W) what the network forecasts, physical; None without one.
+    """
+    assert forecaster.base is not None
+    spec = forecaster.spec
+    maps = {BASE: forecaster.base.predict(ds, init_times, leads)}
+    for number, channel in enumerate(spec.state_channels):
+        if channel.bounds != (None, None):
+            np.clip(maps[BASE][:, :, number], *channel.bounds, out=maps[BASE][:, :, number])
+    if network is not None and forecaster.correction is not None:
+        factor = forecaster.correction[:, np.minimum(np.arange(leads), forecaster.correction.shape[1] - 1)]
+        factor = factor.T[:, :, None, None].astype(np.float32)  # (L, S, 1, 1)
+        maps[CORRECTED] = maps[BASE] + factor * (network - maps[BASE])
+    made = forecaster.baselines.predict(past_frames(forecaster, ds, init_times, leads), init_times, leads)
+    for name, forecast in made.items():
+        maps[name] = np.stack([forecast[state].values for state in spec.states], axis=2)
+    return maps
+
+
+def past_frames(forecaster: "Forecaster", ds: xr.Dataset, init_times: np.ndarray, leads: int) -> xr.Dataset:
+    """What the baselines look back at, loaded; filled as the inputs of the network are where some points lack."""
+    spec = forecaster.spec
+    wanted = forecaster.baselines.frame_times(init_times, leads)
+    here = np.flatnonzero(np.isin(encode_times(ds["time"].values)[0], encode_times(wanted)[0]))
+    frames = ds[list(spec.states)].isel(time=here).load()
+    shares = spec.missing(frames)
+    if not ((shares > 0) & (shares < 1)).any():
+        return frames
+    return filled_frames(ds, spec, wanted)
+
+
+def blended(
+    forecaster: "Forecaster", maps: Mapping[str, np.ndarray], weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Maps (I, L, S, H, W) that are issued, NaN where masked: the mixture, or the corrected base without one.
+
+    And the weights (I, L, S, E) that were used, those handed over as far as the experts are there.
+    """
+    spec, mixture, used = forecaster.spec, forecaster.mixture, None
+    if mixture is None or weights is None:
+        mixed = maps.get(CORRECTED, maps[BASE])
+    else:
+        mixed, used = mix({name: maps[name] for name in mixture.experts}, weights, spec.mask)
+    return np.where(spec.mask, mixed, np.float32(np.nan)), used
+
+
+def issued(
+    forecaster: "Forecaster", ds: xr.Dataset, forecast: xr.Dataset, weights: np.ndarray | None = None
+) -> xr.Dataset:
+    """What is issued, in place of what the network alone forecasts: the mixture, or the corrected base without one.
+
+    Parameters
+    ----------
+    ds
+        As in `expert_maps`.
+    forecast
+        Labelled forecast of the network (of nothing where there is none); its values are replaced.
+    weights
+        (I, L, S, E); by default those of the validation.
+    """
+    spec, mixture = forecaster.spec, forecaster.mixture
+    init_times, leads = forecast["init_time"].values, forecast.sizes["lead_time"]
+    if weights is None and mixture is not None:
+        weights = mixture.weights(len(init_times), leads)
+    used = None if weights is None else np.empty(weights.shape)
+    fields = [forecast[state].values for state in spec.states]
+    size = fitting(4 * leads * spec.n_states * spec.shape[0] * spec.shape[1], 16)
+    for start in range(0, len(init_times), size):
+        part = slice(start, start + size)
+        network = None if forecaster.network is None else np.stack([field[part] for field in fields], axis=2)
+        maps = expert_maps(forecaster, ds, init_times[part], leads, network)
+        mixed, now = blended(forecaster, maps, None if weights is None else weights[part])
+        if used is not None and now is not None:
+            used[part] = now
+        for number, field in enumerate(fields):
+            field[part] = mixed[:, :, number]
+    for state, field in zip(spec.states, fields, strict=True):
+        forecast[state] = forecast[state].copy(data=field)
+    return forecast if mixture is None or used is None else weighted(forecast, spec.states, mixture, used)
+
+
+def weighted(forecast: xr.Dataset, states: Sequence[str], mixture: Mixture, weights: np.ndarray) -> xr.Dataset:
+    """The forecast with the weights (I, L, S, E) that it was made with, and their digest, as coordinates."""
+    dims = ("init_time", "lead_time", "expert")
+    coords = {
+        f"{state}_weight": xr.Variable(dims, weights[:, :, number], {"long_name": f"weight of each expert in {state}"})
+        for number, state in enumerate(states)
+    }
+    coords["expert"] = xr.Variable("expert", np.array(mixture.experts, object), {"long_name": "expert of the mixture"})
+    text = {"long_name": "digest of the weights of the experts"}
+    coords["weights_digest"] = xr.Variable("init_time", np.array(digest(weights), object), text)
+    return forecast.assign_coords(coords)

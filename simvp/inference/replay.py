@@ -1,0 +1,108 @@
+"""Forecasts of a model init time after init time, with the weights that its verified errors give at each of them.
+
+Letters: I init times, L leads, S states, E experts, H rows, W columns.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from simvp.coords import encode_times, history
+from simvp.inference.experts import BASE, CORRECTED, blended, weighted
+from simvp.mixture import Recursion, gram_matrices
+from simvp.scoring.scores import frames_of, positions_of
+
+if TYPE_CHECKING:
+    from simvp.inference.forecaster import Forecaster
+
+UNMIXED = "unmixed"
+
+
+class Replay:
+    """Issues init times in order, and learns from each as far as the data verify it.
+
+    Parameters
+    ----------
+    forecaster
+        With a base forecast.
+    leads
+        L.
+    device
+        Where the network runs.
+    """
+
+    def __init__(self, forecaster: "Forecaster", leads: int, device: Any = None) -> None:
+        self.forecaster, self.leads, self.device = forecaster, leads, device
+        self._recursion = None if forecaster.mixture is None else Recursion(forecaster.mixture)
+        self._origin: Any = None
+
+    def forecasts(self, ds: xr.Dataset, init_times: np.ndarray) -> dict[str, xr.Dataset]:
+        """Labelled forecasts "model", "unmixed" and "base" of rising init times after all before.
+
+        Parameters
+        ----------
+        ds
+            Canonical Dataset with their histories, and the truth as far as it is known; nothing that comes after an
+            init time has a part in its forecast.
+        init_times
+            (I,).
+        """
+        forecaster = self.forecaster
+        template, maps = forecaster.experts(ds, init_times, self.leads, self.device)
+        made = {UNMIXED: maps.get(CORRECTED, maps[BASE]), BASE: maps[BASE]}
+        model, used = made[UNMIXED], None
+        if self._recursion is not None:
+            self._learn(ds, init_times, maps)
+            weights = np.stack([self._recursion.weights(int(i), self.leads) for i in self._steps(init_times)])
+            model, used = blended(forecaster, maps, weights)
+        forecasts = {name: _labelled(template, field) for name, field in {"model": model, **made}.items()}
+        if used is not None and forecaster.mixture is not None:
+            states = forecaster.spec.states
+            forecasts["model"] = weighted(forecasts["model"], states, forecaster.mixture, used)
+        return forecasts
+
+    def weights(self, ds: xr.Dataset, init_times: np.ndarray) -> np.ndarray:
+        """(I, L, S, E) weights of rising init times, after learning from all before for which `ds` has a history."""
+        assert self._recursion is not None
+        spec, times = self.forecaster.spec, ds["time"].values
+        earlier = times[history(times, spec.step, spec.frames_in)[:, -1]]
+        earlier = earlier[earlier < init_times[-1]]
+        for start in range(0, len(earlier), 32):
+            chosen = earlier[start : start + 32]
+            usable = [time for time in chosen if self._whole(ds, time)]
+            if usable:
+                part = np.array(usable)
+                self._learn(ds, part, self.forecaster.experts(ds, part, self.leads, self.device)[1])
+        steps = self._steps(init_times)
+        return np.stack([self._recursion.weights(int(i), self.leads) for i in steps])
+
+    def _learn(self, ds: xr.Dataset, init_times: np.ndarray, maps: dict[str, np.ndarray]) -> None:
+        assert self._recursion is not None
+        spec = self.forecaster.spec
+        valid = spec.step.shift(init_times[:, None], np.arange(1, self.leads + 1))
+        positions = positions_of(encode_times(valid)[0], encode_times(ds["time"].values)[0])
+        truth = np.stack([frames_of(ds[state], positions, np.float32) for state in spec.states], axis=2)
+        chosen = {name: maps[name] for name in self._recursion.mixture.experts}
+        grams = gram_matrices(chosen, truth, spec.weights, spec.mask)
+        for init, gram in zip(self._steps(init_times), grams, strict=True):
+            self._recursion.learn(int(init), gram)
+
+    def _whole(self, ds: xr.Dataset, time: Any) -> bool:
+        """Whether no frame of the history lacks more than the contract takes."""
+        spec = self.forecaster.spec
+        times = spec.step.shift(time, np.arange(1 - spec.frames_in, 1))
+        near = ds.isel(time=positions_of(encode_times(times)[0], encode_times(ds["time"].values)[0]))
+        return bool((spec.missing(near.load()) <= spec.missing_share).all())
+
+    def _steps(self, times: np.ndarray) -> np.ndarray:
+        """Steps since the first time that was asked for."""
+        if self._origin is None:
+            self._origin = times[0]
+        return self.forecaster.spec.step.index(times, self._origin)
+
+
+def _labelled(template: xr.Dataset, field: np.ndarray) -> xr.Dataset:
+    """The labels of a forecast with the values (I, L, S, H, W) of another."""
+    names = list(template.data_vars)
+    return template.assign({n: template[n].copy(data=field[:, :, number]) for number, n in enumerate(names)})

@@ -1,0 +1,357 @@
+"""Sequential aggregation: weights of experts from their errors as far as these are verified.
+
+The experts e = 1 .. E are forecasts of one variable at one lead. Once init time t is verified, the Gram matrix of their
+errors is known: G_t[e, f] = mean over the map, by area, of (f_e - y)(f_f - y). A mixture with weights w has the squared
+error w'G_t w, so that no map is needed here.
+
+The weights are exponentiated gradients (Kivinen and Warmuth 1997, Information and Computation 132, 1-63) with a fixed
+share (Herbster and Warmuth 1998, Machine Learning 32, 151-178; Cesa-Bianchi and Lugosi 2006, Prediction, Learning, and
+Games, chapter 5). From u_1 = prior, in the order in which the init times are verified:
+
+* x = u_t restricted to the experts that are present at t, renormalised
+* g = 2 G_t x, the gradient of x'G_t x
+* b_t = max(span * scale, max g - min g)
+* v[e] ~ x[e] exp(-rate g[e] / b_t) with the mass that the present ones had together; absent ones keep theirs
+* u_(t+1) = (1 - share) v + share prior
+
+An init time is issued with the weights of the recursion as it then is, renormalised over the experts that are present.
+
+Theorem. For every sequence of weights q_t that changes m times over n init times, with q^0 .. q^m its values, and with
+s_t = min(1, span * scale / (max g - min g)), which is 1 unless the experts are far apart,
+
+    sum s_t (w_t'G_t w_t - q_t'G_t q_t)  <=  span * scale * (C / rate + n rate / 8)  +  D
+    C = sum_k KL(q^k || prior) + m ln(1 / share) + (n - 1 - m) ln(1 / (1 - share))
+    D = sum s_t R_t min(1, d_t (rate / 4 + share)),  R_t = max h - min h of h = 2 G_t w_t
+
+where d_t counts the init times before t in the order of verification that were not verified yet when t was issued: the
+lead less one, where every step has an init time. Against a single expert KL is ln(1 / prior[e]). Where experts are
+absent, q_t is renormalised over the present, an init time counts with the mass that q_t has on them, and share in D is
+divided by the mass that the recursion has on them. The proof, and what was compared, is in docs/mixture.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from simvp.errors import ConfigError
+from simvp.record import Record
+
+FLOOR = 0.05  # of the prior, in equal parts to all experts, so that none is out of reach for long
+STEPS, STEP = 200, 0.25  # of the prior's descent: their number, and the largest rate of one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregation(Record):
+    """How fast weights follow the errors that are verified.
+
+    Parameters
+    ----------
+    rate
+        Largest change of the logarithm of two weights' ratio by one verified init time; above 0.
+    share
+        Part of the weights that goes back to the prior with each verified init time; between 0 and 1.
+    span
+        Distance of two experts' gradients, in units of the scale, up to which they count in full.
+    """
+
+    rate: float = 1.0
+    share: float = 0.003
+    span: float = 4.0
+
+    def __post_init__(self) -> None:
+        reasons = [
+            f"{name}: expected a number above 0, got {getattr(self, name)}"
+            for name in ("rate", "span")
+            if not 0 < getattr(self, name) < np.inf
+        ]
+        if not 0 < self.share < 1:
+            reasons.append(f"share: expected a number between 0 and 1, got {self.share}")
+        if reasons:
+            raise ConfigError("Aggregation", reasons)
+
+    def weights(
+        self,
+        prior: np.ndarray,
+        scale: float,
+        grams: np.ndarray,
+        known_at: np.ndarray,
+        at: int | np.ndarray,
+        present: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Weights for init times, from all errors that are verified by then.
+
+        Parameters
+        ----------
+        prior
+            (E,) weights before anything is verified; 0 shuts an expert out for good.
+        scale
+            Squared error that counts as usual, of the prior's making (`prior_from`).
+        grams
+            (N, E, E) Gram matrices of the errors, squared units of the variable; rows and columns of absent experts
+            NaN.
+        known_at
+            (N,) steps at which each was verified. They count in this order, and in the given one where it is equal.
+        at
+            Init time, or (M,) of them, in steps.
+        present
+            (E,) or (M, E) bool: the experts that have a forecast; all by default.
+
+        Returns
+        -------
+        weights
+            (E,) or (M, E) float64, none negative, of sum 1; NaN where no expert is present.
+
+        Raises
+        ------
+        ConfigError
+            Shapes that do not belong together, a prior that is no weights, a scale that is not above 0, Gram matrices
+            with single NaN.
+        """
+        prior, grams, known_at = np.asarray(prior, np.float64), np.asarray(grams, np.float64), np.asarray(known_at)
+        _check(prior, scale, grams, known_at)
+        known = np.flatnonzero(known_at <= np.max(at, initial=np.iinfo(np.int64).min))
+        order = known[np.argsort(known_at[known], kind="stable")]
+        path = _path(_columns([self]), prior[None], scale, grams[order])[:, 0]
+        issued = path[np.searchsorted(known_at[order], at, side="right")]
+        return _restricted(issued, np.ones(issued.shape, bool) if present is None else present)
+
+    def updated(self, weights: np.ndarray, prior: np.ndarray, scale: np.ndarray, gram: np.ndarray) -> np.ndarray:
+        """Weights (..., E) after one more verified init time of each of several series.
+
+        Parameters
+        ----------
+        weights, prior
+            (..., E) those of the recursion so far, and those before anything was verified.
+        scale
+            (...) as in `weights`.
+        gram
+            (..., E, E) NaN throughout where nothing was verified: the weights move towards the prior alone.
+        """
+        return _updated(weights, prior, scale[..., None], gram, (self.rate, self.share, self.span))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BlockErrors:
+    """Errors of the experts, of a variable at a lead, on one block of validation.
+
+    Parameters
+    ----------
+    inits
+        (N,) init times in steps, ascending.
+    lead
+        Steps from an init time to its verification.
+    grams
+        (N, E, E) Gram matrices of the errors, as `Aggregation.weights` takes them.
+    """
+
+    inits: np.ndarray
+    lead: int
+    grams: np.ndarray
+
+    @property
+    def independent(self) -> int:
+        """How many init times have targets that share no error: one a lead."""
+        return min(len(self.inits), 1 + int(np.ptp(self.inits)) // self.lead) if len(self.inits) else 0
+
+
+def replay(
+    aggregation: Aggregation,
+    prior: np.ndarray,
+    scale: float,
+    inits: np.ndarray,
+    lead: int,
+    grams: np.ndarray,
+    present: np.ndarray,
+) -> np.ndarray:
+    """Weights (N, E) that each init time would have been issued with.
+
+    Parameters
+    ----------
+    aggregation, prior, scale, grams
+        As in `Aggregation.weights`.
+    inits
+        (N,) init times in steps, in any order.
+    lead
+        Steps until an init time is verified.
+    present
+        (N, E) bool: the experts that have a forecast.
+    """
+    return aggregation.weights(prior, scale, grams, np.asarray(inits) + lead, np.asarray(inits), present)
+
+
+def squared_errors(weights: np.ndarray, grams: np.ndarray) -> np.ndarray:
+    """Squared error (...) of mixtures with weights (..., E) by Gram matrices (..., E, E); NaN without an expert."""
+    there = np.where(np.isfinite(grams), grams, 0.0)
+    return np.einsum("...e,...ef,...f->...", weights, there, weights)
+
+
+def prior_from(aggregation: Aggregation, blocks: Sequence[BlockErrors]) -> tuple[np.ndarray, float]:
+    """What the validation says before anything is verified: weights (E,) and the scale of errors.
+
+    The weights are those that the recursion comes to from equal ones when the mean Gram matrix of the blocks is
+    verified as often as the blocks have independent init times, without share: the fewer they are, the nearer to
+    equal. They are mixed with a small part of equal weights. The scale is the least mean squared error of an expert.
+    Experts that are absent from more than half of the init times have their part of the equal weights and no more.
+
+    Raises
+    ------
+    ConfigError
+        No init time in the blocks at which there is an expert.
+    """
+    mean, scale, seen = _summary(blocks)
+    return _priors([aggregation], mean, scale, seen, sum(block.independent for block in blocks))[0], scale
+
+
+GRID = tuple(Aggregation(rate=r, share=s) for r, s in product((0.5, 1.0, 2.0, 4.0), (0.001, 0.003, 0.01, 0.03)))
+
+
+def choose(series: Sequence[Sequence[BlockErrors]], candidates: Sequence[Aggregation] = GRID) -> Aggregation:
+    """The aggregation whose mixture has the least squared error on blocks that its prior was made without.
+
+    The default stays where the best candidate is not better by more than the standard error of the difference over the
+    blocks, or where there are not two blocks.
+
+    Parameters
+    ----------
+    series
+        Of each variable and lead the same blocks of validation. Each series counts alike, in units of its scale.
+    candidates
+        To choose from.
+
+    Raises
+    ------
+    ConfigError
+        Series with different numbers of blocks.
+    """
+    counts = sorted({len(blocks) for blocks in series})
+    if len(counts) > 1:
+        raise ConfigError(
+            "Choice of the aggregation", [f"expected the same blocks in every series, got {counts} of them"]
+        )
+    if not counts or counts[0] < 2:
+        return Aggregation()
+    losses = np.mean([_left_out(blocks, [Aggregation(), *candidates]) for blocks in series], axis=0)
+    gains = losses[:, :1] - losses[:, 1:]
+    best = int(np.argmax(gains.mean(0)))
+    clear = gains[:, best].mean() > gains[:, best].std(ddof=1) / np.sqrt(len(gains))
+    return candidates[best] if clear else Aggregation()
+
+
+def _left_out(blocks: Sequence[BlockErrors], candidates: Sequence[Aggregation]) -> np.ndarray:
+    """Mean squared errors (B, R) of the candidates on the blocks, each replayed from the prior of the others."""
+    losses = []
+    for number, block in enumerate(blocks):
+        others = [*blocks[:number], *blocks[number + 1 :]]
+        mean, scale, seen = _summary(others)
+        priors = _priors(candidates, mean, scale, seen, sum(other.independent for other in others))
+        path = _path(_columns(candidates), priors, scale, block.grams)
+        issued = path[np.searchsorted(block.inits + block.lead, block.inits, side="right")]
+        present = np.isfinite(np.einsum("nee->ne", block.grams))[:, None]
+        losses.append(np.nanmean(squared_errors(_restricted(issued, present), block.grams[:, None]), axis=0))
+    return np.array(losses) / _summary(blocks)[1]
+
+
+def _path(
+    columns: tuple[np.ndarray, np.ndarray, np.ndarray], priors: np.ndarray, scale: float, grams: np.ndarray
+) -> np.ndarray:
+    """Weights (N + 1, R, E) of R recursions after none to all of the Gram matrices (N, E, E).
+
+    They have rates, shares and spans (R, 1) of their own, and priors (R, E).
+    """
+    path = np.empty((len(grams) + 1, *priors.shape))
+    path[0] = priors
+    for number, gram in enumerate(grams, 1):
+        path[number] = _updated(path[number - 1], priors, scale, gram, columns)
+    return path
+
+
+def _updated(
+    weights: np.ndarray,
+    priors: np.ndarray,
+    scale: float | np.ndarray,
+    gram: np.ndarray,
+    columns: tuple[Any, Any, Any],
+) -> np.ndarray:
+    """The recursion's weights (..., E) after one more Gram matrix (..., E, E) of each."""
+    rate, share, span = columns
+    present = np.isfinite(np.einsum("...ee->...e", gram))
+    gram = np.where(present[..., :, None] & present[..., None, :], gram, 0.0)
+    mass = (weights * present).sum(-1, keepdims=True)
+    x = weights * present / np.where(mass > 0, mass, 1.0)
+    gradient = np.where(present, 2 * (gram @ x[..., None])[..., 0], np.inf)
+    least = gradient.min(-1, keepdims=True)
+    gradient -= np.where(np.isfinite(least), least, 0.0)
+    apart = gradient.max(-1, keepdims=True, where=np.broadcast_to(present, gradient.shape), initial=0.0)
+    x = x * np.exp(-rate * gradient / np.maximum(span * scale, apart))
+    x *= mass / np.where(mass > 0, x.sum(-1, keepdims=True), 1.0)
+    return np.asarray((1 - share) * np.where(present, x, weights) + share * priors)
+
+
+def _restricted(weights: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Weights (..., E) renormalised over the present; equal ones where these have none, NaN where there are none."""
+    present = np.broadcast_to(present, weights.shape)
+    mass = np.where(present, weights, 0.0)
+    mass = np.where((mass.sum(-1) > 0)[..., None], mass, present)
+    total = mass.sum(-1, keepdims=True)
+    return np.divide(mass, total, out=np.full(weights.shape, np.nan), where=total > 0)
+
+
+def _summary(blocks: Sequence[BlockErrors]) -> tuple[np.ndarray, float, np.ndarray]:
+    """Mean Gram matrix over the blocks, scale, and which experts (E,) have been seen: in half of the init times."""
+    grams = np.concatenate([np.asarray(block.grams, np.float64) for block in blocks]) if blocks else np.empty((0, 0, 0))
+    there = np.isfinite(np.einsum("nee->ne", grams))
+    if not there.any():
+        raise ConfigError("Prior of the mixture", ["expected validation blocks with errors of an expert, got none"])
+    seen = there.mean(0) >= 0.5
+    # Means over different init times would compare experts by how hard these were.
+    whole = there[:, seen].all(1)
+    if not seen.any() or not whole.any():
+        raise ConfigError(
+            "Prior of the mixture", ["no init time of the validation blocks has all of the usual experts"]
+        )
+    mean = grams[whole].mean(0)
+    least = np.diagonal(mean)[seen].min()
+    return mean, float(least) if least > 0 else 1.0, seen
+
+
+def _priors(
+    candidates: Sequence[Aggregation], mean: np.ndarray, scale: float, seen: np.ndarray, independent: int
+) -> np.ndarray:
+    """Priors (R, E) of the candidates from the mean Gram matrix of so many independent init times."""
+    rate, _, span = _columns(candidates)
+    even = np.broadcast_to(seen / seen.sum(), (len(candidates), len(seen)))
+    # In small steps: one init time after the other, the mean would swing about its optimum where the rate is high.
+    small = np.minimum(rate * independent / STEPS, STEP)
+    path = _path((small, np.zeros_like(rate), span), even, scale, np.broadcast_to(mean, (STEPS, *mean.shape)))
+    return (1 - FLOOR) * path[-1] + FLOOR / len(seen)
+
+
+def _columns(candidates: Sequence[Aggregation]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rate, share, span = np.array([[c.rate, c.share, c.span] for c in candidates]).T[:, :, None]
+    return rate, share, span
+
+
+def _check(prior: np.ndarray, scale: float, grams: np.ndarray, known_at: np.ndarray) -> None:
+    experts = len(prior) if prior.ndim == 1 else -1
+    reasons = []
+    if experts < 1 or not np.all(prior >= 0) or not np.isclose(prior.sum(), 1, rtol=0, atol=1e-9):
+        reasons.append(f"prior: expected weights (E,), none negative, of sum 1, got {prior.tolist()}")
+    if not 0 < scale < np.inf:
+        reasons.append(f"scale: expected a number above 0, got {scale}")
+    if known_at.shape != grams.shape[:1] or grams.shape[1:] != (experts, experts):
+        reasons.append(
+            f"grams: expected {(*known_at.shape, experts, experts)}, as known_at and prior say, got {grams.shape}"
+        )
+    elif len(grams):
+        there = np.isfinite(np.einsum("nee->ne", grams))
+        odd = np.isfinite(grams) != (there[:, :, None] & there[:, None, :])
+        if odd.any():
+            reasons.append(
+                f"grams: expected absent experts as NaN in whole rows and columns, got single NaN at "
+                f"{np.unique(np.nonzero(odd)[0]).tolist()[:5]}"
+            )
+    if reasons:
+        raise ConfigError("Weights of the mixture", reasons)

@@ -1,0 +1,202 @@
+"""What a model issues: a weighted mean of the base, the corrected base and the baselines, per variable and lead.
+
+Letters: I init times, L leads, S variables, E experts, H rows, W columns.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simvp.mixture.aggregation import Aggregation, BlockErrors, choose, prior_from, replay, squared_errors
+from simvp.record import Record
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mixture(Record):
+    """The experts of a model, and what is known of them before any forecast of it has been verified.
+
+    Parameters
+    ----------
+    experts
+        Names, in the order of all weights.
+    aggregation
+        How weights follow verified errors.
+    prior
+        (S, L, E) float64 weights that the validation blocks give.
+    scale
+        (S, L) float64 squared error that counts as usual.
+    """
+
+    experts: tuple[str, ...]
+    aggregation: Aggregation
+    prior: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, experts: Sequence[str], grams: np.ndarray, inits: np.ndarray, blocks: np.ndarray) -> "Mixture":
+        """From the errors on validation blocks, which nothing of the experts was fitted on.
+
+        Parameters
+        ----------
+        grams
+            (S, L, N, E, E) Gram matrices of the errors, rows and columns of absent experts NaN.
+        inits
+            (N,) rising init times in steps.
+        blocks
+            (N,) number of the block of each.
+        """
+        states, leads = grams.shape[:2]
+        series = [
+            [
+                BlockErrors(inits=inits[blocks == b], lead=lead + 1, grams=grams[state, lead, blocks == b])
+                for b in np.unique(blocks)
+            ]
+            for state in range(states)
+            for lead in range(leads)
+        ]
+        aggregation = choose(series)
+        found = [prior_from(aggregation, own) for own in series]
+        return cls(
+            experts=tuple(experts),
+            aggregation=aggregation,
+            prior=np.array([prior for prior, _ in found]).reshape(states, leads, len(experts)),
+            scale=np.array([scale for _, scale in found]).reshape(states, leads),
+        )
+
+    @property
+    def leads(self) -> int:
+        """L that the validation has spoken of."""
+        return self.prior.shape[1]
+
+    def weights(self, inits: int, leads: int) -> np.ndarray:
+        """(I, L, S, E) weights while nothing is verified; leads beyond those of the validation have its last one's."""
+        lead = np.minimum(np.arange(leads), self.leads - 1)
+        weights = self.prior[:, lead].transpose(1, 0, 2)
+        return np.broadcast_to(weights, (inits, *weights.shape))
+
+
+class Recursion:
+    """The weights of a mixture as they follow the errors that come to be verified.
+
+    Parameters
+    ----------
+    mixture
+        Whose prior it begins at.
+    """
+
+    def __init__(self, mixture: Mixture) -> None:
+        self.mixture = mixture
+        self._weights = mixture.prior.copy()  # (S, L, E)
+        self._waiting: list[tuple[int, int, np.ndarray]] = []  # verified at, lead, (S, E, E)
+
+    def learn(self, init: int, grams: np.ndarray) -> None:
+        """Take the Gram matrices (L, S, E, E) of an init time, in steps; those of a lead count once it is over."""
+        for lead, gram in enumerate(grams[: self.mixture.leads]):
+            if np.isfinite(gram).any():
+                self._waiting.append((init + lead + 1, lead, gram))
+
+    def weights(self, init: int, leads: int) -> np.ndarray:
+        """(L, S, E) weights for an init time no earlier than any asked for before, by what is verified by then."""
+        self._waiting.sort(key=lambda event: event[:2])
+        due = sum(1 for event in self._waiting if event[0] <= init)
+        for _, lead, gram in self._waiting[:due]:
+            prior, scale = self.mixture.prior[:, lead], self.mixture.scale[:, lead]
+            here = np.isfinite(np.einsum("see->se", gram)).any(1)
+            updated = self.mixture.aggregation.updated(self._weights[:, lead], prior, scale, gram)
+            self._weights[:, lead] = np.where(here[:, None], updated, self._weights[:, lead])
+        del self._waiting[:due]
+        at = np.minimum(np.arange(leads), self.mixture.leads - 1)
+        return self._weights[:, at].transpose(1, 0, 2)
+
+
+def left_out_errors(mixture: Mixture, grams: np.ndarray, inits: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Squared errors (S, L, N) of the mixture on each block, its prior made of the other blocks; NaN with one block.
+
+    Parameters
+    ----------
+    grams, inits, blocks
+        As in `Mixture.fit`.
+    """
+    errors = np.full(grams.shape[:3], np.nan)
+    names = np.unique(blocks)
+    for state, lead in np.ndindex(*grams.shape[:2]):
+        for block in names if len(names) > 1 else ():
+            own = blocks == block
+            others = [
+                BlockErrors(inits=inits[blocks == b], lead=lead + 1, grams=grams[state, lead, blocks == b])
+                for b in names
+                if b != block
+            ]
+            prior, scale = prior_from(mixture.aggregation, others)
+            part = grams[state, lead, own]
+            present = np.isfinite(np.einsum("nee->ne", part))
+            weights = replay(mixture.aggregation, prior, scale, inits[own], lead + 1, part, present)
+            errors[state, lead, own] = squared_errors(weights, part)
+    return errors
+
+
+def mix(maps: Mapping[str, np.ndarray], weights: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The weighted mean of experts' maps, and the weights that it was made with.
+
+    Parameters
+    ----------
+    maps
+        By expert, (I, L, S, H, W); one that lacks a value at a valid point of a map is absent from that map.
+    weights
+        (I, L, S, E).
+    valid
+        (S, H, W) bool, the points with a forecast.
+
+    Returns
+    -------
+    tuple
+        (I, L, S, H, W) float32, and (I, L, S, E): those renormalised over the experts present.
+    """
+    fields = list(maps.values())
+    outside = ~valid
+    present = np.stack([(np.isfinite(field) | outside).all((-2, -1)) for field in fields], axis=-1)
+    used = np.where(present, weights, 0.0)
+    total = used.sum(-1, keepdims=True)
+    # Where all the weight is on experts that are absent, the others share alike.
+    alike = np.maximum(present.sum(-1, keepdims=True), 1)
+    used = np.where(total > 0, used, present) / np.where(total > 0, total, alike)
+    mixed = np.zeros(fields[0].shape, np.float32)
+    for number, field in enumerate(fields):
+        weight = used[..., number, None, None].astype(np.float32)
+        mixed += np.where(weight > 0, field, np.float32(0)) * weight
+    return mixed, used
+
+
+def gram_matrices(maps: Mapping[str, np.ndarray], truth: np.ndarray, area: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Gram matrices of the experts' errors, (I, L, S, E, E) float64; NaN for absent experts, and without truth.
+
+    Parameters
+    ----------
+    maps
+        By expert, (I, L, S, H, W).
+    truth
+        (I, L, S, H, W), NaN where unknown; such points do not count.
+    area
+        (H, W) weights.
+    valid
+        (S, H, W) bool.
+    """
+    known = np.isfinite(truth) & valid
+    share = (known * area).astype(np.float32)
+    total = share.sum((-2, -1))
+    share = np.sqrt(share / np.where(total > 0, total, 1)[..., None, None])
+    errors = np.stack([(field - truth) * share for field in maps.values()], axis=3)  # (I, L, S, E, H, W)
+    errors[np.broadcast_to(~known[:, :, :, None], errors.shape)] = 0.0
+    flat = errors.reshape(*errors.shape[:4], -1)
+    grams = (flat @ flat.swapaxes(-1, -2)).astype(np.float64)
+    absent = ~np.isfinite(np.einsum("...ee->...e", grams)) | (total == 0)[..., None]
+    grams[absent[..., :, None] | absent[..., None, :]] = np.nan
+    return grams
+
+
+def digest(weights: np.ndarray) -> list[str]:
+    """16 hex digits for the weights (I, L, S, E) of each init time, to twelve decimals."""
+    rounded = np.round(weights, 12) + 0.0
+    return [hashlib.sha256(np.ascontiguousarray(one).tobytes()).hexdigest()[:16] for one in rounded]
