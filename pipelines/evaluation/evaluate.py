@@ -15,6 +15,7 @@ from simvp.budget import fitting
 from simvp.contract import filled_frames
 from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
+from simvp.inference.replay import Replay
 from simvp.scoring import NAMES, Baselines, compare
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def evaluate(
     Returns
     -------
     xr.Dataset
-        As `simvp.scoring.compare`: the systems are "model", the five baselines and the rivals. NaN where there is no
+        As `simvp.scoring.compare`: the systems are "model", the five baselines, of a model with a base forecast
+        "unmixed" and "base" too, and the rivals. The weights of a mixture follow from the init times before, as far as
+        they are verified, beginning at those of the validation. NaN where there is no
         truth, and for a baseline where a frame that it needs is absent. Coordinates `model_version` and
         `model_fingerprint` (init_time), attribute `weighting`.
 
@@ -78,18 +81,26 @@ def evaluate(
     times = np.asarray(init_times)
     if not len(times):
         raise ConfigError("Evaluation", ["no init time"])
-    spec, rivals = forecaster.spec, rivals or {}
+    spec, models = forecaster.spec, {"model": forecaster, **(rivals or {})}
     leads = horizon or spec.frames_out
-    history = max([spec.frames_in, *(rival.spec.frames_in for rival in rivals.values())])
-    states = list(dict.fromkeys([*spec.states, *(name for rival in rivals.values() for name in rival.spec.states)]))
+    history = max(model.spec.frames_in for model in models.values())
+    states = list(dict.fromkeys(name for model in models.values() for name in model.spec.states))
+    replays = {name: Replay(model, leads, device) for name, model in models.items() if model.base is not None}
     parts, done = [], 0
     for chosen in chunks(times, spec.step, batch_size(spec, leads, batch)):
         near = stretch(chosen, spec.step, before=history - 1, after=leads)
         # A cycle of a year lies far before the history: those frames are read, what is between them is not.
-        truth = select_frames(ds, states, near, forecaster.baselines.seasonal_times(chosen, leads)).load()
+        before = [model.frame_times(chosen) for model in models.values()]
+        before += [model.baselines.seasonal_times(chosen, leads) for model in models.values()]
+        truth = select_frames(ds, states, near, *before).load()
         inputs = select_frames(truth, states, near)
-        models = {"model": forecaster, **rivals}
-        made = {n: m.predict(inputs, init_time=chosen, horizon=leads, device=device) for n, m in models.items()}
+        made: dict[str, xr.Dataset] = {}
+        for name, model in models.items():
+            if name in replays:
+                forecasts = replays[name].forecasts(model.spec.grid.align(truth[list(model.spec.states)]), chosen)
+                made |= forecasts if name == "model" else {name: forecasts["model"]}
+            else:
+                made[name] = model.predict(inputs, init_time=chosen, horizon=leads, device=device)
         forecast = made.pop("model")
         past = past_frames(ds, truth, forecaster, chosen, leads)
         parts.append(score(forecast, truth, forecaster.baselines, made, past=past))

@@ -209,6 +209,11 @@ class BaseForecast(Record):
         """Frames up to the init time that are looked at where they are there; of which T have to be."""
         return max(part.design.history for part in self.parts)
 
+    def steps_back(self) -> np.ndarray:
+        """Steps from the init time to all frames before the T input frames that are looked at, negative."""
+        far = {n for part in self.parts for n in part.design.far}
+        return np.unique(np.concatenate([np.empty(0, np.int64), *(np.arange(1, self.leads + 1) - n for n in far)]))
+
     @property
     def choices(self) -> dict[str, Choices]:
         """By variable."""

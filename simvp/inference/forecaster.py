@@ -97,6 +97,13 @@ class Forecaster:
         """Frames up to the init time that are looked at where they are there; the last T of them have to be."""
         return max(self.spec.frames_in, 0 if self.base is None else self.base.history)
 
+    def frame_times(self, init_times: np.ndarray) -> np.ndarray:
+        """Times (I, M) of all frames that network and base look at for init times (I,)."""
+        back = np.arange(1 - self.spec.frames_in, 1)
+        if self.base is not None:
+            back = np.union1d(self.base.steps_back(), back)
+        return self.spec.step.shift(np.asarray(init_times)[:, None], back)
+
     def to(self, device: str | torch.device) -> "Forecaster":
         """Move the network to a device, and return this forecaster.
 

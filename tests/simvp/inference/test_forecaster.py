@@ -620,7 +620,7 @@ class TestFile:
     def test_files_of_another_format(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(model_file, "FORMATS", (7,))
         text = self.refused(path)
-        assert "expected format 2, got 1" in text
+        assert "expected format 7, got 1" in text
         assert "load it with the version of simvp that wrote it" in text
 
     def test_changed_content(self, path: Path) -> None:
