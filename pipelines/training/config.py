@@ -76,8 +76,12 @@ class TrainConfig(LoopConfig):
     variant: Variant = Field(
         default="simvp", description="Member of the family: simvp (the paper's), incepu, gsta or tau (OpenSTL's)."
     )
-    drift: float = Field(
-        default=0.5, ge=0, le=5, description="Random offset of training windows, in standard deviations of departures."
+    drift: float | None = Field(
+        default=None,
+        ge=0,
+        le=5,
+        description="Random offset of training windows, in standard deviations of departures; by default as the data "
+        "say.",
     )
     validation_windows: int = Field(default=512, ge=1, description="Most windows scored after an epoch; evenly spread.")
     memory_mib: int = Field(default=2048, ge=0, description="MiB for frames; a longer archive is read in runs of them.")

@@ -20,7 +20,16 @@ from pipelines.training.loop import Score, TrainingLoop
 from pipelines.training.network import build_network, fit_start
 from pipelines.training.plan import MINIMUM, Plan, too_few_windows
 from pipelines.training.validation import Validation
-from pipelines.windows import Audit, Frames, Sequences, audit_table, find_windows, missing_values, sufficient_share
+from pipelines.windows import (
+    Audit,
+    Frames,
+    Sequences,
+    audit_table,
+    choose_shifts,
+    find_windows,
+    missing_values,
+    sufficient_share,
+)
 from simvp.contract import FrameSpec, Statistics
 from simvp.scoring import Baselines
 
@@ -50,9 +59,12 @@ class TrainReport:
     best_epoch
         Whose weights were kept.
     validation
-        For each state: RMSE of the model and of the best baseline on the same windows, and that baseline's name.
+        For each state: RMSE of the model and of the best baseline on the same windows, both fitted without them, and
+        that baseline's name.
     missing
         A line for each variable of which frames lack values: how many, how much, and how many are left out for it.
+    shifts
+        By what training windows shift, and how that was chosen, in words.
     """
 
     dataset: str
@@ -69,6 +81,7 @@ class TrainReport:
     best_epoch: int | None = None
     validation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    shifts: str = ""
 
 
 class GriddedTask:
@@ -89,13 +102,13 @@ class GriddedTask:
     def begin(self, *, fresh: bool) -> None:
         """Contract, baselines and windows, then the network and its loop."""
         self.progress("reading the archive", 0, 0)
-        self.spec, self.baselines, windows = self._prepare()
-        network = build_network(self.spec, self.config)
+        self.spec, windows = self._prepare()
+        network = build_network(self.spec, self.config, self.shifts.shifts)
         if fresh:
             fit_start(network, windows["train"], self.spec, 4 * self.config.batch_size)
         network = network.to(self.device)
         self.loop = TrainingLoop(network, self.config, windows["train"], self.spec.weights, precision=self.precision)
-        self.validation = Validation(windows["validation"], self.spec, self.baselines, self.ds)
+        self.validation = Validation(windows["validation"], self.spec, self.rivals, self.ds)
 
     def validate(self, network: nn.Module) -> Score:
         """Loss as in training, and the RMSE of each state, on the validation windows."""
@@ -117,14 +130,15 @@ class GriddedTask:
             "precision": self.precision,
             "cycle": self.spec.cycle,
             "lag": self.spec.lag,
+            **self.shifts.shifts._asdict(),
             "parameters": sum(p.numel() for p in self.loop.network.parameters()),
         }
         run.log_settings(settings, {"dataset": self.config.dataset, "archive_commit": self.commit})
         run.log_data(self.config.dataset, self.home.archive(self.config.dataset), self.commit)
-        run.log_text(self.plan.text, "plan.txt")
+        run.log_text(f"{self.plan.text}\nshifts      {self.shifts.text}", "plan.txt")
         run.log_json([audit.row() for audit in self.audits], "windows.json")
         run.log_text("\n".join([audit_table(self.audits), *(f"* {line}" for line in self.missing)]), "windows.md")
-        run.log_json(self.spec.to_header(), "contract.json")
+        run.log_json(self.final_spec.to_header(), "contract.json")
         run.log_json(self.validation.reference, "baselines.json")
         scores = self.validation.reference.items()
         run.log_metrics({f"baseline_rmse_{s}_{name}": rmse for s, row in scores for name, rmse in row.items()}, 0)
@@ -142,7 +156,7 @@ class GriddedTask:
         run.log_json(self._summary(), "validation.json")
 
     def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
-        """As fitted; with data, periods and the validation scores."""
+        """As fitted on all that is known before the held-out period; with data, periods and the validation scores."""
         summary, periods = self._summary(), self.plan.periods
         provenance = {
             "dataset": self.config.dataset,
@@ -156,7 +170,7 @@ class GriddedTask:
         for state, row in summary.items():
             baseline = f"{row['best_baseline']} {row['baseline_rmse']:.4g}"
             tags[f"validation_{state}"] = f"RMSE {row['rmse']:.4g} {row['units']}; {baseline}; {row['n']} maps"
-        return self.spec, self.baselines, provenance, tags
+        return self.final_spec, self.baselines, provenance, tags
 
     def outcome(self) -> dict[str, Any]:
         """The fields of `TrainReport` that only a new version has."""
@@ -166,13 +180,14 @@ class GriddedTask:
             "best_epoch": self.loop.best_epoch,
             "validation": self._summary(),
             "missing": tuple(self.missing),
+            "shifts": self.shifts.text,
         }
 
     def _summary(self) -> dict[str, dict[str, Any]]:
         return self.validation.summary(self.loop.best_entry)
 
-    def _prepare(self) -> tuple[FrameSpec, Baselines, dict[str, Sequences]]:
-        """Contract, baselines and windows; the audit on the way."""
+    def _prepare(self) -> tuple[FrameSpec, dict[str, Sequences]]:
+        """Contract and windows; baselines, the contract of the saved model and the audit on the way."""
         plan, config = self.plan, self.config
         names = [str(name) for name in self.ds.data_vars]
         train, reference = plan.intervals("train"), plan.intervals("reference")
@@ -191,16 +206,23 @@ class GriddedTask:
             statistics=statistics,
             missing_share=config.missing_share,
         )
-        baselines = Baselines.fit(
-            self.ds,
-            variables=names,
-            step=plan.step,
-            cycle=spec.cycle,
-            leads=plan.frames_out,
-            period=reference,
-            weights=spec.weights,
-            statistics=statistics,
+        # On validation, model and baselines are compared that have seen the same frames.
+        self.rivals, self.baselines = (
+            Baselines.fit(
+                self.ds,
+                variables=names,
+                step=plan.step,
+                cycle=spec.cycle,
+                leads=plan.frames_out,
+                period=period,
+                weights=spec.weights,
+                statistics=known,
+            )
+            for period, known in ((train, statistics.training), (reference, statistics))
         )
+        self.final_spec = spec.fitted_on_all(statistics)
+        self.shifts = choose_shifts(spec, statistics, config.drift)
+        _log.info("shifts: %s", self.shifts.text)
         frames = Frames(self.ds, spec, memory=config.memory_mib << 20)
         axis = self.times, self.present, plan.step, plan.frames_in, plan.frames_out
         # Of the held-out frames only the time axis is known here.
@@ -228,4 +250,4 @@ class GriddedTask:
                 missing=self.missing,
                 share=sufficient_share(frames, self.present[:known]),
             )
-        return spec, baselines, windows
+        return spec, windows

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from pipelines.training.config import Size, TrainConfig
-from pipelines.windows import Sequences
+from pipelines.windows import STILL, Sequences
 from simvp.budget import fitting
 from simvp.contract import FrameSpec
-from simvp.networks import UNREAD, GriddedConfig, GriddedSimVP, SimVPConfig
+from simvp.networks import UNREAD, GriddedConfig, GriddedSimVP, Shifts, SimVPConfig
 
 # hid_S, hid_T, N_S, N_T, kernels, groups; "paper" is what the public code takes for Moving MNIST.
 SIZES: Mapping[Size, tuple[int, int, int, int, tuple[int, ...], int]] = {
@@ -23,8 +23,8 @@ SIZES: Mapping[Size, tuple[int, int, int, int, tuple[int, ...], int]] = {
 MIX_WINDOWS = 2048  # more windows do not move two numbers a lead
 
 
-def build_network(spec: FrameSpec, config: TrainConfig) -> GriddedSimVP:
-    """A new network; its weights follow from the seed alone, whatever was drawn before."""
+def build_network(spec: FrameSpec, config: TrainConfig, shifts: Shifts = STILL) -> GriddedSimVP:
+    """A new network, whose windows shift by this; its weights follow from the seed alone, whatever was drawn before."""
     widths = dict(zip(("hid_S", "hid_T", "N_S", "N_T", "kernels", "groups"), SIZES[config.size], strict=True))
     sizes = SimVPConfig(
         variant=config.variant,
@@ -35,7 +35,7 @@ def build_network(spec: FrameSpec, config: TrainConfig) -> GriddedSimVP:
         **{name: value for name, value in widths.items() if name not in UNREAD[config.variant]},  # type: ignore[arg-type]
     )
     torch.manual_seed(config.seed)
-    return GriddedSimVP(GriddedConfig(network=sizes, states=spec.n_states, lag=spec.lag, drift=config.drift))
+    return GriddedSimVP(GriddedConfig(network=sizes, states=spec.n_states, lag=spec.lag, **shifts._asdict()))
 
 
 def batch_size(spec: FrameSpec, most: int) -> int:

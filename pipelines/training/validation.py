@@ -29,7 +29,7 @@ class Validation:
     windows
         That are scored.
     spec, baselines
-        Fitted on the training period and on the reference.
+        Both fitted on the training period, so that neither has seen what is scored.
     ds
         The archive as far as it may be looked at.
     """

@@ -7,6 +7,7 @@ from .frames import (
 )
 from .periods import Choice as Choice, Layout as Layout, Mode as Mode, Periods as Periods
 from .sequences import Sequences as Sequences
+from .shifts import STILL as STILL, ShiftChoice as ShiftChoice, choose_shifts as choose_shifts
 from .windows import (
     MEANING as MEANING,
     Audit as Audit,

@@ -1,5 +1,5 @@
 from .channel import Forcing as Forcing, State as State
-from .climatology import Climatology as Climatology
+from .climatology import Climatology as Climatology, Sums as Sums
 from .filling import (
     MISSING_SHARE as MISSING_SHARE,
     fill as fill,

@@ -90,9 +90,13 @@ class State(Channel):
             bounds=bounds,
         )
 
+    def transformed(self, values: np.ndarray) -> np.ndarray:
+        """Physical values of any shape as the climatology has them: after the logarithm, if there is one; float32."""
+        return logarithm(values, self.log_scale)
+
     def normalise(self, values: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Physical (N, H, W) to departures (N, H, W) float32; masked points are 0, other NaN stays."""
-        departure = logarithm(values, self.log_scale) - self.climatology.at(times)
+        departure = self.transformed(values) - self.climatology.at(times)
         departure /= np.float32(self.scale)
         np.copyto(departure, 0.0, where=~self.valid)
         return departure

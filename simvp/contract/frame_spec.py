@@ -8,7 +8,7 @@ Letters: N frames, I init times, L leads, C channels, S states (the first S chan
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -158,6 +158,22 @@ class FrameSpec(Record):
                 "archive_commit": archive_commit,
             },
             missing_share=missing_share,
+        )
+
+    def fitted_on_all(self, statistics: Statistics) -> "FrameSpec":
+        """The contract to be used after training: climatologies of all frames that were read, all else as it was.
+
+        Period, logarithm and scale stay those that the network was trained under.
+
+        Parameters
+        ----------
+        statistics
+            That this contract was fitted with.
+        """
+        return replace(
+            self,
+            state_channels=tuple(replace(c, climatology=statistics.final(c.name)) for c in self.state_channels),
+            fitted_on={**self.fitted_on, "climatology_frames": statistics.frames},
         )
 
     @property

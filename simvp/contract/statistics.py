@@ -1,7 +1,8 @@
 """What is learned from past frames: climatologies, a sample to choose by, and what values are plausible."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from copy import copy
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -79,6 +80,22 @@ class Summary:
         elif field.name in log1p:
             self.log_scale = float(points[points > 0].mean())
         self.period = choose(self.times, logarithm(points, self.log_scale), self.step, self.periods)
+        return self._again()
+
+    def like(self, other: "Summary") -> bool:
+        """Whether another summary has made the same choices."""
+        chosen = [(s.log_scale, s.period) for s in (self, other) if s.valid.any()]
+        return len(chosen) == 2 and chosen[0] == chosen[1]
+
+    def follow(self, other: "Summary") -> bool:
+        """Take logarithm and period of another summary instead; whether frames are to be read again."""
+        self.valid = self.sums.valid
+        if not self.valid.any():
+            return False
+        self.log_scale, self.period = other.log_scale, other.period
+        return self._again()
+
+    def _again(self) -> bool:
         if self.log_scale is None and self.sums.covers(self.period):
             return False
         self.sums = Sums(self.step, [self.period], self.valid.shape)
@@ -91,12 +108,27 @@ class Summary:
         del self.sums
 
 
+class _Summaries(NamedTuple):
+    """Those of one variable: of the contract on the training period, and of the baselines on the reference and on the
+    training period; and what the contract has chosen, made of all frames.
+    """
+
+    contract: Summary
+    reference: Summary
+    training: Summary
+    final: Summary
+
+
 class Statistics:
     """Summaries of variables over a training period and a reference, whose frames are read together.
 
     Each frame is read once. It is read again where that is not enough: for the climatology of logarithms, whose scale
     depends on all values; where the sums for all periods together take too much memory; and where so few points have
     values that an even sample misses them.
+
+    While a model is trained and chosen, contract and baselines know the training period only, so that their errors
+    on validation are those of forecasts: `training` says what the baselines are fitted on then. What is used
+    afterwards has learned from all frames: the baselines from the reference, the contract by `final`.
 
     Parameters
     ----------
@@ -120,40 +152,83 @@ class Statistics:
     ) -> None:
         self._ds, self._step, self._log1p = ds, step, log1p
         self.train, self.reference = positions_in(ds, train), positions_in(ds, reference)
-        self._summaries: dict[str, tuple[Summary, Summary]] = {}
+        self._summaries: dict[str, _Summaries] = {}
+        self._judged = False
 
     def __getitem__(self, name: str) -> tuple[Summary, Summary]:
         """Summaries of a variable over the training period and over the reference."""
+        summaries = self._all(name)
+        return summaries.contract, summaries.training if self._judged else summaries.reference
+
+    @property
+    def training(self) -> "Statistics":
+        """The same readings for baselines that are fitted on the training period: it stands for the reference."""
+        judged = copy(self)
+        judged.reference, judged._judged = self.train, True
+        return judged
+
+    def final(self, name: str) -> Climatology:
+        """The climatology of the contract, by the period and after the logarithm of training, made of all frames."""
+        return self._all(name).final.climatology
+
+    def sample(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Times (M,) of all frames, values (M, P) at an even sample of the points, and their flat positions (P,)."""
+        summary = self._all(name).contract
+        return self._ds["time"].values[np.union1d(self.train, self.reference)], summary.sample, summary.places
+
+    @property
+    def frames(self) -> int:
+        """Number of all frames."""
+        return len(np.union1d(self.train, self.reference))
+
+    def _all(self, name: str) -> _Summaries:
         if name not in self._summaries:
             self._summaries[name] = self._summarise(name)
         return self._summaries[name]
 
-    def _summarise(self, name: str) -> tuple[Summary, Summary]:
+    def _summarise(self, name: str) -> _Summaries:
         field, every = self._ds[name], np.union1d(self.train, self.reference)
         times, shape, size = self._ds["time"].values[every], field.shape[1:], field[0].size
-        both = train, reference = tuple(
+        train, reference = both = [
             Summary(np.isin(every, own), times, self._step) for own in (self.train, self.reference)
-        )
+        ]
+        final = Summary(np.ones(len(every), bool), times, self._step)
+        # The sums of all frames are mostly those of one of the two.
+        same = next((s for s in both if s.rows.all()), None)
+        summed = both if same else [*both, final]
         # Grids of up to 150 x 150 with years of hours stay below this share, those of days up to 750 x 750.
-        whole = sum(size_of(self._step, summary.periods, size) for summary in both) <= fitting(1, 4)
-        for summary in both:
+        whole = sum(size_of(self._step, summary.periods, size) for summary in summed) <= fitting(1, 4)
+        for summary in summed:
             summary.sums = Sums(self._step, summary.periods if whole else ["none"], shape)
         number = min(SAMPLE_POINTS, fitting(field.dtype.itemsize * len(every), 16), size)
         places = _evenly(np.arange(size), number)
-        sample = self._read(name, every, both, places)
+        sample = self._read(name, every, summed, places)
         finite = np.flatnonzero((train if train.rows.any() else reference).sums.valid)
         # A quarter is enough to choose by: oceans and countries pass, a few stations on a wide grid do not.
         if np.isin(places, finite).sum() < min(number // 4, len(finite)):
             places = _evenly(finite, number)
             sample = self._read(name, every, (), places)
-        for summary in both:
+        if same is not None:
+            final.sums = same.sums
+        for summary in (*both, final):
             summary.sample, summary.places = sample, places
-        unfinished = [s for s, log1p in zip(both, (self._log1p, ()), strict=True) if s.choose(field, log1p)]
+        training = copy(train)
+        unfinished = [s for s, log1p in ((train, self._log1p), (reference, ())) if s.choose(field, log1p)]
+        if train.log_scale is None:
+            training = train
+        elif training.choose(field, ()):
+            unfinished.append(training)
+        leader = train if train.valid.any() else reference
+        if same is not None and same.like(leader):
+            final = same
+        elif final.follow(leader):
+            unfinished.append(final)
         if unfinished:
             self._read(name, every, unfinished, places[:0])
-        for summary in both:
+        summaries = _Summaries(train, reference, training, final)
+        for summary in {id(summary): summary for summary in summaries}.values():
             summary.finish()
-        return train, reference
+        return summaries
 
     def _read(self, name: str, every: np.ndarray, summaries: Sequence[Summary], places: np.ndarray) -> np.ndarray:
         """Add the frames at `every` to the sums of those summaries whose they are; values (M, P) at `places`."""

@@ -1,4 +1,5 @@
 from . import simvp as simvp
+from .blend import BlendMoments as BlendMoments, Moments as Moments, Shifts as Shifts
 from .config import UNREAD as UNREAD, SimVPConfig as SimVPConfig, Variant as Variant
 from .footprint import peak as peak, refuse_beyond as refuse_beyond
 from .gridded import GriddedConfig as GriddedConfig, GriddedSimVP as GriddedSimVP

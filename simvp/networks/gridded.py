@@ -35,6 +35,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from simvp.errors import ConfigError, ContractError
+from simvp.networks.blend import BlendMoments, Moments, Shifts
 from simvp.networks.config import SimVPConfig, Sizes
 from simvp.networks.simvp import SimVP
 
@@ -71,6 +72,11 @@ class GriddedConfig(Sizes):
     drift: float = 0.5
     tilt: float = 0.3
     swing: float = 0.5
+
+    @property
+    def shifts(self) -> Shifts:
+        """By how much windows shift in training."""
+        return Shifts(drift=self.drift, tilt=self.tilt, swing=self.swing)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -190,9 +196,7 @@ class GriddedSimVP(nn.Module):
     def fit_mix(self, batches: Iterable[Sequence[Tensor]], weights: Tensor) -> None:
         """Set `mix` to the least-squares blend of training windows, and the residual scale to its RMSE there.
 
-        The normal equations are those of windows that drift: what a shift adds, in the mean, to each product of two
-        terms and of a term with the target is known in closed form. So the weights sum to nearly one where drift is
-        large, and are free where it is zero.
+        The normal equations are those of windows that shift (:mod:`simvp.networks.blend`).
 
         Parameters
         ----------
@@ -207,41 +211,34 @@ class GriddedSimVP(nn.Module):
         ConfigError
             If there is no window.
         """
-        leads, states, terms = *self.residual_scale.shape, len(self.mix)
-        # In float64: normal equations square the condition number, and last frame and last cycle are nearly alike.
-        products = torch.zeros(leads, states, terms, terms, dtype=torch.float64)
-        with_target = torch.zeros(leads, states, terms, dtype=torch.float64)
-        squares = torch.zeros(leads, states, dtype=torch.float64)
+        moments = self._moments(batches, weights).shifted(self.config.shifts)
+        blend = moments.blend()  # (T', S, K)
+        self.mix.copy_(torch.from_numpy(blend).movedim(-1, 0))
+        self.residual_scale.copy_(torch.from_numpy(moments.error(blend)).sqrt())
+
+    def _moments(self, batches: Iterable[Sequence[Tensor]], weights: Tensor) -> BlendMoments:
+        T, leads, states, terms = self.config.network.frames_in, *self.residual_scale.shape, len(self.mix)
+        shapes = (leads, states, terms, terms), (leads, states, terms), (leads, states)
+        sums = [[torch.zeros(shape, dtype=torch.float64) for shape in shapes] for _ in range(2)]
         count = 0
         for x, y, mask, *cycle in batches:
             share = (mask * weights).double()
             share = (share / share.sum(dim=(-2, -1), keepdim=True)).cpu()  # sums to one over each map
             at = "shw" if share.ndim == 3 else "blshw"
-            pairs = [(self._terms(x), y, 1.0)]
-            if cycle:
-                # The cycle, as a window of its own, with swing**2 of a real one's weight.
-                T = self.config.network.frames_in
-                pairs.append((self._terms(cycle[0][:, :T]), cycle[0][:, T:], self.config.swing**2))
-            for terms_, target, weight in pairs:
-                z, y = terms_.double().cpu(), target.double().cpu()
-                products += weight * torch.einsum(f"bklshw,bjlshw,{at}->lskj", z, z, share)
-                with_target += weight * torch.einsum(f"bklshw,blshw,{at}->lsk", z, y, share)
-                squares += weight * torch.einsum(f"blshw,blshw,{at}->ls", y, y, share)
+            pairs = [(x, y), *((c[:, :T], c[:, T:]) for c in cycle)]
+            for (products, with_target, squares), (inputs, target) in zip(sums, pairs, strict=False):
+                z, y = self._terms(inputs).double().cpu(), target.double().cpu()
+                products += torch.einsum(f"bklshw,bjlshw,{at}->lskj", z, z, share)
+                with_target += torch.einsum(f"bklshw,blshw,{at}->lsk", z, y, share)
+                squares += torch.einsum(f"blshw,blshw,{at}->ls", y, y, share)
             count += len(x)
         if not count:
             raise ConfigError("Fit of the blend", ["expected training windows, got none"])
         rows, columns = _planes(*x.shape[-2:])
         share = share.reshape(-1, *share.shape[-3:]).mean(0)  # of the last batch; (S, H, W)
-        planes = (share * (rows**2 + columns**2)).sum(dim=(-2, -1))  # (S,), mean square of both at tilt 1
-        shift = self.config.drift**2 + self.config.tilt**2 * planes
-        products = products / count + shift[:, None, None]  # (T', S, K, K)
-        with_target, squares = with_target / count + shift[:, None], squares / count + shift  # (T', S, K), (T', S)
-        # A state that never departs from its climatology has no unique weights; the smallest are zero.
-        mix = torch.linalg.pinv(products, hermitian=True) @ with_target[..., None]  # (T', S, K, 1)
-        # Of the least-squares solution m of A m = b, mean of (y - m z)^2 = mean of y^2 - m b; rounding may make it < 0.
-        error = squares - (mix[..., 0] * with_target).sum(-1)  # (T', S)
-        self.mix.copy_(mix[..., 0].movedim(-1, 0))
-        self.residual_scale.copy_(error.clamp(min=0.0).sqrt())
+        slopes = (share * (rows**2 + columns**2)).sum(dim=(-2, -1))  # (S,), mean square of both at tilt 1
+        windows, swings = (Moments(*((total / count).numpy() for total in part)) for part in sums)
+        return BlendMoments(windows=windows, cycle=swings, slopes=slopes.numpy())
 
 
 def _planes(rows: int, columns: int) -> tuple[Tensor, Tensor]:

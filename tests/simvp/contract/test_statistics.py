@@ -135,3 +135,54 @@ def test_where_nothing_was_seen_there_is_no_summary(world):
     statistics = together(world.assign(t2m=world.t2m * np.nan))
     assert [summary.valid.any() for summary in statistics["t2m"]] == [False, False]
     assert all(summary.valid.all() for summary in statistics["rain"])
+
+
+def test_baselines_of_the_training_period_are_those_of_that_period(world):
+    statistics = together(world)
+    for name in ("t2m", "rain"):
+        given = {
+            "variables": [name],
+            "step": HOUR,
+            "cycle": 24,
+            "leads": 3,
+            "period": TRAIN,
+            "weights": np.ones((6, 8)),
+        }
+        one = Baselines.fit(world, statistics=statistics.training, **given)
+        other = Baselines.fit(world, **given)
+        assert one.to_header() == other.to_header()
+        for key, values in other.arrays().items():
+            np.testing.assert_allclose(one.arrays()[key], values, rtol=1e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_the_last_contract_has_the_climatology_of_all_frames_and_the_choices_of_training(world, small, monkeypatch):
+    if small:  # sums that do not fit are made in a second reading
+        monkeypatch.setattr(statistics, "fitting", lambda item, share: 0 if item == 1 else 10**9)
+    # The part of the reference that training did not see is another world: choices made of it would be others.
+    values = world["rain"].values.copy()
+    values[5 * 24 : 7 * 24] += 500
+    ds = world.assign(rain=(world.rain.dims, values, world.rain.attrs))
+    lazy, arrays = counted(ds)
+    known = together(lazy)
+    spec = FrameSpec.fit(lazy, frames_in=24, frames_out=12, train=TRAIN, step=HOUR, statistics=known)
+    last = spec.fitted_on_all(known)
+    assert (reads(arrays["t2m"]).max(), reads(arrays["rain"]).max()) == (2 if small else 1, 2)
+    for before, after in zip(spec.state_channels, last.state_channels, strict=True):
+        assert after.to_header() == before.to_header()
+        assert np.array_equal(after.valid, before.valid)
+        whole = before.transformed(ds[before.name].values[: 12 * 24])
+        expected = whole.mean(0) if before.climatology.period == "none" else whole.reshape(12, 24, 6, 8).mean(0)
+        np.testing.assert_allclose(after.climatology.values[0], np.atleast_3d(expected.T).T, rtol=1e-4)
+        assert not np.allclose(before.climatology.values, after.climatology.values, rtol=1e-3, equal_nan=True)
+    assert last.fitted_on == {**spec.fitted_on, "climatology_frames": 12 * 24}
+    assert (last.cycle, last.lag, last.forcing_channels) == (spec.cycle, spec.lag, spec.forcing_channels)
+
+
+def test_the_sample_is_of_all_frames(world):
+    known = Statistics(world, HOUR, train=TRAIN[:1], reference=TRAIN[1:])
+    times, values, places = known.sample("rain")
+    rows = np.r_[: 5 * 24, 7 * 24 : 12 * 24]
+    np.testing.assert_array_equal(times, world["time"].values[rows])
+    np.testing.assert_array_equal(values, world["rain"].values.reshape(FRAMES, -1)[rows][:, places])
+    assert known.frames == 10 * 24
