@@ -27,11 +27,13 @@ LIBRARY = {
         "pyproj",
         "torch",
         "safetensors",
+        "scipy",
+        "skimage",
     ),
     "pytorch_msssim",
 }
 LATE = {"mlflow"}  # only inside functions: when a registered name is resolved
-HEAVY = ("prefect", "dask", "distributed", "zarr", "mlflow", "torch", "pyproj")
+HEAVY = ("prefect", "dask", "distributed", "zarr", "mlflow", "torch", "pyproj", "scipy", "skimage")
 
 
 def imports(source: str) -> Iterator[tuple[str, bool, int]]:
@@ -96,8 +98,9 @@ INSIDE_SIMVP = {
     "coords": {"times", "values"},
     "contract": {"coords", "times", "values"},
     "networks": set(),
-    "scoring": {"contract", "coords", "times", "values"},
-    "inference": {"scoring", "contract", "coords", "times", "values", "networks"},
+    "motion": set(),
+    "scoring": {"contract", "coords", "times", "values", "motion"},
+    "inference": {"scoring", "motion", "contract", "coords", "times", "values", "networks"},
 }
 
 

@@ -21,6 +21,7 @@ MODULES = {
     "ipython": "IPython",
     "netcdf4": "netCDF4",
     "pillow": "PIL",
+    "scikit-image": "skimage",
     "scikit-learn": "sklearn",
 }  # where the two names differ
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]

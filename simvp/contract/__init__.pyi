@@ -8,5 +8,6 @@ from .filling import (
     percent as percent,
 )
 from .frame_spec import FrameSpec as FrameSpec
+from .plausible import what_was_seen as what_was_seen
 from .possible import impossible as impossible
-from .statistics import Statistics as Statistics, pairs as pairs, what_was_seen as what_was_seen
+from .statistics import Statistics as Statistics, pairs as pairs

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from simvp.contract.filling import missing_shares, percent
+from simvp.contract.plausible import implausible
 from simvp.contract.possible import impossible
-from simvp.contract.statistics import implausible
 from simvp.coords import Step, calendar_of, canonicalise, differences, name_time, on_step
 from simvp.errors import Refusal
 from simvp.values import same_units
@@ -75,7 +75,7 @@ def value_faults(spec: "FrameSpec", ds: xr.Dataset) -> list[str]:
         if found is not None and found.marks:
             marks = ", ".join(f"{number:g} ({count} values)" for number, count in found.marks.items())
             faults.append(f"{channel.name}: {marks} stands for missing values undeclared; put NaN in its place")
-        why = implausible(values, channel.seen, channel.units, channel.log_scale is not None)
+        why = implausible(values, channel.seen, channel.units, channel.amount)
         if why:
             faults.append(f"{channel.name}: {why}")
         elif found is not None and found.fault:

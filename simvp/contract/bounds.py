@@ -14,7 +14,7 @@ from simvp.values import same_units
 Bounds = tuple[float | None, float | None]
 
 _STUCK = 0.1  # share of exact zeros that a quantity which merely passes zero does not have
-_ROUNDING = 1e-3  # of the largest value: packed rain and humidity lie that far below zero in public archives
+_ROUNDING = 1e-2  # of the largest value: packed rain and humidity lie that far below zero in public archives
 
 _BELOW = ("K", "degC", "degF", "delta_degC", "delta_degF", "Pa s-1", "K m2 kg-1 s-1", "nT")
 # One letter means coulomb and farad to the parser, and degrees to those who write it.
@@ -80,11 +80,16 @@ def bounds_of(name: str, attrs: Mapping[str, Any], points: np.ndarray) -> Bounds
     """
     lowest, highest = np.nanmin(points), np.nanmax(points)
     amount = any(_holds(_AMOUNTS, text) for text in [*_texts(name, attrs), _words(str(attrs.get("units", "")))])
-    if lowest < (-_ROUNDING * highest if amount else 0.0):
+    if not never_below_zero(lowest, highest) or (lowest < 0 and not amount):
         return None, None
     stuck = (points == 0).sum() >= _STUCK * np.isfinite(points).sum()
     # The unit last: it takes half a second to load what reads units.
     return (0.0, None) if (amount or stuck) and not below_zero(name, attrs) else (None, None)
+
+
+def never_below_zero(lowest: float, highest: float) -> bool:
+    """Whether values that range from `lowest` to `highest` go below zero by no more than rounding."""
+    return bool(lowest >= -_ROUNDING * max(highest, 0.0))
 
 
 def _texts(name: str, attrs: Mapping[str, Any]) -> list[str]:

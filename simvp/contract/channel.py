@@ -9,7 +9,8 @@ import xarray as xr
 
 from simvp.contract.bounds import bounds_of
 from simvp.contract.climatology import Climatology
-from simvp.contract.statistics import Summary, logarithm, what_was_seen
+from simvp.contract.plausible import intermittent, what_was_seen
+from simvp.contract.statistics import Summary, logarithm
 from simvp.coords import Step
 from simvp.record import Record, plain
 
@@ -93,6 +94,11 @@ class State(Channel):
     def transformed(self, values: np.ndarray) -> np.ndarray:
         """Physical values of any shape as the climatology has them: after the logarithm, if there is one; float32."""
         return logarithm(values, self.log_scale)
+
+    @property
+    def amount(self) -> bool:
+        """Whether it is an amount, such as rain: by its logarithm, or, where none was taken, by floor and sample."""
+        return self.log_scale is not None or (self.bounds[0] == 0 and intermittent(self.seen))
 
     def normalise(self, values: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Physical (N, H, W) to departures (N, H, W) float32; masked points are 0, other NaN stays."""

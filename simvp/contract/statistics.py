@@ -1,4 +1,4 @@
-"""What is learned from past frames: climatologies, a sample to choose by, and what values are plausible."""
+"""What is learned from past frames: climatologies, and a sample to choose by."""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -8,12 +8,11 @@ import numpy as np
 import xarray as xr
 
 from simvp.budget import fitting
-from simvp.contract.bounds import below_zero
+from simvp.contract.bounds import below_zero, never_below_zero
 from simvp.contract.climatology import CYCLES_NEEDED, Climatology, Period, Sums, choose, size_of, supported
 from simvp.coords import DAY, Step, calendar_of, encode_times, parse_times
 
 SAMPLE_POINTS = 2048
-LEVELS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 Intervals = Sequence[tuple[Any, Any]]
 Log1p = Sequence[str] | Literal["auto"]
@@ -316,12 +315,12 @@ def pairs(index: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
 def log_scale(points: np.ndarray) -> float | None:
     """Scale s of log(1 + x / s) for amounts such as rain and counts; None where the values are no amounts.
 
-    Amounts are never negative and lean far to one side: their skewness is above 2, that of the exponential
-    distribution. s is the mean of what is above zero, so that the transform does not depend on the unit.
+    Amounts are never negative, up to rounding, and lean far to one side: their skewness is above 2, that of the
+    exponential distribution. s is the mean of what is above zero, so that the transform does not depend on the unit.
     """
     values = points[np.isfinite(points)].astype("f8")
     deviation = values.std()
-    if values.size == 0 or values.min() < 0 or deviation == 0:
+    if values.size == 0 or deviation == 0 or not never_below_zero(values.min(), values.max()):
         return None
     standard = (values - values.mean()) / deviation
     skewness = float((standard * standard * standard).mean())  # `** 3` is several times slower
@@ -332,43 +331,3 @@ def logarithm(values: np.ndarray, scale: float | None) -> np.ndarray:
     """log(1 + x / s) as float32; the values themselves where there is no scale."""
     values = np.asarray(values, np.float32)
     return values if scale is None else np.log1p(values.clip(0) / np.float32(scale))
-
-
-def what_was_seen(points: np.ndarray) -> dict[str, Any]:
-    """Quantiles and spread of a sample in physical units, for `implausible`."""
-    values = points[np.isfinite(points)]
-    return {"quantiles": np.quantile(values, LEVELS).tolist(), "spread": float(values.std(dtype="f8"))}
-
-
-def implausible(values: np.ndarray, seen: Mapping[str, Any], units: str, amount: bool) -> str | None:
-    """Why `values` cannot be in the same units as what training saw; None where they can.
-
-    Wide on purpose: a model trained in March still runs in July. Two marks: the middle quantiles lie more
-    than five times the training range (5 to 95 %) away; or the spread is off by a factor of 30 (of 200 for
-    amounts, where a dry spell is no mistake). A field without any spread, inside the range of training, passes.
-    """
-    finite = np.isfinite(values)
-    values = values if finite.all() else values[finite]
-    if not values.size:
-        return None
-    low, high, spread = float(values.min()), float(values.max()), _deviation(values)
-    expected = np.asarray(seen["quantiles"])
-    middle, reach = expected[2:5], 5 * max(expected[5] - expected[1], seen["spread"], 1e-30)
-    # No quantile lies outside the range, which is known sooner: most data needs no sorting.
-    away = low < middle.max() - reach or high > middle.min() + reach
-    away = away and np.abs(np.quantile(values, LEVELS[2:5]) - middle).max() > reach
-    factor = 200 if amount else 30
-    constant = spread == 0 and expected[0] <= low <= expected[-1]
-    spread_off = seen["spread"] > 0 and not constant and not 1 / factor < spread / seen["spread"] < factor
-    if not away and not spread_off:
-        return None
-    return (
-        f"values of {low:.6g} .. {high:.6g} (median {np.median(values):.6g}) where training saw "
-        f"{expected[0]:.6g} .. {expected[-1]:.6g} (median {expected[3]:.6g}) {units}; are the units right?"
-    )
-
-
-def _deviation(values: np.ndarray) -> float:
-    """Standard deviation in float64, which is not made of all values at once."""
-    mean = values.mean(dtype="f8")
-    return float(np.sqrt(sum(np.square(part - mean).sum() for part in np.atleast_2d(values)) / values.size))

@@ -1,0 +1,1 @@
+from .extrapolation import FRAMES as FRAMES, extrapolate as extrapolate
