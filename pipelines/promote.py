@@ -6,8 +6,9 @@ counts as much as one that `promote` has moved. `promote` also writes down, in t
 `rollback` knows where to go back to.
 
 Tags of a version: `training_key`, `fingerprint` and others from the training; `gate` (the outcome), `gate_reasons`,
-`gate_champion`, `gate_held_out`, `gate_n`, `gate_blocks`, `gate_rmse`, `gate_at` from the last judgement. Tag of the
-registered model: `champions`, the versions that `promote` has made champion and nobody has taken back, oldest first.
+`gate_champion`, `gate_held_out`, `gate_n`, `gate_blocks`, `gate_missing` (what would be enough, or "nothing"),
+`gate_rmse`, `gate_at` from the last judgement. Tag of the registered model: `champions`, the versions that `promote`
+has made champion and nobody has taken back, oldest first.
 """
 
 import json
@@ -190,6 +191,7 @@ def _crown(client: "MlflowClient", candidate: Version, before: Version | None) -
 def _record(client: "MlflowClient", candidate: Version, before: Version | None, judgement: Judgement) -> None:
     """Verdict and scores as artifacts of the run and tags of the version; the outcome last, when all is there."""
     verdict = judgement.verdict
+    lacking = verdict.shortfall
     if candidate.run_id:
         client.log_text(candidate.run_id, json.dumps(verdict.to_json(), indent=1), "gate/verdict.json")
         client.log_text(candidate.run_id, judgement.text(), "gate/verdict.md")
@@ -200,6 +202,7 @@ def _record(client: "MlflowClient", candidate: Version, before: Version | None, 
         "gate_held_out": " .. ".join(judgement.held_out),
         "gate_n": str(verdict.n),
         "gate_blocks": f"{verdict.blocks} of {verdict.needed_blocks}",
+        "gate_missing": f"{lacking.more} more, targets up to {lacking.until}" if lacking else "nothing",
         "gate_rmse": json.dumps(judgement.rmse()),
         "gate_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "gate": verdict.outcome,

@@ -7,7 +7,7 @@ from .evaluate import (
     select_frames as select_frames,
     stretch as stretch,
 )
-from .gate import Gate as Gate, Outcome as Outcome
+from .gate import Gate as Gate
 from .judgement import Judgement as Judgement, judge as judge
 from .skill import (
     by_model as by_model,
@@ -17,3 +17,4 @@ from .skill import (
     skill_table as skill_table,
     unpredictable as unpredictable,
 )
+from .verdict import Outcome as Outcome

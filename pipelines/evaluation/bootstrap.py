@@ -1,9 +1,10 @@
 """Blocks of an autocorrelated series, and a bound of its mean that few blocks cannot fool.
 
-The rates at which it errs are measured in `pipelines.evaluation.gate`.
+How often it errs, what it finds, and what other tests do instead: docs/gate.md.
 """
 
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
@@ -33,18 +34,33 @@ def lower_bound(gains: np.ndarray, blocks: np.ndarray, *, confidence: float, dra
         The lower of the studentised bootstrap of the blocks and Student's t; a mean over blocks of unequal size
         is a ratio of sums, and its standard error the linearised one.
     """
+    mean, error, k, pivots = studentise(gains, blocks, draws=draws, seed=seed)
+    student = mean - stdtrit(k - 1, confidence) * error
+    quantile = float(np.quantile(pivots, confidence, method="higher"))
+    return float(min(student, mean - quantile * error))
+
+
+class Studentised(NamedTuple):
+    """Mean over all values, its standard error, the blocks behind it, and the pivots of the bootstrap."""
+
+    mean: float
+    error: float
+    blocks: int
+    pivots: np.ndarray
+
+
+def studentise(gains: np.ndarray, blocks: np.ndarray, *, draws: int, seed: int) -> Studentised:
+    """What `lower_bound` is made of; `pivots` (draws,) are (mean of a draw - mean) / standard error of the draw."""
     _, label = np.unique(blocks, return_inverse=True)
     counts = np.bincount(label).astype(np.float64)
     sums = np.bincount(label, weights=gains)
     k = len(counts)
     mean, error = _ratio(sums, counts)
-    student = mean - stdtrit(k - 1, confidence) * error
     picks = np.random.default_rng(seed).integers(0, k, (draws, k))
     means, errors = _ratio(sums[picks], counts[picks])
     # A draw of blocks that are nearly equal has hardly any standard error of its own, and would count for any distance.
     pivots = (means - mean) / np.maximum(errors, _LEAST_ERROR * error) if error > 0 else np.zeros(draws)
-    quantile = float(np.quantile(pivots, confidence, method="higher"))
-    return float(min(student, mean - quantile * error))
+    return Studentised(float(mean), float(error), k, pivots)
 
 
 def _ratio(sums: np.ndarray, counts: np.ndarray) -> tuple[Any, Any]:
@@ -87,6 +103,16 @@ def cut_blocks(index: np.ndarray, length: int, least: int) -> tuple[int, np.ndar
         return available, whole
     longer = _fill(index, span, wanted)
     return available, longer if longer[-1] + 1 >= least else whole
+
+
+def missing_steps(index: np.ndarray, last: int, length: int, least: int) -> int:
+    """Steps after `last`, an init time at each, that make `least` blocks together with `index`; see `cut_blocks`."""
+    start = int(index[0]) if len(index) else last + 1
+    # A shorter span cannot hold them; where init times are absent it takes more than that.
+    for steps in count(max(0, start + least * length - last - 1)):
+        if cut_blocks(np.append(index, last + 1 + np.arange(steps)), length, least)[0] >= least:
+            return steps
+    raise AssertionError("a series without gaps holds any number of blocks")
 
 
 def _fill(index: np.ndarray, span: int, number: int) -> np.ndarray:

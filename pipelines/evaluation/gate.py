@@ -28,20 +28,19 @@ and a challenger whose errors are rare and large beside a reference whose errors
 0.9 a step). A challenger has to pass every comparison, so that it is promoted by chance less often than by any one.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from pipelines.evaluation.bootstrap import MOST_BLOCKS, cut_blocks, lower_bound
+from pipelines.evaluation.bootstrap import MOST_BLOCKS, cut_blocks, lower_bound, missing_steps
+from pipelines.evaluation.shortfall import shortfall
+from pipelines.evaluation.verdict import PARTS, Beside, Comparison, Outcome, Verdict, percent
 from simvp.coords import Step
 from simvp.errors import ConfigError
 from simvp.scoring import NAMES
 from simvp.settings import Settings
-
-Outcome = Literal["promote", "refuse", "insufficient"]
 
 
 class Gate(Settings):
@@ -58,110 +57,6 @@ class Gate(Settings):
     seed: int = Field(default=0, ge=0, description="seed of the draws: the same errors give the same verdict")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """A challenger beside one reference, for one variable.
-
-    Parameters
-    ----------
-    variable, reference
-        What is compared: "t2m" against "persistence", ... or "champion".
-    n, blocks
-        Init times that both have a score for at every lead, and the independent blocks they form.
-    rmse, reference_rmse
-        Over all leads, in the unit of the variable.
-    improvement, bound
-        Reduction of the RMSE over all leads in percent of the reference's, and its lower bound. The test is made
-        on the difference of the mean squared errors; the bound is that difference put into percent of RMSE.
-    lead, lead_change
-        The lead at which the challenger does worst against the reference (1 is the first), and by how many
-        percent its RMSE is higher there (negative: lower).
-    passed
-        Whether bound and leads both hold.
-    reason
-        The same in words.
-    """
-
-    variable: str
-    reference: str
-    n: int = 0
-    blocks: int = 0
-    rmse: float = float("nan")
-    reference_rmse: float = float("nan")
-    improvement: float = float("nan")
-    bound: float = float("nan")
-    lead: int = 0
-    lead_change: float = float("nan")
-    passed: bool = False
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What the gate decided, and why.
-
-    Parameters
-    ----------
-    outcome
-        "promote", "refuse", or "insufficient": too few independent blocks, nothing is judged.
-    reasons
-        Why not, a sentence each; on "promote", why.
-    comparisons
-        One record per variable and reference.
-    n, blocks, needed_blocks
-        Init times and blocks of the variable that has fewest, and the blocks that are needed.
-    needed_init_times
-        Consecutive init times that give the needed blocks.
-    block_steps
-        Shortest block, in steps.
-    confidence, margin
-        As in `Gate`.
-    """
-
-    outcome: Outcome
-    reasons: tuple[str, ...]
-    comparisons: tuple[Comparison, ...]
-    n: int
-    blocks: int
-    needed_blocks: int
-    needed_init_times: int
-    block_steps: int
-    confidence: float
-    margin: float
-
-    @property
-    def summary(self) -> str:
-        """The verdict in words: the outcome and every reason."""
-        head = {
-            "promote": "Promote: better than every reference",
-            "refuse": "Refuse: not shown to be better than every reference",
-            "insufficient": "Insufficient: too few independent blocks to judge, nothing moves",
-        }[self.outcome]
-        return "\n".join([f"{head}.", *(f"  - {reason}" for reason in self.reasons)])
-
-    def table(self) -> str:
-        """Every comparison as a Markdown table."""
-        lines = [
-            "| variable | against | n | blocks | RMSE | its RMSE | improvement % "
-            f"| lower {self.confidence:.0%} bound % | worst lead | RMSE there % | passed |",
-            "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
-        ]
-        lines += [
-            f"| {c.variable} | {c.reference} | {c.n} | {c.blocks} | {c.rmse:.4g} | {c.reference_rmse:.4g} "
-            f"| {c.improvement:+.1f} | {_percent(c.bound)} | {c.lead} | {c.lead_change:+.1f} "
-            f"| {'yes' if c.passed else 'no'} |"
-            for c in self.comparisons
-        ]
-        return "\n".join(lines)
-
-    def to_json(self) -> dict[str, Any]:
-        """Every field, as JSON types; a bound that could not be computed is None."""
-        record = asdict(self)
-        for row in record["comparisons"]:
-            row.update({k: None for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)})
-        return record
-
-
 def decide(
     challenger: xr.Dataset,
     champion: xr.Dataset | None = None,
@@ -170,6 +65,7 @@ def decide(
     frames_in: int,
     frames_out: int,
     gate: Gate | None = None,
+    archive: int | None = None,
 ) -> Verdict:
     """Judge a challenger by its errors.
 
@@ -177,7 +73,7 @@ def decide(
     ----------
     challenger
         From `pipelines.evaluation.evaluate`: `squared_error` with dims (system, variable, init_time, lead_time),
-        the systems being "model" and the five baselines.
+        the systems being "model", the five baselines, further references if there are any, and any of `PARTS`.
     champion
         The same of the champion, for the same init times and leads; None where there is no champion yet. A
         variable that the champion does not forecast is compared with the baselines alone.
@@ -187,6 +83,8 @@ def decide(
         T and T', of the longer of the two models.
     gate
         What has to be shown.
+    archive
+        Frames that the archive spans, for what is said where the blocks are too few.
 
     Raises
     ------
@@ -199,11 +97,14 @@ def decide(
     if faults:
         raise ConfigError("Gate", faults, "score both models on the same init times and leads")
     index = step.index(challenger["init_time"].values, challenger["init_time"].values[0])
-    comparisons = []
+    systems = [str(name) for name in challenger["system"].values]
+    comparisons, beside = [], []
     for variable in challenger["variable"].values:
         errors = challenger["squared_error"].sel(variable=variable).transpose("system", "init_time", "lead_time")
         model = errors.sel(system="model").values
-        references = {name: errors.sel(system=name).values for name in NAMES}
+        references = {n: errors.sel(system=n).values for n in systems if n != "model" and n not in PARTS}
+        parts = {name: errors.sel(system=name).values for name in systems if name in PARTS}
+        beside += [part for name, its in parts.items() if (part := _beside(str(variable), name, model, its))]
         if champion is not None and variable in champion["variable"].values:
             rival = champion["squared_error"].sel(system="model", variable=variable)
             references["champion"] = rival.transpose("init_time", "lead_time").values
@@ -212,7 +113,7 @@ def decide(
             for name, reference in references.items()
         ]
     fewest = min(comparisons, key=lambda c: (c.blocks, c.n))
-    needed = gate.blocks * length
+    needed, lacking = gate.blocks * length, None
     outcome: Outcome = "promote" if all(c.passed for c in comparisons) else "refuse"
     reasons = [c.reason for c in comparisons if c.passed == (outcome == "promote")]
     if fewest.blocks < gate.blocks:
@@ -221,14 +122,25 @@ def decide(
             f"{fewest.variable} against {fewest.reference}: {fewest.n} init times form {fewest.blocks} blocks "
             f"of {length} steps (longer than T + T'), {gate.blocks} are needed: {needed} consecutive init times"
         ]
+        lacking = shortfall(
+            max(c.missing for c in comparisons),
+            challenger["init_time"].values,
+            step=step,
+            frames_in=frames_in,
+            frames_out=frames_out,
+            archive=archive,
+        )
+        reasons += lacking.reasons
     return Verdict(
         outcome=outcome,
         reasons=tuple(reasons),
         comparisons=tuple(comparisons),
+        beside=tuple(beside),
         n=fewest.n,
         blocks=fewest.blocks,
         needed_blocks=gate.blocks,
         needed_init_times=needed,
+        shortfall=lacking,
         block_steps=length,
         confidence=gate.confidence,
         margin=gate.margin,
@@ -240,10 +152,11 @@ def _compare(
 ) -> Comparison:
     """Judge squared errors (I, L) against those of one reference."""
     paired = np.isfinite(model).all(1) & np.isfinite(reference).all(1)
+    missing = missing_steps(index[paired], int(index[-1]), length, gate.blocks)
     model, reference, index = model[paired], reference[paired], index[paired]
     if not len(index):
         reason = f"{variable} against {name}: no init time has a score for both at every lead"
-        return Comparison(variable=variable, reference=name, reason=reason)
+        return Comparison(variable=variable, reference=name, reason=reason, missing=missing)
     available, blocks = cut_blocks(index, length, gate.blocks)
     mse, rival = float(model.mean()), float(reference.mean())
     gains, bound = (reference - model).mean(1), -float("inf")
@@ -255,7 +168,7 @@ def _compare(
     limit = _change(rival - bound, rival) if np.isfinite(bound) else float("inf")
     words = (
         f"{variable} against {name}: RMSE {abs(_change(mse, rival)):.1f} % {'lower' if mse <= rival else 'higher'} "
-        f"({_percent(-limit)} % at least, with {gate.confidence:.0%} confidence; "
+        f"({percent(-limit)} % at least, with {gate.confidence:.0%} confidence; "
         f"{len(index)} init times in {available} blocks)"
     )
     if not better:
@@ -275,7 +188,17 @@ def _compare(
         lead_change=changes[lead],
         passed=better and steady,
         reason=words,
+        missing=missing,
     )
+
+
+def _beside(variable: str, name: str, model: np.ndarray, part: np.ndarray) -> Beside | None:
+    """Squared errors (I, L) of a part of the model; None where no init time has a score for both."""
+    paired = np.isfinite(model).all(1) & np.isfinite(part).all(1)
+    if not paired.any():
+        return None
+    rmse, own = (float(errors[paired].mean()) ** 0.5 for errors in (part, model))
+    return Beside(variable=variable, system=name, n=int(paired.sum()), rmse=rmse, model_rmse=own)
 
 
 def _change(mse: float, reference: float) -> float:
@@ -283,10 +206,6 @@ def _change(mse: float, reference: float) -> float:
     if reference <= 0.0:
         return 0.0 if mse <= 0.0 else float("inf")
     return 100.0 * (float(np.sqrt(max(mse, 0.0) / reference)) - 1.0)
-
-
-def _percent(value: float) -> str:
-    return f"{value:+.1f}" if np.isfinite(value) else "unknown"
 
 
 def _faults(challenger: xr.Dataset, champion: xr.Dataset | None) -> list[str]:

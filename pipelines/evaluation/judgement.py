@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from pipelines.evaluation.evaluate import SYSTEMS, evaluate, scorable
-from pipelines.evaluation.gate import Gate, Verdict, decide
+from pipelines.evaluation.evaluate import evaluate, scorable
+from pipelines.evaluation.gate import Gate, decide
 from pipelines.evaluation.skill import markdown, skill_table
+from pipelines.evaluation.verdict import PARTS, Verdict
 from pipelines.progress import Progress, silent
 from pipelines.windows import dropped_words
 from simvp.coords import parse_times
@@ -45,9 +46,12 @@ class Judgement:
         return self.verdict.table(), markdown(self.skill)
 
     def rmse(self) -> dict[str, dict[str, float]]:
-        """Over all leads, by variable and system, to six digits."""
+        """Over all leads, by variable and system, to six digits; of parts of the model where both have a score."""
         scores = self.skill["rmse_all"].transpose("system", "variable").to_pandas()
-        return {str(name): {str(s): float(f"{rmse:.6g}") for s, rmse in row.items()} for name, row in scores.items()}
+        found = {str(name): {str(system): float(rmse) for system, rmse in row.items()} for name, row in scores.items()}
+        for part in self.verdict.beside:
+            found[part.variable][part.system] = part.rmse
+        return {name: {system: float(f"{rmse:.6g}") for system, rmse in row.items()} for name, row in found.items()}
 
 
 def judge(
@@ -108,13 +112,17 @@ def judge(
     # Both forecast the candidate's leads from the same init times, scored on the same points: the gate compares pairs.
     rivals = {"champion": champion} if champion else {}
     scores = evaluate(candidate, ds, init_times, batch=batch, rivals=rivals, device=device, progress=progress)
-    errors, rival = scores.sel(system=list(SYSTEMS)), None
+    errors, rival = scores.drop_sel(system=["champion"] if champion else []), None
     if champion is not None:
         rival = scores.sel(system=["champion"], variable=list(champion.spec.states)).assign_coords(system=["model"])
     # Two blocks apart share no frame only if a block is longer than the windows of both models.
     frames_in = max(s.frames_in for s in specs)
-    verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate)
-    return Judgement(verdict=verdict, skill=skill_table(errors), held_out=held_out)
+    times = ds["time"].values
+    spans = int(spec.step.index(times[-1:], times[0])[0]) + 1
+    verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate, archive=spans)
+    # The table has the maps that all of its systems have: no part of the model decides which.
+    judged = errors.drop_sel(system=[name for name in PARTS if name in errors["system"]])
+    return Judgement(verdict=verdict, skill=skill_table(judged), held_out=held_out)
 
 
 def _held_out(forecaster: "Forecaster") -> tuple[str, str]:

@@ -5,7 +5,15 @@ from .frames import (
     sufficient_share as sufficient_share,
     surely_fits as surely_fits,
 )
-from .periods import Choice as Choice, Layout as Layout, Mode as Mode, Periods as Periods
+from .periods import (
+    HELD_OUT_SHARE as HELD_OUT_SHARE,
+    Choice as Choice,
+    Layout as Layout,
+    Mode as Mode,
+    Periods as Periods,
+    days_of as days_of,
+    held_out_frames as held_out_frames,
+)
 from .sequences import Sequences as Sequences
 from .shifts import STILL as STILL, ShiftChoice as ShiftChoice, choose_shifts as choose_shifts
 from .windows import (

@@ -85,7 +85,7 @@ class Layout:
         if choice.held_out is not None:
             self._held_out = self._piece("held_out", choice.held_out, faults)
         elif choice.held_out_days is not None:
-            frames = max(1, round(choice.held_out_days * self._per_day()))
+            frames = max(1, round(choice.held_out_days / days_of(self.step)))
             if frames >= self.slots:
                 faults.append(
                     f"held_out_days: expected less than the span of the archive ({self.slots} frames), got "
@@ -131,22 +131,16 @@ class Layout:
         return Periods(mode=self.mode, **{**names, "held_out": names["held_out"][0]}), counts
 
     def _derive_held_out(self, frames_in: int, frames_out: int) -> tuple[int, int]:
-        frames = round(HELD_OUT_SHARE * self.slots)
-        if self.step.seconds:
-            frames = min(frames, round((30 if self.step.seconds < DAY else 365) * self._per_day()))
-        # The targets of the last init time lie in the period as well.
-        wanted = GATE_BLOCKS * (frames_in + frames_out + 1) + frames_out - 1
-        frames = max(frames, min(wanted, int(HELD_OUT_MOST * self.slots)), 1)
-        return self.slots - min(self._whole_days(frames), self.slots - 1), self.slots - 1
+        return self.slots - held_out_frames(self.slots, self.step, frames_in, frames_out), self.slots - 1
 
     def _derive_validation(self, end: int, frames_out: int) -> list[tuple[int, int]]:
         for blocks in VALIDATION_BLOCKS:
-            size = self._whole_days(max(2 * frames_out, round(VALIDATION_SHARE * end / blocks)))
+            size = _whole_days(max(2 * frames_out, round(VALIDATION_SHARE * end / blocks)), self.step)
             if size * blocks <= VALIDATION_MOST * end:
                 break
         if size * blocks > end:
             return []
-        unit, year = self._unit(size), self.step.per_year(self.calendar)
+        unit, year = _unit(size, self.step), self.step.per_year(self.calendar)
         pieces = []
         for block in range(blocks):
             starts = np.arange(-(-end * block // blocks), end * (block + 1) // blocks - size + 1)
@@ -160,17 +154,6 @@ class Layout:
             start = int(starts[np.lexsort((middle, season))[0]])
             pieces.append((start, start + size - 1))
         return pieces
-
-    def _per_day(self) -> float:
-        return DAY / self.step.seconds if self.step.seconds else 1 / (self.step.months * MONTH_DAYS)
-
-    def _unit(self, frames: int) -> int:
-        day = self.step.per_day or 1
-        return day if frames >= day else 1
-
-    def _whole_days(self, frames: int) -> int:
-        unit = self._unit(frames)
-        return -(-frames // unit) * unit
 
     def _name(self, piece: tuple[int, int]) -> Interval:
         return name_time(self.axis[piece[0]]), name_time(self.axis[piece[1]])
@@ -190,3 +173,29 @@ class Layout:
             )
             return None
         return int(inside[0]), int(inside[-1])
+
+
+def held_out_frames(slots: int, step: Step, frames_in: int, frames_out: int) -> int:
+    """Frames at the end of an archive of `slots` frames that are held out where nothing is given, for T and T'."""
+    frames = round(HELD_OUT_SHARE * slots)
+    if step.seconds:
+        frames = min(frames, round((30 if step.seconds < DAY else 365) / days_of(step)))
+    # The targets of the last init time lie in the period as well.
+    wanted = GATE_BLOCKS * (frames_in + frames_out + 1) + frames_out - 1
+    frames = max(frames, min(wanted, int(HELD_OUT_MOST * slots)), 1)
+    return min(_whole_days(frames, step), slots - 1)
+
+
+def days_of(step: Step) -> float:
+    """Length of a step in days; of calendar months the mean one."""
+    return step.seconds / DAY if step.seconds else step.months * MONTH_DAYS
+
+
+def _unit(frames: int, step: Step) -> int:
+    day = step.per_day or 1
+    return day if frames >= day else 1
+
+
+def _whole_days(frames: int, step: Step) -> int:
+    unit = _unit(frames, step)
+    return -(-frames // unit) * unit

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import xarray as xr
 
+from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.gate import Gate
 from pipelines.home import Home
 from pipelines.promote import Promotion, promote, rollback
@@ -177,6 +179,7 @@ def test_the_first_champion_has_to_beat_the_baselines_only(models: Models) -> No
         "70",
         "8 of 5",
     )
+    assert tags["gate_missing"] == "nothing"
     assert json.loads(tags["gate_rmse"])["t2m"]["model"] == pytest.approx(0.2, abs=1e-3)
     assert json.loads(models.artifact(done.candidate, "gate/verdict.json"))["outcome"] == "promote"
     assert models.artifact(done.candidate, "gate/scores.csv").startswith("variable,lead_hours,n,weighting,model,")
@@ -223,6 +226,37 @@ def test_too_little_to_judge_moves_nothing(models: Models) -> None:
     assert "40 consecutive init times" in done.summary
     assert done.summary.endswith("There is no champion.")
     assert done.candidate.tags["gate"] == "insufficient"
+    # 18 init times more than 22, the last of three targets at 17 h of the next day: 42 hours. A quarter of 100 hours is
+    # more than a day, of which whole days make 48.
+    enough = "enough would be 0.8 days more of held-out data: targets up to 2020-01-15T17:00:00, 1.8 days in all"
+    assert enough in done.summary
+    archive = (
+        "the archive spans 14 days, and so much is held out by itself of 4.2 days or more: train again on it as it is"
+    )
+    assert archive in done.summary
+    assert done.candidate.tags["gate_missing"] == "0.8 days more, targets up to 2020-01-15T17:00:00"
+
+
+def test_parts_that_are_scored_beside_a_model_are_reported(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_parts(*arguments: object, **named: object) -> xr.Dataset:
+        scores = evaluate(*arguments, **named)  # type: ignore[arg-type]
+        parts = scores.sel(system=["model", "climatology"]).assign_coords(system=["unmixed", "base"])
+        # A part that lacks maps takes none from the table of the others.
+        return xr.concat([scores, parts.where(parts["init_time"] > parts["init_time"][9])], "system")
+
+    models.add(0.3)
+    assert models.promote().outcome == "promote"
+    models.add(0.2)
+    monkeypatch.setattr("pipelines.evaluation.judgement.evaluate", with_parts)
+    done = models.promote()
+    assert done.outcome == "promote"
+    assert {c.reference for c in done.judgement.verdict.comparisons}.isdisjoint({"unmixed", "base"})
+    assert "beside it: t2m, without the mixture: RMSE 0.2, the model's 0.2 (60 init times)" in done.summary
+    assert "beside it: t2m, the base forecast alone: RMSE " in models.artifact(done.candidate, "gate/verdict.md")
+    rmse = json.loads(done.candidate.tags["gate_rmse"])["t2m"]
+    assert list(rmse)[-2:] == ["unmixed", "base"]
+    assert rmse["unmixed"] == pytest.approx(0.2, abs=1e-3)
+    assert set(done.judgement.skill["n_all"].values.ravel()) == {210}  # 70 init times, three leads
 
 
 def test_a_period_that_a_model_has_seen_is_no_test(models: Models) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipelines.evaluation.bootstrap import cut_blocks, lower_bound
+from pipelines.evaluation.bootstrap import cut_blocks, lower_bound, missing_steps
 from pipelines.evaluation.gate import Gate, decide
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
@@ -113,8 +113,47 @@ def test_too_few_blocks_are_insufficient_however_good_the_model_looks() -> None:
     assert verdict.reasons == (
         "t2m against persistence: 59 init times form 4 blocks of 12 steps (longer than T + T'), 5 are needed: "
         "60 consecutive init times",
+        # The last of 59 init times is on day 3, 10 h; of one more the last of three targets is at 14 h. From the first
+        # target on (day 1, 1 h) that are 62 hours.
+        "enough would be 0.1 days more of held-out data: targets up to 2020-01-03T14:00:00, 2.6 days in all",
     )
-    assert decide(errors(np.full((60, LEADS), 1e-6)), **SIZES).outcome == "promote"
+    assert (verdict.shortfall.steps, verdict.shortfall.until) == (1, "2020-01-03T14:00:00")
+    assert json.loads(json.dumps(verdict.to_json(), allow_nan=False))["shortfall"]["more"] == "0.1 days"
+    enough = decide(errors(np.full((60, LEADS), 1e-6)), **SIZES)
+    assert (enough.outcome, enough.shortfall) == ("promote", None)
+
+
+def test_what_would_be_enough_counts_every_comparison_and_the_archive() -> None:
+    challenger = errors(noisy(4.0, n=59))
+    # Damped anomaly has a score from the 21st init time on: two blocks short, and 21 of 60 init times.
+    challenger["squared_error"][5, 0, :20] = np.nan
+    verdict = decide(challenger, archive=200, **SIZES)
+    assert verdict.reasons[0].startswith("t2m against damped_anomaly: 39 init times form 3 blocks")
+    # 59 + 20 init times after the first, and the three targets of the last one: 82 frames, which 3.5 days hold.
+    assert verdict.shortfall.steps == 21
+    assert verdict.reasons[1].endswith(
+        "0.9 days more of held-out data: targets up to 2020-01-04T10:00:00, 3.5 days in all"
+    )
+    assert verdict.reasons[2].startswith("the archive spans 8.4 days, and so much is held out by itself only of ")
+    assert verdict.reasons[2].endswith(" more, or train with periods.held_out_days=3.5")
+    assert verdict.summary.count("\n") == 3
+
+
+def test_the_steps_that_are_missing_are_the_fewest_that_do() -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        length, span = int(rng.integers(2, 13)), int(rng.integers(1, 80))
+        index = np.flatnonzero(rng.random(span) < rng.uniform(0.3, 1)) + int(rng.integers(0, 5))
+        last = int(index[-1] if len(index) else 0) + int(rng.integers(0, 3))
+        steps = missing_steps(index, last, length, 5)
+        blocks = [cut_blocks(np.append(index, last + 1 + np.arange(n)), length, 5)[0] for n in range(steps + 1)]
+        assert blocks[-1] >= 5
+        assert all(found < 5 for found in blocks[:-1])
+    assert missing_steps(np.arange(30), 29, 12, 5) == 30
+    assert missing_steps(np.arange(60), 59, 12, 5) == 0
+    assert missing_steps(np.array([], np.int64), 10, 12, 5) == 60
+    # The first of five blocks of 12 lacks more than half of its init times, and joins the next: a sixth is needed.
+    assert missing_steps(np.append([0], np.arange(12, 60)), 59, 12, 5) == 12
 
 
 def test_blocks_are_cut_along_time_not_along_the_list() -> None:
@@ -142,6 +181,37 @@ def test_init_times_that_lack_a_score_are_left_out_on_both_sides() -> None:
     assert nothing.outcome == "insufficient"
     assert "t2m against persistence: no init time has a score" in nothing.comparisons[0].reason
     json.dumps(nothing.to_json(), allow_nan=False)
+
+
+def with_part(scores: xr.Dataset, name: str, value: np.ndarray | float) -> xr.Dataset:
+    part = scores.isel(system=[0]).assign_coords(system=[name])
+    return xr.concat([scores, part.assign(squared_error=xr.zeros_like(part["squared_error"]) + value)], "system")
+
+
+def test_parts_of_the_model_are_reported_and_not_judged_by() -> None:
+    plain = errors(noisy(4.0))
+    # The base is perfect, which no model could beat; the unmixed model has no score for ten init times.
+    scores = with_part(plain, "base", 0.0)
+    lacking = np.full((1, 1, 60, LEADS), 6.25)
+    lacking[0, 0, :10, 1] = np.nan
+    scores = with_part(scores, "unmixed", lacking)
+    scores = with_part(scores, "champion_base", np.nan)
+    verdict, alone = decide(scores, **SIZES), decide(plain, **SIZES)
+    assert (verdict.outcome, verdict.comparisons, verdict.n) == ("promote", alone.comparisons, 60)
+    assert alone.beside == ()
+    assert [(part.system, part.n, part.rmse) for part in verdict.beside] == [("base", 60, 0.0), ("unmixed", 50, 2.5)]
+    own = plain["squared_error"][0, 0, 10:].mean().item() ** 0.5
+    assert verdict.beside[1].model_rmse == pytest.approx(own, rel=1e-12)
+    assert f"  beside it: t2m, without the mixture: RMSE 2.5, the model's {own:.4g} (50 init times)" in verdict.summary
+    assert "  beside it: t2m, the base forecast alone: RMSE 0, the model's" in verdict.summary
+    assert verdict.summary.startswith(alone.summary)
+    assert json.loads(json.dumps(verdict.to_json(), allow_nan=False))["beside"][1]["rmse"] == 2.5
+
+
+def test_a_further_baseline_is_one_more_reference() -> None:
+    verdict = decide(with_part(errors(noisy(4.0)), "extrapolation", 1.0), **SIZES)
+    assert verdict.outcome == "refuse"
+    assert [c.reference for c in verdict.comparisons if not c.passed] == ["extrapolation"]
 
 
 def test_the_same_errors_give_the_same_verdict() -> None:
