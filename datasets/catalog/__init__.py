@@ -1,7 +1,7 @@
 """Where frames come from: the data sets known by name, and a user's own files.
 
-`sources` says what a source is, `published` how files are found, fetched and checked, `trips` and `fields` what is made
-of files that are no grid yet, or too large a one, and `entries` lists the data sets.
+`sources` says what a source is, `published` how files are found, fetched and checked. `trips`, `fields` and `radolan`
+make grids of files that are none yet, or too large. `entries` lists the data sets.
 """
 
 import lazy_loader

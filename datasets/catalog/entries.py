@@ -5,6 +5,7 @@ from pathlib import Path
 
 from datasets.catalog.fields import read_pacific, read_radar
 from datasets.catalog.published import PackagedSource, PublishedFile, PublishedSource
+from datasets.catalog.radolan import read_radklim
 from datasets.catalog.sources import NamedSource, SimulatedSource, Study, TaxiSource
 from datasets.catalog.trips import read_taxi, read_uber
 from datasets.names import look_up
@@ -147,6 +148,27 @@ RADAR_BRISBANE = PublishedSource(
     read=read_radar,
 )
 
+RADKLIM = PublishedSource(
+    title="Radar rain over the middle of Germany (RADKLIM, gauge-adjusted), hourly, June 2016, 512 km x 512 km, means "
+    "over 8 km",
+    licence="Deutscher Wetterdienst, https://opendata.dwd.de/climate_environment/CDC/Terms_of_use.pdf; Winterrath et "
+    "al. 2018, doi:10.5676/DWD/RADKLIM_RW_V2017.002",
+    references="https://opendata.dwd.de/climate_environment/CDC/help/landing_pages/"
+    "doi_landingpage_RADKLIM_RW_V2017.002-en.html",
+    states=("precipitation",),
+    shape=(1, 64, 64),
+    span="30 days, every 1 h",
+    folder="radklim-germany/",
+    published=(
+        # A version that does not change, but its checksum is written nowhere that could be read from here.
+        PublishedFile(
+            url="https://opendata.dwd.de/climate_environment/CDC/grids_germany/hourly/radolan/reproc/2017_002/bin/2016/"
+            "RW2017.002_201606.tar.gz"
+        ),
+    ),
+    read=read_radklim,
+)
+
 E1_NORTH_AMERICA = PackagedSource(
     title="Air temperature at 1.5 m of a climate model, scenario E1, yearly, 1860 to 2099, 15 N - 60 N, 135 W - 45 W",
     licence="Open Government Licence; British Crown copyright, 2018",
@@ -168,6 +190,7 @@ SOURCES: Mapping[str, NamedSource] = {
     "nyc-taxi": NYC_TAXI,
     "nyc-uber": NYC_UBER,
     "radar-brisbane": RADAR_BRISBANE,
+    "radklim-germany": RADKLIM,
     "e1-north-america": E1_NORTH_AMERICA,
     TAXIBJ.name: TaxiSource(
         title=TAXIBJ.title,

@@ -110,6 +110,19 @@ def test_another_content_at_the_address_is_refused_and_not_kept(tmp_path: Path, 
     assert len(source.files()) == 3
 
 
+def test_of_a_file_whose_checksum_nobody_told_any_content_is_taken(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "site", "a.nc")
+    source = replace(source_of(server), published=(PublishedFile(url=f"{server}/a.nc"),))
+    (fetched,) = source.files()
+    assert fetched.read_bytes() == CONTENT["a.nc"]
+    monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
+    put(tmp_path / "three", "a.nc")
+    (tmp_path / "three" / "a.nc").write_bytes(b"other")
+    assert source.files() == [tmp_path / "three" / "a.nc"]
+
+
 def test_what_lies_in_the_directory_is_not_fetched(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

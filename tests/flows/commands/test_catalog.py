@@ -36,7 +36,7 @@ def by_name() -> dict[str, Entry]:
 
 def test_every_data_set_stands_there_once() -> None:
     assert [entry.name for entry in entries()] == NAMES
-    assert len(set(NAMES)) == len(NAMES) == 14
+    assert len(set(NAMES)) == len(NAMES) == 15
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,6 +63,7 @@ def test_kinds_shapes_and_frames() -> None:
         "nyc-taxi": (("gridded",), (1, 20, 10), "derived"),
         "nyc-uber": (("gridded",), (1, 20, 20), "derived"),
         "radar-brisbane": (("gridded",), (1, 64, 64), "derived"),
+        "radklim-germany": (("gridded",), (1, 64, 64), "derived"),
         "e1-north-america": (("gridded",), (1, 37, 49), "derived"),
         "taxibj": (("gridded", "video"), (2, 32, 32), "4 -> 4"),
         "moving-mnist": (("video",), (1, 64, 64), "10 -> 10"),
