@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from datasets.archive import shown
 from datasets.benchmarks import BENCHMARKS, find_benchmark
-from datasets.catalog import SOURCES, NamedSource, SimulatedSource
+from datasets.catalog import DEFAULT, SOURCES, NamedSource, SimulatedSource
 from datasets.names import look_up
 from datasets.video import DATA_VARIABLE, PARTS, Benchmark, Part
 from simvp.errors import Refusal
@@ -31,7 +32,7 @@ NOTES = """\
 periods, derived: as the archive and its step suggest, unless they are given at training.
 clips of the paper: those of validation are taken out of the training part here.
 here: where it says no, the files belong into that folder of the directory that {variable} names ({directory}).
-One of them whole: make catalog NAME=..."""
+Gridded ones: make demo DATA=..., by default {default}. One of them whole: make catalog NAME=..."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _whole(find_entry(name), console)
         else:
             console.print(_table(entries()))
-            console.print(NOTES.format(variable=DATA_VARIABLE, directory=_directory()), markup=False)
+            console.print(NOTES.format(variable=DATA_VARIABLE, directory=_directory(), default=DEFAULT), markup=False)
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return 2
@@ -72,9 +73,11 @@ class Entry:
         In words, what makes up each part.
     counts
         Clips by part, as the paper's table rounds them; none where there is no paper.
+    span
+        In words, how long the series is, and its step; empty where there is no series.
     files, folder
         In words, which files are looked for, and in which folder of the directory that SIMVP_DATA names ("./" is that
-        directory itself); empty where none are.
+        directory itself); empty where none are, or where they are in a package.
     presence
         Whether they are here.
     """
@@ -86,6 +89,7 @@ class Entry:
     frames: str
     splits: Mapping[Part, str]
     counts: Mapping[Part, str]
+    span: str
     licence: str
     source: str
     files: str
@@ -117,7 +121,7 @@ def contents(entry: Entry) -> Iterator[tuple[str, str]]:
     """
     if "gridded" in entry.kinds:
         with SOURCES[entry.name].open() as ds:
-            first, last = (str(ds["time"].values[place].astype("M8[m]")) for place in (0, -1))
+            first, last = (shown(ds["time"].values[place])[:16] for place in (0, -1))  # to the minute
             yield "series", f"{ds.sizes['time']:,} frames, {first} .. {last}"
     if "video" in entry.kinds:
         for part in PARTS:
@@ -138,10 +142,11 @@ def _of_source(name: str, source: NamedSource) -> Entry:
         frames=DERIVED if study is None else f"{study.frames_in} -> {study.frames_out}",
         splits={**PERIODS, **fixed},
         counts={},
+        span=source.span,
         licence=source.licence,
         source=source.references or "computed here",
         files=source.wanted,
-        folder="./" if source.wanted else "",
+        folder=source.folder,
         presence="simulated" if simulated else "yes" if source.present() else "no",
     )
 
@@ -156,6 +161,7 @@ def _of_benchmark(benchmark: Benchmark, source: NamedSource | None) -> Entry:
         frames=f"{benchmark.frames_in} -> {', '.join(map(str, horizons))}",
         splits=benchmark.splits,
         counts=benchmark.paper_counts,
+        span=source.span if source is not None else "",
         licence=benchmark.licence,
         source=benchmark.source,
         files=benchmark.files if source is None else f"{benchmark.files}; as gridded data, {source.wanted}",
@@ -178,7 +184,7 @@ def _table(rows: Sequence[Entry]) -> Table:
             f"{_shape(row)}\n{row.frames}",
             "\n".join(f"{part} {count}" for part, count in row.counts.items()) or "periods",
             Text(f"{row.licence}\n{_hosts(row.source)}"),
-            Text(row.presence if row.presence != "no" else f"no: {row.folder}"),
+            Text(row.presence if row.presence != "no" else f"no: {row.folder or 'a package'}"),
         )
     return table
 
@@ -197,11 +203,12 @@ def _whole(row: Entry, console: Console) -> None:
         "kind": " and ".join(row.kinds),
         "C x H x W": _shape(row),
         "T -> T'": row.frames,
+        "series": row.span,
         **{str(part): text for part, text in row.splits.items()},
         "in the paper": ", ".join(f"{part} {count}" for part, count in row.counts.items()),
         "licence": row.licence,
         "from": row.source,
-        "files": row.files and f"{row.files}; in {into} that {DATA_VARIABLE} names ({_directory()})",
+        "files": f"{row.files}; in {into} that {DATA_VARIABLE} names ({_directory()})" if row.folder else row.files,
         "here": row.presence,
     }
     _print(lines, console)

@@ -10,7 +10,7 @@ import pooch
 import pytest
 
 from datasets.benchmarks import BENCHMARKS
-from datasets.catalog import SOURCES
+from datasets.catalog import SOURCES, published
 from datasets.readers.taxibj_years import YEARS
 from datasets.video.clips import PARTS
 from flows.commands.catalog import Entry, contents, entries, find_entry, main
@@ -20,6 +20,7 @@ from tests.datasets.video.test_digits import pictures, write_idx
 from tests.datasets.video.test_taxibj import counts_of, slots_of, write_year
 
 NAMES = [*SOURCES, *(name for name in BENCHMARKS if name not in SOURCES)]
+PACKAGED = "e1-north-america"
 
 
 @pytest.fixture(autouse=True)
@@ -35,15 +36,18 @@ def by_name() -> dict[str, Entry]:
 
 def test_every_data_set_stands_there_once() -> None:
     assert [entry.name for entry in entries()] == NAMES
-    assert len(set(NAMES)) == len(NAMES) == 9
+    assert len(set(NAMES)) == len(NAMES) == 15
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_empty_but_what_there_cannot_be(name: str) -> None:
     entry = find_entry(name)
     empty = {field.name for field in fields(entry) if not getattr(entry, field.name)}
-    simulated = {"files", "folder"} if entry.presence == "simulated" else set()
-    assert empty == simulated | ({"counts"} if entry.kinds == ("gridded",) else set())
+    expected = {"files", "folder"} if entry.presence == "simulated" else set()
+    expected |= {"counts"} if entry.kinds == ("gridded",) else set()
+    expected |= {"span"} if entry.kinds == ("video",) else set()
+    expected |= {"folder"} if name == PACKAGED else set()
+    assert empty == expected
     assert list(entry.splits) == list(PARTS)
     assert all(entry.splits.values())
     assert all(extent > 0 for extent in entry.shape)
@@ -55,6 +59,12 @@ def test_kinds_shapes_and_frames() -> None:
         "simulated-weather": (("gridded",), (1, 32, 32), "derived"),
         "simulated-traffic": (("gridded",), (2, 32, 32), "derived"),
         "era5-uk": (("gridded",), (1, 33, 49), "24 -> 12"),
+        "ersst-pacific": (("gridded",), (1, 31, 86), "derived"),
+        "nyc-taxi": (("gridded",), (1, 20, 10), "derived"),
+        "nyc-uber": (("gridded",), (1, 20, 20), "derived"),
+        "radar-brisbane": (("gridded",), (1, 64, 64), "derived"),
+        "radklim-germany": (("gridded",), (1, 64, 64), "derived"),
+        "e1-north-america": (("gridded",), (1, 37, 49), "derived"),
         "taxibj": (("gridded", "video"), (2, 32, 32), "4 -> 4"),
         "moving-mnist": (("video",), (1, 64, 64), "10 -> 10"),
         "moving-fashion-mnist": (("video",), (1, 64, 64), "10 -> 10"),
@@ -69,6 +79,7 @@ def test_kinds_shapes_and_frames() -> None:
 def test_presence_follows_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     simulated = {"simulated-weather", "simulated-traffic"}
     debian = Path("/usr/share/datasets/fashion-mnist").is_dir()
+    monkeypatch.setattr(published, "find_spec", lambda name: None)
     others = set(NAMES) - simulated - ({"moving-fashion-mnist"} if debian else set())
     rows = by_name()
     assert {name for name, entry in rows.items() if entry.presence == "simulated"} == simulated
@@ -78,10 +89,14 @@ def test_presence_follows_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     slots = slots_of("2013-07-01", 1)
     write_year(tmp_path / "taxibj" / YEARS[0], slots, counts_of(slots))
     (tmp_path / "era5-2mt-2019-03-uk.grib").write_bytes(b"GRIB 7777")
-    present = {"moving-mnist", "taxibj", "era5-uk"}
+    (tmp_path / "nyc-taxi-2015-01.nc").write_bytes(b"CDF")
+    (tmp_path / "nyc-uber").mkdir()
+    (tmp_path / "nyc-uber" / "uber-raw-data-apr14.csv").write_bytes(b"one of six")
+    present = {"moving-mnist", "taxibj", "era5-uk", "nyc-taxi"}
     assert {name for name in others if by_name()[name].presence == "yes"} == present
     assert by_name()["era5-uk"].folder == "./"
     assert by_name()["taxibj"].folder == "taxibj/"
+    assert by_name()["nyc-uber"].folder == "nyc-uber/"
 
 
 def test_what_is_found_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +110,12 @@ def test_what_is_found_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
     series = ("series", "2,688 frames, 2021-03-01T00:00 .. 2021-04-25T23:30")
     assert list(contents(find_entry("simulated-traffic"))) == [series]
+
+
+def test_a_series_of_another_calendar_is_counted() -> None:
+    pytest.importorskip("iris_sample_data")
+    series = ("series", "240 frames, 1860-06-01T00:00 .. 2099-06-01T00:00")
+    assert list(contents(find_entry(PACKAGED))) == [series]
 
 
 def test_an_unknown_name() -> None:
@@ -137,12 +158,15 @@ def test_the_table_says_what_is_here_and_where_the_rest_belongs(
         lines = [line.split() for line in text.splitlines()]
         return {line[0]: re.split(r"\s{2,}", " ".join(line))[-1] for line in lines if line and line[0] in NAMES}
 
+    monkeypatch.setattr(published, "find_spec", lambda name: None)
     text = printed(capsys)
     assert "the directory that SIMVP_DATA names (not set)" in " ".join(text.split())
     assert here(text)["taxibj"].endswith("no: taxibj/")
     assert here(text)["kth"].endswith("no: kth/")
     assert here(text)["era5-uk"].endswith("no: ./")
     assert here(text)["simulated-weather"].endswith("simulated")
+    assert here(text)[PACKAGED].endswith("no: a package")
+    assert "by default simulated-weather" in text
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
     slots = slots_of("2013-07-01", 1)
     write_year(tmp_path / "taxibj" / YEARS[0], slots, counts_of(slots))
@@ -162,6 +186,11 @@ def test_one_of_them_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     assert entry.files.endswith(", or dataset.npz; as gridded data, the HDF5 files, of as many years as there are")
     assert f"{entry.files}; in the folder taxibj/ of the directory that SIMVP_DATA names (not set)" in text
     assert text.endswith("here no")
+    monkeypatch.setattr(published, "find_spec", lambda name: None)
+    text = " ".join(printed(capsys, "--name", PACKAGED).split())
+    assert f"{PACKAGED} Air temperature" in text
+    assert "series 240 years (86,400 days of a calendar with 360 a year), every 360 d" in text
+    assert text.endswith("files E1_north_america.nc of the Python package iris-sample-data here no")
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
     write_idx(tmp_path / "mnist", pictures(12), pictures(6))
     text = " ".join(printed(capsys, "--name", "moving-mnist").split())

@@ -1,14 +1,13 @@
-"""The named sources, and what happens where a file or the network is missing."""
+"""Simulated worlds, the years of TaxiBJ, and a user's own files as sources."""
 
 from pathlib import Path
 
 import numpy as np
-import pooch
 import pytest
 import xarray as xr
 
 from datasets.archive.archive import Archive
-from datasets.catalog import DEFAULT, SOURCES, FileSource, SimulatedSource, find_source
+from datasets.catalog import DEFAULT, FileSource, SimulatedSource, find_source
 from datasets.readers.taxibj_years import YEARS
 from datasets.simulated.worlds import SimulatedWeather
 from pipelines.home import Home
@@ -17,27 +16,6 @@ from simvp.errors import SourceError
 from tests.datasets.video.test_taxibj import counts_of, slots_of, time_of, write_year
 
 HOUR = np.timedelta64(1, "h")
-NAME = "era5-2mt-2019-03-uk.grib"
-
-
-def test_an_unknown_name_lists_those_there_are() -> None:
-    with pytest.raises(SourceError) as caught:
-        find_source("era5")
-    text = str(caught.value)
-    assert text == (
-        "data set 'era5': expected one of simulated-weather, simulated-traffic, era5-uk, taxibj "
-        "(did you mean 'era5-uk'?)\nTo mend it: name one of these, or give the files to ingest as its source"
-    )
-
-
-@pytest.mark.parametrize("name", SOURCES)
-def test_every_named_source_says_what_it_is(name: str) -> None:
-    source = find_source(name)
-    assert source.title
-    assert source.licence
-    assert source.states
-    assert source.shape is not None
-    assert len(source.states) == source.shape[0]
 
 
 @pytest.mark.parametrize("name", ["simulated-weather", "simulated-traffic"])
@@ -82,92 +60,6 @@ def test_traffic_goes_on_by_48_half_hours() -> None:
     more = source.open(last)["time"].values
     assert len(more) == 48
     assert more[0] - last == np.timedelta64(30, "m")
-
-
-def test_era5_study_has_the_157_init_times_of_the_reference() -> None:
-    study = find_source("era5-uk").study
-    assert study is not None
-    first, last = (np.datetime64(text) for text in study.held_out)
-    hours = int((last - first) / HOUR) + 1
-    assert hours == 7 * 24
-    assert hours - study.frames_out + 1 == 157
-    ((start, end),) = study.reference
-    assert int((np.datetime64(end) - np.datetime64(start)) / HOUR) + 1 == 21 * 24
-
-
-def test_era5_is_taken_from_the_data_directory(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIMVP_DATA", str(shared / "data"))
-    monkeypatch.setattr(pooch, "retrieve", lambda *args, **options: pytest.fail("fetched"))
-    source = find_source("era5-uk")
-    assert source.files() == [shared / "data" / NAME]
-    ds = source.open()
-    assert ds["t2m"].shape == (744, 33, 49)
-    assert source.shape == (1, 33, 49)
-    assert "contains modified Copernicus Climate Change Service information" in ds.attrs["license"]
-    assert ds.attrs["references"].startswith("https://github.com/pydata/xarray-data/")
-
-
-def test_another_file_of_that_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / NAME).write_bytes(b"GRIB something else 7777")
-    monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
-    with pytest.raises(SourceError) as caught:
-        find_source("era5-uk").open()
-    text = str(caught.value)
-    assert (
-        f"{tmp_path / NAME}: expected sha256 e5e82609f0e28e84822852e15d20c88dbb4b142a30264a7e6f87b9b5c7501df9, got"
-        in text
-    )
-    assert "unset SIMVP_DATA to have it fetched" in text
-
-
-def test_a_file_not_in_the_data_directory_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = {}
-
-    def retrieve(url: str, known_hash: str, fname: str, path: Path) -> str:
-        arguments.update(url=url, known_hash=known_hash, fname=fname)
-        return str(tmp_path / fname)
-
-    monkeypatch.setattr(pooch, "retrieve", retrieve)
-    monkeypatch.setenv("SIMVP_DATA", str(tmp_path / "empty"))
-    assert find_source("era5-uk").files() == [tmp_path / NAME]
-    assert arguments["known_hash"] == "sha256:e5e82609f0e28e84822852e15d20c88dbb4b142a30264a7e6f87b9b5c7501df9"
-    assert arguments["url"].endswith(f"/{arguments['fname']}")
-
-
-def test_without_network_the_file_to_put_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*args: object, **options: object) -> str:
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr(pooch, "retrieve", offline)
-    monkeypatch.delenv("SIMVP_DATA", raising=False)
-    with pytest.raises(SourceError) as caught:
-        find_source("era5-uk").open()
-    text = str(caught.value)
-    assert f"file {NAME}: cannot be fetched from https://github.com/" in text
-    assert "SIMVP_DATA is not set" in text
-    assert f"put {NAME} into a directory and set SIMVP_DATA to it" in text
-    monkeypatch.setenv("SIMVP_DATA", "/nowhere")
-    with pytest.raises(SourceError, match="/nowhere has no such file"):
-        find_source("era5-uk").open()
-
-
-def test_a_published_file_is_present_in_the_directory_or_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = find_source("era5-uk")
-    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
-    monkeypatch.setattr(pooch, "retrieve", lambda *args, **options: pytest.fail("fetched"))
-    monkeypatch.delenv("SIMVP_DATA", raising=False)
-    assert not source.present()
-    monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
-    assert not source.present()
-    (tmp_path / NAME).write_bytes(b"GRIB")
-    assert source.present()
-    (tmp_path / NAME).unlink()
-    (tmp_path / "cache" / "simvp").mkdir(parents=True)
-    (tmp_path / "cache" / "simvp" / NAME).write_bytes(b"GRIB")
-    assert source.present()
-    assert source.wanted == f"{NAME}; where it is not there, it is fetched"
 
 
 def test_taxibj_says_what_to_fetch_and_where_to_put_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

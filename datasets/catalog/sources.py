@@ -1,6 +1,5 @@
-"""The sources known by name, and those that are a user's own files: each opens to one canonical Dataset."""
+"""What a source is: something that opens to one canonical Dataset. Simulated worlds, and a user's own files."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from datasets.names import look_up
-from datasets.readers import checksums, open_source, open_years, source_files, year_files
-from datasets.simulated import SimulatedTraffic, SimulatedWeather, Simulation
-from datasets.video import DATA_VARIABLE, NPZ, TAXIBJ
-from simvp.errors import SourceError
+from datasets.readers import open_source, open_years, source_files, year_files
+from datasets.simulated import Simulation
+from datasets.video import NPZ, TAXIBJ
 
-DEFAULT = "simulated-weather"
 Interval = tuple[str, str]
 
 
@@ -70,6 +66,11 @@ class NamedSource(Source):
         Variables that are predicted.
     shape
         (C, H, W).
+    span
+        In words, how long the series is, and its step.
+    folder
+        Where its files belong below the directory that SIMVP_DATA names, with "/" at the end ("./": that directory
+        itself); empty where none belong there.
     study
         Fixed periods, where the source is one data set for good.
     """
@@ -79,6 +80,8 @@ class NamedSource(Source):
     references: str = ""
     states: tuple[str, ...] = ()
     shape: tuple[int, int, int] | None = None
+    span: str = ""
+    folder: str = ""
     study: Study | None = None
 
     @property
@@ -143,73 +146,6 @@ class FileSource(Source):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedSource(NamedSource):
-    """One published file, checked by its sha256.
-
-    It is taken from the directory that SIMVP_DATA names when it lies there, else fetched once, from `references`, and
-    kept in the user's cache.
-    """
-
-    sha256: str
-
-    @property
-    def wanted(self) -> str:
-        """The file; it is not asked for where there is a network."""
-        return f"{self._name}; where it is not there, it is fetched"
-
-    def open(self, after: Any = None) -> xr.Dataset:
-        """Every frame of the file."""
-        return self._described(open_source(self.files()[0]))
-
-    def present(self) -> bool:
-        """Whether the file is in either place."""
-        import pooch
-
-        return self._in_directory() is not None or (Path(pooch.os_cache("simvp")) / self._name).is_file()
-
-    def files(self) -> list[Path]:
-        """The file on this machine, fetched if need be.
-
-        Raises
-        ------
-        SourceError
-            Another content than expected, or no network and no file.
-        """
-        import pooch
-
-        name, url = self._name, self.references
-        path = self._in_directory()
-        if path is not None:
-            digest = checksums([path])[str(path)]
-            if digest != self.sha256:
-                raise SourceError(
-                    f"file {path}",
-                    [f"expected sha256 {self.sha256}, got {digest}"],
-                    f"replace it by {url}, or unset {DATA_VARIABLE} to have it fetched",
-                )
-            return [path]
-        try:
-            return [Path(pooch.retrieve(url, f"sha256:{self.sha256}", fname=name, path=pooch.os_cache("simvp")))]
-        except Exception as error:  # of requests, urllib3 or pooch, by where the network fails
-            directory = os.environ.get(DATA_VARIABLE)
-            where = f"{directory} has no such file" if directory else f"{DATA_VARIABLE} is not set"
-            raise SourceError(
-                f"file {name}",
-                [f"cannot be fetched from {url} ({type(error).__name__}), and {where}"],
-                f"put {name} into a directory and set {DATA_VARIABLE} to it",
-            ) from error
-
-    @property
-    def _name(self) -> str:
-        return self.references.rsplit("/", 1)[1]
-
-    def _in_directory(self) -> Path | None:
-        directory = os.environ.get(DATA_VARIABLE)
-        path = Path(directory or "", self._name)
-        return path if directory and path.is_file() else None
-
-
-@dataclass(frozen=True, kw_only=True)
 class TaxiSource(NamedSource):
     """The HDF5 files of TaxiBJ as one series, as many of the four years as are there."""
 
@@ -235,45 +171,3 @@ class TaxiSource(NamedSource):
     def present(self) -> bool:
         """Whether any of them is there."""
         return bool(year_files(TAXIBJ.path()))
-
-
-def _simulated(simulation: Simulation) -> SimulatedSource:
-    return SimulatedSource(
-        title=simulation.title,
-        licence="none needed: simulated",
-        states=tuple(simulation.variables),
-        shape=(len(simulation.variables), *simulation.shape),
-        simulation=simulation,
-    )
-
-
-SOURCES: Mapping[str, NamedSource] = {
-    DEFAULT: _simulated(SimulatedWeather()),
-    "simulated-traffic": _simulated(SimulatedTraffic()),
-    "era5-uk": PublishedSource(
-        title="ERA5 2 m temperature, hourly, March 2019, 58 N - 50 N, 10 W - 2 E",
-        licence="Copernicus licence; contains modified Copernicus Climate Change Service information",
-        references="https://github.com/pydata/xarray-data/raw/master/era5-2mt-2019-03-uk.grib",
-        states=("t2m",),
-        shape=(1, 33, 49),
-        study=Study(
-            frames_in=24,
-            frames_out=12,
-            held_out=("2019-03-25T00:00", "2019-03-31T23:00"),
-            reference=(("2019-03-01T00:00", "2019-03-21T23:00"),),
-        ),
-        sha256="e5e82609f0e28e84822852e15d20c88dbb4b142a30264a7e6f87b9b5c7501df9",
-    ),
-    TAXIBJ.name: TaxiSource(
-        title=TAXIBJ.title,
-        licence=TAXIBJ.licence,
-        references=TAXIBJ.source,
-        states=tuple(TAXIBJ.variables),
-        shape=TAXIBJ.shape,
-    ),
-}
-
-
-def find_source(name: str) -> NamedSource:
-    """Source of that name, or a `SourceError` that lists those there are."""
-    return look_up("data set", name, SOURCES, "name one of these, or give the files to ingest as its source")
