@@ -1,0 +1,208 @@
+"""Sequential aggregation: weights of experts from their errors as far as these are verified.
+
+The experts e = 1 .. E are forecasts of one variable at one lead. Once init time t is verified, the Gram matrix of their
+errors is known: G_t[e, f] = mean over the map, by area, of (f_e - y)(f_f - y). A mixture with weights w has the squared
+error w'G_t w, so that no map is needed here.
+
+The weights are exponentiated gradients (Kivinen and Warmuth 1997, Information and Computation 132, 1-63) with a fixed
+share (Herbster and Warmuth 1998, Machine Learning 32, 151-178; Cesa-Bianchi and Lugosi 2006, Prediction, Learning, and
+Games, chapter 5). From u_1 = prior, in the order in which the init times are verified:
+
+* x = u_t restricted to the experts that are present at t, renormalised
+* g = 2 G_t x, the gradient of x'G_t x
+* b_t = max(span * scale, max g - min g)
+* v[e] ~ x[e] exp(-rate g[e] / b_t) with the mass that the present ones had together; absent ones keep theirs
+* u_(t+1) = (1 - share) v + share prior
+
+An init time is issued with the weights of the recursion as it then is, renormalised over the experts that are present.
+
+Theorem. For every sequence of weights q_t that changes m times over n init times, with q^0 .. q^m its values, and with
+s_t = min(1, span * scale / (max g - min g)), which is 1 unless the experts are far apart,
+
+    sum s_t (w_t'G_t w_t - q_t'G_t q_t)  <=  span * scale * (C / rate + n rate / 8)  +  D
+    C = sum_k KL(q^k || prior) + m ln(1 / share) + (n - 1 - m) ln(1 / (1 - share))
+    D = sum s_t R_t min(1, d_t (rate / 4 + share)),  R_t = max h - min h of h = 2 G_t w_t
+
+where d_t counts the init times before t in the order of verification that were not verified yet when t was issued: the
+lead less one, where every step has an init time. Against a single expert KL is ln(1 / prior[e]). Where experts are
+absent, q_t is renormalised over the present, an init time counts with the mass that q_t has on them, and share in D is
+divided by the mass that the recursion has on them. The proof, and what was compared, is in docs/mixture.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simvp.errors import ConfigError
+from simvp.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregation(Record):
+    """How fast weights follow the errors that are verified.
+
+    Parameters
+    ----------
+    rate
+        Largest change of the logarithm of two weights' ratio by one verified init time; above 0.
+    share
+        Part of the weights that goes back to the prior with each verified init time; between 0 and 1.
+    span
+        Distance of two experts' gradients, in units of the scale, up to which they count in full.
+    """
+
+    rate: float = 1.0
+    share: float = 0.003
+    span: float = 4.0
+
+    def __post_init__(self) -> None:
+        reasons = [
+            f"{name}: expected a number above 0, got {getattr(self, name)}"
+            for name in ("rate", "span")
+            if not 0 < getattr(self, name) < np.inf
+        ]
+        if not 0 < self.share < 1:
+            reasons.append(f"share: expected a number between 0 and 1, got {self.share}")
+        if reasons:
+            raise ConfigError("Aggregation", reasons)
+
+    def weights(
+        self,
+        prior: np.ndarray,
+        scale: float,
+        grams: np.ndarray,
+        known_at: np.ndarray,
+        at: int | np.ndarray,
+        present: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Weights for init times, from all errors that are verified by then.
+
+        Parameters
+        ----------
+        prior
+            (E,) weights before anything is verified; 0 shuts an expert out for good.
+        scale
+            Squared error that counts as usual, as `prior_from` finds it.
+        grams
+            (N, E, E) Gram matrices of the errors, squared units of the variable; rows and columns of absent experts
+            NaN.
+        known_at
+            (N,) steps at which each was verified. They count in this order, and in the given one where it is equal.
+        at
+            Init time, or (M,) of them, in steps.
+        present
+            (E,) or (M, E) bool: the experts that have a forecast; all by default.
+
+        Returns
+        -------
+        weights
+            (E,) or (M, E) float64, none negative, of sum 1; NaN where no expert is present.
+
+        Raises
+        ------
+        ConfigError
+            Shapes that do not belong together, a prior that is no weights, a scale that is not above 0, Gram matrices
+            with single NaN.
+        """
+        prior, grams, known_at = np.asarray(prior, np.float64), np.asarray(grams, np.float64), np.asarray(known_at)
+        _check(prior, scale, grams, known_at)
+        known = np.flatnonzero(known_at <= np.max(at, initial=np.iinfo(np.int64).min))
+        order = known[np.argsort(known_at[known], kind="stable")]
+        path = paths(columns([self]), prior[None], scale, grams[order])[:, 0]
+        issued = path[np.searchsorted(known_at[order], at, side="right")]
+        return restricted(issued, np.ones(issued.shape, bool) if present is None else present)
+
+
+def replay(
+    aggregation: Aggregation,
+    prior: np.ndarray,
+    scale: float,
+    inits: np.ndarray,
+    lead: int,
+    grams: np.ndarray,
+    present: np.ndarray,
+) -> np.ndarray:
+    """Weights (N, E) that each init time would have been issued with.
+
+    Parameters
+    ----------
+    aggregation, prior, scale, grams
+        As in `Aggregation.weights`.
+    inits
+        (N,) init times in steps, in any order.
+    lead
+        Steps until an init time is verified.
+    present
+        (N, E) bool: the experts that have a forecast.
+    """
+    return aggregation.weights(prior, scale, grams, np.asarray(inits) + lead, np.asarray(inits), present)
+
+
+def squared_errors(weights: np.ndarray, grams: np.ndarray) -> np.ndarray:
+    """Squared error (...) of mixtures with weights (..., E) by Gram matrices (..., E, E); NaN without an expert."""
+    there = np.where(np.isfinite(grams), grams, 0.0)
+    return np.einsum("...e,...ef,...f->...", weights, there, weights)
+
+
+def paths(
+    settings: tuple[np.ndarray, np.ndarray, np.ndarray], priors: np.ndarray, scale: float, grams: np.ndarray
+) -> np.ndarray:
+    """Weights (N + 1, R, E) of R recursions after none to all of the Gram matrices (N, E, E).
+
+    They have settings (rate, share, span) of their own, (R, 1) each, and priors (R, E).
+    """
+    rate, share, span = settings
+    there = np.isfinite(np.einsum("nee->ne", grams))
+    grams = np.where(there[:, :, None] & there[:, None, :], grams, 0.0)
+    path = np.empty((len(grams) + 1, *priors.shape))
+    path[0] = u = priors
+    for number, (gram, present) in enumerate(zip(grams, there, strict=True), 1):
+        mass = u @ present[:, None]
+        x = u * present / np.where(mass > 0, mass, 1.0)
+        gradient = np.where(present, 2 * x @ gram, np.inf)
+        if present.any():
+            gradient -= gradient.min(-1, keepdims=True)
+            apart = gradient.max(-1, keepdims=True, where=present, initial=0.0)
+            x = x * np.exp(-rate * gradient / np.maximum(span * scale, apart))
+            x *= mass / np.where(mass > 0, x.sum(-1, keepdims=True), 1.0)
+        path[number] = u = (1 - share) * np.where(present, x, u) + share * priors
+    return path
+
+
+def restricted(weights: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Weights (..., E) renormalised over the present; equal ones where these have none, NaN where there are none."""
+    present = np.broadcast_to(present, weights.shape)
+    mass = np.where(present, weights, 0.0)
+    mass = np.where((mass.sum(-1) > 0)[..., None], mass, present)
+    total = mass.sum(-1, keepdims=True)
+    return np.divide(mass, total, out=np.full(weights.shape, np.nan), where=total > 0)
+
+
+def columns(candidates: Sequence[Aggregation]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rates, shares and spans (R, 1), as `paths` takes them."""
+    rate, share, span = np.array([[c.rate, c.share, c.span] for c in candidates]).T[:, :, None]
+    return rate, share, span
+
+
+def _check(prior: np.ndarray, scale: float, grams: np.ndarray, known_at: np.ndarray) -> None:
+    experts = len(prior) if prior.ndim == 1 else -1
+    reasons = []
+    if experts < 1 or not np.all(prior >= 0) or not np.isclose(prior.sum(), 1, rtol=0, atol=1e-9):
+        reasons.append(f"prior: expected weights (E,), none negative, of sum 1, got {prior.tolist()}")
+    if not 0 < scale < np.inf:
+        reasons.append(f"scale: expected a number above 0, got {scale}")
+    if known_at.shape != grams.shape[:1] or grams.shape[1:] != (experts, experts):
+        reasons.append(
+            f"grams: expected {(*known_at.shape, experts, experts)} as known_at and prior have it, got {grams.shape}"
+        )
+    elif len(grams):
+        there = np.isfinite(np.einsum("nee->ne", grams))
+        odd = np.isfinite(grams) != (there[:, :, None] & there[:, None, :])
+        if odd.any():
+            reasons.append(
+                f"grams: expected absent experts as NaN in whole rows and columns, got single NaN at "
+                f"{np.unique(np.nonzero(odd)[0]).tolist()[:5]}"
+            )
+    if reasons:
+        raise ConfigError("Weights of the mixture", reasons)
