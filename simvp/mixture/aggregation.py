@@ -31,16 +31,12 @@ divided by the mass that the recursion has on them. The proof, and what was comp
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from simvp.errors import ConfigError
 from simvp.record import Record
-
-FLOOR = 0.05  # of the prior, in equal parts to all experts, so that none is out of reach for long
-STEPS, STEP = 200, 0.25  # of the prior's descent: their number, and the largest rate of one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +84,7 @@ class Aggregation(Record):
         prior
             (E,) weights before anything is verified; 0 shuts an expert out for good.
         scale
-            Squared error that counts as usual, of the prior's making (`prior_from`).
+            Squared error that counts as usual, as `prior_from` finds it.
         grams
             (N, E, E) Gram matrices of the errors, squared units of the variable; rows and columns of absent experts
             NaN.
@@ -114,9 +110,9 @@ class Aggregation(Record):
         _check(prior, scale, grams, known_at)
         known = np.flatnonzero(known_at <= np.max(at, initial=np.iinfo(np.int64).min))
         order = known[np.argsort(known_at[known], kind="stable")]
-        path = _path(_columns([self]), prior[None], scale, grams[order])[:, 0]
+        path = paths(columns([self]), prior[None], scale, grams[order])[:, 0]
         issued = path[np.searchsorted(known_at[order], at, side="right")]
-        return _restricted(issued, np.ones(issued.shape, bool) if present is None else present)
+        return restricted(issued, np.ones(issued.shape, bool) if present is None else present)
 
     def updated(self, weights: np.ndarray, prior: np.ndarray, scale: np.ndarray, gram: np.ndarray) -> np.ndarray:
         """Weights (..., E) after one more verified init time of each of several series.
@@ -128,33 +124,9 @@ class Aggregation(Record):
         scale
             (...) as in `weights`.
         gram
-            (..., E, E) NaN throughout where nothing was verified: the weights move towards the prior alone.
+            (..., E, E) as in `weights`.
         """
-        return _updated(weights, prior, scale[..., None], gram, (self.rate, self.share, self.span))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BlockErrors:
-    """Errors of the experts, of a variable at a lead, on one block of validation.
-
-    Parameters
-    ----------
-    inits
-        (N,) init times in steps, ascending.
-    lead
-        Steps from an init time to its verification.
-    grams
-        (N, E, E) Gram matrices of the errors, as `Aggregation.weights` takes them.
-    """
-
-    inits: np.ndarray
-    lead: int
-    grams: np.ndarray
-
-    @property
-    def independent(self) -> int:
-        """How many init times have targets that share no error: one a lead."""
-        return min(len(self.inits), 1 + int(np.ptp(self.inits)) // self.lead) if len(self.inits) else 0
+        return updated((self.rate, self.share, self.span), weights, prior, np.asarray(scale)[..., None], gram)
 
 
 def replay(
@@ -188,109 +160,41 @@ def squared_errors(weights: np.ndarray, grams: np.ndarray) -> np.ndarray:
     return np.einsum("...e,...ef,...f->...", weights, there, weights)
 
 
-def prior_from(aggregation: Aggregation, blocks: Sequence[BlockErrors]) -> tuple[np.ndarray, float]:
-    """What the validation says before anything is verified: weights (E,) and the scale of errors.
-
-    The weights are those that the recursion comes to from equal ones when the mean Gram matrix of the blocks is
-    verified as often as the blocks have independent init times, without share: the fewer they are, the nearer to
-    equal. They are mixed with a small part of equal weights. The scale is the least mean squared error of an expert.
-    Experts that are absent from more than half of the init times have their part of the equal weights and no more.
-
-    Raises
-    ------
-    ConfigError
-        No init time in the blocks at which there is an expert.
-    """
-    mean, scale, seen = _summary(blocks)
-    return _priors([aggregation], mean, scale, seen, sum(block.independent for block in blocks))[0], scale
-
-
-GRID = tuple(Aggregation(rate=r, share=s) for r, s in product((0.5, 1.0, 2.0, 4.0), (0.001, 0.003, 0.01, 0.03)))
-
-
-def choose(series: Sequence[Sequence[BlockErrors]], candidates: Sequence[Aggregation] = GRID) -> Aggregation:
-    """The aggregation whose mixture has the least squared error on blocks that its prior was made without.
-
-    The default stays where the best candidate is not better by more than the standard error of the difference over the
-    blocks, or where there are not two blocks.
-
-    Parameters
-    ----------
-    series
-        Of each variable and lead the same blocks of validation. Each series counts alike, in units of its scale.
-    candidates
-        To choose from.
-
-    Raises
-    ------
-    ConfigError
-        Series with different numbers of blocks.
-    """
-    counts = sorted({len(blocks) for blocks in series})
-    if len(counts) > 1:
-        raise ConfigError(
-            "Choice of the aggregation", [f"expected the same blocks in every series, got {counts} of them"]
-        )
-    if not counts or counts[0] < 2:
-        return Aggregation()
-    losses = np.mean([_left_out(blocks, [Aggregation(), *candidates]) for blocks in series], axis=0)
-    gains = losses[:, :1] - losses[:, 1:]
-    best = int(np.argmax(gains.mean(0)))
-    clear = gains[:, best].mean() > gains[:, best].std(ddof=1) / np.sqrt(len(gains))
-    return candidates[best] if clear else Aggregation()
-
-
-def _left_out(blocks: Sequence[BlockErrors], candidates: Sequence[Aggregation]) -> np.ndarray:
-    """Mean squared errors (B, R) of the candidates on the blocks, each replayed from the prior of the others."""
-    losses = []
-    for number, block in enumerate(blocks):
-        others = [*blocks[:number], *blocks[number + 1 :]]
-        mean, scale, seen = _summary(others)
-        priors = _priors(candidates, mean, scale, seen, sum(other.independent for other in others))
-        path = _path(_columns(candidates), priors, scale, block.grams)
-        issued = path[np.searchsorted(block.inits + block.lead, block.inits, side="right")]
-        present = np.isfinite(np.einsum("nee->ne", block.grams))[:, None]
-        losses.append(np.nanmean(squared_errors(_restricted(issued, present), block.grams[:, None]), axis=0))
-    return np.array(losses) / _summary(blocks)[1]
-
-
-def _path(
-    columns: tuple[np.ndarray, np.ndarray, np.ndarray], priors: np.ndarray, scale: float, grams: np.ndarray
+def paths(
+    settings: tuple[np.ndarray, np.ndarray, np.ndarray], priors: np.ndarray, scale: float, grams: np.ndarray
 ) -> np.ndarray:
     """Weights (N + 1, R, E) of R recursions after none to all of the Gram matrices (N, E, E).
 
-    They have rates, shares and spans (R, 1) of their own, and priors (R, E).
+    They have settings (rate, share, span) of their own, (R, 1) each, and priors (R, E).
     """
     path = np.empty((len(grams) + 1, *priors.shape))
     path[0] = priors
     for number, gram in enumerate(grams, 1):
-        path[number] = _updated(path[number - 1], priors, scale, gram, columns)
+        path[number] = updated(settings, path[number - 1], priors, scale, gram)
     return path
 
 
-def _updated(
-    weights: np.ndarray,
-    priors: np.ndarray,
-    scale: float | np.ndarray,
-    gram: np.ndarray,
-    columns: tuple[Any, Any, Any],
+def updated(
+    settings: tuple[Any, Any, Any], weights: np.ndarray, priors: np.ndarray, scale: Any, gram: np.ndarray
 ) -> np.ndarray:
-    """The recursion's weights (..., E) after one more Gram matrix (..., E, E) of each."""
-    rate, share, span = columns
+    """Weights (..., E) of recursions after one more Gram matrix (..., E, E).
+
+    Settings (rate, share, span) and scale are numbers, or (..., 1).
+    """
+    rate, share, span = settings
     present = np.isfinite(np.einsum("...ee->...e", gram))
     gram = np.where(present[..., :, None] & present[..., None, :], gram, 0.0)
     mass = (weights * present).sum(-1, keepdims=True)
     x = weights * present / np.where(mass > 0, mass, 1.0)
-    gradient = np.where(present, 2 * (gram @ x[..., None])[..., 0], np.inf)
-    least = gradient.min(-1, keepdims=True)
-    gradient -= np.where(np.isfinite(least), least, 0.0)
-    apart = gradient.max(-1, keepdims=True, where=np.broadcast_to(present, gradient.shape), initial=0.0)
-    x = x * np.exp(-rate * gradient / np.maximum(span * scale, apart))
+    gradient = 2 * (gram @ x[..., None])[..., 0]
+    least = np.where(present, gradient, np.inf).min(-1, keepdims=True)
+    gradient = np.where(present, gradient - least, 0.0)
+    x = x * np.exp(-rate * gradient / np.maximum(span * scale, gradient.max(-1, keepdims=True)))
     x *= mass / np.where(mass > 0, x.sum(-1, keepdims=True), 1.0)
     return np.asarray((1 - share) * np.where(present, x, weights) + share * priors)
 
 
-def _restricted(weights: np.ndarray, present: np.ndarray) -> np.ndarray:
+def restricted(weights: np.ndarray, present: np.ndarray) -> np.ndarray:
     """Weights (..., E) renormalised over the present; equal ones where these have none, NaN where there are none."""
     present = np.broadcast_to(present, weights.shape)
     mass = np.where(present, weights, 0.0)
@@ -299,37 +203,8 @@ def _restricted(weights: np.ndarray, present: np.ndarray) -> np.ndarray:
     return np.divide(mass, total, out=np.full(weights.shape, np.nan), where=total > 0)
 
 
-def _summary(blocks: Sequence[BlockErrors]) -> tuple[np.ndarray, float, np.ndarray]:
-    """Mean Gram matrix over the blocks, scale, and which experts (E,) have been seen: in half of the init times."""
-    grams = np.concatenate([np.asarray(block.grams, np.float64) for block in blocks]) if blocks else np.empty((0, 0, 0))
-    there = np.isfinite(np.einsum("nee->ne", grams))
-    if not there.any():
-        raise ConfigError("Prior of the mixture", ["expected validation blocks with errors of an expert, got none"])
-    seen = there.mean(0) >= 0.5
-    # Means over different init times would compare experts by how hard these were.
-    whole = there[:, seen].all(1)
-    if not seen.any() or not whole.any():
-        raise ConfigError(
-            "Prior of the mixture", ["no init time of the validation blocks has all of the usual experts"]
-        )
-    mean = grams[whole].mean(0)
-    least = np.diagonal(mean)[seen].min()
-    return mean, float(least) if least > 0 else 1.0, seen
-
-
-def _priors(
-    candidates: Sequence[Aggregation], mean: np.ndarray, scale: float, seen: np.ndarray, independent: int
-) -> np.ndarray:
-    """Priors (R, E) of the candidates from the mean Gram matrix of so many independent init times."""
-    rate, _, span = _columns(candidates)
-    even = np.broadcast_to(seen / seen.sum(), (len(candidates), len(seen)))
-    # In small steps: one init time after the other, the mean would swing about its optimum where the rate is high.
-    small = np.minimum(rate * independent / STEPS, STEP)
-    path = _path((small, np.zeros_like(rate), span), even, scale, np.broadcast_to(mean, (STEPS, *mean.shape)))
-    return (1 - FLOOR) * path[-1] + FLOOR / len(seen)
-
-
-def _columns(candidates: Sequence[Aggregation]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def columns(candidates: Sequence[Aggregation]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rates, shares and spans (R, 1), as `paths` takes them."""
     rate, share, span = np.array([[c.rate, c.share, c.span] for c in candidates]).T[:, :, None]
     return rate, share, span
 
@@ -343,7 +218,7 @@ def _check(prior: np.ndarray, scale: float, grams: np.ndarray, known_at: np.ndar
         reasons.append(f"scale: expected a number above 0, got {scale}")
     if known_at.shape != grams.shape[:1] or grams.shape[1:] != (experts, experts):
         reasons.append(
-            f"grams: expected {(*known_at.shape, experts, experts)}, as known_at and prior say, got {grams.shape}"
+            f"grams: expected {(*known_at.shape, experts, experts)} as known_at and prior have it, got {grams.shape}"
         )
     elif len(grams):
         there = np.isfinite(np.einsum("nee->ne", grams))
