@@ -30,9 +30,8 @@ from pipelines.pictures import learning_curve, png
 from pipelines.progress import Progress
 from pipelines.tracking import Run
 from pipelines.training import Score, TrainingLoop, choose_precision
-from simvp.contract import FrameSpec
 from simvp.networks import SimVP
-from simvp.scoring import Baselines, overall
+from simvp.scoring import overall
 
 
 class VideoTask:
@@ -117,7 +116,7 @@ class VideoTask:
         keep_files(run, files, self.pictures)
         run.log_json(history, "history.json")
 
-    def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
+    def package(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
         """The contract of the protocol; with where the clips come from, and the error on the test clips."""
         provenance = {
             "dataset": self.config.data,
@@ -126,7 +125,9 @@ class VideoTask:
         }
         best = self.rows[0]
         words = f"{best.scores['mse_per_frame']:.5g} (epoch chosen on validation), on {best.test}"
-        return *clip_contract(self.parts["train"]), provenance, {"test_mse_per_frame": words}
+        spec, baselines = clip_contract(self.parts["train"])
+        parts = {"spec": spec, "network": self.network.to("cpu").eval(), "baselines": baselines}
+        return parts, provenance, {"test_mse_per_frame": words}
 
     def _score(self, run: Run) -> None:
         """Rows of the benchmark's own horizon, then of the longer ones, by rollout."""

@@ -8,6 +8,7 @@ Letters: S states, L leads, N init times of validation, E experts.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -44,6 +45,16 @@ class Combination:
     rmse: Mapping[str, Mapping[str, float]]
     correction_error: np.ndarray | None
 
+    def to_json(self) -> dict[str, Any]:
+        """What it says, rounded, as JSON."""
+        maps = {"correction": self.correction, "correction_error": self.correction_error}
+        found: dict[str, Any] = {n: np.round(values, 4).tolist() for n, values in maps.items() if values is not None}
+        if self.mixture is not None:
+            found["experts"] = list(self.mixture.experts)
+            found["aggregation"] = self.mixture.aggregation.to_header()
+            found["weights"] = np.round(self.mixture.prior, 4).tolist()
+        return {**found, "rmse": {state: dict(scores) for state, scores in self.rmse.items()}}
+
 
 def validation_grams(
     forecaster: Forecaster, ds: xr.Dataset, init_times: np.ndarray, progress: Progress = silent
@@ -79,7 +90,8 @@ def combine(
     inits: np.ndarray,
     blocks: np.ndarray,
     *,
-    mixed: bool,
+    judged: np.ndarray | None = None,
+    mixed: bool = True,
 ) -> Combination:
     """Correction and mixture from the errors on the validation blocks.
 
@@ -91,6 +103,8 @@ def combine(
         Names of the S states.
     inits, blocks
         (N,) init times in steps, and the block of each.
+    judged
+        (S, N, L) maps that count in the RMSE.
     mixed
         Whether there is a mixture.
     """
@@ -106,11 +120,17 @@ def combine(
     if mixed:
         mixture = Mixture.fit(experts, corrected, inits, blocks)
     losses = _losses(names, grams, corrected, mixture, inits, blocks)
+    count = np.ones(grams.shape[:3], bool) if judged is None else judged.transpose(0, 2, 1)
     rmse = {
-        state: {name: float(np.sqrt(np.nanmean(loss[number]))) for name, loss in losses.items()}
+        state: {name: _root_mean(loss[number][count[number]]) for name, loss in losses.items()}
         for number, state in enumerate(states)
     }
     return Combination(correction=correction, mixture=mixture, rmse=rmse, correction_error=error)
+
+
+def _root_mean(squares: np.ndarray) -> float:
+    """Root of the mean; NaN where some are not known, so that no two are of different maps."""
+    return float(np.sqrt(squares.mean())) if squares.size else float("nan")
 
 
 def _losses(

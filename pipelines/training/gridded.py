@@ -14,6 +14,7 @@ from pipelines.home import Home
 from pipelines.pictures import learning_curve, sample_strip
 from pipelines.progress import Progress
 from pipelines.tracking import Run
+from pipelines.training.combination import Combination, combine, validation_grams
 from pipelines.training.config import TrainConfig
 from pipelines.training.device import choose_device, choose_precision
 from pipelines.training.loop import Score, TrainingLoop
@@ -30,7 +31,9 @@ from pipelines.windows import (
     missing_values,
     sufficient_share,
 )
+from simvp.base_forecast import BaseForecast
 from simvp.contract import FrameSpec, Statistics
+from simvp.inference import Forecaster
 from simvp.scoring import Baselines
 
 _log = logging.getLogger(__name__)
@@ -107,7 +110,9 @@ class GriddedTask:
         if fresh:
             fit_start(network, windows["train"], self.spec, 4 * self.config.batch_size)
         network = network.to(self.device)
-        self.loop = TrainingLoop(network, self.config, windows["train"], self.spec.weights, precision=self.precision)
+        # Without a network to be trained, the linear start of one is scored once, and left out of the model.
+        config = self.config.model_copy(update={"epochs": 0}) if self.config.size == "none" else self.config
+        self.loop = TrainingLoop(network, config, windows["train"], self.spec.weights, precision=self.precision)
         self.validation = Validation(windows["validation"], self.spec, self.rivals, self.ds)
 
     def validate(self, network: nn.Module) -> Score:
@@ -144,18 +149,22 @@ class GriddedTask:
         run.log_metrics({f"baseline_rmse_{s}_{name}": rmse for s, row in scores for name, rmse in row.items()}, 0)
 
     def finish(self, run: Run) -> None:
-        """Learning curve, samples, and the scores as tables."""
+        """Base, correction and mixture; learning curve, samples, and the scores as tables."""
         loop, history = self.loop, self.loop.history
+        loop.network.to("cpu").eval()
+        self._combine()
         self.progress("saving the model", loop.step, loop.step)
-        curves = {n: [entry.get(f"{n}_loss", math.nan) for entry in history] for n in ("training", "validation")}
-        figure = learning_curve([entry["epoch"] for entry in history], curves, best=loop.best_epoch)
-        run.log_figure(figure, "learning_curve.png")
-        for state, (truth, forecast) in self.validation.sample(loop.network.to("cpu").eval()).items():
-            run.log_figure(sample_strip(truth, forecast), f"sample_{state}.png")
+        if self.config.size != "none":
+            curves = {n: [entry.get(f"{n}_loss", math.nan) for entry in history] for n in ("training", "validation")}
+            figure = learning_curve([entry["epoch"] for entry in history], curves, best=loop.best_epoch)
+            run.log_figure(figure, "learning_curve.png")
+            for state, (truth, forecast) in self.validation.sample(loop.network).items():
+                run.log_figure(sample_strip(truth, forecast), f"sample_{state}.png")
         run.log_json(history, "history.json")
         run.log_json(self._summary(), "validation.json")
+        run.log_json(self.combination.to_json(), "combination.json")
 
-    def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
+    def package(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
         """As fitted on all that is known before the held-out period; with data, periods and the validation scores."""
         summary, periods = self._summary(), self.plan.periods
         provenance = {
@@ -165,12 +174,21 @@ class GriddedTask:
             "epochs": self.loop.epoch,
             "best_epoch": self.loop.best_epoch,
             "validation": summary,
+            "combination": self.combination.to_json(),
         }
         tags = {"archive_commit": self.commit, "held_out": " .. ".join(periods.held_out)}
         for state, row in summary.items():
             baseline = f"{row['best_baseline']} {row['baseline_rmse']:.4g}"
             tags[f"validation_{state}"] = f"RMSE {row['rmse']:.4g} {row['units']}; {baseline}; {row['n']} maps"
-        return self.final_spec, self.baselines, provenance, tags
+        parts = {
+            "spec": self.final_spec,
+            "network": self._network,
+            "baselines": self.baselines,
+            "base": self.base,
+            "correction": self.combination.correction,
+            "mixture": self.combination.mixture,
+        }
+        return parts, provenance, tags
 
     def outcome(self) -> dict[str, Any]:
         """The fields of `TrainReport` that only a new version has."""
@@ -183,15 +201,65 @@ class GriddedTask:
             "shifts": self.shifts.text,
         }
 
+    @property
+    def _network(self) -> nn.Module | None:
+        return None if self.config.size == "none" else self.loop.network
+
+    def _combine(self) -> None:
+        """Fit the base, twice: without the validation blocks, on which correction and mixture are fitted; with them."""
+        train, reference = self.inits["train"], self.inits["reference"]
+        chosen = self._fit_base(self.rivals, self.statistics.training, train)
+        leads, states = self.plan.frames_out, self.spec.states
+        own = Forecaster(
+            spec=self.spec,
+            network=self._network,  # type: ignore[arg-type]
+            baselines=self.rivals,
+            base=chosen,
+            correction=np.ones((len(states), leads)),
+        )
+        inits = self.validation.windows.inits
+        names, grams = validation_grams(own, self.ds, self.times[inits], self.progress)
+        first = self.times[inits + 1]
+        blocks = np.zeros(len(inits), int)
+        for number, (start, end) in enumerate(self.plan.intervals("validation")):
+            blocks[(first >= start) & (first <= end)] = number
+        slots = self.plan.step.index(self.times, self.times[0])[inits]
+        self.combination: Combination = combine(
+            names, states, grams, slots, blocks, judged=self.validation.judged, mixed=self.config.mixture
+        )
+        self.base = self._fit_base(self.baselines, self.statistics, reference, chosen)
+
+    def _fit_base(
+        self, baselines: Baselines, statistics: Statistics, inits: np.ndarray, chosen: BaseForecast | None = None
+    ) -> BaseForecast:
+        self.progress("fitting the base forecast", 0, 0)
+        return BaseForecast.fit(
+            self.ds,
+            baselines=baselines,
+            statistics=statistics,
+            init_times=self.times[inits],
+            frames_in=self.plan.frames_in,
+            weights=self.spec.weights,
+            choices=None if chosen is None else chosen.choices,
+        )
+
     def _summary(self) -> dict[str, dict[str, Any]]:
-        return self.validation.summary(self.loop.best_entry)
+        """The model beside the best baseline, and what it is made of, on the validation blocks."""
+        rows = self.validation.summary(self.loop.best_entry)
+        for state, row in rows.items():
+            rmse = self.combination.rmse[state]
+            more = {f"{name}_rmse": rmse[name] for name in ("base", "network", "unmixed") if name in rmse}
+            row |= {"rmse": rmse["model"], **more}
+        return rows
 
     def _prepare(self) -> tuple[FrameSpec, dict[str, Sequences]]:
         """Contract and windows; baselines, the contract of the saved model and the audit on the way."""
         plan, config = self.plan, self.config
         names = [str(name) for name in self.ds.data_vars]
         train, reference = plan.intervals("train"), plan.intervals("reference")
-        statistics = Statistics(self.ds, plan.step, train=train, reference=reference, log1p=config.log1p)
+        self.statistics = statistics = Statistics(
+            self.ds, plan.step, train=train, reference=reference, log1p=config.log1p
+        )
         spec = FrameSpec.fit(
             self.ds,
             frames_in=plan.frames_in,
@@ -232,12 +300,14 @@ class GriddedTask:
         for line in self.missing:
             _log.info("%s", line)
         self.audits: list[Audit] = []
+        self.inits = {"reference": find_windows(*axis, plan.intervals("reference"), "reference", complete=complete)[0]}
         windows = {}
         for part in MINIMUM:
             inits, audit = find_windows(*axis, plan.intervals(part), part, complete=complete)
             self.audits.append(audit)
             if part == "validation" and len(inits) > config.validation_windows:
                 inits = inits[np.linspace(0, len(inits) - 1, config.validation_windows).round().astype(int)]
+            self.inits[part] = inits
             windows[part] = Sequences(frames, inits, spec)
         counts = {audit.part: audit.used for audit in self.audits}
         if any(counts[part] < least for part, least in MINIMUM.items()):

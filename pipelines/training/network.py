@@ -15,6 +15,7 @@ from simvp.networks import UNREAD, GriddedConfig, GriddedSimVP, Shifts, SimVPCon
 
 # hid_S, hid_T, N_S, N_T, kernels, groups; "paper" is what the public code takes for Moving MNIST.
 SIZES: Mapping[Size, tuple[int, int, int, int, tuple[int, ...], int]] = {
+    "none": (4, 8, 2, 1, (3,), 4),  # is never trained
     "tiny": (4, 16, 2, 1, (3, 5), 4),
     "small": (8, 64, 4, 2, (3, 5, 7), 8),
     "base": (32, 128, 4, 4, (3, 5, 7, 11), 8),

@@ -25,9 +25,7 @@ from pipelines.training import checkpoint
 from pipelines.training.config import OPERATIONAL, LoopConfig
 from pipelines.training.device import choose_device, choose_precision, threads
 from pipelines.training.loop import Score, TrainingLoop
-from simvp.contract import FrameSpec
 from simvp.inference import Forecaster, Version
-from simvp.scoring import Baselines
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +67,8 @@ class Task(Protocol):
     def finish(self, run: Run) -> None:
         """What is made with the best network, which `loop` now holds, beside the model itself."""
 
-    def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
-        """What the network is saved with: contract, baselines, provenance; and tags of the version."""
+    def package(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+        """What the model is made of, as fields of `Forecaster`; its provenance; and tags of the version."""
 
 
 def training_key(config: LoopConfig, module: str, **deciding: Any) -> str:
@@ -189,7 +187,7 @@ def _log_entry(run: Run, entry: Mapping[str, Any], **more: float) -> None:
 
 def _register(home: Home, task: Task, key: str, folder: Path, run: Run) -> Version:
     """The model as one file under its contract, as a version in the registry."""
-    spec, baselines, origin, tags = task.package()
+    parts, origin, tags = task.package()
     provenance = {
         **origin,
         "training_key": key,
@@ -198,8 +196,7 @@ def _register(home: Home, task: Task, key: str, folder: Path, run: Run) -> Versi
         "packages": package_versions(),
         "run_id": run.run_id,
     }
-    network = task.loop.network.to("cpu").eval()
-    forecaster = Forecaster(spec=spec, network=network, baselines=baselines, provenance=provenance)  # type: ignore[arg-type]
+    forecaster = Forecaster(**parts, provenance=provenance)
     file = folder / "forecaster.safetensors"
     forecaster.save(file)
     run.log_settings({}, {"fingerprint": forecaster.fingerprint, "stopped": task.loop.stopped})

@@ -32,12 +32,17 @@ class Validation:
         Both fitted on the training period, so that neither has seen what is scored.
     ds
         The archive as far as it may be looked at.
+
+    Attributes
+    ----------
+    judged
+        (S, N, T') bool, the maps that are scored.
     """
 
     def __init__(self, windows: Sequences, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset) -> None:
         self.windows, self.spec = windows, spec
         self._inits = ds["time"].values[windows.inits]
-        self.reference, self._judged = _reference(self._inits, spec, baselines, ds, specks=windows.specks)
+        self.reference, self.judged = _reference(self._inits, spec, baselines, ds, specks=windows.specks)
 
     def score(self, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]]) -> Score:
         """Loss as in training, over all windows, and the RMSE of each state in its units, on the baselines' maps."""
@@ -58,8 +63,8 @@ class Validation:
                 difference = np.where(counts, forecast - truth, 0.0).astype("f8")
                 with np.errstate(invalid="ignore"):  # of a target without a point, which is not judged
                     maps = (difference**2 * area).sum((1, 2)) / area.sum((1, 2))
-                square[number] += maps[self._judged[number, indices].reshape(-1)].sum()
-        rmse = np.sqrt(square / self._judged.sum((1, 2)))
+                square[number] += maps[self.judged[number, indices].reshape(-1)].sum()
+        rmse = np.sqrt(square / self.judged.sum((1, 2)))
         return Score(loss=loss / len(self.windows), rmse=dict(zip(spec.states, rmse.tolist(), strict=True)))
 
     def summary(self, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -75,7 +80,7 @@ class Validation:
     @property
     def counts(self) -> dict[str, int]:
         """Maps behind the scores of each state, those of the model and of the baselines alike."""
-        return dict(zip(self.spec.states, self._judged.sum((1, 2)).tolist(), strict=True))
+        return dict(zip(self.spec.states, self.judged.sum((1, 2)).tolist(), strict=True))
 
     def sample(self, network: nn.Module) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
         """Truth and forecast of the middle window, by state, each (lead_time, row, column)."""

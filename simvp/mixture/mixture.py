@@ -13,9 +13,9 @@ from simvp.mixture.aggregation import Aggregation, replay, squared_errors
 from simvp.mixture.prior import BlockErrors, choose, prior_from
 from simvp.record import Record
 
-# How much each expert is trusted before a validation block is looked at: base and correction were made to be better
-# than the baselines, by folds that were left out; all others share what is left.
-TRUST = {"base": 0.45, "corrected": 0.45}
+# Before a validation block is looked at these experts share most of the weights: they were made to be better than the
+# baselines, by folds that were left out. All others share what is left.
+TRUST, TRUSTED = ("base", "corrected"), 0.9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,11 +85,9 @@ class Mixture(Record):
 
 def trust(experts: Sequence[str]) -> np.ndarray:
     """Weights (E,) before anything is known but what the experts are."""
-    given = np.array([TRUST.get(name, 0.0) for name in experts])
-    others = given == 0
-    return (
-        given / given.sum() * 0.9 + 0.1 * others / others.sum() if given.any() and others.any() else given / given.sum()
-    )
+    given = np.array([float(name in TRUST) for name in experts])
+    others = 1 - given
+    return TRUSTED * given / given.sum() + (1 - TRUSTED) * others / others.sum()
 
 
 class Recursion:

@@ -42,9 +42,10 @@ def prior_from(
 ) -> tuple[np.ndarray, float]:
     """What the validation says before anything is verified: weights (E,) and the scale of errors.
 
-    The weights are those that the recursion comes to from `start` (E,), by default equal ones, when the mean Gram matrix of the blocks is
-    verified as often as the blocks have independent init times, without share: the fewer they are, the nearer to the
-    start. They are mixed with a small part of equal weights. The scale is the least mean squared error of an expert.
+    The weights are those that the recursion comes to from `start` (E,), by default equal ones, when the mean Gram
+    matrix of the blocks is verified as often as the blocks have independent init times, without share: the fewer they
+    are, the nearer to the start. They are mixed with a small part of equal weights. The scale is the least mean squared
+    error of an expert.
     Experts that are absent from more than half of the init times have their part of the equal weights and no more.
 
     Raises
