@@ -1,3 +1,4 @@
+from .bootstrap import cut_blocks as cut_blocks, studentise as studentise
 from .evaluate import (
     batch_size as batch_size,
     chunks as chunks,

@@ -122,5 +122,5 @@ def _shortest_archive(frames: int, step: Step, frames_in: int, frames_out: int) 
     """Frames of the shortest archive of which so many are held out by the rule; None where there is none."""
     most = math.ceil(frames / HELD_OUT_SHARE) + 1
     rule = range(most + 1)
-    found = bisect_left(rule, frames, lo=1, key=lambda slots: held_out_frames(slots, step, frames_in, frames_out))
+    found = bisect_left(rule, frames, key=lambda slots: held_out_frames(slots, step, frames_in, frames_out))
     return found if found <= most else None
