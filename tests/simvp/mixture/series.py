@@ -107,6 +107,7 @@ STORIES: dict[str, tuple[Callable[[np.ndarray], None], int, int]] = {  # what ha
     "all equal": (all_equal, 12, 1),
     "experts take turns": (take_turns, 12, 1),
     "another is better": (another_is_better, 12, 1),
+    "nothing in common": (steady, 12, 1),
     "one is absent": (steady, 12, 1),
     "one is absent while it is best": (another_is_better, 12, 1),
 }
@@ -120,8 +121,9 @@ def series(story: str, seed: int = 0) -> Series:
     before = np.tile(np.ones_like(AMPLITUDE) if happens is all_equal else AMPLITUDE, (240, 1))
     if spacing > 1:
         amplitude = amplitude[::12]
-    validation = gram_matrices(noise(before, 1000 + seed))
-    grams = gram_matrices(noise(amplitude, seed, memory=0.9 if spacing == 1 else 0.3))
+    common = 0.0 if story == "nothing in common" else 0.5
+    validation = gram_matrices(noise(before, 1000 + seed, common))
+    grams = gram_matrices(noise(amplitude, seed, common, memory=0.9 if spacing == 1 else 0.3))
     if story.startswith("one is absent"):
         absent = {"one is absent": 0, "one is absent while it is best": 3}[story]
         grams[200:400, absent] = grams[200:400, :, absent] = np.nan

@@ -125,6 +125,17 @@ def test_the_bound_holds_against_whoever_makes_the_issued_weights_look_worst(lea
         assert 0 < excess <= bound
 
 
+def test_what_was_worse_for_long_is_found_in_time_when_it_is_better() -> None:
+    """Without a share, weights would need as long to come back as they took to go."""
+    aggregation, n, turn = Aggregation(rate=0.2, share=0.003), 1200, 1000
+    grams = np.array([np.outer(errors, errors) for errors in ((1.0, 3.0), (3.0, 1.0))])[(np.arange(n) >= turn) * 1]
+    rival = np.eye(2)[(np.arange(n) >= turn) * 1]
+    excess, bound = excess_and_bound(aggregation, np.array([0.5, 0.5]), 1.0, np.arange(n), 1, grams, rival)
+    assert excess <= bound
+    never = 8.0 * (n - turn)
+    assert bound < never / 4
+
+
 @pytest.mark.parametrize("delay", [1, 5, 11, 47])
 def test_late_weights_differ_by_what_the_theorem_says(delay: int) -> None:
     rng = np.random.default_rng(delay)
