@@ -16,7 +16,7 @@ import xarray as xr
 from pipelines.progress import Progress, silent
 from simvp.coords import encode_times
 from simvp.inference import Forecaster
-from simvp.inference.experts import BASE, CORRECTED
+from simvp.inference.experts import BASE, CORRECTED, NETWORK
 from simvp.mixture import Mixture, gram_matrices, left_out_errors
 from simvp.scoring.scores import frames_of, positions_of
 
@@ -64,7 +64,7 @@ def validation_grams(
     Parameters
     ----------
     forecaster
-        Fitted without the validation blocks; its correction is 1, so that the corrected base is the network.
+        Fitted without the validation blocks, and without a correction.
     ds
         The archive as far as it may be looked at.
     init_times
@@ -108,18 +108,15 @@ def combine(
     mixed
         Whether there is a mixture.
     """
-    experts = tuple(name for name in names if name != CORRECTED)
     correction = error = None
-    corrected = grams
-    if CORRECTED in names:
-        base, network = names.index(BASE), names.index(CORRECTED)
-        correction, error, left_out = _correction(grams, base, network, blocks)
-        corrected = _apply(grams, base, network, left_out)
-        experts = names
-    mixture = None
-    if mixed:
-        mixture = Mixture.fit(experts, corrected, inits, blocks)
-    losses = _losses(names, grams, corrected, mixture, inits, blocks)
+    if NETWORK in names:
+        correction, error, left_out = _correction(grams, names.index(BASE), names.index(NETWORK), blocks)
+        names, grams = _with_corrected(names, grams, left_out)
+    mixture = Mixture.fit(names, grams, inits, blocks) if mixed else None
+    losses = {name: grams[..., number, number] for number, name in enumerate(names) if name != CORRECTED}
+    unmixed = names.index(CORRECTED if NETWORK in names else BASE)
+    losses["unmixed"] = grams[..., unmixed, unmixed]
+    losses["model"] = losses["unmixed"] if mixture is None else left_out_errors(mixture, grams, inits, blocks)
     count = np.ones(grams.shape[:3], bool) if judged is None else judged.transpose(0, 2, 1)
     rmse = {
         state: {name: _root_mean(loss[number][count[number]]) for name, loss in losses.items()}
@@ -131,26 +128,6 @@ def combine(
 def _root_mean(squares: np.ndarray) -> float:
     """Root of the mean; NaN where some are not known, so that no two are of different maps."""
     return float(np.sqrt(squares.mean())) if squares.size else float("nan")
-
-
-def _losses(
-    names: tuple[str, ...],
-    grams: np.ndarray,
-    corrected: np.ndarray,
-    mixture: Mixture | None,
-    inits: np.ndarray,
-    blocks: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Squared errors (S, L, N) by system."""
-    own = {name: grams[..., number, number] for number, name in enumerate(names)}
-    if CORRECTED in names:
-        at = names.index(CORRECTED)
-        own["network"] = own.pop(CORRECTED)
-        own["unmixed"] = corrected[..., at, at]
-    else:
-        own["unmixed"] = own[BASE]
-    own["model"] = own["unmixed"] if mixture is None else left_out_errors(mixture, corrected, inits, blocks)
-    return own
 
 
 def _correction(
@@ -184,14 +161,16 @@ def _correction(
     return factor(every) * helps, error, left_out.transpose(1, 2, 0)
 
 
-def _apply(grams: np.ndarray, base: int, network: int, factor: np.ndarray) -> np.ndarray:
-    """Gram matrices with the corrected base in the place of the network: e_c = e_b + factor (e_n - e_b)."""
-    step = np.broadcast_to(np.eye(grams.shape[-1]), grams.shape).copy()
-    step[..., network, network] = factor
-    step[..., network, base] = 1 - factor
-    there = np.where(np.isfinite(grams), grams, 0.0)
-    made = step @ there @ step.swapaxes(-1, -2)
-    absent = ~np.isfinite(np.einsum("...ee->...e", grams))
-    absent[..., network] |= absent[..., base]
+def _with_corrected(
+    names: tuple[str, ...], grams: np.ndarray, factor: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and Gram matrices with the corrected base beside the base: e_c = e_b + factor (e_n - e_b)."""
+    base, network = names.index(BASE), names.index(NETWORK)
+    rows = np.insert(np.eye(len(names)), base + 1, 0.0, axis=0)
+    step = np.broadcast_to(rows, (*grams.shape[:-2], *rows.shape)).copy()
+    step[..., base + 1, base], step[..., base + 1, network] = 1 - factor, factor
+    made = step @ np.where(np.isfinite(grams), grams, 0.0) @ step.swapaxes(-1, -2)
+    absent = np.insert(~np.isfinite(np.einsum("...ee->...e", grams)), base + 1, False, axis=-1)
+    absent[..., base + 1] = absent[..., base] | absent[..., names.index(NETWORK) + 1]
     made[absent[..., :, None] | absent[..., None, :]] = np.nan
-    return made
+    return (*names[: base + 1], CORRECTED, *names[base + 1 :]), made

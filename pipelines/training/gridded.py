@@ -209,14 +209,7 @@ class GriddedTask:
         """Fit the base, twice: without the validation blocks, on which correction and mixture are fitted; with them."""
         train, reference = self.inits["train"], self.inits["reference"]
         chosen = self._fit_base(self.rivals, self.statistics.training, train)
-        leads, states = self.plan.frames_out, self.spec.states
-        own = Forecaster(
-            spec=self.spec,
-            network=self._network,  # type: ignore[arg-type]
-            baselines=self.rivals,
-            base=chosen,
-            correction=np.ones((len(states), leads)),
-        )
+        own = Forecaster(spec=self.spec, network=self._network, baselines=self.rivals, base=chosen)  # type: ignore[arg-type]
         inits = self.validation.windows.inits
         names, grams = validation_grams(own, self.ds, self.times[inits], self.progress)
         first = self.times[inits + 1]
@@ -225,7 +218,7 @@ class GriddedTask:
             blocks[(first >= start) & (first <= end)] = number
         slots = self.plan.step.index(self.times, self.times[0])[inits]
         self.combination: Combination = combine(
-            names, states, grams, slots, blocks, judged=self.validation.judged, mixed=self.config.mixture
+            names, self.spec.states, grams, slots, blocks, judged=self.validation.judged, mixed=self.config.mixture
         )
         self.base = self._fit_base(self.baselines, self.statistics, reference, chosen)
 

@@ -17,7 +17,7 @@ from simvp.mixture import Mixture, digest, mix
 if TYPE_CHECKING:
     from simvp.inference.forecaster import Forecaster
 
-BASE, CORRECTED = "base", "corrected"
+BASE, CORRECTED, NETWORK = "base", "corrected", "network"
 
 
 def expert_maps(
@@ -44,6 +44,8 @@ def expert_maps(
     for number, channel in enumerate(spec.state_channels):
         if channel.bounds != (None, None):
             np.clip(maps[BASE][:, :, number], *channel.bounds, out=maps[BASE][:, :, number])
+    if network is not None:
+        maps[NETWORK] = network
     if network is not None and forecaster.correction is not None:
         factor = forecaster.correction[:, np.minimum(np.arange(leads), forecaster.correction.shape[1] - 1)]
         factor = factor.T[:, :, None, None].astype(np.float32)  # (L, S, 1, 1)

@@ -15,7 +15,7 @@ from simvp.record import Record
 
 # Before a validation block is looked at these experts share most of the weights: they were made to be better than the
 # baselines, by folds that were left out. All others share what is left.
-TRUST, TRUSTED = ("base", "corrected"), 0.9
+TRUST, TRUSTED = ("base", "corrected"), 0.95
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
