@@ -99,6 +99,10 @@ class Home:
         """Zarr store of forecasts that were computed afterwards."""
         return self.dataset(dataset) / "hindcasts" / f"{horizon}.zarr"
 
+    def verified(self, dataset: str, horizon: str, fingerprint: str) -> Path:
+        """Zarr store of how the experts of a model did at the init times of one horizon that are over."""
+        return self.dataset(dataset) / "verified" / f"{horizon}-{fingerprint}.zarr"
+
     def scores(self, dataset: str, kind: str) -> Path:
         """Zarr store of the scores of one kind of forecast ("forecasts-12h", "hindcasts-12h")."""
         return self.dataset(dataset) / "scores" / f"{kind}.zarr"

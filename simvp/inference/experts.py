@@ -3,7 +3,7 @@
 Letters: I init times, L leads, S states, H rows, W columns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +12,16 @@ import xarray as xr
 from simvp.budget import fitting
 from simvp.contract import filled_frames
 from simvp.coords import encode_times
-from simvp.mixture import Mixture, digest, mix
+from simvp.mixture import digest, mix
+from simvp.scoring import NAMES
 
 if TYPE_CHECKING:
     from simvp.inference.forecaster import Forecaster
 
 BASE, CORRECTED, NETWORK = "base", "corrected", "network"
+EXPERTS = (BASE, CORRECTED, NETWORK, *NAMES, "extrapolation")
+"""All that a forecast can be mixed of, in the order of the dimension `expert`: that of every model, so that the weights
+of several can lie in one store."""
 
 
 def expert_maps(
@@ -115,17 +119,30 @@ def issued(
             field[part] = mixed[:, :, number]
     for state, field in zip(spec.states, fields, strict=True):
         forecast[state] = forecast[state].copy(data=field)
-    return forecast if mixture is None or used is None else weighted(forecast, spec.states, mixture, used)
+    return weighted(forecast, forecaster, used)
 
 
-def weighted(forecast: xr.Dataset, states: Sequence[str], mixture: Mixture, weights: np.ndarray) -> xr.Dataset:
-    """The forecast with the weights (I, L, S, E) that it was made with, and their digest, as coordinates."""
+def weighted(forecast: xr.Dataset, forecaster: "Forecaster", weights: np.ndarray | None) -> xr.Dataset:
+    """The forecast with the weights that it was made with, and their digest, as coordinates.
+
+    Parameters
+    ----------
+    weights
+        (I, L, S, E) in the order of the mixture's experts; None: all weight is on what the model forecasts unmixed.
+    """
     dims = ("init_time", "lead_time", "expert")
+    states, shape = forecaster.spec.states, (forecast.sizes["init_time"], forecast.sizes["lead_time"])
+    every = np.zeros((*shape, len(states), len(EXPERTS)))
+    if weights is None or forecaster.mixture is None:
+        single = NETWORK if forecaster.base is None else BASE if forecaster.correction is None else CORRECTED
+        every[..., EXPERTS.index(single)] = 1.0
+    else:
+        every[..., [EXPERTS.index(name) for name in forecaster.mixture.experts]] = weights
     coords = {
-        f"{state}_weight": xr.Variable(dims, weights[:, :, number], {"long_name": f"weight of each expert in {state}"})
+        f"{state}_weight": xr.Variable(dims, every[:, :, number], {"long_name": f"weight of each expert in {state}"})
         for number, state in enumerate(states)
     }
-    coords["expert"] = xr.Variable("expert", np.array(mixture.experts, object), {"long_name": "expert of the mixture"})
+    coords["expert"] = xr.Variable("expert", np.array(EXPERTS), {"long_name": "what the forecast is mixed of"})
     text = {"long_name": "digest of the weights of the experts"}
-    coords["weights_digest"] = xr.Variable("init_time", np.array(digest(weights), object), text)
+    coords["weights_digest"] = xr.Variable("init_time", np.array(digest(every)), text)
     return forecast.assign_coords(coords)

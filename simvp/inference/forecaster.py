@@ -322,7 +322,9 @@ class Forecaster:
         if self.mixture is None:
             return None
         order = np.argsort(encode_times(init_times)[0], kind="stable")
-        return Replay(self, leads, device).weights(ds, init_times[order])[np.argsort(order, kind="stable")]
+        replay = Replay(self, leads, device)
+        replay.learn_all(ds, init_times[order[-1]])
+        return replay.weights(init_times[order])[np.argsort(order, kind="stable")]
 
     def _batches(self, ds: xr.Dataset, runs: np.ndarray, steps: int, device: torch.device) -> np.ndarray:
         """Departures (I, L, S, H, W) for all runs, computed in batches of bounded size."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from simvp.inference.forecaster import Forecaster
 
 UNMIXED = "unmixed"
+BATCH = 32
 
 
 class Replay:
@@ -53,40 +54,42 @@ class Replay:
         made = {UNMIXED: maps.get(CORRECTED, maps[BASE]), BASE: maps[BASE]}
         model, used = made[UNMIXED], None
         if self._recursion is not None:
-            self._learn(ds, init_times, maps)
-            weights = np.stack([self._recursion.weights(int(i), self.leads) for i in self._steps(init_times)])
-            model, used = blended(forecaster, maps, weights)
+            self.take(init_times, self._grams(ds, init_times, maps))
+            model, used = blended(forecaster, maps, self.weights(init_times))
         forecasts = {name: _labelled(template, field) for name, field in {"model": model, **made}.items()}
-        if used is not None and forecaster.mixture is not None:
-            states = forecaster.spec.states
-            forecasts["model"] = weighted(forecasts["model"], states, forecaster.mixture, used)
+        forecasts["model"] = weighted(forecasts["model"], forecaster, used)
         return forecasts
 
-    def weights(self, ds: xr.Dataset, init_times: np.ndarray) -> np.ndarray:
-        """(I, L, S, E) weights of rising init times, after learning from all before for which `ds` has a history."""
+    def weights(self, init_times: np.ndarray) -> np.ndarray:
+        """(I, L, S, E) weights of rising init times after all before, by what is verified by then."""
         assert self._recursion is not None
+        return np.stack([self._recursion.weights(int(step), self.leads) for step in self._steps(init_times)])
+
+    def grams(self, ds: xr.Dataset, init_times: np.ndarray) -> np.ndarray:
+        """Gram matrices (I, L, S, E, E) of the experts' errors, as far as `ds`, as in `forecasts`, has the truth."""
+        return self._grams(ds, init_times, self.forecaster.experts(ds, init_times, self.leads, self.device)[1])
+
+    def take(self, init_times: np.ndarray, grams: np.ndarray) -> None:
+        """Learn from the errors of init times; each counts for the weights of those by which it is verified."""
+        assert self._recursion is not None
+        for step, gram in zip(self._steps(init_times), grams, strict=True):
+            self._recursion.learn(int(step), gram)
+
+    def learn_all(self, ds: xr.Dataset, before: Any) -> None:
+        """Learn from every init time before a time for which `ds` has a history that the contract takes."""
         spec, times = self.forecaster.spec, ds["time"].values
         earlier = times[history(times, spec.step, spec.frames_in)[:, -1]]
-        earlier = earlier[earlier < init_times[-1]]
-        for start in range(0, len(earlier), 32):
-            chosen = earlier[start : start + 32]
-            usable = [time for time in chosen if self._whole(ds, time)]
-            if usable:
-                part = np.array(usable)
-                self._learn(ds, part, self.forecaster.experts(ds, part, self.leads, self.device)[1])
-        steps = self._steps(init_times)
-        return np.stack([self._recursion.weights(int(i), self.leads) for i in steps])
+        earlier = np.array([time for time in earlier[earlier < before] if self._whole(ds, time)], times.dtype)
+        for start in range(0, len(earlier), BATCH):
+            self.take(earlier[start : start + BATCH], self.grams(ds, earlier[start : start + BATCH]))
 
-    def _learn(self, ds: xr.Dataset, init_times: np.ndarray, maps: dict[str, np.ndarray]) -> None:
-        assert self._recursion is not None
-        spec = self.forecaster.spec
+    def _grams(self, ds: xr.Dataset, init_times: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
+        spec, mixture = self.forecaster.spec, self.forecaster.mixture
+        assert mixture is not None
         valid = spec.step.shift(init_times[:, None], np.arange(1, self.leads + 1))
         positions = positions_of(encode_times(valid)[0], encode_times(ds["time"].values)[0])
         truth = np.stack([frames_of(ds[state], positions, np.float32) for state in spec.states], axis=2)
-        chosen = {name: maps[name] for name in self._recursion.mixture.experts}
-        grams = gram_matrices(chosen, truth, spec.weights, spec.mask)
-        for init, gram in zip(self._steps(init_times), grams, strict=True):
-            self._recursion.learn(int(init), gram)
+        return gram_matrices({name: maps[name] for name in mixture.experts}, truth, spec.weights, spec.mask)
 
     def _whole(self, ds: xr.Dataset, time: Any) -> bool:
         """Whether no frame of the history lacks more than the contract takes."""

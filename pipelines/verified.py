@@ -1,0 +1,128 @@
+"""How the experts of a model did at init times that are over, and the weights that follow for those that are due.
+
+The errors count that are honest: of targets after everything that the model was fitted on. Those of init times whose
+targets are all observed are computed once, and lie in a store of the model, by its fingerprint, beside its forecasts.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from datasets.store import Store
+from pipelines.evaluation import chunks, select_frames, stretch
+from pipelines.init_times import missing_history
+from simvp.coords import encode_times, parse_times
+from simvp.inference.replay import Replay
+
+if TYPE_CHECKING:
+    from simvp.inference import Forecaster
+
+BATCH = 32
+_DIMS = ("init_time", "lead_time", "variable", "expert", "other_expert")
+
+
+def due_weights(
+    forecaster: "Forecaster",
+    ds: xr.Dataset,
+    init_times: np.ndarray,
+    earlier: np.ndarray,
+    leads: int,
+    *,
+    path: Path | None = None,
+    device: str | None = None,
+) -> np.ndarray | None:
+    """Weights (I, L, S, E) of rising init times by what was verified by each of them; None without a mixture.
+
+    Parameters
+    ----------
+    ds
+        The archive.
+    init_times
+        (I,).
+    earlier
+        Rising times, some of `init_times` among them, whose forecasts are learned from where they are honest.
+    leads
+        L.
+    path
+        Store of what has been computed; None: of nothing, and nothing is kept.
+    device
+        Where the network runs.
+    """
+    if forecaster.mixture is None or not len(init_times):
+        return None
+    replay = Replay(forecaster, leads, device)
+    honest = _honest(forecaster, earlier[encode_times(earlier)[0] < encode_times(init_times[-1:])[0]])
+    lacking = missing_history(ds, forecaster.spec, honest)
+    honest = np.delete(honest, list(lacking))
+    store = None if path is None else Store(path)
+    kept, grams = _kept(store, honest)
+    if len(kept):
+        replay.take(kept, grams)
+    left = honest[len(kept) :]
+    whole, parts = len(kept) == 0 or store is not None, []
+    for chosen in chunks(left, forecaster.spec.step, BATCH):
+        own = replay.grams(_near(forecaster, ds, chosen, leads), chosen)
+        replay.take(chosen, own)
+        over = encode_times(forecaster.spec.step.shift(chosen, leads))[0] <= encode_times(ds["time"].values[-1:])[0]
+        parts.append((chosen[over], own[over]))
+    if store is not None and whole and any(len(times) for times, _ in parts):
+        _keep(store, forecaster, np.concatenate([t for t, _ in parts]), np.concatenate([g for _, g in parts]))
+    return replay.weights(init_times)
+
+
+def _honest(forecaster: "Forecaster", times: np.ndarray) -> np.ndarray:
+    """Init times whose first target comes after everything that was fitted or chosen on."""
+    periods = forecaster.provenance.get("periods", {})
+    pieces = [piece for part in ("train", "validation", "reference") for piece in periods.get(part, ())]
+    if not pieces or not len(times):
+        return times[:0]
+    ends = encode_times(parse_times([piece[1] for piece in pieces], forecaster.spec.calendar))[0]
+    return times[encode_times(times)[0] >= ends.max()]
+
+
+def _near(forecaster: "Forecaster", ds: xr.Dataset, times: np.ndarray, leads: int) -> xr.Dataset:
+    """The frames that forecasts and truth of some init times need, loaded, on the grid of the contract."""
+    spec = forecaster.spec
+    near = stretch(times, spec.step, before=spec.frames_in - 1, after=leads)
+    wanted = (near, forecaster.frame_times(times), forecaster.baselines.seasonal_times(times, leads))
+    return spec.grid.align(select_frames(ds, spec.states, *wanted).load())
+
+
+def _kept(store: Store | None, honest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first of the init times, as far as all of them have been kept, and their Gram matrices."""
+    none = honest[:0], np.empty((0, 0, 0, 0, 0))
+    if store is None or not store.exists or not len(honest):
+        return none
+    found = store.dataset()
+    times = found["init_time"].values
+    rows = np.searchsorted(encode_times(times)[0], encode_times(honest)[0])
+    there = (rows < len(times)) & np.isin(encode_times(honest)[0], encode_times(times)[0])
+    count = len(honest) if there.all() else int(np.argmin(there))
+    return (honest[:count], found["gram"].values[rows[:count]]) if count else none
+
+
+def _keep(store: Store, forecaster: "Forecaster", times: np.ndarray, grams: np.ndarray) -> None:
+    """Append what comes after the last init time kept."""
+    assert forecaster.mixture is not None
+    with store.lock():
+        if store.exists:
+            later = encode_times(times)[0] > encode_times(store.ends()[-1:])[0]
+            times, grams = times[later], grams[later]
+        if not len(times):
+            return
+        experts = np.array(forecaster.mixture.experts)
+        coords: dict[str, Any] = {
+            "init_time": ("init_time", times),
+            "variable": np.array(forecaster.spec.states),
+            "expert": experts,
+            "other_expert": experts,
+        }
+        text = {"long_name": "area-weighted mean product of the errors of two experts"}
+        part = xr.Dataset({"gram": (_DIMS, grams, text)}, coords)
+        state = {"kind": "verified", "fingerprint": forecaster.fingerprint}
+        if store.exists:
+            store.append(part, state)
+        else:
+            store.create(part, axis="init_time", chunks={"init_time": 64}, state=state)
