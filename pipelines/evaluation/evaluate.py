@@ -1,4 +1,4 @@
-"""Errors of a model and of the five baselines on the same init times, against the same truth.
+"""Errors of a model and of the baselines on the same init times, against the same truth.
 
 Forecasts are made and scored a few init times at a time, so memory does not grow with the period.
 """
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from simvp.inference import Forecaster
 
 SYSTEMS = ("model", *NAMES)
+"""Those that every data set has; where there is rain, extrapolation comes after them."""
+
 MODEL = ("model_version", "model_fingerprint")
 """Coordinates that say which model made the forecast of an init time."""
 
@@ -64,7 +66,7 @@ def evaluate(
     Returns
     -------
     xr.Dataset
-        As `simvp.scoring.compare`: the systems are "model", the five baselines and the rivals. NaN where there is no
+        As `simvp.scoring.compare`: the systems are "model", the baselines and the rivals. NaN where there is no
         truth, and for a baseline where a frame that it needs is absent. Coordinates `model_version` and
         `model_fingerprint` (init_time), attribute `weighting`.
 
@@ -86,7 +88,7 @@ def evaluate(
     for chosen in chunks(times, spec.step, batch_size(spec, leads, batch)):
         near = stretch(chosen, spec.step, before=history - 1, after=leads)
         # A cycle of a year lies far before the history: those frames are read, what is between them is not.
-        truth = select_frames(ds, states, near, forecaster.baselines.seasonal_times(chosen, leads)).load()
+        truth = select_frames(ds, states, near, forecaster.baselines.frame_times(chosen, leads)).load()
         inputs = select_frames(truth, states, near)
         models = {"model": forecaster, **rivals}
         made = {n: m.predict(inputs, init_time=chosen, horizon=leads, device=device) for n, m in models.items()}
@@ -143,7 +145,7 @@ def score(
     """
     past = truth if past is None else past
     made = baselines.predict(past, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
-    systems = {"model": forecast[list(baselines.variables)], **{name: made[name] for name in NAMES}, **(rivals or {})}
+    systems = {"model": forecast[list(baselines.variables)], **made, **(rivals or {})}
     scores = compare(systems, truth, climatology=baselines.climatology)
     return scores.assign_coords({name: forecast[name].variable for name in MODEL if name in forecast.coords})
 
