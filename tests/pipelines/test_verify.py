@@ -27,8 +27,8 @@ from simvp.coords.grid import Grid
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, RegistryError
 from simvp.inference.registry import Registry, Version
-from simvp.scoring.scores import errors
 from tests.support.counting import counted
+from tests.support.scored import errors
 from tests.support.wave_home import forecaster, wave_home, world
 
 INTERVAL = ("2020-01-12T00", "2020-01-13T23")
