@@ -45,12 +45,19 @@ class ScoringRun:
         """Where the init times of scores are among the forecasts; -1 where they are not."""
         return self.forecasts.indexes["init_time"].get_indexer(scores.indexes["init_time"])
 
+    def systems(self, positions: np.ndarray) -> list[str]:
+        """The model and the baselines of those models that made some forecasts; some have one more than others."""
+        self._find_models(positions)
+        made = {self.models[fingerprint].baselines.names for _, fingerprint in self._makers(positions)}
+        return ["model", *max(made, key=len, default=())]
+
     def append(self, store: Store, positions: np.ndarray, state: Mapping[str, Any]) -> int:
         """Score these forecasts and commit them batch by batch."""
+        systems = systems_of(store) if store.exists else self.systems(positions)
         self._find_models(positions)
         done = 0
         for rows in self._batches(positions):
-            scores = self._score(rows)
+            scores = self._score(rows, systems)
             if store.exists:
                 store.append(scores, state)
             else:
@@ -64,7 +71,7 @@ class ScoringRun:
 
         The commit of the archive is put down with the last of them, so that a run that is cut off begins again.
         """
-        old = store.dataset().load()
+        old, systems = store.dataset().load(), systems_of(store)
         positions = self.positions(old)
         known = positions >= 0
         stale = np.union1d(self._touched(positions[known], spans), positions[unlike_points(old) & known])
@@ -72,7 +79,7 @@ class ScoringRun:
         waiting: tuple[xr.Dataset, int] | None = None
         changed = 0
         for rows in self._batches(stale):
-            scores, numbers = self._score(rows), np.flatnonzero(np.isin(positions, rows))
+            scores, numbers = self._score(rows, systems), np.flatnonzero(np.isin(positions, rows))
             differ = differing(scores, old.isel(init_time=numbers))
             chosen = np.flatnonzero(differ | (rows == stale[-1]))
             for run in np.split(chosen, np.flatnonzero(np.diff(numbers[chosen]) > 1) + 1) if len(chosen) else ():
@@ -95,8 +102,8 @@ class ScoringRun:
         touched = [np.zeros(0, bool)]
         for rows in self._batches(later):
             inits, (_, fingerprint) = self.inits[rows], self._makers(rows[:1])[0]
-            earlier = self.models[fingerprint].baselines.seasonal_times(inits, self.forecasts.sizes["lead_time"])
-            touched.append(lies_in(spans, calendar, inits, self.valid(inits), earlier))
+            behind = self.models[fingerprint].baselines.times_behind(inits, self.forecasts.sizes["lead_time"])
+            touched.append(lies_in(spans, calendar, self.valid(inits), behind))
         return later[np.concatenate(touched)]
 
     def _makers(self, positions: np.ndarray) -> list[tuple[str, str]]:
@@ -133,20 +140,26 @@ class ScoringRun:
             batches += np.split(run, np.cumsum(lengths[:-1]))
         return batches
 
-    def _score(self, rows: np.ndarray) -> xr.Dataset:
+    def _score(self, rows: np.ndarray, systems: list[str]) -> xr.Dataset:
+        """Scores of some forecasts of one model; of systems that it does not have they are NaN, of no point."""
         forecast = self.forecasts.isel(init_time=rows).load()
         model = self.models[str(forecast["model_fingerprint"].values[0])]
         baselines, leads = model.baselines, forecast.sizes["lead_time"]
         inits, valid = self.inits[rows], forecast["valid_time"].values
-        earlier = baselines.seasonal_times(inits, leads)
-        truth = select_frames(self.ds, baselines.variables, inits, valid, earlier).load()
+        truth = select_frames(self.ds, baselines.variables, valid, baselines.frame_times(inits, leads)).load()
         past = past_frames(self.ds, truth, model, inits, leads)
-        scores = score(forecast, truth, baselines, past=past).transpose("init_time", "system", "variable", "lead_time")
+        scores = score(forecast, truth, baselines, past=past).reindex(system=systems, fill_value={"points": 0})
+        scores = scores.transpose("init_time", "system", "variable", "lead_time")
         origin = {name: coord.variable for name, coord in forecast.coords.items() if coord.dims == ("init_time",)}
         return scores.assign_coords(origin)
 
     def _find_models(self, positions: np.ndarray) -> None:
         self.models.find(self._makers(positions))
+
+
+def systems_of(store: Store) -> list[str]:
+    """Names of the systems whose scores a store holds."""
+    return store.dataset()["system"].values.tolist()
 
 
 def lies_in(spans: Sequence[tuple[Any, Any]], calendar: str, *times: np.ndarray) -> np.ndarray:

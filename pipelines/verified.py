@@ -86,7 +86,7 @@ def _near(forecaster: "Forecaster", ds: xr.Dataset, times: np.ndarray, leads: in
     """The frames that forecasts and truth of some init times need, loaded, on the grid of the contract."""
     spec = forecaster.spec
     near = stretch(times, spec.step, before=spec.frames_in - 1, after=leads)
-    wanted = (near, forecaster.frame_times(times), forecaster.baselines.seasonal_times(times, leads))
+    wanted = (near, forecaster.frame_times(times), forecaster.baselines.frame_times(times, leads))
     return spec.grid.align(select_frames(ds, spec.states, *wanted).load())
 
 

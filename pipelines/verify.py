@@ -1,4 +1,4 @@
-"""Scores of forecasts that have come true, kept in a store beside those of the five baselines.
+"""Scores of forecasts that have come true, kept in a store beside those of the baselines.
 
 A forecast is scored once all its valid times lie within the archive. It is scored again when a frame that its score
 rests on has been filled or replaced since, which the archive's log tells: a score is always that against the archive as
@@ -21,7 +21,7 @@ from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_
 from pipelines.forecast_store import Kind, forecasts_at, only_horizon, replace_store
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
-from pipelines.score_store import ScoringRun
+from pipelines.score_store import ScoringRun, systems_of
 from pipelines.tracking import Makers
 
 if TYPE_CHECKING:
@@ -143,8 +143,12 @@ def verify(
     ready = np.flatnonzero(run.valid(run.inits)[:, -1] <= ds["time"].values[-1])
     rescored = 0
     with store.lock():
-        # `system` was called `method` once. Scores can be made anew, so nothing converts them.
-        outdated = store.exists and "system" not in store.dataset().dims
+        later = ready[run.inits[ready] > store.ends()[-1]] if store.exists else ready
+        # `system` was called `method` once, and rain had five baselines. Scores can be made anew, so nothing converts
+        # them.
+        outdated = store.exists and (
+            "system" not in store.dataset().dims or not set(run.systems(later)) <= {*systems_of(store)}
+        )
         if outdated:
             _log.warning("scores of another layout in %s: every forecast is scored again", path)
         if store.exists and (outdated or store.state.get("of") != state["of"]):
@@ -155,12 +159,10 @@ def verify(
             if building.exists:
                 replace_store(building.path, path)
         else:
-            later = ready
             if store.exists:
                 before = store.state.get("archive_commit", "")
                 spans = [] if before == state["archive_commit"] else archive.changed_since(before)
                 rescored = run.rescore(store, state, spans)
-                later = ready[run.inits[ready] > store.ends()[-1]]
             scored = run.append(store, later, state)
     report = VerifyReport(
         dataset=dataset,

@@ -1,4 +1,4 @@
-"""Errors of a model and of the five baselines on the same init times, against the same truth.
+"""Errors of a model and of the baselines on the same init times, against the same truth.
 
 Forecasts are made and scored a few init times at a time, so memory does not grow with the period.
 """
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from simvp.inference import Forecaster
 
 SYSTEMS = ("model", *NAMES)
+"""Those that every data set has; where there is rain, extrapolation comes after them."""
+
 MODEL = ("model_version", "model_fingerprint")
 """Coordinates that say which model made the forecast of an init time."""
 
@@ -65,7 +67,7 @@ def evaluate(
     Returns
     -------
     xr.Dataset
-        As `simvp.scoring.compare`: the systems are "model", the five baselines, of a model with a base forecast
+        As `simvp.scoring.compare`: the systems are "model", the baselines, of a model with a base forecast
         "unmixed" and "base" too, and the rivals. The weights of a mixture follow from the init times before, as far as
         they are verified, beginning at those of the validation. NaN where there is no
         truth, and for a baseline where a frame that it needs is absent. Coordinates `model_version` and
@@ -91,7 +93,7 @@ def evaluate(
         near = stretch(chosen, spec.step, before=history - 1, after=leads)
         # A cycle of a year lies far before the history: those frames are read, what is between them is not.
         before = [model.frame_times(chosen) for model in models.values()]
-        before += [model.baselines.seasonal_times(chosen, leads) for model in models.values()]
+        before += [model.baselines.frame_times(chosen, leads) for model in models.values()]
         truth = select_frames(ds, states, near, *before).load()
         inputs = select_frames(truth, states, near)
         made: dict[str, xr.Dataset] = {}
@@ -154,7 +156,7 @@ def score(
     """
     past = truth if past is None else past
     made = baselines.predict(past, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
-    systems = {"model": forecast[list(baselines.variables)], **{name: made[name] for name in NAMES}, **(rivals or {})}
+    systems = {"model": forecast[list(baselines.variables)], **made, **(rivals or {})}
     scores = compare(systems, truth, climatology=baselines.climatology)
     return scores.assign_coords({name: forecast[name].variable for name in MODEL if name in forecast.coords})
 

@@ -1,4 +1,4 @@
-"""The skill table: RMSE of the model and the five baselines by variable and lead, with the count behind it."""
+"""The skill table: RMSE of the model and the baselines by variable and lead, with the count behind it."""
 
 import csv
 import io
@@ -10,16 +10,15 @@ import xarray as xr
 from pipelines.evaluation.evaluate import MODEL, SYSTEMS
 from simvp.coords import encode_times
 from simvp.errors import ConfigError
-from simvp.scoring import summarise
-
-COLUMNS = ("variable", "lead_hours", "n", "weighting", *SYSTEMS, "version")
+from simvp.scoring import EXTRAPOLATION, summarise
 
 
 def by_model(errors: xr.Dataset) -> dict[str, xr.Dataset]:
     """Errors of each model that made some of the forecasts, by its version, in the order of their first init times.
 
     Scores of two models are never averaged together: the mean belongs to neither. Two that bear the same version
-    ("unregistered") are told apart by their content.
+    ("unregistered") are told apart by their content. Of a model that was made before there was extrapolation, errors
+    that are kept beside those of later ones have none.
     """
     if not set(MODEL) <= set(errors.coords):
         return {"": errors}
@@ -28,7 +27,15 @@ def by_model(errors: xr.Dataset) -> dict[str, xr.Dataset]:
     versions = [version for version, _ in models]
     labels = [v if versions.count(v) == 1 else f"{v}, content {content}" for v, content in models]
     parts = ([i for i, one in enumerate(made) if one == model] for model in models)
-    return {label: errors.isel(init_time=part) for label, part in zip(labels, parts, strict=True)}
+    return {label: _own(errors.isel(init_time=part)) for label, part in zip(labels, parts, strict=True)}
+
+
+def _own(errors: xr.Dataset) -> xr.Dataset:
+    """Errors of one model without an extrapolation that its baselines do not have."""
+    systems = errors["system"].values.tolist()
+    if EXTRAPOLATION in systems and not (errors["points"].sel(system=EXTRAPOLATION) > 0).any():
+        return errors.drop_sel(system=EXTRAPOLATION)
+    return errors
 
 
 def skill_table(errors: xr.Dataset) -> xr.Dataset:
@@ -77,24 +84,28 @@ def skill_csv(*tables: xr.Dataset) -> str:
     """One `skill_table` or several, of a model each, as comma separated values.
 
     One line per model, variable and lead: variable, lead_hours (a number; for calendar months the mean length), n (init
-    times scored), weighting, the RMSE of the model and of each baseline in the variable's units, version of the model.
+    times scored), weighting, the RMSE of the model and of each baseline in the variable's units (empty where a model
+    has a baseline less than another), version of the model.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    systems = max(map(_systems, tables), key=len)
+    writer.writerow(["variable", "lead_hours", "n", "weighting", *systems, "version"])
     for table in tables:
         weighting, version = table.attrs["weighting"], table.attrs["version"]
         for name, lead, n, scores in _lines(table):
             if lead != "all":
-                writer.writerow([name, lead, n, weighting, *(f"{score:.6g}" for score in scores), version])
+                shown = [*(f"{score:.6g}" for score in scores), *[""] * (len(systems) - len(scores))]
+                writer.writerow([name, lead, n, weighting, *shown, version])
     return text.getvalue()
 
 
 def markdown(table: xr.Dataset) -> str:
     """RMSE by lead and over all leads as a Markdown table; the best of each line in bold."""
+    systems = _systems(table)
     lines = [
-        "| variable | lead h | n | " + " | ".join(name.replace("_", " ") for name in SYSTEMS) + " |",
-        "| --- | ---: | ---: |" + " ---: |" * len(SYSTEMS),
+        "| variable | lead h | n | " + " | ".join(name.replace("_", " ") for name in systems) + " |",
+        "| --- | ---: | ---: |" + " ---: |" * len(systems),
     ]
     for name, lead, n, scores in _lines(table):
         units = table["units"].sel(variable=name).item()
@@ -141,10 +152,15 @@ def in_words(table: xr.Dataset, name: str) -> str:
     )
 
 
+def _systems(table: xr.Dataset) -> tuple[str, ...]:
+    """The columns of a table: the model, the five baselines, and extrapolation where there is rain."""
+    return (*SYSTEMS, EXTRAPOLATION) if EXTRAPOLATION in table["system"].values else SYSTEMS
+
+
 def _lines(table: xr.Dataset) -> Iterator[tuple[str, str, int, list[float]]]:
     """Variable, lead in hours or "all", n and the RMSE of every system, line by line."""
     for name in table["variable"].values.tolist():
-        scores = table.sel(variable=name, system=list(SYSTEMS))
+        scores = table.sel(variable=name, system=list(_systems(table)))
         for lead, hours in enumerate(table["lead_hours"].values):
             row = scores.isel(lead_time=lead)
             yield name, f"{hours:g}", int(row["n"].sel(system="model")), row["rmse"].values.tolist()

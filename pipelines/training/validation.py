@@ -1,4 +1,4 @@
-"""How a training is scored while it runs: the validation windows, and the five baselines on the same ones."""
+"""How a training is scored while it runs: the validation windows, and the baselines on the same ones."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from pipelines.training.network import batch_size
 from pipelines.windows import Sequences
 from simvp.budget import fitting
 from simvp.contract import FrameSpec, filled_frames
-from simvp.scoring import NAMES, Baselines, compare
+from simvp.scoring import Baselines, compare
 
 BATCH = 64  # windows at most that are scored at a time
 
@@ -104,7 +104,7 @@ def _reference(
     filled for the baselines as they are for the network.
     """
     parts = []
-    maps = spec.frames_out * spec.n_states * (len(NAMES) + 1)  # of the baselines and the truth
+    maps = spec.frames_out * spec.n_states * (len(baselines.names) + 1)  # of the baselines and the truth
     size = min(BATCH, fitting(4 * maps * math.prod(spec.shape), 4))
     for start in range(0, len(inits), size):
         chosen = inits[start : start + size]

@@ -1,3 +1,4 @@
+from .bounds import is_precipitation as is_precipitation
 from .channel import Forcing as Forcing, State as State
 from .climatology import Climatology as Climatology, Sums as Sums
 from .filling import (
@@ -8,6 +9,6 @@ from .filling import (
     percent as percent,
 )
 from .frame_spec import FrameSpec as FrameSpec
-from .plausible import what_was_seen as what_was_seen
+from .plausible import intermittent as intermittent, what_was_seen as what_was_seen
 from .possible import impossible as impossible
 from .statistics import Statistics as Statistics, pairs as pairs

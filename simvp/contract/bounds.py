@@ -47,6 +47,11 @@ _AMOUNTS = re.compile(
     r"pressure|visibility|wave height|optical (depth|thickness)|downwelling|sunshine duration|"
     r"counts?|number|vehicles|passengers|people|population|lightning|flashes"
 )
+_PRECIPITATION = re.compile(
+    r"precipitation|precip|prcp|pcp|prec|rain\d*h?|rainfall|rainrate|drizzle|snowfall|hail|graupel|showers?|"
+    r"tp\d*h?|pr|rr\d*h?|rfe"
+)
+_RAIN_RATES = ("mm h-1", "mm s-1")
 
 
 def below_zero(name: str, attrs: Mapping[str, Any]) -> bool:
@@ -85,6 +90,13 @@ def bounds_of(name: str, attrs: Mapping[str, Any], points: np.ndarray) -> Bounds
     stuck = (points == 0).sum() >= _STUCK * np.isfinite(points).sum()
     # The unit last: it takes half a second to load what reads units.
     return (0.0, None) if (amount or stuck) and not below_zero(name, attrs) else (None, None)
+
+
+def is_precipitation(name: str, attrs: Mapping[str, Any]) -> bool:
+    """Whether the name, or a unit that hardly anything else has, says that it is rain, snow or hail, and no anomaly."""
+    named = any(_holds(_PRECIPITATION, text) for text in _texts(name, attrs))
+    units = str(attrs.get("units", "")).strip()
+    return (named or any(same_units(units, rate) for rate in _RAIN_RATES)) and not below_zero(name, attrs)
 
 
 def never_below_zero(lowest: float, highest: float) -> bool:

@@ -1,3 +1,3 @@
-from .baselines import NAMES as NAMES, Baselines as Baselines
+from .baselines import EXTRAPOLATION as EXTRAPOLATION, NAMES as NAMES, Baselines as Baselines
 from .metrics import VideoScores as VideoScores, overall as overall
 from .scores import compare as compare, summarise as summarise

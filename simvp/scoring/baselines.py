@@ -1,4 +1,4 @@
-"""The five forecasts that cost nothing, and that a model has to beat.
+"""The forecasts that cost nothing, and that a model has to beat: five everywhere, and a sixth for rain.
 
 With x the observed fields, i the init time, v = i + l the valid time of lead l, m the climatology and P the cycle:
 
@@ -10,6 +10,9 @@ With x the observed fields, i the init time, v = i + l the valid time of lead l,
   regression of the departure d = x - m on the departure l steps before, over all t and t + l in the period fitted on
 
 Without a cycle, seasonal persistence is persistence and the climatology is the mean map.
+
+The sixth, extrapolation, is there for data sets with a variable that is rain and often dry: x(i) carried on along its
+motion (`simvp.motion`). Of variables that are not, it is persistence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,18 +23,23 @@ import numpy as np
 import xarray as xr
 
 from simvp.budget import fitting
-from simvp.contract import Climatology, Statistics, pairs
+from simvp.contract import Climatology, Statistics, intermittent, is_precipitation, pairs, what_was_seen
 from simvp.coords import Grid, Step, coordinates, encode_times, label
 from simvp.errors import ConfigError, Refusal
+from simvp.motion import FRAMES, extrapolate
 from simvp.record import Record, below
 from simvp.scoring.scores import frames_of, positions_of
 
 NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")
+"""Of the five."""
+
+EXTRAPOLATION = "extrapolation"
+"""The sixth, see `Baselines.names`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Baselines(Record):
-    """What the five baselines need to know of the past.
+    """What the baselines need to know of the past.
 
     Parameters
     ----------
@@ -45,6 +53,8 @@ class Baselines(Record):
         (V, L) float64: a_l of the fitted leads 1 .. L.
     period
         The intervals that climatology and damping were fitted on, in words.
+    moving
+        Variables that are carried on along their motion; without any there is no sixth baseline.
     """
 
     variables: tuple[str, ...]
@@ -53,6 +63,12 @@ class Baselines(Record):
     climatology: Mapping[str, Climatology]
     damping: np.ndarray
     period: str
+    moving: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the baselines of this data set, in the order of tables."""
+        return (*NAMES, EXTRAPOLATION) if self.moving else NAMES
 
     @classmethod
     def fit(
@@ -106,11 +122,13 @@ class Baselines(Record):
             reasons.append(f"leads: expected one at least, got {leads}")
         if reasons:
             raise ConfigError("Baselines", reasons)
-        climatology, damping = {}, []
+        climatology, damping, moving = {}, [], []
         for name in variables:
             _, summary = statistics[name]
             if not summary.valid.any():
                 raise ConfigError("Baselines", [f"{name}: only NaN in {words}"])
+            if is_precipitation(name, ds[name].attrs) and intermittent(what_was_seen(summary.points)):
+                moving.append(name)
             climatology[name] = summary.mean if cycle is None else summary.climatology
             normal = climatology[name].at_points(times, summary.places)
             at_places = np.asarray(weights, np.float64).reshape(-1)[summary.places]
@@ -122,10 +140,11 @@ class Baselines(Record):
             climatology=climatology,
             damping=np.array(damping),
             period=words,
+            moving=tuple(moving),
         )
 
     def predict(self, ds: xr.Dataset, init_times: np.ndarray, leads: int | None = None) -> dict[str, xr.Dataset]:
-        """The five forecasts, by name, each labelled as in `simvp.coords.forecast_layout`.
+        """The forecasts, by name, each labelled as in `simvp.coords.forecast_layout`.
 
         Nothing later than an init time is looked at. Where a frame that a baseline needs is not there, its
         forecast is NaN.
@@ -133,7 +152,7 @@ class Baselines(Record):
         Parameters
         ----------
         ds
-            Canonical Dataset with the frames up to the init times, and one cycle before for seasonal persistence.
+            Canonical Dataset with the frames at `frame_times`, as far as there are any.
         init_times
             (I,) times of the last observed frames.
         leads
@@ -153,7 +172,7 @@ class Baselines(Record):
         init_times = np.asarray(init_times)
         valid = self.step.shift(init_times[:, None], np.arange(1, leads + 1))
         earlier = self.seasonal_times(init_times, leads)
-        fields: dict[str, dict[str, np.ndarray]] = {name: {} for name in NAMES}
+        fields: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.names}
         for v, name in enumerate(self.variables):
             climatology = self.climatology[name]
             now = frames_at(ds, name, init_times)[:, None]
@@ -165,6 +184,11 @@ class Baselines(Record):
             fields["climatology"][name] = normal
             fields["anomaly_persistence"][name] = normal + anomaly
             fields["damped_anomaly"][name] = normal + factor * anomaly
+            if name in self.moving:
+                recent = frames_at(ds, name, self.recent_times(init_times))
+                fields[EXTRAPOLATION][name] = extrapolate(recent, leads)
+            elif self.moving:
+                fields[EXTRAPOLATION][name] = fields["persistence"][name]
         grid, attrs = Grid.of(ds), {n: ds[n].attrs for n in self.variables}
         coords = coordinates(init_times, leads, step=self.step, grid=grid)
         return {
@@ -179,10 +203,25 @@ class Baselines(Record):
         back = lead if self.cycle is None else self.cycle * -(-lead // self.cycle)
         return self.step.shift(np.asarray(init_times)[:, None], lead - back)
 
-    def frame_times(self, init_times: np.ndarray, leads: int | None = None) -> np.ndarray:
-        """Times (M,) of all frames that the five look at."""
+    def recent_times(self, init_times: np.ndarray) -> np.ndarray:
+        """Times (I, K) of the last frames, up to the init times, that motion is seen in: one where nothing moves."""
+        return self.step.shift(np.asarray(init_times)[:, None], np.arange(1 - FRAMES if self.moving else 0, 1))
+
+    def times_behind(self, init_times: np.ndarray, leads: int | None = None) -> np.ndarray:
+        """Times (I, M) of all frames that the baselines look at, for each init time."""
         leads = self.damping.shape[1] if leads is None else leads
-        return np.concatenate([init_times, self.seasonal_times(init_times, leads).reshape(-1)])
+        return np.concatenate([self.recent_times(init_times), self.seasonal_times(init_times, leads)], axis=1)
+
+    def frame_times(self, init_times: np.ndarray, leads: int | None = None) -> np.ndarray:
+        """The same of all init times, (I * M,)."""
+        return self.times_behind(init_times, leads).reshape(-1)
+
+    def to_header(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON."""
+        header = super().to_header()
+        if not self.moving:  # baselines that were saved before there was a sixth have none
+            del header["moving"]
+        return header
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, to be saved beside the header."""

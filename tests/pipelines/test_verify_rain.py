@@ -1,0 +1,114 @@
+"""Where something is rain there is a sixth system, beside scores of models that were made before there was one."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from datasets.archive.archive import Archive
+from datasets.store.store import Store
+from pipelines import score_store
+from pipelines.evaluation.evaluate import SYSTEMS, evaluate
+from pipelines.forecast import forecast
+from pipelines.home import Home
+from pipelines.tracking import makers
+from pipelines.verify import verify
+from simvp.inference.registry import Registry, Version
+from tests.support.wave_home import WaveForecaster, forecaster, wave_home, world
+
+INTERVAL = ("2020-01-12T00", "2020-01-13T23")
+SIX = (*SYSTEMS, "extrapolation")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setattr(score_store.ScoringRun, "draw", lambda *arguments: ())
+    made = Home(tmp_path / "home")
+    wave_home(made)
+    return made
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put models into a registry that is only asked by fingerprint."""
+
+    def put(*models: WaveForecaster) -> None:
+        prints = {m.version[-1]: m.fingerprint for m in models}
+        versions = [Version(name="simvp-waves", version=v, tags={"fingerprint": f}) for v, f in prints.items()]
+        monkeypatch.setattr(makers, "list_versions", lambda home, dataset: versions)
+        monkeypatch.setattr(makers, "open_registry", lambda home: Registry(uri="not asked"))
+        monkeypatch.setattr(Registry, "load", lambda registry, v: {m.version: m for m in models}[v.label])
+
+    return put
+
+
+def moving(error: float, version: str = "unregistered") -> WaveForecaster:
+    """A model for which the temperature of the world is rain."""
+    model = forecaster(error, version=version)
+    return replace(model, baselines=replace(model.baselines, moving=("t2m",)))
+
+
+def test_extrapolation_finds_its_frames_also_where_the_model_looks_at_fewer(home: Home) -> None:
+    model = forecaster(0.5, frames_in=2)
+    model = replace(model, baselines=replace(model.baselines, moving=("t2m",)))
+    ds = Archive(home.archive("waves")).dataset()
+    times = ds["time"].values[300:303]
+    found = evaluate(model, ds, times)
+    assert tuple(found["system"].values) == SIX
+    wanted = model.baselines.predict(ds.load(), times)["extrapolation"]["t2m"].values
+    truth = np.stack([ds["t2m"].values[i + 1 : i + 4] for i in (300, 301, 302)])
+    weights = np.cos(np.deg2rad(ds["latitude"].values))[:, None] * np.ones(ds.sizes["longitude"])
+    squares = (((wanted.astype("f8") - truth) ** 2) * weights).sum((2, 3)) / weights.sum()
+    np.testing.assert_allclose(found["squared_error"].sel(system="extrapolation", variable="t2m"), squares, rtol=1e-5)
+
+
+def test_models_with_and_without_the_sixth_share_a_store(
+    home: Home, register: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Forecasts of a champion from before, and of the one after it: nothing is lost, and no figure is of both."""
+    old, new = forecaster(0.5, version="simvp-waves/1"), moving(0.25, "simvp-waves/2")
+    register(old, new)
+    forecast(home, "waves", model=old)
+    first = verify(home, "waves")
+    assert tuple(Store(first.path).dataset()["system"].values) == SYSTEMS
+    before = first.csv.read_text()
+    archive = Archive(home.archive("waves"))
+    archive.append(world(1, first=14 * 24))
+    forecast(home, "waves", model=new)
+    second = verify(home, "waves")
+    assert "scores of another layout" in caplog.text
+    assert (second.scored, second.n) == (8, 8)
+    scores = Store(second.path).dataset().load()
+    assert tuple(scores["system"].values) == SIX
+    there = (scores["points"].sel(system="extrapolation") > 0).all(["variable", "lead_time"])
+    assert there.values.tolist() == [False] * 4 + [True] * 4
+    # The old model's table is what it was; the new one's has a column more.
+    xr.testing.assert_allclose(second.skills["simvp-waves/1"], first.skills["simvp-waves/1"])
+    assert tuple(second.skills["simvp-waves/2"]["system"].values) == SIX
+    assert np.isfinite(second.skills["simvp-waves/2"]["rmse"]).all()
+    with open(second.csv, newline="") as file:
+        lines = list(csv.reader(file))
+    assert lines[0] == ["variable", "lead_hours", "n", "weighting", *SIX, "version"]
+    assert [line[:10] + line[11:] for line in lines[1:4]] == [line.split(",") for line in before.splitlines()[1:]]
+    assert [line[10] == "" for line in lines[1:]] == [True] * 3 + [False] * 3
+    assert second.table().count("| damped anomaly | extrapolation |") == 1
+    # Once made, they are kept, also when the archive changes below the old forecasts.
+    assert verify(home, "waves").scored == 0
+    archive.append(world(1, first=15 * 24))
+    forecast(home, "waves", model=old)
+    assert (verify(home, "waves").scored, verify(home, "waves").n) == (4, 12)
+
+
+def test_a_replaced_frame_that_only_motion_looks_at_is_scored_again(home: Home) -> None:
+    model = moving(0.5)
+    forecast(home, "waves", model=model)
+    assert verify(home, "waves", model=model).scored == 4
+    archive = Archive(home.archive("waves"))
+    # An hour before the init time of noon: no valid time, no init time.
+    frame = archive.dataset().isel(time=[13 * 24 + 11]).load().drop_vars("present")
+    archive.append(frame + np.arange(12.0).reshape(3, 4).astype("f4"), replace=True)
+    assert verify(home, "waves", model=model).rescored == 1
