@@ -22,6 +22,7 @@ from datasets.video import DATA_VARIABLE
 from simvp.errors import SourceError
 
 GIT = "git"  # marks a checksum as the id of a git blob
+MANY = 10  # files of which pooch speaks one by one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,16 +116,13 @@ class PublishedSource(NamedSource):
         if self.prepared is not None and (path := _in_directory(self.prepared.name)) is not None:
             _check(self.prepared, path, "replace or remove it")
             return [path]
-        paths = []
-        with _quiet(len(self.published)):
-            for file in self.published:
-                path = _in_directory(self._below(file))
-                if path is None:
-                    path = self._fetched(file)
-                else:
-                    _check(file, path, f"replace it by {file.url}, or unset {DATA_VARIABLE} to have it fetched")
-                paths.append(path)
-        return paths
+        here = {file: _in_directory(self._below(file)) for file in self.published}
+        for file, path in here.items():
+            if path is not None:
+                _check(file, path, f"replace it by {file.url}, or unset {DATA_VARIABLE} to have it fetched")
+        absent = [file for file, path in here.items() if path is None and not (self._cache / file.name).is_file()]
+        with _few_words(absent):
+            return [path or self._fetched(file) for file, path in here.items()]
 
     def _fetched(self, file: PublishedFile) -> Path:
         """The file in the cache."""
@@ -245,14 +243,17 @@ def _check(file: PublishedFile, path: Path, remedy: str) -> None:
 
 
 @contextmanager
-def _quiet(count: int) -> Iterator[None]:
-    """Of many files, pooch would print two lines each."""
+def _few_words(files: Sequence[PublishedFile]) -> Iterator[None]:
+    """Of many files, one line instead of pooch's own for each."""
     import pooch
 
-    def matters(record: logging.LogRecord) -> bool:
-        return count < 3 or record.levelno >= logging.WARNING
+    many, logger = len(files) > MANY, pooch.get_logger()
 
-    logger = pooch.get_logger()
+    def matters(record: logging.LogRecord) -> bool:
+        return not many or record.levelno >= logging.WARNING
+
+    if many:
+        logger.info("Downloading %d files from '%s'.", len(files), files[0].url.rsplit("/", 1)[0])
     logger.addFilter(matters)
     try:
         yield

@@ -37,8 +37,8 @@ PROJECTION = {
     "false_northing": 0.0,
 }
 BLOCK = 8  # cells in a row of a block
-# Rows and columns that are kept, 512 km x 512 km. RADKLIM has values over Germany alone: in the composite that was looked
-# at (31 December 2017, 8:50), 5 % of this square were missing, and 56 % of the whole.
+# Rows and columns that are kept, 512 km x 512 km. RADKLIM has values over Germany alone: in the composite that was
+# looked at (31 December 2017, 8:50), 5 % of this square were missing, and 56 % of the whole.
 MIDDLE = (slice(360, 872), slice(204, 716))
 
 

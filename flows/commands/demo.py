@@ -117,6 +117,14 @@ def _number(text: str) -> int | float | str:
     return text
 
 
+def _fetch(settings: DemoSettings, home: Home) -> None:
+    """Have the files of a named source, so that what cannot be had is refused before a server is started."""
+    from datasets.catalog import find_source
+
+    if settings.source is None and not home.archive(settings.dataset).exists():
+        find_source(settings.dataset).files()
+
+
 def _server(home: Home) -> Services | None:
     """Set the environment of prefect and mlflow, and start a server for the demo where no `make up` serves this home.
 
@@ -213,6 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
         home = Home.default()
         home.dataset(settings.dataset)  # a name that cannot be a folder is refused before a server is started
+        _fetch(settings, home)
         services = _server(home)
         with StageConsole(Console(highlight=False)) as console:
             if services is not None:

@@ -15,6 +15,7 @@ from datasets.catalog.sources import SimulatedSource
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from simvp.errors import SourceError
+from tests.conftest import CHECKOUT
 
 HOUR = np.timedelta64(1, "h")
 PUBLISHED = [name for name, source in SOURCES.items() if isinstance(source, PublishedSource)]
@@ -63,6 +64,22 @@ def test_what_is_published_is_fixed_and_checked(name: str) -> None:
         assert ("/raw/master/" in file.url) == (name == "era5-uk")
     assert len({file.name for file in source.published}) == len(source.published)
     assert len({file.checksum for file in source.published}) == len(source.published)
+
+
+def test_the_documents_say_the_same() -> None:
+    page, readme = (CHECKOUT / "docs" / "datasets.md").read_text(), (CHECKOUT / "README.md").read_text()
+    for name, source in SOURCES.items():
+        assert readme.count(f"`{name}`") >= 1
+        if isinstance(source, PublishedSource | PackagedSource):
+            (row,) = (line for line in page.splitlines() if line.startswith(f"| [`{name}`](#{name})"))
+            assert f"\n## {name}\n" in page
+            assert source.shape is not None
+            assert f"{source.shape[1]} x {source.shape[2]}" in row
+            assert all(f"`{state}`" in row for state in source.states)
+        if isinstance(source, PublishedSource):
+            first = f"{source.folder.removeprefix('./')}{source.published[0].name}"
+            assert first in row or name == "radar-brisbane"
+            assert source.prepared is None or f"`{source.prepared.name}`" in row
 
 
 def test_folders_keep_files_of_one_name_apart() -> None:

@@ -228,23 +228,32 @@ def test_a_prepared_file_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [file.name for file in source.files()] == list(CONTENT)
 
 
-def test_pooch_is_quiet_while_many_files_are_fetched(tmp_path: Path, server: str) -> None:
-    put(tmp_path / "site", *CONTENT)
+def test_pooch_says_little_of_many_files(tmp_path: Path, server: str) -> None:
+    contents = {f"{number:02d}.nc": bytes([number]) for number in range(12)}
+    for name, content in contents.items():
+        (tmp_path / "site" / name).write_bytes(content)
+    files = [
+        PublishedFile(url=f"{server}/{name}", checksum=hashlib.sha256(content).hexdigest())
+        for name, content in contents.items()
+    ]
+    many = PublishedSource(folder="many/", published=tuple(files))
     logger = pooch.get_logger()
     seen: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: seen.append(record.getMessage())  # type: ignore[method-assign]
     logger.addHandler(handler)
     try:
-        source_of(server).files()
-        assert seen == []
-        one = replace(source_of(server, "one/"), published=source_of(server).published[:1])
-        one.files()
-        assert [text.split(" ")[0] for text in seen] == ["Downloading"]
-        with pytest.raises(SourceError):
-            source_of(f"{server}/nowhere", "other/").files()
-        replace(one, folder="again/").files()  # afterwards it speaks again, also after a failure
-        assert [text.split(" ")[0] for text in seen] == ["Downloading", "Downloading"]
+        many.files()
+        assert seen == [f"Downloading 12 files from '{server}'."]
+        many.files()
+        assert len(seen) == 1
+        replace(many, folder="one/", published=tuple(files[:1])).files()
+        assert [text.split(" ")[:2] for text in seen[1:]] == [["Downloading", "data"]]
+        (tmp_path / "site" / "11.nc").unlink()
+        with pytest.raises(SourceError, match=r"11\.nc"):
+            replace(many, folder="other/").files()
+        replace(many, folder="again/", published=tuple(files[:1])).files()  # it speaks again, also after a failure
+        assert [text.split(" ")[1] for text in seen[1:]] == ["data", "12", "data"]
     finally:
         logger.removeHandler(handler)
 

@@ -45,17 +45,29 @@ def test_demo_settings_that_contradict_are_refused_at_once() -> None:
         parse(["--variables", "a"])
 
 
-def test_demo_refuses_without_a_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--data", "era5-uk", "--source", "x.nc"), "expected one of them, got both"),
+        (("--data", "era5"), "data set 'era5': expected one of simulated-weather, "),
+        # A directory with another file of that name: the same without network as with one.
+        (("--data", "nyc-taxi"), "nyc-taxi-2015-01.nc: expected sha256 cdab81feea"),
+    ],
+)
+def test_demo_refuses_without_a_traceback_before_anything_is_started(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "nyc-taxi-2015-01.nc").write_bytes(b"CDF")
     done = subprocess.run(
-        [sys.executable, "-m", "flows.commands.demo", "--data", "era5-uk", "--source", "x.nc"],
+        [sys.executable, "-m", "flows.commands.demo", *arguments],
         cwd=CHECKOUT,
-        env={**os.environ, "SIMVP_HOME": str(tmp_path / "home")},
+        env={**os.environ, "SIMVP_HOME": str(tmp_path / "home"), "SIMVP_DATA": str(tmp_path)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "expected one of them, got both" in done.stderr
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "home").exists()
 
