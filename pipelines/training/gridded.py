@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,12 @@ from pipelines.training.device import choose_device, choose_precision
 from pipelines.training.loop import Score, TrainingLoop
 from pipelines.training.network import build_network, fit_start
 from pipelines.training.plan import MINIMUM, Plan, too_few_windows
-from pipelines.training.validation import Validation
+from pipelines.training.validation import Correction, Validation
 from pipelines.windows import (
     Audit,
     Frames,
     Sequences,
+    ShiftChoice,
     audit_table,
     choose_shifts,
     find_windows,
@@ -85,7 +86,24 @@ class TrainReport:
 
 
 class GriddedTask:
-    """Training on an archive by a plan, as `pipelines.training.run.Task`."""
+    """Training on an archive by a plan, as `pipelines.training.run.Task`.
+
+    Attributes
+    ----------
+    spec, rivals
+        Contract and baselines while the network is trained and chosen: of the training period.
+    final_spec, baselines
+        Those that are saved: of all that lies before the held-out period.
+    shifts, corrections
+        By what windows shift in training, and what the logarithms miss, once that is known.
+    """
+
+    spec: FrameSpec
+    rivals: Baselines
+    final_spec: FrameSpec
+    baselines: Baselines
+    shifts: ShiftChoice
+    corrections: dict[str, Correction]
 
     def __init__(
         self, home: Home, config: TrainConfig, ds: xr.Dataset, plan: Plan, commit: str, progress: Progress
@@ -144,9 +162,11 @@ class GriddedTask:
         run.log_metrics({f"baseline_rmse_{s}_{name}": rmse for s, row in scores for name, rmse in row.items()}, 0)
 
     def finish(self, run: Run) -> None:
-        """Learning curve, samples, and the scores as tables."""
+        """Learning curve, samples, and the scores as tables; and what the logarithms miss."""
         loop, history = self.loop, self.loop.history
         self.progress("saving the model", loop.step, loop.step)
+        self.corrections = self.validation.factors(loop.network, loop.autocast)
+        self.final_spec = self.final_spec.corrected({name: c.factors for name, c in self.corrections.items()})
         curves = {n: [entry.get(f"{n}_loss", math.nan) for entry in history] for n in ("training", "validation")}
         figure = learning_curve([entry["epoch"] for entry in history], curves, best=loop.best_epoch)
         run.log_figure(figure, "learning_curve.png")
@@ -154,6 +174,7 @@ class GriddedTask:
             run.log_figure(sample_strip(truth, forecast), f"sample_{state}.png")
         run.log_json(history, "history.json")
         run.log_json(self._summary(), "validation.json")
+        run.log_json({name: asdict(c) for name, c in self.corrections.items()}, "corrections.json")
 
     def package(self) -> tuple[FrameSpec, Baselines, dict[str, Any], dict[str, str]]:
         """As fitted on all that is known before the held-out period; with data, periods and the validation scores."""
@@ -165,6 +186,8 @@ class GriddedTask:
             "epochs": self.loop.epoch,
             "best_epoch": self.loop.best_epoch,
             "validation": summary,
+            "corrections": {name: asdict(correction) for name, correction in self.corrections.items()},
+            "shifts": self.shifts.text,
         }
         tags = {"archive_commit": self.commit, "held_out": " .. ".join(periods.held_out)}
         for state, row in summary.items():
