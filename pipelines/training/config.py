@@ -9,7 +9,7 @@ from simvp.contract import MISSING_SHARE
 from simvp.networks import Variant
 from simvp.settings import Settings
 
-Size = Literal["tiny", "small", "base", "paper"]
+Size = Literal["auto", "none", "tiny", "small", "base", "paper"]
 
 # Where and how fast, not what: these leave the training key as it is.
 OPERATIONAL = frozenset({"device", "threads", "memory_mib", "checkpoint_every"})
@@ -72,7 +72,10 @@ class TrainConfig(LoopConfig):
     cycle: Annotated[int, Field(ge=2)] | Literal["auto"] | None = Field(
         default="auto", description="Steps of the seasonal cycle (hourly data: 24); auto: seen in the data; none."
     )
-    size: Size = Field(default="small", description="Width and depth of the network.")
+    size: Size = Field(
+        default="auto",
+        description="Width and depth of the network; none: no network; auto: small, and none where data are too few.",
+    )
     variant: Variant = Field(
         default="simvp", description="Member of the family: simvp (the paper's), incepu, gsta or tau (OpenSTL's)."
     )
