@@ -14,6 +14,11 @@ Minimum
     `MINIMUM` windows per part. 16 training windows are one batch; 4 are the fewest validation and held-out windows
     that can be told from chance at T' = 1, where they are independent. Where they are not there, T and T' are
     halved (down to 2 and 1) as far as they were not given; then the training is refused with the three counts.
+Network
+    Windows overlap; independent ones share no frame: the span of the training periods over T + T'. With fewer than
+    `INDEPENDENT` no network is trained (`network_pays`). With 4, monthly sea surface temperature got worse on
+    validation from the second epoch on; with 12 and 13, taxi pickups and hourly temperature gained. The rule stays
+    near the lower end: an epoch that does not help is not kept.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
