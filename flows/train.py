@@ -42,7 +42,8 @@ def train(
         cycle: Steps of the seasonal cycle (24 for hourly data with a daily cycle); auto looks for it in the data.
         mode: study keeps its periods; operations holds out the newest days, which move along with the archive.
         periods: Periods as far as you want to fix them; the rest is derived and printed.
-        size: Width and depth of the network: tiny, small, base or paper.
+        size: Width and depth of the network: tiny, small, base, paper, or none; by default small, and none where data
+            are too few.
         variant: Member of the family: simvp (the paper's), incepu, gsta or tau.
         epochs: How often every training window is seen, at most; it stops early when validation does not improve.
         seed: Seed of the weights and of the order of the windows.

@@ -9,7 +9,7 @@ from simvp.contract import MISSING_SHARE
 from simvp.networks import Variant
 from simvp.settings import Settings
 
-Size = Literal["none", "tiny", "small", "base", "paper"]
+Size = Literal["auto", "none", "tiny", "small", "base", "paper"]
 
 # Where and how fast, not what: these leave the training key as it is.
 OPERATIONAL = frozenset({"device", "threads", "memory_mib", "checkpoint_every"})
@@ -72,7 +72,11 @@ class TrainConfig(LoopConfig):
     cycle: Annotated[int, Field(ge=2)] | Literal["auto"] | None = Field(
         default="auto", description="Steps of the seasonal cycle (hourly data: 24); auto: seen in the data; none."
     )
-    size: Size = Field(default="small", description="Width and depth of the network; none: the base forecast alone.")
+    size: Size = Field(
+        default="auto",
+        description="Width and depth of the network; none: the base forecast alone; auto: small, and none where data are "
+        "too few.",
+    )
     mixture: bool = Field(
         default=True,
         description="Issue the mean of corrected base, base and baselines that verified errors speak for; else the "

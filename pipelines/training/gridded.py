@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,13 @@ from pipelines.training.config import TrainConfig
 from pipelines.training.device import choose_device, choose_precision
 from pipelines.training.loop import Score, TrainingLoop
 from pipelines.training.network import build_network, fit_start
-from pipelines.training.plan import MINIMUM, Plan, too_few_windows
-from pipelines.training.validation import Validation
+from pipelines.training.plan import MINIMUM, Plan, network_pays, too_few_windows
+from pipelines.training.validation import Correction, Validation
 from pipelines.windows import (
     Audit,
     Frames,
     Sequences,
+    ShiftChoice,
     audit_table,
     choose_shifts,
     find_windows,
@@ -88,7 +89,24 @@ class TrainReport:
 
 
 class GriddedTask:
-    """Training on an archive by a plan, as `pipelines.training.run.Task`."""
+    """Training on an archive by a plan, as `pipelines.training.run.Task`.
+
+    Attributes
+    ----------
+    spec, rivals
+        Contract and baselines while the network is trained and chosen: of the training period.
+    final_spec, baselines
+        Those that are saved: of all that lies before the held-out period.
+    shifts, corrections
+        By what windows shift in training, and what the logarithms miss, once that is known.
+    """
+
+    spec: FrameSpec
+    rivals: Baselines
+    final_spec: FrameSpec
+    baselines: Baselines
+    shifts: ShiftChoice
+    corrections: dict[str, Correction]
 
     def __init__(
         self, home: Home, config: TrainConfig, ds: xr.Dataset, plan: Plan, commit: str, progress: Progress
@@ -97,6 +115,7 @@ class GriddedTask:
         self.name = config.dataset
         self.device = choose_device(config.device)
         self.precision = choose_precision(config.precision, self.device)
+        self.trained = network_pays(plan) if config.size == "auto" else config.size != "none"
         # Nothing at or after the first held-out target is read: a value that was never seen cannot leak.
         end = int(np.searchsorted(ds["time"].values, plan.intervals("held_out")[0][0]))
         self.times, self.present = ds["time"].values, np.asarray(ds["present"].values, bool)
@@ -111,7 +130,7 @@ class GriddedTask:
             fit_start(network, windows["train"], self.spec, 4 * self.config.batch_size)
         network = network.to(self.device)
         # Without a network to be trained, the linear start of one is scored once, and left out of the model.
-        config = self.config.model_copy(update={"epochs": 0}) if self.config.size == "none" else self.config
+        config = self.config if self.trained else self.config.model_copy(update={"epochs": 0})
         self.loop = TrainingLoop(network, config, windows["train"], self.spec.weights, precision=self.precision)
         self.validation = Validation(windows["validation"], self.spec, self.rivals, self.ds)
 
@@ -149,12 +168,15 @@ class GriddedTask:
         run.log_metrics({f"baseline_rmse_{s}_{name}": rmse for s, row in scores for name, rmse in row.items()}, 0)
 
     def finish(self, run: Run) -> None:
-        """Base, correction and mixture; learning curve, samples, and the scores as tables."""
+        """What the logarithms miss; base, correction and mixture; learning curve, samples, and the scores as tables."""
         loop, history = self.loop, self.loop.history
+        self.corrections = self.validation.factors(loop.network, loop.autocast)
+        factors = {name: correction.factors for name, correction in self.corrections.items()}
+        self.spec, self.final_spec = self.spec.corrected(factors), self.final_spec.corrected(factors)
         loop.network.to("cpu").eval()
         self._combine()
         self.progress("saving the model", loop.step, loop.step)
-        if self.config.size != "none":
+        if self.trained:
             curves = {n: [entry.get(f"{n}_loss", math.nan) for entry in history] for n in ("training", "validation")}
             figure = learning_curve([entry["epoch"] for entry in history], curves, best=loop.best_epoch)
             run.log_figure(figure, "learning_curve.png")
@@ -163,6 +185,7 @@ class GriddedTask:
         run.log_json(history, "history.json")
         run.log_json(self._summary(), "validation.json")
         run.log_json(self.combination.to_json(), "combination.json")
+        run.log_json({name: asdict(c) for name, c in self.corrections.items()}, "corrections.json")
 
     def package(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
         """As fitted on all that is known before the held-out period; with data, periods and the validation scores."""
@@ -175,6 +198,8 @@ class GriddedTask:
             "best_epoch": self.loop.best_epoch,
             "validation": summary,
             "combination": self.combination.to_json(),
+            "corrections": {name: asdict(correction) for name, correction in self.corrections.items()},
+            "shifts": self.shifts.text,
         }
         tags = {"archive_commit": self.commit, "held_out": " .. ".join(periods.held_out)}
         for state, row in summary.items():
@@ -203,7 +228,7 @@ class GriddedTask:
 
     @property
     def _network(self) -> nn.Module | None:
-        return None if self.config.size == "none" else self.loop.network
+        return self.loop.network if self.trained else None
 
     def _combine(self) -> None:
         """Fit the base, twice: without the validation blocks, on which correction and mixture are fitted; with them."""

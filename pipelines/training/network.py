@@ -7,26 +7,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.training.config import Size, TrainConfig
+from pipelines.training.config import TrainConfig
 from pipelines.windows import STILL, Sequences
 from simvp.budget import fitting
 from simvp.contract import FrameSpec
 from simvp.networks import UNREAD, GriddedConfig, GriddedSimVP, Shifts, SimVPConfig
 
 # hid_S, hid_T, N_S, N_T, kernels, groups; "paper" is what the public code takes for Moving MNIST.
-SIZES: Mapping[Size, tuple[int, int, int, int, tuple[int, ...], int]] = {
-    "none": (4, 8, 2, 1, (3,), 4),  # is never trained
+SIZES: Mapping[str, tuple[int, int, int, int, tuple[int, ...], int]] = {
     "tiny": (4, 16, 2, 1, (3, 5), 4),
     "small": (8, 64, 4, 2, (3, 5, 7), 8),
     "base": (32, 128, 4, 4, (3, 5, 7, 11), 8),
     "paper": (64, 256, 4, 8, (3, 5, 7, 11), 8),
 }
+_DEFAULT = {"auto": "small", "none": "tiny"}  # of none only the linear start is looked at
 MIX_WINDOWS = 2048  # more windows do not move two numbers a lead
 
 
 def build_network(spec: FrameSpec, config: TrainConfig, shifts: Shifts = STILL) -> GriddedSimVP:
     """A new network, whose windows shift by this; its weights follow from the seed alone, whatever was drawn before."""
-    widths = dict(zip(("hid_S", "hid_T", "N_S", "N_T", "kernels", "groups"), SIZES[config.size], strict=True))
+    widths = dict(
+        zip(
+            ("hid_S", "hid_T", "N_S", "N_T", "kernels", "groups"),
+            SIZES[_DEFAULT.get(config.size, config.size)],
+            strict=True,
+        )
+    )
     sizes = SimVPConfig(
         variant=config.variant,
         frames_in=spec.frames_in,

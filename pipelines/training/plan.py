@@ -14,6 +14,11 @@ Minimum
     `MINIMUM` windows per part. 16 training windows are one batch; 4 are the fewest validation and held-out windows
     that can be told from chance at T' = 1, where they are independent. Where they are not there, T and T' are
     halved (down to 2 and 1) as far as they were not given; then the training is refused with the three counts.
+Network
+    Windows overlap; independent ones share no frame: the span of the training periods over T + T'. With fewer than
+    `INDEPENDENT` no network is trained (`network_pays`). With 4, monthly sea surface temperature got worse on
+    validation from the second epoch on; with 12 and 13, taxi pickups and hourly temperature gained. The rule stays
+    near the lower end: an epoch that does not help is not kept.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +34,7 @@ from simvp.errors import ConfigError
 from simvp.settings import Settings
 
 MINIMUM = {"train": 16, "validation": 4, "held_out": 4}
+INDEPENDENT = 6
 
 
 class Plan(Settings):
@@ -118,6 +124,26 @@ def derive_plan(
             )
             return plan.replace(text=_say(plan, layout, tried[0], lengths.values(), source))
     raise too_few_windows(*tried[-1], frames=int(present.sum()))
+
+
+def independent_windows(plan: Plan) -> int:
+    """How many windows of T + T' frames the training periods could hold side by side, none sharing a frame."""
+    frames = sum(int(plan.step.index(np.array([last]), first)[0]) + 1 for first, last in plan.intervals("train"))
+    return frames // (plan.frames_in + plan.frames_out)
+
+
+def network_pays(plan: Plan) -> bool:
+    """Whether there is enough to train a network on, by the rule of this module."""
+    return independent_windows(plan) >= INDEPENDENT
+
+
+def network_words(plan: Plan) -> str:
+    """What the rule says of a network, in words."""
+    count = independent_windows(plan)
+    windows = f"{count} independent windows of T + T' = {plan.frames_in + plan.frames_out} frames"
+    if network_pays(plan):
+        return f"pays: {windows} to train on (at least {INDEPENDENT})"
+    return f"no network: {windows} to train on, {INDEPENDENT} are needed"
 
 
 def too_few_windows(
@@ -212,4 +238,5 @@ def _say(
         spans = "; ".join(f"{a} .. {b}" for a, b in pieces)
         size = f", {plan.counts[part]} windows (at least {MINIMUM[part]})" if part in plan.counts else ""
         lines.append(f"{part:<12}{how}{size}: {spans}")
+    lines.append(f"network     {network_words(plan)}")
     return "\n".join(lines)

@@ -58,6 +58,9 @@ class State(Channel):
         s of log(1 + x / s); None where the values are taken as they are.
     bounds
         Lowest and highest physical value of a forecast, None where open.
+    factors
+        What the physical forecast of each lead is multiplied with: the exponential of a mean logarithm is no mean.
+        Longer leads have that of the last. Empty: nothing is.
     """
 
     role: ClassVar[str] = "state"
@@ -70,6 +73,14 @@ class State(Channel):
     scale: float = 1.0
     log_scale: float | None = None
     bounds: tuple[float | None, float | None] = (None, None)
+    factors: tuple[float, ...] = ()
+
+    def to_header(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON."""
+        header = super().to_header()
+        if not self.factors:  # models that were saved before there were any have none
+            del header["factors"]
+        return header
 
     @classmethod
     def fit(
@@ -107,13 +118,23 @@ class State(Channel):
         np.copyto(departure, 0.0, where=~self.valid)
         return departure
 
-    def denormalise(self, departure: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Inverse of `normalise`: physical, inside the bounds, NaN where masked."""
+    def denormalise(self, departure: np.ndarray, times: np.ndarray, leads: np.ndarray | None = None) -> np.ndarray:
+        """Inverse of `normalise`: physical, inside the bounds, NaN where masked.
+
+        Parameters
+        ----------
+        departure, times
+            (N, H, W) and (N,).
+        leads
+            (N,) from 1, where these are forecasts: their factors count.
+        """
         values = departure * np.float32(self.scale)
         values += self.climatology.at(times)
         if self.log_scale is not None:
             np.expm1(values, out=values)
             values *= np.float32(self.log_scale)
+        if leads is not None and self.factors:
+            values *= np.array(self.factors, np.float32)[np.minimum(leads, len(self.factors)) - 1, None, None]
         if self.bounds != (None, None):
             np.clip(values, *self.bounds, out=values)
         np.copyto(values, np.nan, where=~self.valid)

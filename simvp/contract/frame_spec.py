@@ -160,6 +160,13 @@ class FrameSpec(Record):
             missing_share=missing_share,
         )
 
+    def corrected(self, factors: Mapping[str, Sequence[float]]) -> "FrameSpec":
+        """The contract with the factors of these states (`State.factors`)."""
+        states = tuple(
+            replace(c, factors=tuple(factors[c.name])) if c.name in factors else c for c in self.state_channels
+        )
+        return replace(self, state_channels=states)
+
     def fitted_on_all(self, statistics: Statistics) -> "FrameSpec":
         """The contract to be used after training: climatologies of all frames that were read, all else as it was.
 
@@ -301,12 +308,13 @@ class FrameSpec(Record):
         """
         n_init, n_lead = departures.shape[:2]
         valid = coords.variables["valid_time"].values.reshape(-1)
+        leads = np.tile(np.arange(1, n_lead + 1), n_init)
         fields = {}
         for number, channel in enumerate(self.state_channels):
             flat = departures[:, :, number].reshape(n_init * n_lead, *self.shape)
             maps = np.empty_like(flat)
             for part in self._parts(len(flat)):
-                maps[part] = channel.denormalise(flat[part], valid[part])
+                maps[part] = channel.denormalise(flat[part], valid[part], leads[part])
             fields[channel.name] = maps.reshape(n_init, n_lead, *self.shape)
         states = {c.name: {**c.attrs, "units": c.units} for c in self.state_channels}
         return label(fields, coords, grid=self.grid, variable_attrs=states, attrs=attrs)

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings, strategies as st
 
-from pipelines.training.plan import MINIMUM, Plan, derive_plan
+from pipelines.training.plan import MINIMUM, Plan, derive_plan, independent_windows, network_pays
 from pipelines.windows.periods import Choice
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
@@ -196,4 +196,30 @@ def test_parts_are_disjoint_in_order_and_cover_the_series(frames, freq):
     held = np.flatnonzero(part_of == 3)
     assert held.tolist() == list(range(held[0], frames))
     assert len(found.periods.validation) >= 2
-    assert (part_of == 2).sum() <= 0.5 * frames
+    assert (part_of == 2).sum() <= 0.5 * (frames + 1)  # two whole days of 191 half-hours
+
+
+def test_independent_windows_share_no_frame():
+    # Of March 24 days before the held-out week, 20 days in pieces of their own train: 480 hours, of which a window
+    # takes 36.
+    found = plan(archive(744), choice=Choice(held_out_days=7))
+    assert independent_windows(found) == 480 // 36
+    assert network_pays(found)
+    assert "network     pays: 13 independent windows of T + T' = 36 frames to train on (at least 6)" in found.text
+
+
+def test_where_there_are_few_independent_windows_the_plan_says_that_no_network_is_trained():
+    # Overlapping windows are many all the same: 128 months, 26 held out (a fifth), two validation blocks of 15.
+    found = plan(archive(128, "MS", start="2010-01-01"))
+    assert found.counts["train"] == 47
+    assert independent_windows(found) == 72 // 18
+    assert not network_pays(found)
+    assert "network     no network: 4 independent windows of T + T' = 18 frames to train on, 6 are needed" in found.text
+
+
+@pytest.mark.parametrize(("frames", "pays"), [(6 * 3, True), (6 * 3 - 1, False)])
+def test_a_network_takes_as_many_independent_windows_as_the_rule_says(frames, pays):
+    choice = Choice(held_out_days=20, validation=(("2001-01-01", "2001-01-10"),))
+    # Daily frames from the first of January 2001: ten validate, then come those that train, then 20 are held out.
+    found = plan(archive(10 + frames + 20, "1D", start="2001-01-01"), frames_in=2, frames_out=1, choice=choice)
+    assert network_pays(found) is pays

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from pipelines.training.validation import Validation
+from pipelines.training.validation import Correction, Validation
 from pipelines.windows import Frames, Sequences
 from simvp.contract.frame_spec import FrameSpec
 from simvp.scoring.baselines import NAMES, Baselines
@@ -69,3 +69,56 @@ def test_model_and_baselines_are_scored_on_the_same_maps(cycle: int, first: int,
         assert validation.reference["t2m"][name] == pytest.approx(np.sqrt(squares[name]), rel=1e-5)
     row = validation.summary({"validation_rmse_t2m": score.rmse["t2m"]})["t2m"]
     assert row["n"] == int(judged.sum())
+
+
+def test_factors_by_hand_are_kept_where_they_pay_on_blocks_that_they_were_not_fitted_on() -> None:
+    # One lead, two blocks with one point each: forecasts 1 and 2, truth 2 and 4. Either block alone says 2, which is
+    # exact for the other: all of the error goes.
+    fy, ff, yy = (np.array([[a], [b]], float) for a, b in ((2, 8), (1, 4), (4, 16)))
+    found = Correction.fit(fy, ff, yy)
+    assert found.factors == (2.0,)
+    # Errors 1 and 4, whose mean is 2.5: gains 0.4 and 1.6, whose standard deviation is 0.6 * sqrt(2).
+    assert (found.gain, found.error) == pytest.approx((1.0, 0.6))
+    # Truth 2 and 1: the factors 0.5 and 2 of the other block. Errors 1 and 1 become 2.25 and 9.
+    fy, ff, yy = (np.array([[a], [b]], float) for a, b in ((2, 2), (1, 4), (4, 1)))
+    found = Correction.fit(fy, ff, yy)
+    assert found.factors == ()
+    assert found.gain == pytest.approx((1 - 2.25 + 1 - 9) / 2)
+    assert Correction.fit(fy, np.array([[0.0], [4.0]]), yy).factors == ()  # dry but for one block
+
+
+class Told(nn.Module):
+    """Forecasts what it was told in advance."""
+
+    def __init__(self, batches: list[Tensor]) -> None:
+        super().__init__()
+        self.nothing = nn.Parameter(torch.zeros(()))
+        self.batches = batches
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.batches.pop(0)
+
+
+@pytest.mark.parametrize("log1p", [["rain"], []])
+def test_factors_of_a_logarithm_are_those_of_the_physical_values(log1p: list[str]) -> None:
+    ds = formula_world(("t2m",), frames=96, shape=(4, 5)).rename(t2m="rain")
+    values = np.random.default_rng(0).gamma(2.0, 3.0, ds["rain"].shape).astype("f4")
+    ds = ds.assign(rain=(ds["rain"].dims, values, {"units": "mm"}))
+    whole = [(ds["time"].values[0], ds["time"].values[-1])]
+    spec = FrameSpec.fit(ds, frames_in=4, frames_out=2, train=whole, cycle=None, log1p=log1p)
+    baselines = Baselines.fit(
+        ds, variables=["rain"], step=spec.step, cycle=None, leads=2, period=whole, weights=spec.weights
+    )
+    inits = np.r_[10:20, 40:55, 80:90]
+    validation = Validation(Sequences(Frames(ds, spec), inits, spec), spec, baselines, ds)
+    channel, leads = spec.state_channels[0], np.array([1, 2])
+    truth = ds["rain"].values[inits[:, None] + leads]
+    valid = ds["time"].values[inits[:, None] + leads]
+    forecast = channel.normalise((truth / np.array([2.0, 4.0], "f4")[:, None, None]).reshape(-1, 4, 5), valid.ravel())
+    batches = [torch.from_numpy(forecast.reshape(-1, 2, 1, 4, 5))]
+    found = validation.factors(Told(batches), contextlib.nullcontext)
+    if not log1p:
+        assert found == {}
+        return
+    assert found["rain"].factors == pytest.approx((2.0, 4.0), rel=1e-4)
+    assert found["rain"].gain == pytest.approx(1.0, abs=1e-4)

@@ -349,3 +349,22 @@ def test_absent_slots_do_not_enter_the_statistics(world, spec):
     holed["t2m"][30] = 1e6
     holed = holed.assign_coords(present=("time", np.arange(336) != 30))
     assert fit(holed).channels[0].scale == pytest.approx(spec.channels[0].scale, rel=1e-2)
+
+
+def test_factors_are_those_of_the_lead_and_stay_inside_the_bounds():
+    ds = rain()
+    spec = fit(ds, frames_out=2, bounds={"rain": (0.0, 9.0)})
+    before, after = spec.to_header(), spec.corrected({"rain": (1.5, 2.0)})
+    assert spec.corrected({}).to_header() == before
+    assert "factors" not in before["channels"][0]  # models that have none keep their fingerprint
+    assert spec.corrected({"rain": ()}).to_header() == before
+    again = FrameSpec.from_header(json.loads(json.dumps(after.to_header())), after.arrays())
+    departures = np.random.default_rng(3).normal(size=(2, 3, 1, *spec.shape)).astype("f4")
+    coords = spec.coordinates(ds.time.values[[30, 60]], 3)
+    plain, corrected = (s.to_dataset(departures, coords)["rain"].values for s in (spec, again))
+    # Of the three leads, the last has the factor of the second; the values that are cut off were cut off before too.
+    expected = np.array([1.5, 2.0, 2.0])[:, None, None] * plain
+    np.testing.assert_allclose(corrected, np.where(plain < 9.0, expected.clip(0, 9.0), 9.0), rtol=1e-6)
+    assert (corrected[plain == 0] == 0).all()
+    assert (plain == 0).any()
+    np.testing.assert_array_equal(again.to_frames(ds), spec.to_frames(ds))
