@@ -159,11 +159,13 @@ def _beside_the_network(case: Case, inits: int, rounds: int) -> tuple[tuple[str,
     ds = case.dataset(inits)
     forecaster = case.forecaster(ds)
     frames = forecaster.spec.to_frames(forecaster.spec.check(ds))
+    network = forecaster.network
+    assert network is not None
     x = torch.from_numpy(np.stack([frames[start : start + case.frames] for start in range(inits)]))
 
     def bare() -> Tensor:
         with torch.inference_mode():
-            return forecaster.network(x)
+            return network(x)
 
     def predict() -> xr.Dataset:
         return forecaster.predict(ds, init_time=None if inits == 1 else "all")
@@ -190,6 +192,7 @@ def domain(size: Size, side: int, way: str) -> dict[str, float]:
     ds = case.dataset(1)
     forecaster = case.forecaster(ds)
     window = (1, case.frames, forecaster.spec.n_channels, side, side)
+    assert forecaster.network is not None
     expected = peak(forecaster.network, window, torch.device("cpu")) + 2 * 4 * prod((case.frames, side, side))
     before, start = psutil.Process().memory_info().rss, time.perf_counter()
     with _taking(way):
@@ -248,6 +251,7 @@ def _refused(short: bool) -> str:
     """The words for a domain that no machine holds."""
     case = Case("paper", 12, (8, 8), _sizes("tiny" if short else "paper"), FORCINGS)
     forecaster, side = case.forecaster(case.dataset(1)), 40_000
+    assert forecaster.network is not None
     try:
         refuse_beyond(forecaster.network, (1, 12, 5, side, side), (1, 12, 1, side, side), torch.device("cpu"))
     except Refusal as refusal:

@@ -26,10 +26,11 @@ from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
+from pipelines.verified import due_weights
 from pipelines.windows import MEANING, dropped_words
 from simvp.coords import Step, name_time
 from simvp.errors import ConfigError, ContractError
-from simvp.inference import CHAMPION, steps_of
+from simvp.inference import CHAMPION, steps_of, weighted
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
@@ -164,7 +165,10 @@ def forecast(
     run = _Run(dataset, forecaster, ds, leads, batch, device, progress)
     if hindcast is not None:
         return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
-    return _operational(run, Store(home.forecasts(dataset, run.horizon)), init_hours, max_catch_up, first_days)
+    verified = home.verified(dataset, run.horizon, forecaster.fingerprint)
+    return _operational(
+        run, Store(home.forecasts(dataset, run.horizon)), verified, init_hours, max_catch_up, first_days
+    )
 
 
 @dataclass(frozen=True)
@@ -195,25 +199,32 @@ class _Run:
         return min(max(1, _CHUNK_BYTES // (4 * self.leads * rows * columns)), _CHUNK_INITS)
 
     def issue(
-        self, store: Store, times: np.ndarray, state: Mapping[str, Any], chunk: int = 1
+        self,
+        store: Store,
+        times: np.ndarray,
+        state: Mapping[str, Any],
+        weights: np.ndarray | None = None,
+        chunk: int = 1,
     ) -> tuple[list[Any], dict[Any, str]]:
         """Forecast and append; returns the init times issued, and those refused with the reason.
 
-        One init time a chunk, unless told otherwise: what was issued is never written again, by no later append.
+        `weights` (I, L, S, E) are those of the experts. One init time a chunk, unless told otherwise: what was issued
+        is never written again, by no later append.
         """
         issued: list[Any] = []
         refused: dict[Any, str] = {}
         done = 0
         size = batch_size(self.forecaster.spec, self.leads, self.batch)
         for chosen in chunks(times, self.step, size):
-            for part in self._forecasts(chosen, refused):
+            own = None if weights is None else weights[done : done + len(chosen)]
+            for part in self._forecasts(chosen, refused, own):
                 # Of these init times alone: attributes of a store hold for all that will ever be in it.
                 what = part.attrs.pop("filled_input", None)
                 if what is not None:
                     first, last = (name_time(part["init_time"].values[n]) for n in (0, -1))
                     self.filled.append((first if first == last else f"{first} .. {last}", what))
                 if store.exists:
-                    store.append(part, state)
+                    store.append(_as_stored(store, part), state)
                 else:
                     common = part.copy(deep=False)
                     common.attrs = {name: text for name, text in part.attrs.items() if name not in _OF_ONE_RUN}
@@ -223,18 +234,28 @@ class _Run:
             self.progress("forecast", done, len(times))
         return issued, refused
 
-    def _forecasts(self, times: np.ndarray, refused: dict[Any, str]) -> list[xr.Dataset]:
+    def _forecasts(
+        self, times: np.ndarray, refused: dict[Any, str], weights: np.ndarray | None = None
+    ) -> list[xr.Dataset]:
         """Forecasts of these init times; where some cannot be made, those of the others, one by one."""
-        spec = self.forecaster.spec
+        forecaster, spec = self.forecaster, self.forecaster.spec
+        wanted = [stretch(times, self.step, before=spec.frames_in - 1, after=0)]
+        if forecaster.base is not None:
+            wanted += [forecaster.frame_times(times), forecaster.baselines.frame_times(times, self.leads)]
         # Not loaded: `predict` reads what the histories need of it.
-        near = select_frames(self.ds, spec.states, stretch(times, self.step, before=spec.frames_in - 1, after=0))
+        near = select_frames(self.ds, spec.states, *wanted)
         try:
-            return [self.forecaster.predict(near, init_time=times, horizon=self.leads, device=self.device)]
+            made = forecaster.predict(near, init_time=times, horizon=self.leads, device=self.device, weights=weights)
+            return [made if "weights_digest" in made.coords else weighted(made, forecaster, None)]
         except ContractError as refusal:
             if len(times) == 1:
                 refused[times[0]] = "; ".join(refusal.reasons) or str(refusal)
                 return []
-        return [part for number in range(len(times)) for part in self._forecasts(times[number : number + 1], refused)]
+        parts = []
+        for number in range(len(times)):
+            one = slice(number, number + 1)
+            parts += self._forecasts(times[one], refused, None if weights is None else weights[one])
+        return parts
 
     def report(
         self, kind: Kind, store: Store, issued: Iterable[Any], skipped: Mapping[Any, str], **counts: Any
@@ -255,8 +276,16 @@ class _Run:
         )
 
 
+def _as_stored(store: Store, forecast: xr.Dataset) -> xr.Dataset:
+    """The forecast as a store takes it that was made before forecasts had weights."""
+    if "weights_digest" in store.dataset().coords:
+        return forecast
+    own = [name for name in forecast.coords if "expert" in forecast[name].dims]
+    return forecast.drop_vars([*own, "weights_digest"])
+
+
 def _operational(
-    run: _Run, store: Store, init_hours: Sequence[int] | None, max_catch_up: int, first_days: int
+    run: _Run, store: Store, verified: Path, init_hours: Sequence[int] | None, max_catch_up: int, first_days: int
 ) -> ForecastReport:
     times = run.ds["time"].values
     on_hours(times, run.step, init_hours)  # refuses wrong hours before anything is written
@@ -268,7 +297,9 @@ def _operational(
         chosen = due(times, run.step, last=last, init_hours=init_hours, most=max_catch_up, first_days=first_days)
         gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
         whole = np.delete(chosen.times, list(gaps))
-        issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset})
+        earlier = times[on_hours(times, run.step, init_hours)]
+        weights = due_weights(run.forecaster, run.ds, whole, earlier, run.leads, path=verified, device=run.device)
+        issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset}, weights)
     skipped = {chosen.times[n]: reason for n, reason in gaps.items()} | refused
     return run.report("forecasts", store, issued, skipped, beyond_cap=chosen.beyond_cap)
 
@@ -304,7 +335,8 @@ def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequ
             if building.exists and building.state.get("key") != key:
                 disk.discard(building.path)
             left = times[times > building.ends()[-1]] if building.exists else times
-            issued, refused = run.issue(building, left, state, run.chunk)
+            weights = due_weights(run.forecaster, run.ds, left, times, run.leads, device=run.device)
+            issued, refused = run.issue(building, left, state, weights, run.chunk)
             if not building.exists:
                 raise ContractError(
                     "Hindcast: every init time was refused", list(dict.fromkeys(refused.values())), "check the archive"

@@ -14,7 +14,6 @@ from datasets.store import Store
 from pipelines.evaluation import chunks, select_frames, stretch
 from pipelines.init_times import missing_history
 from simvp.coords import encode_times, parse_times
-from simvp.inference.replay import Replay
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
@@ -52,6 +51,8 @@ def due_weights(
     """
     if forecaster.mixture is None or not len(init_times):
         return None
+    from simvp.inference import Replay
+
     replay = Replay(forecaster, leads, device)
     honest = _honest(forecaster, earlier[encode_times(earlier)[0] < encode_times(init_times[-1:])[0]])
     lacking = missing_history(ds, forecaster.spec, honest)

@@ -100,7 +100,11 @@ INSIDE_SIMVP = {
     "networks": set(),
     "motion": set(),
     "scoring": {"contract", "coords", "times", "values", "motion"},
-    "inference": {"scoring", "motion", "contract", "coords", "times", "values", "networks"},
+    "base_forecast": {"scoring", "contract", "coords", "times", "values", "motion"},
+    "mixture": set(),
+    "inference": {
+        *("base_forecast", "mixture", "scoring", "motion", "contract", "coords", "times", "values", "networks"),
+    },
 }
 
 

@@ -15,7 +15,6 @@ from simvp.budget import fitting
 from simvp.contract import filled_frames
 from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
-from simvp.inference.replay import Replay
 from simvp.scoring import NAMES, Baselines, compare
 
 if TYPE_CHECKING:
@@ -80,6 +79,8 @@ def evaluate(
     ContractError
         Data that the model does not accept.
     """
+    from simvp.inference import Replay
+
     times = np.asarray(init_times)
     if not len(times):
         raise ConfigError("Evaluation", ["no init time"])

@@ -15,10 +15,9 @@ import xarray as xr
 
 from pipelines.progress import Progress, silent
 from simvp.coords import encode_times
-from simvp.inference import Forecaster
-from simvp.inference.experts import BASE, CORRECTED, NETWORK
+from simvp.inference import BASE, CORRECTED, NETWORK, Forecaster
 from simvp.mixture import Mixture, gram_matrices, left_out_errors
-from simvp.scoring.scores import frames_of, positions_of
+from simvp.scoring import frames_of, positions_of
 
 BATCH = 16  # init times at a time
 

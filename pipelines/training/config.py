@@ -74,8 +74,8 @@ class TrainConfig(LoopConfig):
     )
     size: Size = Field(
         default="auto",
-        description="Width and depth of the network; none: the base forecast alone; auto: small, and none where data are "
-        "too few.",
+        description="Width and depth of the network; none: the base forecast alone; auto: small, and none where data "
+        "are too few.",
     )
     mixture: bool = Field(
         default=True,

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from pipelines.training.config import LoopConfig
 from pipelines.training.device import keep_freed_memory
 from pipelines.training.loss import differential_divergence, masked_loss
-from pipelines.training.prefetch import prefetched
-from pipelines.windows import Array, Batches
+from pipelines.windows import Array, Batches, prefetched
 from simvp.errors import Refusal
 
 STOP_AFTER = 0.7  # share of the cycle

@@ -5,6 +5,7 @@ from .frames import (
     sufficient_share as sufficient_share,
     surely_fits as surely_fits,
 )
+from .prefetch import prefetched as prefetched
 from .periods import (
     HELD_OUT_SHARE as HELD_OUT_SHARE,
     Choice as Choice,

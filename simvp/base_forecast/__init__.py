@@ -1,7 +1,9 @@
-"""The base forecast: the best linear forecast per variable and lead, which contains every baseline."""
+"""The base forecast: the best linear forecast per variable and lead, which contains every baseline.
 
-from simvp.base_forecast.base_forecast import BaseForecast, LinearForecast
-from simvp.base_forecast.predictors import Design, baseline_coefficients
-from simvp.base_forecast.ridge import Choices
+`base_forecast` is what is kept and predicts, `predictors` what it is made of, `series` frames by slot, `fit` the fit of
+one variable over folds, `normal_equations` the sums behind it, `ridge` its coefficients and how they are chosen.
+"""
 
-__all__ = ["BaseForecast", "Choices", "Design", "LinearForecast", "baseline_coefficients"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

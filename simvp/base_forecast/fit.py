@@ -16,10 +16,7 @@ from simvp.base_forecast.predictors import Block, Design
 from simvp.base_forecast.ridge import Choices, Ridge
 from simvp.base_forecast.series import Series
 from simvp.budget import fitting
-from simvp.contract import Climatology, Statistics
-from simvp.contract.bounds import below_zero
-from simvp.contract.climatology import Period, Sums, size_of, supported
-from simvp.contract.statistics import Summary, cycles_in
+from simvp.contract import Climatology, Period, Statistics, Summary, Sums, below_zero, cycles_in, size_of, supported
 from simvp.coords import Step, calendar_of
 from simvp.scoring import Baselines
 

@@ -1,6 +1,12 @@
-from .bounds import is_precipitation as is_precipitation
+from .bounds import below_zero as below_zero, is_precipitation as is_precipitation
 from .channel import Forcing as Forcing, State as State
-from .climatology import Climatology as Climatology, Sums as Sums
+from .climatology import (
+    Climatology as Climatology,
+    Period as Period,
+    Sums as Sums,
+    size_of as size_of,
+    supported as supported,
+)
 from .filling import (
     MISSING_SHARE as MISSING_SHARE,
     fill as fill,
@@ -11,4 +17,4 @@ from .filling import (
 from .frame_spec import FrameSpec as FrameSpec
 from .plausible import intermittent as intermittent, what_was_seen as what_was_seen
 from .possible import impossible as impossible
-from .statistics import Statistics as Statistics, pairs as pairs
+from .statistics import Statistics as Statistics, Summary as Summary, cycles_in as cycles_in, pairs as pairs

@@ -1,3 +1,4 @@
+from .experts import BASE as BASE, CORRECTED as CORRECTED, NETWORK as NETWORK, weighted as weighted
 from .forecaster import Forecaster as Forecaster
 from .registry import (
     CHAMPION as CHAMPION,
@@ -6,4 +7,5 @@ from .registry import (
     Version as Version,
     model_file_in as model_file_in,
 )
+from .replay import Replay as Replay
 from .request import steps_of as steps_of

@@ -11,7 +11,7 @@ import xarray as xr
 from simvp.coords import encode_times, history
 from simvp.inference.experts import BASE, CORRECTED, blended, weighted
 from simvp.mixture import Recursion, gram_matrices
-from simvp.scoring.scores import frames_of, positions_of
+from simvp.scoring import frames_of, positions_of
 
 if TYPE_CHECKING:
     from simvp.inference.forecaster import Forecaster

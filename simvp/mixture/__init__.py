@@ -1,20 +1,8 @@
-"""Mixture: what is issued as a weighted mean of several forecasts, with weights from verified errors."""
+"""Mixture: what is issued as a weighted mean of several forecasts, with weights from verified errors.
 
-from simvp.mixture.aggregation import Aggregation, replay, squared_errors
-from simvp.mixture.mixture import Mixture, Recursion, digest, gram_matrices, left_out_errors, mix
-from simvp.mixture.prior import BlockErrors, choose, prior_from
+`mixture` is what a model keeps, `aggregation` how weights follow errors, `prior` what validation blocks say first.
+"""
 
-__all__ = [
-    "Aggregation",
-    "BlockErrors",
-    "Mixture",
-    "Recursion",
-    "choose",
-    "digest",
-    "gram_matrices",
-    "left_out_errors",
-    "mix",
-    "prior_from",
-    "replay",
-    "squared_errors",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

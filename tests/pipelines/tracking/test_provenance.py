@@ -20,7 +20,7 @@ DECIDING = (
         "simvp.networks.gridded",
     ),
     *(
-        "pipelines.training.prefetch",
+        "pipelines.windows.prefetch",
         "pipelines.windows.batches",
         "pipelines.training.device",
         "pipelines.training.loop",

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from pipelines.training.prefetch import prefetched
+from pipelines.windows.prefetch import prefetched
 
 
 def threads() -> list[str]:
