@@ -155,7 +155,9 @@ def test_what_is_no_tar_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"month\.tar\.gz: expected a tar file"):
         read_radklim([path])
     path.write_text("<html>")
-    with pytest.raises(SourceError, match=r"month\.tar\.gz: expected a tar file: .*\n.*fetch it again"):
+    with pytest.raises(
+        SourceError, match=r"month\.tar\.gz: expected a tar file: .*\n.*remove it, so that it is fetched again"
+    ):
         read_radklim([path])
     with pytest.raises(SourceError, match="no composite lies in it"):
         read_radklim([pack(tmp_path / "empty.tar", {"readme.txt": b"nothing"}, "w")])
