@@ -149,22 +149,23 @@ RADAR_BRISBANE = PublishedSource(
 )
 
 RADKLIM = PublishedSource(
-    title="Radar rain over the middle of Germany (RADKLIM, gauge-adjusted), hourly, June 2016, 512 km x 512 km, means "
-    "over 8 km",
+    title="Radar rain over the middle of Germany (RADKLIM, gauge-adjusted), hourly, June and July 2016, "
+    "512 km x 512 km, means over 8 km",
     licence="Deutscher Wetterdienst, https://opendata.dwd.de/climate_environment/CDC/Terms_of_use.pdf; Winterrath et "
     "al. 2018, doi:10.5676/DWD/RADKLIM_RW_V2017.002",
     references="https://opendata.dwd.de/climate_environment/CDC/help/landing_pages/"
     "doi_landingpage_RADKLIM_RW_V2017.002-en.html",
     states=("precipitation",),
     shape=(1, 64, 64),
-    span="30 days, every 1 h",
+    span="61 days, every 1 h",
     folder="radklim-germany/",
-    published=(
-        # A version that does not change, but its checksum is written nowhere that could be read from here.
+    # A version that does not change, but checksums are written nowhere that could be read from here.
+    published=tuple(
         PublishedFile(
             url="https://opendata.dwd.de/climate_environment/CDC/grids_germany/hourly/radolan/reproc/2017_002/bin/2016/"
-            "RW2017.002_201606.tar.gz"
-        ),
+            f"RW2017.002_2016{month}.tar.gz"
+        )
+        for month in ("06", "07")
     ),
     read=read_radklim,
 )

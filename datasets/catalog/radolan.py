@@ -67,7 +67,9 @@ def read_radklim(files: Sequence[Path]) -> xr.Dataset:
                     frames[time] = _block_means(rain)
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             first = str(error).partition("\n")[0].rstrip(":")
-            raise SourceError(f"file {file}", [f"expected a tar file: {first}"], "fetch it again") from error
+            raise SourceError(
+                f"file {file}", [f"expected a tar file: {first}"], "remove it, so that it is fetched again"
+            ) from error
     if not frames:
         raise SourceError(", ".join(map(str, files)), ["no composite lies in it"])
     return _labelled(frames)

@@ -63,7 +63,8 @@ def test_what_is_published_is_fixed_and_checked(name: str) -> None:
         assert re.match(r"https://github\.com/[^/]+/[^/]+/raw/([0-9a-f]{40}|master)/", file.url)
         assert ("/raw/master/" in file.url) == (name == "era5-uk")
     assert len({file.name for file in source.published}) == len(source.published)
-    assert len({file.checksum for file in source.published}) == len(source.published)
+    told = [file.checksum for file in source.published if file.checksum]
+    assert len(set(told)) == len(told)
 
 
 def test_the_documents_say_the_same() -> None:

@@ -113,12 +113,13 @@ def test_a_month_becomes_frames_of_8_km(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_waiting_for_the_disk")
-def test_the_month_is_ingested_and_a_missing_hour_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_months_are_ingested_and_a_missing_hour_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "radklim-germany"
     folder.mkdir()
     dry = np.zeros((ROWS, COLUMNS), "u2")
-    times = ("010050", "010150", "010350")
-    pack(folder / "RW2017.002_201606.tar.gz", {f"raa01-rw-{t}-dwd---bin": write(dry + 3, t) for t in times})
+    for month, times in {"06": ("302150", "302350"), "07": ("010050",)}.items():
+        members = {f"raa01-rw-{time}-dwd---bin": write(dry + 3, time, f"{month}16") for time in times}
+        pack(folder / f"RW2017.002_2016{month}.tar.gz", members)
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
     home = Home(tmp_path / "home")
     report = ingest(home, "radklim-germany")
@@ -155,7 +156,9 @@ def test_what_is_no_tar_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"month\.tar\.gz: expected a tar file"):
         read_radklim([path])
     path.write_text("<html>")
-    with pytest.raises(SourceError, match=r"month\.tar\.gz: expected a tar file: .*\n.*fetch it again"):
+    with pytest.raises(
+        SourceError, match=r"month\.tar\.gz: expected a tar file: .*\n.*remove it, so that it is fetched again"
+    ):
         read_radklim([path])
     with pytest.raises(SourceError, match="no composite lies in it"):
         read_radklim([pack(tmp_path / "empty.tar", {"readme.txt": b"nothing"}, "w")])
