@@ -80,11 +80,27 @@ class StageConsole:
         assert report.skill is not None
         for name in map(str, report.skill["variable"].values):
             self._skill_table(report.skill.sel(variable=name), name)
+        if "csi" in report.skill:
+            self._rain_table(report.skill)
         self.rich.print(report.summary, markup=False, soft_wrap=True)
         for name in map(str, report.skill["variable"].values):
             if name not in report.unpredictable:
                 text = f"{name}: what share of the error nobody can predict is not known for this source."
                 self.rich.print(text, markup=False, soft_wrap=True)
+
+    def _rain_table(self, skill: "xr.Dataset") -> None:
+        """CSI over all leads: hits among what was rain or was said to be."""
+        from pipelines.evaluation import SHARP, rain_lines
+
+        table = Table(title="CSI, over all leads", title_justify="left", box=SIMPLE_HEAD, padding=0)
+        table.add_column("at least")
+        for name in skill["contender"].values.tolist():
+            table.add_column(name.replace("_", " "), justify="right", style="bold" if name == "sharp" else "")
+        for name, least, lead, scores in rain_lines(skill):
+            if lead == "all":
+                table.add_row(f"{name} {least}", *(_digits(score) for score in scores))
+        self.rich.print(table)
+        self.rich.print(SHARP, markup=False, soft_wrap=True)
 
     def _skill_table(self, scores: "xr.Dataset", name: str) -> None:
         systems = [str(system) for system in scores["system"].values]
