@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.ndimage import gaussian_filter
 
 from simvp.coords.forecast_layout import coordinates, label
 from simvp.coords.grid import Grid
 from simvp.coords.steps import Step
-from simvp.motion import probability_matched
+from simvp.motion import extrapolate, probability_matched
 from simvp.scoring.events import events, sharpened, success, thresholds
+from tests.support.radar import radar_world
 
 TEN = Step(seconds=600)
 LIMITS = {"rain": (0.1, 1.0)}
@@ -107,3 +109,27 @@ def test_the_sharp_forecast_has_the_rain_of_the_extrapolated_one():
     np.testing.assert_array_equal(made["rain"].values, probability_matched((smooth + moved) / 2, moved))
     assert made["rain"].attrs == model["rain"].attrs
     xr.testing.assert_identical(made["t2m"], model["t2m"])
+
+
+def test_in_moving_rain_extrapolation_hits_more_than_persistence_and_sharpening_gives_back_what_smoothing_lost():
+    rain = radar_world()["rain"].isel(time=slice(0, 48)).values
+    truth = truth_of(rain)
+    inits = np.arange(2, 42, 2)
+    frames = np.stack([rain[i - 2 : i + 1] for i in inits])
+    moved = extrapolate(frames, 4)
+    maps = {
+        "persistence": frames[:, -1:].repeat(4, 1),
+        "extrapolation": moved,
+        "smooth": gaussian_filter(moved, (0, 0, 2.5, 2.5)),
+    }
+    grid = Grid.of(truth)
+    coords = coordinates(truth["time"].values[inits], 4, step=TEN, grid=grid)
+    attrs = {"rain": {"units": "mm h-1"}}
+    made = {name: label({"rain": field}, coords, grid=grid, variable_attrs=attrs) for name, field in maps.items()}
+    made["sharp"] = sharpened(made["smooth"], made["extrapolation"], ("rain",))
+    index = success(events(made, truth, {"rain": (0.1 / 6, 1 / 6)}).sum(["init_time", "lead_time"])).sel(
+        wet_variable="rain"
+    )
+    scores = {name: index.sel(contender=name).values for name in made}
+    assert (scores["extrapolation"] > scores["persistence"] + 0.1).all()
+    assert (scores["sharp"] > scores["smooth"] + 0.03).all()
