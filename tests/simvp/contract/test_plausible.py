@@ -85,7 +85,7 @@ def test_rain_in_smaller_units_is_refused_even_in_light_rain(factor: float):
 def test_rain_that_is_nowhere_extreme_but_everywhere_heavy_is_refused():
     """24 times the highest value ever seen, on every point: 100 times the intensity."""
     highest = SEEN["quantiles"][-1]
-    assert 4.0 * 100 < 24 * highest
+    assert 24 * highest > 4.0 * 100
     why = str(implausible(np.full((4, 5), 24 * highest), SEEN, "mm", True))
     assert "their intensity" in why
     assert implausible(np.full((4, 5), 15 * highest), SEEN, "mm", True) is None
