@@ -4,7 +4,7 @@ They do not where the archive has changed below them, or where they were made by
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from datasets.store import Store, disk
-from pipelines.evaluation import chunks, past_frames, score, select_frames
+from pipelines.evaluation import MOVING, chunks, past_frames, score, select_frames
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.tracking import Makers
@@ -45,19 +45,19 @@ class ScoringRun:
         """Where the init times of scores are among the forecasts; -1 where they are not."""
         return self.forecasts.indexes["init_time"].get_indexer(scores.indexes["init_time"])
 
-    def systems(self, positions: np.ndarray) -> list[str]:
-        """The model and the baselines of those models that made some forecasts; some have one more than others."""
+    def moving(self, positions: np.ndarray) -> tuple[str, ...]:
+        """Variables that one of the models of some forecasts carries on along their motion."""
         self._find_models(positions)
-        made = {self.models[fingerprint].baselines.names for _, fingerprint in self._makers(positions)}
-        return ["model", *max(made, key=len, default=())]
+        models = [self.models[fingerprint] for _, fingerprint in self._makers(positions)]
+        return tuple(dict.fromkeys(name for model in models for name in model.baselines.moving))
 
     def append(self, store: Store, positions: np.ndarray, state: Mapping[str, Any]) -> int:
         """Score these forecasts and commit them batch by batch."""
-        systems = systems_of(store) if store.exists else self.systems(positions)
+        moving = moving_in(store) if store.exists else self.moving(positions)
         self._find_models(positions)
         done = 0
         for rows in self._batches(positions):
-            scores = self._score(rows, systems)
+            scores = self._score(rows, moving)
             if store.exists:
                 store.append(scores, state)
             else:
@@ -71,15 +71,15 @@ class ScoringRun:
 
         The commit of the archive is put down with the last of them, so that a run that is cut off begins again.
         """
-        old, systems = store.dataset().load(), systems_of(store)
+        old, moving = store.dataset().load(), moving_in(store)
         positions = self.positions(old)
         known = positions >= 0
-        stale = np.union1d(self._touched(positions[known], spans), positions[unlike_points(old) & known])
+        stale = np.union1d(self._touched(positions[known], spans, moving), positions[unlike_points(old) & known])
         self._find_models(stale)
         waiting: tuple[xr.Dataset, int] | None = None
         changed = 0
         for rows in self._batches(stale):
-            scores, numbers = self._score(rows, systems), np.flatnonzero(np.isin(positions, rows))
+            scores, numbers = self._score(rows, moving), np.flatnonzero(np.isin(positions, rows))
             differ = differing(scores, old.isel(init_time=numbers))
             chosen = np.flatnonzero(differ | (rows == stale[-1]))
             for run in np.split(chosen, np.flatnonzero(np.diff(numbers[chosen]) > 1) + 1) if len(chosen) else ():
@@ -91,7 +91,9 @@ class ScoringRun:
             store.rewrite(*waiting, state)
         return changed
 
-    def _touched(self, positions: np.ndarray, spans: list[tuple[str, str]] | None) -> np.ndarray:
+    def _touched(
+        self, positions: np.ndarray, spans: list[tuple[str, str]] | None, moving: tuple[str, ...]
+    ) -> np.ndarray:
         """Those of some forecasts whose truth, or what a baseline looks at, lies in the spans."""
         if spans is None or not spans:
             return positions if spans is None else positions[:0]
@@ -102,7 +104,8 @@ class ScoringRun:
         touched = [np.zeros(0, bool)]
         for rows in self._batches(later):
             inits, (_, fingerprint) = self.inits[rows], self._makers(rows[:1])[0]
-            behind = self.models[fingerprint].baselines.times_behind(inits, self.forecasts.sizes["lead_time"])
+            baselines = replace(self.models[fingerprint].baselines, moving=moving)
+            behind = baselines.times_behind(inits, self.forecasts.sizes["lead_time"])
             touched.append(lies_in(spans, calendar, self.valid(inits), behind))
         return later[np.concatenate(touched)]
 
@@ -140,16 +143,19 @@ class ScoringRun:
             batches += np.split(run, np.cumsum(lengths[:-1]))
         return batches
 
-    def _score(self, rows: np.ndarray, systems: list[str]) -> xr.Dataset:
-        """Scores of some forecasts of one model; of systems that it does not have they are NaN, of no point."""
+    def _score(self, rows: np.ndarray, moving: tuple[str, ...]) -> xr.Dataset:
+        """Scores of some forecasts of one model."""
         forecast = self.forecasts.isel(init_time=rows).load()
         model = self.models[str(forecast["model_fingerprint"].values[0])]
+        if moving != model.baselines.moving:
+            # Of an older model; the motion is not fitted, so that its forecasts can be set beside it too.
+            model = replace(model, baselines=replace(model.baselines, moving=moving))
         baselines, leads = model.baselines, forecast.sizes["lead_time"]
         inits, valid = self.inits[rows], forecast["valid_time"].values
         truth = select_frames(self.ds, baselines.variables, valid, baselines.frame_times(inits, leads)).load()
         past = past_frames(self.ds, truth, model, inits, leads)
-        scores = score(forecast, truth, baselines, past=past).reindex(system=systems, fill_value={"points": 0})
-        scores = scores.transpose("init_time", "system", "variable", "lead_time")
+        scores = score(forecast, truth, baselines, past=past)
+        scores = scores.transpose("init_time", "system", "variable", "lead_time", ...)
         origin = {name: coord.variable for name, coord in forecast.coords.items() if coord.dims == ("init_time",)}
         return scores.assign_coords(origin)
 
@@ -157,9 +163,9 @@ class ScoringRun:
         self.models.find(self._makers(positions))
 
 
-def systems_of(store: Store) -> list[str]:
-    """Names of the systems whose scores a store holds."""
-    return store.dataset()["system"].values.tolist()
+def moving_in(store: Store) -> tuple[str, ...]:
+    """Variables that extrapolation carries on along their motion, in the scores of a store."""
+    return tuple(store.dataset().attrs.get(MOVING, ()))
 
 
 def lies_in(spans: Sequence[tuple[Any, Any]], calendar: str, *times: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_
 from pipelines.forecast_store import Kind, forecasts_at, only_horizon, replace_store
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
-from pipelines.score_store import ScoringRun, systems_of
+from pipelines.score_store import ScoringRun, moving_in
 from pipelines.tracking import Makers
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def verify(
         # `system` was called `method` once, and rain had five baselines. Scores can be made anew, so nothing converts
         # them.
         outdated = store.exists and (
-            "system" not in store.dataset().dims or not set(run.systems(later)) <= {*systems_of(store)}
+            "system" not in store.dataset().dims or not {*run.moving(later)} <= {*moving_in(store)}
         )
         if outdated:
             _log.warning("scores of another layout in %s: every forecast is scored again", path)

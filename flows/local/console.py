@@ -80,11 +80,30 @@ class StageConsole:
         assert report.skill is not None
         for name in map(str, report.skill["variable"].values):
             self._skill_table(report.skill.sel(variable=name), name)
+        self._rain_tables(report.skill)
         self.rich.print(report.summary, markup=False, soft_wrap=True)
         for name in map(str, report.skill["variable"].values):
             if name not in report.unpredictable:
                 text = f"{name}: what share of the error nobody can predict is not known for this source."
                 self.rich.print(text, markup=False, soft_wrap=True)
+
+    def _rain_tables(self, skill: "xr.Dataset") -> None:
+        """CSI over all leads, of every variable that is rain: hits among what was rain or was said to be."""
+        if "csi" not in skill:
+            return
+        from pipelines.evaluation import SHARP, rain_lines
+
+        overall = [(name, least, scores) for name, least, lead, scores in rain_lines(skill) if lead == "all"]
+        for name in dict.fromkeys(name for name, *_ in overall):
+            columns = {least: scores for other, least, scores in overall if other == name}
+            table = Table(title=f"CSI of {name}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+            table.add_column("over all leads")
+            for least in columns:
+                table.add_column(f"at least {least}", justify="right")
+            for contender, *scores in zip(skill["contender"].values.tolist(), *columns.values(), strict=True):
+                table.add_row(contender.replace("_", " "), *map(_digits, scores), style="bold" * (contender == "sharp"))
+            self.rich.print(table)
+        self.rich.print(SHARP, markup=False, soft_wrap=True)
 
     def _skill_table(self, scores: "xr.Dataset", name: str) -> None:
         systems = [str(system) for system in scores["system"].values]
@@ -130,7 +149,9 @@ class StageConsole:
 
 
 def _lead(hours: float) -> str:
-    return f"{hours:g} h" if hours < 96 else f"{hours / 24:g} d"
+    if hours < 1:
+        return f"{60 * hours:.4g} min"
+    return f"{hours:.4g} h" if hours < 96 else f"{hours / 24:g} d"
 
 
 def _digits(value: float) -> str:

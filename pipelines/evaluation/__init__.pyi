@@ -1,5 +1,6 @@
 from .bootstrap import cut_blocks as cut_blocks, studentise as studentise
 from .evaluate import (
+    MOVING as MOVING,
     batch_size as batch_size,
     chunks as chunks,
     past_frames as past_frames,
@@ -11,9 +12,11 @@ from .evaluate import (
 from .gate import Gate as Gate
 from .judgement import Judgement as Judgement, judge as judge
 from .skill import (
+    SHARP as SHARP,
     by_model as by_model,
     in_words as in_words,
     markdown as markdown,
+    rain_lines as rain_lines,
     skill_csv as skill_csv,
     skill_table as skill_table,
     unpredictable as unpredictable,

@@ -15,7 +15,7 @@ from simvp.budget import fitting
 from simvp.contract import filled_frames
 from simvp.coords import Step, calendar_of, encode_times, parse_times
 from simvp.errors import ConfigError
-from simvp.scoring import NAMES, Baselines, compare
+from simvp.scoring import EXTRAPOLATION, NAMES, Baselines, compare, events, sharpened, thresholds
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 SYSTEMS = ("model", *NAMES)
 """Those that every data set has; where there is rain, extrapolation comes after them."""
+
+MOVING = "moving"
+"""Attribute: variables of which there is an extrapolation."""
 
 MODEL = ("model_version", "model_fingerprint")
 """Coordinates that say which model made the forecast of an init time."""
@@ -140,7 +143,8 @@ def score(
 ) -> xr.Dataset:
     """Errors of forecasts that have been made, beside those of the baselines for the same init and valid times.
 
-    All on the same points of every map (`simvp.scoring.compare`).
+    All on the same points of every map (`simvp.scoring.compare`). Of variables that are rain there are counts of hits
+    and misses too (`simvp.scoring.events`), of the forecast as it is and sharpened.
 
     Parameters
     ----------
@@ -159,6 +163,12 @@ def score(
     made = baselines.predict(past, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
     systems = {"model": forecast[list(baselines.variables)], **made, **(rivals or {})}
     scores = compare(systems, truth, climatology=baselines.climatology)
+    if baselines.moving:
+        scores.attrs[MOVING] = list(baselines.moving)
+    limits = {name: thresholds(str(forecast[name].attrs.get("units", "")), baselines.step) for name in baselines.moving}
+    if rain := {name: edges for name, edges in limits.items() if edges is not None}:
+        sharp = sharpened(systems["model"], made[EXTRAPOLATION], tuple(rain))
+        scores["events"] = events({"model": systems["model"], "sharp": sharp, **made}, truth, rain)
     return scores.assign_coords({name: forecast[name].variable for name in MODEL if name in forecast.coords})
 
 

@@ -10,15 +10,20 @@ import xarray as xr
 from pipelines.evaluation.evaluate import MODEL, SYSTEMS
 from simvp.coords import encode_times
 from simvp.errors import ConfigError
-from simvp.scoring import EXTRAPOLATION, summarise
+from simvp.scoring import EXTRAPOLATION, success, summarise
+
+SHARP = (
+    "CSI, hits / (hits + misses + false alarms), at 0.1 and 1 mm/h; sharp: the model's rain with the distribution of "
+    "the extrapolated one, in the order of the mean of the two"
+)
+"""Below scores of rain."""
 
 
 def by_model(errors: xr.Dataset) -> dict[str, xr.Dataset]:
     """Errors of each model that made some of the forecasts, by its version, in the order of their first init times.
 
     Scores of two models are never averaged together: the mean belongs to neither. Two that bear the same version
-    ("unregistered") are told apart by their content. Of a model that was made before there was extrapolation, errors
-    that are kept beside those of later ones have none.
+    ("unregistered") are told apart by their content.
     """
     if not set(MODEL) <= set(errors.coords):
         return {"": errors}
@@ -27,15 +32,7 @@ def by_model(errors: xr.Dataset) -> dict[str, xr.Dataset]:
     versions = [version for version, _ in models]
     labels = [v if versions.count(v) == 1 else f"{v}, content {content}" for v, content in models]
     parts = ([i for i, one in enumerate(made) if one == model] for model in models)
-    return {label: _own(errors.isel(init_time=part)) for label, part in zip(labels, parts, strict=True)}
-
-
-def _own(errors: xr.Dataset) -> xr.Dataset:
-    """Errors of one model without an extrapolation that its baselines do not have."""
-    systems = errors["system"].values.tolist()
-    if EXTRAPOLATION in systems and not (errors["points"].sel(system=EXTRAPOLATION) > 0).any():
-        return errors.drop_sel(system=EXTRAPOLATION)
-    return errors
+    return {label: errors.isel(init_time=part) for label, part in zip(labels, parts, strict=True)}
 
 
 def skill_table(errors: xr.Dataset) -> xr.Dataset:
@@ -51,6 +48,7 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     xr.Dataset
         `rmse`, `mae`, `bias`, `acc`, `n` and `points` (system, variable, lead_time); the same over all leads (square
         root of the mean square) as `rmse_all`, ... (system, variable). A map counts only where every system has it.
+        Where there is rain, `csi` (contender, wet_variable, rate, lead_time) and `csi_all`, see `simvp.scoring.events`.
         Coordinates `units` (variable) and `lead_hours` (lead_time), attributes `weighting` and `version`.
 
     Raises
@@ -66,6 +64,9 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     by_lead = summarise(errors, "init_time", paired="system")
     overall = summarise(errors, ["init_time", "lead_time"], paired="system")
     table = by_lead.assign({f"{name}_all": overall[name].variable for name in overall.data_vars})
+    if "events" in errors:
+        counts = errors["events"].sum("init_time")
+        table = table.assign(csi=success(counts), csi_all=success(counts.sum("lead_time")))
     table = table.assign_coords(lead_hours=("lead_time", lead_hours(errors))).drop_vars("valid_time", errors="ignore")
     return table.assign_attrs(version=models[0])
 
@@ -81,22 +82,19 @@ def lead_hours(errors: xr.Dataset) -> np.ndarray:
 
 
 def skill_csv(*tables: xr.Dataset) -> str:
-    """One `skill_table` or several, of a model each, as comma separated values.
+    """One `skill_table` or several of the same systems, of a model each, as comma separated values.
 
     One line per model, variable and lead: variable, lead_hours (a number; for calendar months the mean length), n (init
-    times scored), weighting, the RMSE of the model and of each baseline in the variable's units (empty where a model
-    has a baseline less than another), version of the model.
+    times scored), weighting, the RMSE of the model and of each baseline in the variable's units, version of the model.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    systems = max(map(_systems, tables), key=len)
-    writer.writerow(["variable", "lead_hours", "n", "weighting", *systems, "version"])
+    writer.writerow(["variable", "lead_hours", "n", "weighting", *_systems(tables[0]), "version"])
     for table in tables:
         weighting, version = table.attrs["weighting"], table.attrs["version"]
         for name, lead, n, scores in _lines(table):
             if lead != "all":
-                shown = [*(f"{score:.6g}" for score in scores), *[""] * (len(systems) - len(scores))]
-                writer.writerow([name, lead, n, weighting, *shown, version])
+                writer.writerow([name, lead, n, weighting, *(f"{score:.6g}" for score in scores), version])
     return text.getvalue()
 
 
@@ -113,7 +111,32 @@ def markdown(table: xr.Dataset) -> str:
         best = min(filter(np.isfinite, scores), default=np.nan)
         shown = (f"**{score:.4g}**" if score == best else f"{score:.4g}" for score in scores)
         lines.append(f"| {label} | {lead} | {n} | {' | '.join(shown)} |")
-    return "\n".join([*lines, "", f"RMSE, weighted by {table.attrs['weighting']}"])
+    lines += ["", f"RMSE, weighted by {table.attrs['weighting']}"]
+    if "csi" in table:
+        contenders = table["contender"].values.tolist()
+        lines += [
+            "",
+            "| variable | at least | lead h | " + " | ".join(name.replace("_", " ") for name in contenders) + " |",
+            "| --- | --- | ---: |" + " ---: |" * len(contenders),
+        ]
+        for name, least, lead, scores in rain_lines(table):
+            best = max(filter(np.isfinite, scores), default=np.nan)
+            shown = (f"**{score:.3f}**" if score == best else f"{score:.3f}" for score in scores)
+            lines.append(f"| {name} | {least} | {lead} | {' | '.join(shown)} |")
+        lines += ["", SHARP]
+    return "\n".join(lines)
+
+
+def rain_lines(table: xr.Dataset) -> Iterator[tuple[str, str, str, list[float]]]:
+    """Variable, threshold in its units, lead in hours or "all", and the CSI of every contender, line by line."""
+    for name in table["wet_variable"].values.tolist():
+        units = table["units"].sel(variable=name).item()
+        for rate in table["rate"].values:
+            scores = table.sel(wet_variable=name, rate=rate).transpose("contender", ...)
+            least = f"{scores['threshold'].item():.4g} {units}"
+            for lead, hours in enumerate(table["lead_hours"].values):
+                yield name, least, f"{hours:.4g}", scores["csi"].isel(lead_time=lead).values.tolist()
+            yield name, least, "all", scores["csi_all"].values.tolist()
 
 
 def unpredictable(table: xr.Dataset, noise: Mapping[str, float]) -> dict[str, float]:

@@ -72,7 +72,7 @@ def compare(
     """
     first = next(iter(forecasts.values()))
     truth, positions = align(first, truth)
-    systems = [first, *_beside(first, list(forecasts.items())[1:])]
+    systems = [first, *beside(first, list(forecasts.items())[1:])]
     rows, columns = horizontal_dims(first)
     if weights is None:
         weights, weighting = area_weights(Grid.of(first))
@@ -200,7 +200,7 @@ def frames_of(field: xr.DataArray, positions: np.ndarray, dtype: DTypeLike) -> n
     return frames[inverse.reshape(positions.shape)]
 
 
-def _beside(first: xr.Dataset, others: Sequence[tuple[str, xr.Dataset]]) -> list[xr.Dataset]:
+def beside(first: xr.Dataset, others: Sequence[tuple[str, xr.Dataset]]) -> list[xr.Dataset]:
     """Other forecasts in the order of the grid of the first."""
     grid, aligned, reasons = Grid.of(first), [], []
     for name, forecast in others:

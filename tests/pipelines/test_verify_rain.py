@@ -1,6 +1,7 @@
 """Where something is rain there is a sixth system, beside scores of models that were made before there was one."""
 
 import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 
 from datasets.archive.archive import Archive
 from datasets.store.store import Store
+from flows.local.console import StageConsole
 from pipelines import score_store
+from pipelines.evaluation import evaluate as evaluation
 from pipelines.evaluation.evaluate import SYSTEMS, evaluate
 from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.tracking import makers
-from pipelines.verify import verify
+from pipelines.verify import VerifyReport, verify
 from simvp.inference.registry import Registry, Version
 from tests.support.wave_home import WaveForecaster, forecaster, wave_home, world
 
@@ -84,23 +88,55 @@ def test_models_with_and_without_the_sixth_share_a_store(
     assert (second.scored, second.n) == (8, 8)
     scores = Store(second.path).dataset().load()
     assert tuple(scores["system"].values) == SIX
-    there = (scores["points"].sel(system="extrapolation") > 0).all(["variable", "lead_time"])
-    assert there.values.tolist() == [False] * 4 + [True] * 4
-    # The old model's table is what it was; the new one's has a column more.
-    xr.testing.assert_allclose(second.skills["simvp-waves/1"], first.skills["simvp-waves/1"])
-    assert tuple(second.skills["simvp-waves/2"]["system"].values) == SIX
-    assert np.isfinite(second.skills["simvp-waves/2"]["rmse"]).all()
+    assert (scores["points"] == 12).all()
+    # Motion is not fitted: the old model's table is what it was, with a column more.
+    table = second.skills["simvp-waves/1"]
+    xr.testing.assert_allclose(table.sel(system=list(SYSTEMS)), first.skills["simvp-waves/1"])
+    assert np.isfinite(table["rmse"]).all()
     with open(second.csv, newline="") as file:
         lines = list(csv.reader(file))
     assert lines[0] == ["variable", "lead_hours", "n", "weighting", *SIX, "version"]
     assert [line[:10] + line[11:] for line in lines[1:4]] == [line.split(",") for line in before.splitlines()[1:]]
-    assert [line[10] == "" for line in lines[1:]] == [True] * 3 + [False] * 3
-    assert second.table().count("| damped anomaly | extrapolation |") == 1
+    assert second.table().count("| damped anomaly | extrapolation |") == 2
     # Once made, they are kept, also when the archive changes below the old forecasts.
     assert verify(home, "waves").scored == 0
     archive.append(world(1, first=15 * 24))
     forecast(home, "waves", model=old)
     assert (verify(home, "waves").scored, verify(home, "waves").n) == (4, 12)
+
+
+def test_hits_and_misses_are_kept_and_shown(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The temperature of the world is rain of 279 and 283 K."""
+    monkeypatch.setattr(evaluation, "thresholds", lambda units, step: (279.0, 283.0))
+    model = moving(0.5)
+    forecast(home, "waves", model=model)
+    first = verify(home, "waves", model=model)
+    Archive(home.archive("waves")).append(world(1, first=14 * 24))
+    forecast(home, "waves", model=model)
+    report = verify(home, "waves", model=model)
+    scores = Store(report.path).dataset().load()
+    assert scores["contender"].values.tolist() == ["model", "sharp", *SIX[1:]]
+    counts = scores["events"].sum(["init_time", "lead_time"]).sel(wet_variable="t2m")
+    forecasts = Store(home.forecasts("waves", "3h")).dataset()["t2m"].values
+    ds = Archive(home.archive("waves")).dataset()
+    truth = np.stack([ds["t2m"].sel(time=t).values for t in scores["valid_time"].values])
+    for rate, edge in zip(counts["rate"].values, (279.0, 283.0), strict=True):
+        said, rained = forecasts >= edge, truth >= edge
+        expected = [(said & rained).sum(), (~said & rained).sum(), (said & ~rained).sum()]
+        assert counts.sel(contender="model", rate=rate).values.tolist() == expected
+        csi = report.skill["csi_all"].sel(contender="model", wet_variable="t2m", rate=rate).item()
+        assert csi == pytest.approx(expected[0] / sum(expected))
+    assert "| t2m | 283 K | all |" in report.table()
+    assert "| model | sharp | persistence |" in report.table()
+    assert "at least" in shown(report)
+    assert (first.n, report.n) == (4, 8)
+
+
+def shown(report: VerifyReport) -> str:
+    """What the demo prints."""
+    text = io.StringIO()
+    StageConsole(Console(file=text, width=100)).skill(report)
+    return text.getvalue()
 
 
 def test_a_replaced_frame_that_only_motion_looks_at_is_scored_again(home: Home) -> None:

@@ -82,6 +82,15 @@ def test_rain_in_smaller_units_is_refused_even_in_light_rain(factor: float):
     assert f"times the highest that training saw, {SEEN['quantiles'][-1]:.6g}, expected 30 times at most" in why
 
 
+def test_rain_that_is_nowhere_extreme_but_everywhere_heavy_is_refused():
+    """24 times the highest value ever seen, on every point: 100 times the intensity."""
+    highest = SEEN["quantiles"][-1]
+    assert 24 * highest > 4.0 * 100
+    why = str(implausible(np.full((4, 5), 24 * highest), SEEN, "mm", True))
+    assert "their intensity" in why
+    assert implausible(np.full((4, 5), 15 * highest), SEEN, "mm", True) is None
+
+
 def test_the_refusal_says_the_intensities_that_it_compared():
     # Half of 8 points at 2: intensity 4 * 4 / (4 * 2) = 2, wet share 1 / 2; now half at 0.002.
     seen = {"quantiles": [0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0], "spread": 1.0, "mean": 1.0}
