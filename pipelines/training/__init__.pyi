@@ -3,5 +3,5 @@ from .device import choose_device as choose_device, choose_precision as choose_p
 from .gridded import GriddedTask as GriddedTask, TrainReport as TrainReport
 from .loop import Score as Score, TrainingLoop as TrainingLoop, predictions as predictions
 from .network import SIZES as SIZES, build_network as build_network, fit_start as fit_start
-from .plan import Plan as Plan, derive_plan as derive_plan, network_pays as network_pays, network_words as network_words
+from .plan import Plan as Plan, derive_plan as derive_plan
 from .run import exclusive_folder as exclusive_folder, run_training as run_training, training_key as training_key
