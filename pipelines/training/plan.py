@@ -17,8 +17,9 @@ Minimum
 Network
     Windows overlap; independent ones share no frame: the span of the training periods over T + T'. With fewer than
     `INDEPENDENT` no network is trained (`network_pays`). With 4, monthly sea surface temperature got worse on
-    validation from the second epoch on; with 12 and 13, taxi pickups and hourly temperature gained. The rule stays
-    near the lower end: an epoch that does not help is not kept.
+    validation from the first epoch on; with 12 and 13, taxi pickups and hourly temperature gained. It depends on the
+    data: simulated weather, one law for all points, gains with 4. The rule stays near the lower end, since an epoch
+    that does not help is not kept.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

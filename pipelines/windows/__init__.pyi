@@ -5,7 +5,6 @@ from .frames import (
     sufficient_share as sufficient_share,
     surely_fits as surely_fits,
 )
-from .prefetch import prefetched as prefetched
 from .periods import (
     HELD_OUT_SHARE as HELD_OUT_SHARE,
     Choice as Choice,
@@ -15,6 +14,7 @@ from .periods import (
     days_of as days_of,
     held_out_frames as held_out_frames,
 )
+from .prefetch import prefetched as prefetched
 from .sequences import Sequences as Sequences
 from .shifts import STILL as STILL, ShiftChoice as ShiftChoice, choose_shifts as choose_shifts
 from .windows import (

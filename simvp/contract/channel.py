@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.contract.bounds import bounds_of
-from simvp.contract.climatology import Climatology
+from simvp.contract.climatology import Climatology, Period
 from simvp.contract.plausible import intermittent, what_was_seen
 from simvp.contract.statistics import Summary, logarithm
 from simvp.coords import Step
@@ -208,12 +208,23 @@ class Static(Channel):
         return cls(name=str(field.name), units=str(field.attrs.get("units", "")), values=standard)
 
 
-def forcing_names(step: Step, cycle: int | None, years: float, periods: set[Any]) -> list[str]:
-    """Names of the forcings: only cycles that the step resolves and the training period has been through."""
+def forcing_names(step: Step, cycle: int | None, spans: Mapping[Period, float]) -> list[str]:
+    """Names of the forcings: only cycles that the step resolves and the training period has been through.
+
+    Through the week twice, so that a day that is unlike the others is seen once more: a climatology by the week needs
+    more, but the network only has to know which days may be alike.
+
+    Parameters
+    ----------
+    step, cycle
+        Of the series, and of its seasonal cycle in steps, or None.
+    spans
+        Weeks and years that the training frames span.
+    """
     per_day = step.per_day or 0
     passed = {
         "time_of_day": per_day > 1,
-        "time_of_week": per_day > 0 and ("week" in periods or cycle == 7 * per_day),
-        "time_of_year": years >= 1 and step.per_year() is not None,
+        "time_of_week": per_day > 0 and (spans["week"] >= 2 or cycle == 7 * per_day),
+        "time_of_year": spans["year"] >= 1 and step.per_year() is not None,
     }
     return [f"{name}_{wave}" for name, whole in passed.items() if whole for wave in ("sin", "cos")]

@@ -140,7 +140,7 @@ class FrameSpec(Record):
         if cycle == "auto":
             cycle = seasonal_cycle(times[positions], samples, step, calendar)
         lag = next((n for n in (step.per_day, cycle) if n and 1 < n <= frames_in), None)
-        forcings = forcing_names(step, cycle, spans["year"], {state.climatology.period for state in channels})
+        forcings = forcing_names(step, cycle, spans)
         return cls(
             state_channels=tuple(channels),
             forcing_channels=tuple(Forcing(name=name) for name in forcings),

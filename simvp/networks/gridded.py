@@ -13,13 +13,13 @@ where that pays. Why this generalises from a few hundred overlapping windows, wh
   rebuild the fields from its own features spends its capacity, and its overfitting, on that.
 * The residual scale is small at the first leads, where the blend is nearly right: there the network is bound to be
   careful, while one readout serves all leads with outputs of the same size.
-* The climatology was estimated from the same few weeks, and the season moves on: later data lie off it, as a
-  whole and in its gradients, by about as much as they vary inside the training period, and clear spring days swing
-  more than the mean day of a stormy month. In training every window therefore drifts, inputs and target alike: by a
-  random offset, a random plane, and a random multiple of the climatology's own cycle. The network learns to read
-  level and swing off its inputs, and to trust the climatology only as far as that held under such drifts. On hourly
-  2 m temperature (trained on 18 days, validated on the next 6, one seed) offset and swing took the RMSE from 1.14 to
-  1.02 K.
+* The climatology was estimated from the same few weeks, and the season moves on: later data may lie off it, as a
+  whole and in its gradients, and clear spring days swing more than the mean day of a stormy month. In training every
+  window therefore drifts, inputs and target alike: by a random offset, a random plane, and a random multiple of the
+  climatology's own cycle. The network learns to read level and swing off its inputs, and to trust the climatology only
+  as far as that held under such drifts. By how much is a question to the data: on hourly 2 m temperature (trained on 20
+  days, validated on 4 others, one seed) a swing of 0, 0.25 and 0.5 gave an RMSE of 1.18, 1.14 and 1.10 K, and on
+  traffic (35 days) windows that drift, tilt or swing only cost (`pipelines.windows.shifts` asks).
 
 In training mode the forecast of a drifted window is shifted back inside `forward`, so that the loss sees the target
 that it knows.

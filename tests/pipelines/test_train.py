@@ -148,6 +148,9 @@ def test_version_holds_the_forecaster_and_is_the_challenger(whole):
     assert found.fingerprint == report.fingerprint
     assert found.provenance["periods"] == report.plan.periods.model_dump(mode="json")
     assert found.provenance["archive_commit"] == report.archive_commit
+    assert found.spec.fitted_on["climatology_frames"] > found.spec.fitted_on["frames"]
+    assert report.shifts.startswith("drift ")
+    assert found.provenance["shifts"] == report.shifts
     ds = Archive(home.archive("world")).dataset()
     assert found.predict(ds).sizes["lead_time"] == 2
 
@@ -246,6 +249,25 @@ def test_a_training_of_some_variables_reads_only_these(tmp_path):
         ds["d2m"].compute()
     with pytest.raises(type(damaged.value), match=re.escape(str(damaged.value))):
         tasks[1].begin(fresh=True)
+
+
+def test_what_is_chosen_by_validation_has_not_seen_it_and_what_is_saved_has(tmp_path):
+    home = new_home(tmp_path)
+    config, archive = TrainConfig(**SETTINGS), Archive(home.archive("world"))
+    ds = archive.dataset().load()
+    plan = _plan(ds, archive, config)
+    spoilt = ds.copy(deep=True)
+    for first, last in plan.intervals("validation"):
+        spoilt["t2m"].loc[{"time": slice(first, last)}] += 5
+    tasks = [GriddedTask(home, config, each, plan, "", silent) for each in (ds, spoilt)]
+    for task in tasks:
+        task.begin(fresh=True)
+    for name, same in (("spec", True), ("rivals", True), ("final_spec", False), ("baselines", False)):
+        one, other = (getattr(task, name).arrays() for task in tasks)
+        assert all(np.array_equal(one[key], other[key], equal_nan=True) for key in one) is same, name
+    assert tasks[0].rivals.period == ", ".join(f"{first} .. {last}" for first, last in plan.intervals("train"))
+    assert tasks[0].baselines.period == ", ".join(f"{first} .. {last}" for first, last in plan.intervals("reference"))
+    assert tasks[0].final_spec.fitted_on["climatology_frames"] > tasks[0].spec.fitted_on["frames"]
 
 
 def test_no_archive_is_refused_and_nothing_is_written(tmp_path):

@@ -44,11 +44,14 @@ def by_pieces(days: int) -> np.ndarray:
     return np.repeat((numbers - numbers.mean()) / numbers.std(), 24 * days)[:, None, None]
 
 
-def test_where_the_climatology_holds_nothing_shifts():
-    choice = choose_shifts(*fitted(world(CYCLE + red(len(HOURS), 4, 5, memory=0.3))))
-    assert choice.shifts == STILL
-    assert choice.error == choice.still
+def test_where_the_climatology_holds_windows_shift_by_what_costs_next_to_nothing(monkeypatch):
+    spec, statistics = fitted(world(CYCLE + red(len(HOURS), 4, 5, memory=0.3)))
+    choice = choose_shifts(spec, statistics)
+    assert choice.shifts == Shifts(0.0, 0.0, 0.1)
     assert choice.folds == 8
+    assert choice.still < choice.error < 1.005 * choice.still
+    monkeypatch.setattr("pipelines.windows.shifts.MARGIN", 0.0)
+    assert choose_shifts(spec, statistics).error <= choice.still
 
 
 def test_where_days_swing_more_and_less_windows_swing():
@@ -62,7 +65,7 @@ def test_where_the_level_moves_windows_drift():
     values = CYCLE + red(len(HOURS), 4, 5, memory=0.9) + np.where(HOURS < 24 * 35, 0.0, 8.0)[:, None, None]
     choice = choose_shifts(*fitted(world(values)))
     assert choice.shifts.drift > 0
-    assert choice.shifts.swing == 0
+    assert choice.shifts.swing <= 0.1
     assert choice.error < choice.still
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from simvp.contract.channel import forcing_names
 from simvp.contract.frame_spec import FrameSpec
 from simvp.contract.statistics import log_scale, seasonal_cycle
 from simvp.coords import canonicalise
@@ -368,3 +369,20 @@ def test_factors_are_those_of_the_lead_and_stay_inside_the_bounds():
     assert (corrected[plain == 0] == 0).all()
     assert (plain == 0).any()
     np.testing.assert_array_equal(again.to_frames(ds), spec.to_frames(ds))
+
+
+@pytest.mark.parametrize(
+    ("step", "cycle", "days", "expected"),
+    [
+        (Step(seconds=3600), 24, 13.9, ["day"]),
+        (Step(seconds=3600), 24, 14, ["day", "week"]),
+        (Step(seconds=3600), 168, 7, ["day", "week"]),  # who asks for the week gets it
+        (Step(seconds=86400), None, 400, ["week", "year"]),
+        (Step(seconds=2 * 86400), None, 400, ["year"]),  # every other day: no weekdays
+        (Step(months=1), 12, 400, ["year"]),
+        (Step(months=12), None, 4000, []),
+    ],
+)
+def test_forcings_are_of_cycles_that_training_has_been_through(step, cycle, days, expected):
+    names = forcing_names(step, cycle, {"none": 0.0, "day": days, "week": days / 7, "year": days / 365.2425})
+    assert names == [f"time_of_{period}_{wave}" for period in expected for wave in ("sin", "cos")]
