@@ -1,8 +1,9 @@
 """From a saved model and labelled data to a labelled forecast.
 
-`predict` is what a notebook calls, `forecaster` the model with its contract, `model_file` the file that it is kept in,
-`request` what a caller may ask for, `origin` what a forecast says of where it comes from, `registry` the models that
-MLflow knows.
+`predict` is what a notebook calls, `forecaster` the model with its contract, `experts` what it issues, `replay` its
+weights from verified errors, `inputs` the frames it needs, `model_file` the file that it is kept in, `request` what a
+caller may ask for, `device` where it computes, `origin` what a forecast says of where it comes from, `registry` the
+models that MLflow knows.
 """
 
 import lazy_loader

@@ -20,12 +20,13 @@ from simvp.contract import FrameSpec, fill
 from simvp.coords import encode_times, find_axes, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
+from simvp.inference.device import device_of
 from simvp.inference.experts import expert_maps, issued
 from simvp.inference.inputs import filled_words, frames_of, vetted
 from simvp.inference.model_file import read_header
 from simvp.inference.origin import origin_of
 from simvp.inference.replay import Replay
-from simvp.inference.request import dataset_of, device_of, runs_of, steps_of
+from simvp.inference.request import dataset_of, runs_of, steps_of
 from simvp.mixture import Mixture
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
 from simvp.record import below

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from simvp.coords import Step, calendar_of, encode_times, history, name_time, parse_times
@@ -136,14 +135,3 @@ def _lacking(position: int, times: np.ndarray, step: Step, frames: int) -> str:
         f"init_time {name_time(times[position])}: expected {frames} frames {span}, every {step}; "
         f"{len(absent)} are missing, first {name_time(absent[0])}"
     )
-
-
-def device_of(device: str | torch.device | None) -> torch.device:
-    """A device that this machine has, or a refusal; by default CUDA if there is one, else the CPU."""
-    present = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
-    try:
-        target = torch.device(present[-1] if device is None else device)
-        torch.empty(0, device=target)  # a name alone tells nothing of the machine
-    except (RuntimeError, AssertionError) as error:
-        raise ContractError("Device", [f"device: expected one of {', '.join(present)}, got {str(device)!r}"]) from error
-    return target
