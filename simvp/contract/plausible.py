@@ -72,7 +72,7 @@ def implausible(values: np.ndarray, seen: Mapping[str, Any], units: str, amount:
     expected = seen["quantiles"]
     dry = amount and _dry_at_times(expected) and seen["spread"] > 0
     why = _quantile_off(values, low, -np.inf if dry else high, seen)
-    why = why or (_amount_off(values, high, seen) if dry else _spread_off(values, low, seen, amount))
+    why = why or (_amount_off(values, low, high, seen) if dry else _spread_off(values, low, seen, amount))
     if why is None:
         return None
     return (
@@ -112,7 +112,7 @@ def _spread_off(values: np.ndarray, low: float, seen: Mapping[str, Any], amount:
     )
 
 
-def _amount_off(values: np.ndarray, high: float, seen: Mapping[str, Any]) -> str | None:
+def _amount_off(values: np.ndarray, low: float, high: float, seen: Mapping[str, Any]) -> str | None:
     """What is too heavy or too light, of an amount that training saw at zero."""
     quantiles = seen["quantiles"]
     if high > _HIGHEST * quantiles[-1]:
@@ -123,16 +123,16 @@ def _amount_off(values: np.ndarray, high: float, seen: Mapping[str, Any]) -> str
     # What much of training lay under, and is a few steps of packing at the most, is zero.
     if high <= max(q for q in (0.0, *quantiles[:4]) if q <= _NOISE * quantiles[-1]):
         return None
-    amounts = values.clip(0)
+    amounts = values if low >= 0 else values.clip(0)
     intensity, share = _intensity(float(amounts.mean(dtype="f8")), _deviation(amounts))
     expected, usual = _intensity(seen["mean"] if "mean" in seen else _mean_between(quantiles), seen["spread"])
     light = intensity < expected / _LIGHTER and share > _WET * usual
     if not light and intensity <= _HEAVIER * expected:
         return None
+    wet = f" although {share:.1%} of the points are wet ({usual:.1%} in training)" if light else ""
     return (
         f"their intensity (the mean weighted by the amount itself), {intensity:.6g}, is {intensity / expected:.3g} "
-        f"times training's {expected:.6g} although {share:.1%} of the points are wet ({usual:.1%} in training), "
-        f"expected 1/{_LIGHTER} to {_HEAVIER} times"
+        f"times training's {expected:.6g}{wet}, expected 1/{_LIGHTER} to {_HEAVIER} times"
     )
 
 
