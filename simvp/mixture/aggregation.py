@@ -53,7 +53,7 @@ class Aggregation(Record):
         Distance of two experts' gradients, in units of the scale, up to which they count in full.
     """
 
-    rate: float = 1.0
+    rate: float = 0.5
     share: float = 0.003
     span: float = 4.0
 
