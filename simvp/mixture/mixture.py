@@ -125,24 +125,28 @@ class Recursion:
 
 
 def left_out_errors(mixture: Mixture, grams: np.ndarray, inits: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Squared errors (S, L, N) of the mixture on each block, its prior made of the other blocks; NaN with one block.
+    """Squared errors (S, L, N) of the mixture on each block, its prior made of the other blocks.
+
+    With one block, the prior is what the experts are trusted with, before anything is known of them.
 
     Parameters
     ----------
     grams, inits, blocks
         As in `Mixture.fit`.
     """
-    errors = np.full(grams.shape[:3], np.nan)
+    errors, start = np.full(grams.shape[:3], np.nan), trust(mixture.experts)
     names = np.unique(blocks)
     for state, lead in np.ndindex(*grams.shape[:2]):
-        for block in names if len(names) > 1 else ():
+        every = {
+            b: BlockErrors(inits=inits[blocks == b], lead=lead + 1, grams=grams[state, lead, blocks == b])
+            for b in names
+        }
+        for block in names:
             own = blocks == block
-            others = [
-                BlockErrors(inits=inits[blocks == b], lead=lead + 1, grams=grams[state, lead, blocks == b])
-                for b in names
-                if b != block
-            ]
-            prior, scale = prior_from(mixture.aggregation, others, trust(mixture.experts))
+            others = [errors_of for b, errors_of in every.items() if b != block]
+            prior, scale = start, float(mixture.scale[state, lead])
+            if others:
+                prior, scale = prior_from(mixture.aggregation, others, start)
             part = grams[state, lead, own]
             present = np.isfinite(np.einsum("nee->ne", part))
             weights = replay(mixture.aggregation, prior, scale, inits[own], lead + 1, part, present)
