@@ -169,13 +169,14 @@ def mix(maps: Mapping[str, np.ndarray], weights: np.ndarray, valid: np.ndarray) 
     Returns
     -------
     tuple
-        (I, L, S, H, W) float32, and (I, L, S, E): those renormalised over the experts present.
+        (I, L, S, H, W) float32, NaN where no expert is present, and (I, L, S, E): those renormalised over the present.
     """
     fields = list(maps.values())
     outside = ~valid
     present = np.stack([(np.isfinite(field) | outside).all((-2, -1)) for field in fields], axis=-1)
     used = np.where(present, weights, 0.0)
     total = used.sum(-1, keepdims=True)
+    total[np.abs(total - 1) < 1e-9] = 1.0  # so that weights that were used give the same maps again, to the last bit
     # Where all the weight is on experts that are absent, the others share alike.
     alike = np.maximum(present.sum(-1, keepdims=True), 1)
     used = np.where(total > 0, used, present) / np.where(total > 0, total, alike)
@@ -183,6 +184,7 @@ def mix(maps: Mapping[str, np.ndarray], weights: np.ndarray, valid: np.ndarray) 
     for number, field in enumerate(fields):
         weight = used[..., number, None, None].astype(np.float32)
         mixed += np.where(weight > 0, field, np.float32(0)) * weight
+    mixed[~present.any(-1)] = np.nan
     return mixed, used
 
 
