@@ -97,7 +97,7 @@ class LinearForecast(Record):
     def _blocks(self, inits: np.ndarray) -> list[tuple[int, int]]:
         """Runs of init slots that are near each other, few enough for memory."""
         points, frames = len(self.area), self.design.frames_in + self.leads
-        most = fitting(4 * points * (len(self.design.names) + 2), 16)
+        most = fitting(4 * points * (len(self.design.names) + 2 + self.leads * self.design.moving), 16)
         longest = max(fitting(4 * points * 4, 16), frames)
         parts, start = [], 0
         for stop in range(1, len(inits) + 1):

@@ -70,7 +70,7 @@ def fit_variable(
     made = climatologies(field, statistics.reference, baselines.step, [climatology.period, *periods], cuts, leads)
     for fold, own in enumerate(made):
         chosen = inits[(inits >= cuts[fold]) & (inits < cuts[fold + 1])]
-        for part in _parts(chosen, len(area), len(design.names), frames_in + leads):
+        for part in _parts(chosen, len(area), len(design.names) + leads * design.moving, frames_in + leads):
             block = Block(
                 series=series,
                 design=design,
@@ -155,6 +155,7 @@ def _design(
         others=tuple(periods),
         amount=amount,
         active=bool(np.nanmax(np.abs(course)) > 0),
+        moving=str(field.name) in baselines.moving,
     )
 
 

@@ -17,9 +17,11 @@ frames and n the steps of a cycle, the predictors are, in this order:
 ``initial_normal``    m(i) - m(v)
 ``cycle_normal_n``    m(v - kn) - m(v), one for each cycle
 ``normal``            m(v), of amounts only: so that where nothing has been for hours the forecast can be nothing
+``advected``          x(i) carried on along its motion to v, less m(v): of rain (`simvp.motion`)
+``advected_mean``     the same, of the mean over the 3 x 3 points around
 ====================  ==============================================================================================
 
-Each of the five baselines is a linear combination of them, see `baseline_coefficients`.
+Each of the baselines is a linear combination of them, see `baseline_coefficients`.
 
 Letters: n init times, K predictors, P points, R slots of a run.
 """
@@ -32,7 +34,9 @@ import torch
 
 from simvp.base_forecast.series import Series, fill_forward, maps_at
 from simvp.contract import Climatology
+from simvp.motion import FRAMES, extrapolate
 from simvp.record import Record
+from simvp.scoring import EXTRAPOLATION
 
 RECENT = 4  # frames at most
 BY_CYCLE = ("cycle", "cycle_normal")
@@ -54,6 +58,8 @@ class Design(Record):
         Whether the values are amounts, which end at zero.
     active
         Whether the climatology has a course, on which departures can be projected.
+    moving
+        Whether it is rain, which is carried along its motion.
     """
 
     frames_in: int
@@ -61,6 +67,7 @@ class Design(Record):
     others: tuple[str, ...] = ()
     amount: bool = False
     active: bool = False
+    moving: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,6 +84,7 @@ class Design(Record):
             "initial_normal",
             *(f"cycle_normal_{n}" for n in self.cycles),
             *(("normal",) if self.amount else ()),
+            *(("advected", "advected_mean") if self.moving else ()),
         )
 
     @property
@@ -97,7 +105,7 @@ class Design(Record):
 
 
 def baseline_coefficients(design: Design, cycle: int | None, damping: float) -> dict[str, np.ndarray]:
-    """The five baselines as coefficients (K,) of the predictors.
+    """The baselines as coefficients (K,) of the predictors.
 
     Parameters
     ----------
@@ -112,12 +120,14 @@ def baseline_coefficients(design: Design, cycle: int | None, damping: float) -> 
 
     persistence = vector(last=1.0, initial_normal=1.0)
     seasonal = {f"cycle_{cycle}": 1.0, f"cycle_normal_{cycle}": 1.0}
+    more = {EXTRAPOLATION: vector(advected=1.0)} if design.moving else {}
     return {
         "persistence": persistence,
         "seasonal_persistence": persistence if cycle is None else vector(**seasonal),
         "climatology": vector(),
         "anomaly_persistence": vector(last=1.0),
         "damped_anomaly": vector(last=damping),
+        **more,
     }
 
 
@@ -196,6 +206,9 @@ class Block:
         parts["initial_normal"] = self._normal[at - lead] - normal
         if design.amount:
             parts["normal"] = normal
+        if design.moving:
+            parts["advected"] = self._advected[:, lead - 1] - normal
+            parts["advected_mean"] = neighbours(self._advected[:, lead - 1], self.series.valid) - normal
         made = np.empty((*normal.shape, len(design.names)), np.float32)
         for number, name in enumerate(design.names):
             made[..., number] = parts[name]
@@ -224,6 +237,11 @@ class Block:
                 # Where the course hardly moves in these frames (a night), nothing can be told of it.
                 floor = 0.05 * count * float(square.mean())
                 self._swings[name] = (of[0] / np.maximum(of[1], max(floor, 1e-12))).astype(np.float32)
+        if design.moving:
+            back = rows[:, None] + np.arange(1 - min(FRAMES, design.frames_in), 1)
+            maps = np.full((*back.shape, *self.series.valid.shape), np.nan, np.float32)
+            maps[..., self.series.valid] = self._near[back] + self._normal[back]
+            self._advected = extrapolate(maps, self.leads)[..., self.series.valid]
         self._far = {}
         for n in design.far:
             start, stop = int(self.inits[0]) + 1 - n, int(self.inits[-1]) + self.leads - n
