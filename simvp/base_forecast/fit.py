@@ -16,7 +16,18 @@ from simvp.base_forecast.predictors import Block, Design
 from simvp.base_forecast.ridge import Choices, Ridge
 from simvp.base_forecast.series import Series
 from simvp.budget import fitting
-from simvp.contract import Climatology, Period, Statistics, Summary, Sums, below_zero, cycles_in, size_of, supported
+from simvp.contract import (
+    Climatology,
+    Period,
+    Statistics,
+    Summary,
+    Sums,
+    below_zero,
+    cycles_in,
+    never_below_zero,
+    size_of,
+    supported,
+)
 from simvp.coords import Step, calendar_of
 from simvp.scoring import Baselines
 
@@ -143,7 +154,7 @@ def _design(
     points = summary.points[np.isfinite(summary.points)]
     amount = bool(
         points.size
-        and points.min() >= 0
+        and never_below_zero(float(points.min()), float(points.max()))
         and points.min() < NEAR_ZERO * points.mean()
         and not below_zero(str(field.name), field.attrs)
     )
