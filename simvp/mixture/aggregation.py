@@ -38,10 +38,8 @@ import numpy as np
 from simvp.errors import ConfigError
 from simvp.record import Record
 
-FOLLOW, LEAST = (
-    0.1,
-    1e-6,
-)  # share of the newest error in the scale, and the least part of the validation's that it falls to
+# Part of the newest error in the scale, and the least part of the validation's that it falls to.
+FOLLOW, LEAST = 0.3, 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +179,7 @@ def paths(
 
 
 def falling(scale: Any, gram: np.ndarray, highest: Any) -> np.ndarray:
-    """The scale (...) after one more Gram matrix (..., E, E): it follows the least squared error, never above `highest`.
+    """The scale (...) after one more Gram matrix (..., E, E): the least squared error, followed, below `highest`.
 
     Where nothing happens (after the rain) errors are a thousandth of those of the validation, and experts differ all
     the same; where more happens than ever, they are to be told apart sooner, not later.
