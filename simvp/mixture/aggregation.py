@@ -18,8 +18,8 @@ Games, chapter 5). From u_1 = prior, in the order in which the init times are ve
 An init time is issued with the weights of the recursion as it then is, renormalised over the experts that are present.
 
 Theorem. For every sequence of weights q_t that changes m times over n init times, with q^0 .. q^m its values, and with
-s_t = span * scale / b_t, which is 1 unless the experts are far apart (less) or errors are smaller than usual (more: an init
-time counts in units of its own scale),
+s_t = span * scale / b_t, which is 1 unless the experts are far apart (less) or errors are smaller than usual (more: an
+init time counts in units of its own scale),
 
     sum s_t (w_t'G_t w_t - q_t'G_t q_t)  <=  span * scale * (C / rate + n rate / 8)  +  D
     C = sum_k KL(q^k || prior) + m ln(1 / share) + (n - 1 - m) ln(1 / (1 - share))
