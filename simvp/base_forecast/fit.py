@@ -16,7 +16,18 @@ from simvp.base_forecast.predictors import Block, Design
 from simvp.base_forecast.ridge import Choices, Ridge
 from simvp.base_forecast.series import Series
 from simvp.budget import fitting
-from simvp.contract import Climatology, Period, Statistics, Summary, Sums, below_zero, cycles_in, size_of, supported
+from simvp.contract import (
+    Climatology,
+    Period,
+    Statistics,
+    Summary,
+    Sums,
+    below_zero,
+    cycles_in,
+    never_below_zero,
+    size_of,
+    supported,
+)
 from simvp.coords import Step, calendar_of
 from simvp.scoring import Baselines
 
@@ -70,7 +81,7 @@ def fit_variable(
     made = climatologies(field, statistics.reference, baselines.step, [climatology.period, *periods], cuts, leads)
     for fold, own in enumerate(made):
         chosen = inits[(inits >= cuts[fold]) & (inits < cuts[fold + 1])]
-        for part in _parts(chosen, len(area), len(design.names), frames_in + leads):
+        for part in _parts(chosen, len(area), len(design.names) + leads * design.moving, frames_in + leads):
             block = Block(
                 series=series,
                 design=design,
@@ -143,7 +154,7 @@ def _design(
     points = summary.points[np.isfinite(summary.points)]
     amount = bool(
         points.size
-        and points.min() >= 0
+        and never_below_zero(float(points.min()), float(points.max()))
         and points.min() < NEAR_ZERO * points.mean()
         and not below_zero(str(field.name), field.attrs)
     )
@@ -155,6 +166,7 @@ def _design(
         others=tuple(periods),
         amount=amount,
         active=bool(np.nanmax(np.abs(course)) > 0),
+        moving=str(field.name) in baselines.moving,
     )
 
 

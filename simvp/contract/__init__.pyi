@@ -1,4 +1,4 @@
-from .bounds import below_zero as below_zero, is_precipitation as is_precipitation
+from .bounds import below_zero as below_zero, is_precipitation as is_precipitation, never_below_zero as never_below_zero
 from .channel import Forcing as Forcing, State as State
 from .climatology import (
     Climatology as Climatology,

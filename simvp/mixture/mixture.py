@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simvp.mixture.aggregation import Aggregation, replay, squared_errors
+from simvp.mixture.aggregation import Aggregation, falling, replay, squared_errors
 from simvp.mixture.prior import BlockErrors, choose, prior_from
 from simvp.record import Record
 
@@ -101,7 +101,7 @@ class Recursion:
 
     def __init__(self, mixture: Mixture) -> None:
         self.mixture = mixture
-        self._weights = mixture.prior.copy()  # (S, L, E)
+        self._weights, self._scale = mixture.prior.copy(), mixture.scale.copy()  # (S, L, E), (S, L)
         self._waiting: list[tuple[int, int, np.ndarray]] = []  # verified at, lead, (S, E, E)
 
     def learn(self, init: int, grams: np.ndarray) -> None:
@@ -115,9 +115,10 @@ class Recursion:
         self._waiting.sort(key=lambda event: event[:2])
         due = sum(1 for event in self._waiting if event[0] <= init)
         for _, lead, gram in self._waiting[:due]:
-            prior, scale = self.mixture.prior[:, lead], self.mixture.scale[:, lead]
             here = np.isfinite(np.einsum("see->se", gram)).any(1)
-            updated = self.mixture.aggregation.updated(self._weights[:, lead], prior, scale, gram)
+            self._scale[:, lead] = scale = falling(self._scale[:, lead], gram, self.mixture.scale[:, lead])
+            prior, weights = self.mixture.prior[:, lead], self._weights[:, lead]
+            updated = self.mixture.aggregation.updated(weights, prior, scale, gram)
             self._weights[:, lead] = np.where(here[:, None], updated, self._weights[:, lead])
         del self._waiting[:due]
         at = np.minimum(np.arange(leads), self.mixture.leads - 1)
