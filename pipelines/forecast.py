@@ -21,7 +21,7 @@ import xarray as xr
 from datasets.archive import Archive
 from datasets.store import Store, disk
 from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
-from pipelines.forecast_store import Kind, refuse_other_variables, replace_store
+from pipelines.forecast_store import Kind, as_stored, refuse_other_variables, replace_store
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.progress import Progress, silent
@@ -224,7 +224,7 @@ class _Run:
                     first, last = (name_time(part["init_time"].values[n]) for n in (0, -1))
                     self.filled.append((first if first == last else f"{first} .. {last}", what))
                 if store.exists:
-                    store.append(_as_stored(store, part), state)
+                    store.append(as_stored(store, part), state)
                 else:
                     common = part.copy(deep=False)
                     common.attrs = {name: text for name, text in part.attrs.items() if name not in _OF_ONE_RUN}
@@ -274,14 +274,6 @@ class _Run:
             filled=tuple(self.filled),
             **counts,
         )
-
-
-def _as_stored(store: Store, forecast: xr.Dataset) -> xr.Dataset:
-    """The forecast as a store takes it that was made before forecasts had weights."""
-    if "weights_digest" in store.dataset().coords:
-        return forecast
-    own = [name for name in forecast.coords if "expert" in forecast[name].dims]
-    return forecast.drop_vars([*own, "weights_digest"])
 
 
 def _operational(

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import xarray as xr
+
 from datasets.store import Store, disk
 from pipelines.home import Home
 from simvp.errors import ArchiveError, ConfigError, Refusal
@@ -61,6 +63,14 @@ def replace_store(whole: Path, path: Path) -> None:
         os.rename(path, old)
     disk.publish(whole, path)
     disk.discard(old)
+
+
+def as_stored(store: Store, forecast: xr.Dataset) -> xr.Dataset:
+    """The forecast as a store takes it: without weights, where it was made before forecasts had them."""
+    if "weights_digest" in store.dataset().coords:
+        return forecast
+    own = [name for name in forecast.coords if "expert" in forecast[name].dims]
+    return forecast.drop_vars([*own, "weights_digest"])
 
 
 def refuse_other_variables(store: Store, spec: "FrameSpec") -> None:

@@ -2,6 +2,7 @@
 
 The errors count that are honest: of targets after everything that the model was fitted on. Those of init times whose
 targets are all observed are computed once, and lie in a store of the model, by its fingerprint, beside its forecasts.
+Frames that come late, or are replaced, do not change what has been kept.
 """
 
 from pathlib import Path
@@ -14,6 +15,7 @@ from datasets.store import Store
 from pipelines.evaluation import chunks, select_frames, stretch
 from pipelines.init_times import missing_history
 from simvp.coords import encode_times, parse_times
+from simvp.scoring import positions_of
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
@@ -53,23 +55,22 @@ def due_weights(
         return None
     from simvp.inference import Replay
 
-    replay = Replay(forecaster, leads, device)
+    spec, replay = forecaster.spec, Replay(forecaster, leads, device)
     honest = _honest(forecaster, earlier[encode_times(earlier)[0] < encode_times(init_times[-1:])[0]])
-    lacking = missing_history(ds, forecaster.spec, honest)
-    honest = np.delete(honest, list(lacking))
     store = None if path is None else Store(path)
     kept, grams = _kept(store, honest)
-    if len(kept):
-        replay.take(kept, grams)
-    left = honest[len(kept) :]
-    whole, parts = len(kept) == 0 or store is not None, []
-    for chosen in chunks(left, forecaster.spec.step, BATCH):
+    if kept.any():
+        replay.take(honest[kept], grams)
+    for chosen in chunks(honest[~kept], spec.step, BATCH):
+        chosen = np.delete(chosen, list(missing_history(ds, spec, chosen)))
+        if not len(chosen):
+            continue
         own = replay.grams(_near(forecaster, ds, chosen, leads), chosen)
         replay.take(chosen, own)
-        over = encode_times(forecaster.spec.step.shift(chosen, leads))[0] <= encode_times(ds["time"].values[-1:])[0]
-        parts.append((chosen[over], own[over]))
-    if store is not None and whole and any(len(times) for times, _ in parts):
-        _keep(store, forecaster, np.concatenate([t for t, _ in parts]), np.concatenate([g for _, g in parts]))
+        if store is not None:
+            # Where a target is absent, its frame may still come.
+            over = np.isfinite(np.einsum("...ee->...e", own)).any(-1).all((1, 2))
+            _keep(store, forecaster, chosen[over], own[over])
     return replay.weights(init_times)
 
 
@@ -92,20 +93,16 @@ def _near(forecaster: "Forecaster", ds: xr.Dataset, times: np.ndarray, leads: in
 
 
 def _kept(store: Store | None, honest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first of the init times, as far as all of them have been kept, and their Gram matrices."""
-    none = honest[:0], np.empty((0, 0, 0, 0, 0))
+    """Which of the init times have been kept, (I,) bool, and the Gram matrices of these."""
     if store is None or not store.exists or not len(honest):
-        return none
+        return np.zeros(len(honest), bool), np.empty((0, 0, 0, 0, 0))
     found = store.dataset()
-    times = found["init_time"].values
-    rows = np.searchsorted(encode_times(times)[0], encode_times(honest)[0])
-    there = (rows < len(times)) & np.isin(encode_times(honest)[0], encode_times(times)[0])
-    count = len(honest) if there.all() else int(np.argmin(there))
-    return (honest[:count], found["gram"].values[rows[:count]]) if count else none
+    rows = positions_of(encode_times(honest)[0], encode_times(found["init_time"].values)[0])
+    return rows >= 0, found["gram"].values[rows[rows >= 0]]
 
 
 def _keep(store: Store, forecaster: "Forecaster", times: np.ndarray, grams: np.ndarray) -> None:
-    """Append what comes after the last init time kept."""
+    """Append what comes after the last init time kept; one whose history came late is computed each time."""
     assert forecaster.mixture is not None
     with store.lock():
         if store.exists:

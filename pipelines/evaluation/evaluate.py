@@ -70,10 +70,10 @@ def evaluate(
     -------
     xr.Dataset
         As `simvp.scoring.compare`: the systems are "model", the baselines, of a model with a base forecast
-        "unmixed" and "base" too, and the rivals. The weights of a mixture follow from the init times before, as far as
-        they are verified, beginning at those of the validation. NaN where there is no
-        truth, and for a baseline where a frame that it needs is absent. Coordinates `model_version` and
-        `model_fingerprint` (init_time), attribute `weighting`.
+        "unmixed" and "base" too, and the rivals ("champion", with "champion_unmixed" and "champion_base"). The weights
+        of each mixture follow from those of the init times that are verified by then, beginning at what the validation
+        says. NaN where there is no truth, and for a baseline where a frame that it needs is absent. Coordinates
+        `model_version` and `model_fingerprint` (init_time), attribute `weighting`.
 
     Raises
     ------
@@ -104,7 +104,8 @@ def evaluate(
         for name, model in models.items():
             if name in replays:
                 forecasts = replays[name].forecasts(model.spec.grid.align(truth[list(model.spec.states)]), chosen)
-                made |= forecasts if name == "model" else {name: forecasts["model"]}
+                prefix = "" if name == "model" else f"{name}_"
+                made |= {name if part == "model" else prefix + part: one for part, one in forecasts.items()}
             else:
                 made[name] = model.predict(inputs, init_time=chosen, horizon=leads, device=device)
         forecast = made.pop("model")

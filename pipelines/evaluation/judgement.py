@@ -9,7 +9,7 @@ import xarray as xr
 from pipelines.evaluation.evaluate import evaluate, scorable
 from pipelines.evaluation.gate import Gate, decide
 from pipelines.evaluation.skill import markdown, skill_table
-from pipelines.evaluation.verdict import PARTS, Verdict
+from pipelines.evaluation.verdict import Verdict
 from pipelines.progress import Progress, silent
 from pipelines.windows import dropped_words
 from simvp.coords import parse_times
@@ -120,9 +120,7 @@ def judge(
     times = ds["time"].values
     spans = int(spec.step.index(times[-1:], times[0])[0]) + 1
     verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate, archive=spans)
-    # The table has the maps that all of its systems have: no part of the model decides which.
-    judged = errors.drop_sel(system=[name for name in PARTS if name in errors["system"]])
-    return Judgement(verdict=verdict, skill=skill_table(judged), held_out=held_out)
+    return Judgement(verdict=verdict, skill=skill_table(errors), held_out=held_out)
 
 
 def _held_out(forecaster: "Forecaster") -> tuple[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from pipelines.evaluation.evaluate import MODEL, SYSTEMS
+from pipelines.evaluation.verdict import PARTS
 from simvp.coords import encode_times
 from simvp.errors import ConfigError
 from simvp.scoring import EXTRAPOLATION, success, summarise
@@ -17,6 +18,9 @@ SHARP = (
     "the extrapolated one, in the order of the mean of the two"
 )
 """Below scores of rain."""
+
+OWN = ("unmixed", "base")
+"""Parts of the model that a table shows beside it."""
 
 
 def by_model(errors: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -47,7 +51,8 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     -------
     xr.Dataset
         `rmse`, `mae`, `bias`, `acc`, `n` and `points` (system, variable, lead_time); the same over all leads (square
-        root of the mean square) as `rmse_all`, ... (system, variable). A map counts only where every system has it.
+        root of the mean square) as `rmse_all`, ... (system, variable). A map counts only where every system has it;
+        "unmixed" and "base", the parts of the model, are there where they lack none of these maps.
         Where there is rain, `csi` (contender, wet_variable, rate, lead_time) and `csi_all`, see `simvp.scoring.events`.
         Coordinates `units` (variable) and `lead_hours` (lead_time), attributes `weighting` and `version`.
 
@@ -60,6 +65,7 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     if len(models) > 1:
         reason = f"expected the scores of one model, got those of {', '.join(models)}"
         raise ConfigError("Skill table", [reason], "make a table of each of `by_model(errors)`")
+    errors = errors.sel(system=_complete(errors))
     # Paired: a baseline that lacks the hard maps would look better than it is.
     by_lead = summarise(errors, "init_time", paired="system")
     overall = summarise(errors, ["init_time", "lead_time"], paired="system")
@@ -85,7 +91,8 @@ def skill_csv(*tables: xr.Dataset) -> str:
     """One `skill_table` or several of the same systems, of a model each, as comma separated values.
 
     One line per model, variable and lead: variable, lead_hours (a number; for calendar months the mean length), n (init
-    times scored), weighting, the RMSE of the model and of each baseline in the variable's units, version of the model.
+    times scored), weighting, the RMSE of the model, of its parts as far as the tables have them, and of each baseline
+    in the variable's units, version of the model.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -163,7 +170,7 @@ def in_words(table: xr.Dataset, name: str) -> str:
     rmse = {str(system): float(scores.sel(system=system)) for system in table["system"].values}
     model = rmse.pop("model")
     units = str(table["units"].sel(variable=name).item())
-    finite = {system: value for system, value in rmse.items() if np.isfinite(value)}
+    finite = {system: value for system, value in rmse.items() if np.isfinite(value) and system not in PARTS}
     if not finite or not np.isfinite(model):
         return f"{name}: no init time yet that the model and all baselines have a score for."
     best = min(finite, key=lambda system: finite[system])
@@ -176,8 +183,18 @@ def in_words(table: xr.Dataset, name: str) -> str:
 
 
 def _systems(table: xr.Dataset) -> tuple[str, ...]:
-    """The columns of a table: the model, the five baselines, and extrapolation where there is rain."""
-    return (*SYSTEMS, EXTRAPOLATION) if EXTRAPOLATION in table["system"].values else SYSTEMS
+    """The columns of a table: the model and its parts, the five baselines, and extrapolation where there is rain."""
+    there = set(table["system"].values.tolist())
+    return tuple(name for name in ("model", *OWN, *SYSTEMS[1:], EXTRAPOLATION) if name in there)
+
+
+def _complete(errors: xr.Dataset) -> list[str]:
+    """Systems of a table: no part of a model decides which maps count, so that one that lacks some is left out."""
+    known = errors["squared_error"].notnull()
+    rivals = [name for name in errors["system"].values.tolist() if name not in PARTS]
+    counted = known.sel(system=rivals).all("system")
+    parts = [name for name in OWN if name in errors["system"] and bool((known.sel(system=name) | ~counted).all())]
+    return [*rivals, *parts]
 
 
 def _lines(table: xr.Dataset) -> Iterator[tuple[str, str, int, list[float]]]:

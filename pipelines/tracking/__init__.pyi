@@ -1,3 +1,4 @@
+from .card import description as description, shares as shares
 from .makers import Makers as Makers
 from .provenance import (
     CHECKOUT as CHECKOUT,

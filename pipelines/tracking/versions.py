@@ -63,7 +63,9 @@ def resolve_version(home: Home, dataset: str, which: str | int = CHAMPION) -> Ve
     return open_registry(home).resolve(f"{model_name(dataset)}{'/' if wanted.isdigit() else '@'}{wanted}")
 
 
-def register_version(home: Home, dataset: str, *, source: str, run_id: str, tags: Mapping[str, str]) -> Version:
+def register_version(
+    home: Home, dataset: str, *, source: str, run_id: str, tags: Mapping[str, str], text: str = ""
+) -> Version:
     """Make a version of a logged model and call it the challenger.
 
     Parameters
@@ -74,6 +76,8 @@ def register_version(home: Home, dataset: str, *, source: str, run_id: str, tags
         Of the training.
     tags
         With `training_key` and `fingerprint`. A version of the same training key is not made a second time.
+    text
+        Description of the version.
 
     Raises
     ------
@@ -96,7 +100,9 @@ def register_version(home: Home, dataset: str, *, source: str, run_id: str, tags
                 raise
         texts = {key: str(value)[:LONGEST_TAG] for key, value in tags.items()}
         where, model = _place(client, source)
-        made = client.create_model_version(name, source=where, run_id=run_id, tags=texts, model_id=model)
+        made = client.create_model_version(
+            name, source=where, run_id=run_id, tags=texts, description=text[:LONGEST_TAG] or None, model_id=model
+        )
     return set_challenger(home, Version(name=name, version=str(made.version)))
 
 

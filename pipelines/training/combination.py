@@ -34,7 +34,8 @@ class Combination:
         None where it is switched off.
     rmse
         By state and system ("base", "network", "unmixed", "model" and each baseline), over all leads, every one of
-        blocks that it was not fitted or chosen on.
+        blocks that its coefficients, factors and weights were not fitted on. What is one choice for all (the strength
+        of the ridge, whether a correction helps, how fast weights follow) is made on all blocks.
     correction_error
         (S, L) standard error of the correction over the blocks; None without a network.
     """

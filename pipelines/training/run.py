@@ -20,7 +20,16 @@ from torch import nn
 from datasets.store import disk
 from pipelines.home import Home
 from pipelines.progress import Progress
-from pipelines.tracking import Run, code_digest, git_state, open_run, package_versions, register_version
+from pipelines.tracking import (
+    Run,
+    code_digest,
+    description,
+    git_state,
+    open_run,
+    package_versions,
+    register_version,
+    shares,
+)
 from pipelines.training import checkpoint
 from pipelines.training.config import OPERATIONAL, LoopConfig
 from pipelines.training.device import choose_device, choose_precision, threads
@@ -201,4 +210,6 @@ def _register(home: Home, task: Task, key: str, folder: Path, run: Run) -> Versi
     forecaster.save(file)
     run.log_settings({}, {"fingerprint": forecaster.fingerprint, "stopped": task.loop.stopped})
     tags |= {"training_key": key, "fingerprint": forecaster.fingerprint}
-    return register_version(home, task.name, source=run.log_model(file), run_id=run.run_id, tags=tags)
+    tags |= {f"skill_{state}": text for state, text in shares(provenance).items()}
+    source = run.log_model(file)
+    return register_version(home, task.name, source=source, run_id=run.run_id, tags=tags, text=description(provenance))

@@ -12,7 +12,7 @@ import xarray as xr
 from simvp.budget import fitting
 from simvp.contract import filled_frames
 from simvp.coords import encode_times
-from simvp.mixture import digest, mix
+from simvp.mixture import Mixture, digest, mix
 from simvp.scoring import NAMES
 
 if TYPE_CHECKING:
@@ -120,6 +120,21 @@ def issued(
     for state, field in zip(spec.states, fields, strict=True):
         forecast[state] = forecast[state].copy(data=field)
     return weighted(forecast, forecaster, used)
+
+
+def weight_faults(mixture: Mixture | None, weights: np.ndarray, shape: tuple[int, int, int], adapt: bool) -> list[str]:
+    """What is wrong with weights that were handed over for a forecast of `shape` (I, L, S)."""
+    if mixture is None:
+        return ["weights: expected none, as the model has no mixture"]
+    if adapt:
+        return ["weights: expected none beside adapt=True, which finds them"]
+    wanted = (*shape, len(mixture.experts))
+    if weights.shape != wanted:
+        names = ", ".join(mixture.experts)
+        return [f"weights: expected {wanted} (init time, lead, variable, expert: {names}), got {weights.shape}"]
+    if not (weights >= 0).all() or not np.allclose(weights.sum(-1), 1, rtol=0, atol=1e-6):
+        return ["weights: expected none negative, of sum 1 over the experts"]
+    return []
 
 
 def weighted(forecast: xr.Dataset, forecaster: "Forecaster", weights: np.ndarray | None) -> xr.Dataset:

@@ -17,15 +17,15 @@ import xarray as xr
 from simvp.base_forecast import BaseForecast
 from simvp.budget import fitting
 from simvp.contract import FrameSpec, fill
-from simvp.coords import encode_times, find_axes, restore
+from simvp.coords import find_axes, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.inference import model_file
 from simvp.inference.device import device_of
-from simvp.inference.experts import expert_maps, issued
+from simvp.inference.experts import expert_maps, issued, weight_faults
 from simvp.inference.inputs import filled_words, frames_of, vetted
 from simvp.inference.model_file import read_header
 from simvp.inference.origin import origin_of
-from simvp.inference.replay import Replay
+from simvp.inference.replay import adapted_weights
 from simvp.inference.request import dataset_of, runs_of, steps_of
 from simvp.mixture import Mixture
 from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
@@ -82,10 +82,9 @@ class Forecaster:
         """
         state = () if self.network is None else written(self.network)
         if state is None or state not in self._prints:
-            header = self._header()
-            content = {"format": model_file.format_of(header), **header}
+            header, arrays = model_file.content_of(self)
             self._prints.clear()  # the state before is gone: one is enough
-            self._prints[state] = model_file.fingerprint(content, self._arrays())
+            self._prints[state] = model_file.fingerprint({"format": model_file.format_of(header), **header}, arrays)
         return self._prints[state]
 
     @property
@@ -120,7 +119,8 @@ class Forecaster:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, whole or not at all."""
-        model_file.write(path, {**self._header(), "provenance": dict(self.provenance)}, self._arrays())
+        header, arrays = model_file.content_of(self)
+        model_file.write(path, {**header, "provenance": dict(self.provenance)}, arrays)
 
     @classmethod
     def load(
@@ -230,7 +230,8 @@ class Forecaster:
         device
             Where to compute; CUDA if there is one, else the CPU. The network stays there.
         weights
-            (I, L, S, E) of the experts, in the order of `mixture.experts`; by default those of the validation.
+            (I, L, S, E) of the experts, in the order of `mixture.experts`, as an issued forecast has them; by default
+            those of the validation.
         adapt
             Whether the weights follow from how the experts did before each init time, on the frames of `ds`: their
             forecasts are made again for all earlier init times with a full history, and count once verified.
@@ -247,7 +248,7 @@ class Forecaster:
         ------
         ContractError
             With every reason at once: variables, units, grid, step, calendar, horizon, init times without a full
-            history, more missing values than are filled, values that cannot be in these units.
+            history, more missing values than are filled, values that cannot be in these units, weights that are none.
         Refusal
             A domain that the memory does not hold.
         """
@@ -275,6 +276,9 @@ class Forecaster:
             every = isinstance(init_time, str) and init_time == "all"
             canonical, runs, shares, value_faults = vetted(self.spec, canonical, runs, every)
             faults += value_faults
+        if weights is not None and len(runs):
+            weights = np.asarray(weights, np.float64)
+            faults += weight_faults(self.mixture, weights, (len(runs), steps, self.spec.n_states), adapt)
         if faults or canonical is None or whole is None:
             raise ContractError("The data does not fit what the model was trained on", list(dict.fromkeys(faults)))
         others = sorted(str(name) for name in ds.data_vars if name not in self.spec.states)
@@ -289,8 +293,8 @@ class Forecaster:
         departures = self._batches(canonical, runs, steps, target)
         forecast = self.spec.to_dataset(departures, coords, attrs)
         if self.base is not None:
-            if adapt and weights is None:
-                weights = self._adapted(whole, forecast["init_time"].values, steps, device)
+            if adapt:
+                weights = adapted_weights(self, whole, forecast["init_time"].values, steps, device)
             forecast = issued(self, whole, forecast, weights)
         return restore(forecast, axes, ds)
 
@@ -318,15 +322,6 @@ class Forecaster:
             network = np.stack([forecast[state].values for state in self.spec.states], axis=2)
         return forecast, expert_maps(self, ds, init_times, leads, network)
 
-    def _adapted(self, ds: xr.Dataset, init_times: np.ndarray, leads: int, device: Any) -> np.ndarray | None:
-        """Weights (I, L, S, E) of init times in any order, replayed over `ds`."""
-        if self.mixture is None:
-            return None
-        order = np.argsort(encode_times(init_times)[0], kind="stable")
-        replay = Replay(self, leads, device)
-        replay.learn_all(ds, init_times[order[-1]])
-        return replay.weights(init_times[order])[np.argsort(order, kind="stable")]
-
     def _batches(self, ds: xr.Dataset, runs: np.ndarray, steps: int, device: torch.device) -> np.ndarray:
         """Departures (I, L, S, H, W) for all runs, computed in batches of bounded size."""
         spec = self.spec
@@ -344,24 +339,3 @@ class Forecaster:
             fill(z[:, :, : spec.n_states])
             departures[start : start + size] = self.forecast(z, part["time"].values[batch[:, -1]], steps)
         return departures
-
-    def _header(self) -> dict[str, Any]:
-        header = {
-            "spec": self.spec.to_header(),
-            "network": None if self.network is None else self.network.config.to_dict(),
-            "baselines": self.baselines.to_header(),
-        }
-        # Models without them have the fingerprint that they had before there were any.
-        more = {"base": self.base, "mixture": self.mixture}
-        return header | {name: record.to_header() for name, record in more.items() if record is not None}
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        arrays = {**self.spec.arrays_under("spec"), **self.baselines.arrays_under("baselines")}
-        if self.network is not None:
-            weights = self.network.state_dict().items()
-            arrays |= {f"network.{name}": value.detach().cpu().numpy() for name, value in weights}
-        if self.correction is not None:
-            arrays["correction"] = self.correction
-        for name, record in (("base", self.base), ("mixture", self.mixture)):
-            arrays |= {} if record is None else record.arrays_under(name)
-        return arrays

@@ -10,11 +10,14 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simvp.errors import RegistryError
+
+if TYPE_CHECKING:
+    from simvp.inference.forecaster import Forecaster
 
 FORMAT, FORMATS = 1, (1, 2)
 """That of a network alone, which earlier versions read too, and all that this version reads; 2 has a base forecast."""
@@ -31,6 +34,21 @@ def fingerprint(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()[:16]
+
+
+def content_of(model: "Forecaster") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header, without what is not content, and arrays of a model."""
+    records = {"spec": model.spec, "baselines": model.baselines, "base": model.base, "mixture": model.mixture}
+    # Models without a base have the fingerprint that they had before there was one.
+    header: dict[str, Any] = {name: record.to_header() for name, record in records.items() if record is not None}
+    header["network"] = None if model.network is None else model.network.config.to_dict()
+    arrays: dict[str, np.ndarray] = {} if model.correction is None else {"correction": model.correction}
+    for name, record in records.items():
+        arrays |= {} if record is None else record.arrays_under(name)
+    if model.network is not None:
+        weights = model.network.state_dict().items()
+        arrays |= {f"network.{name}": value.detach().cpu().numpy() for name, value in weights}
+    return header, arrays
 
 
 def format_of(header: Mapping[str, Any]) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords import encode_times, history
+from simvp.inference import inputs
 from simvp.inference.experts import BASE, CORRECTED, blended, weighted
 from simvp.mixture import Recursion, gram_matrices
 from simvp.scoring import frames_of, positions_of
@@ -78,10 +79,14 @@ class Replay:
     def learn_all(self, ds: xr.Dataset, before: Any) -> None:
         """Learn from every init time before a time for which `ds` has a history that the contract takes."""
         spec, times = self.forecaster.spec, ds["time"].values
-        earlier = times[history(times, spec.step, spec.frames_in)[:, -1]]
-        earlier = np.array([time for time in earlier[earlier < before] if self._whole(ds, time)], times.dtype)
-        for start in range(0, len(earlier), BATCH):
-            self.take(earlier[start : start + BATCH], self.grams(ds, earlier[start : start + BATCH]))
+        runs = history(times, spec.step, spec.frames_in)
+        runs = runs[times[runs[:, -1]] < before]
+        for start in range(0, len(runs), BATCH):
+            frames, part = inputs.frames_of(ds, runs[start : start + BATCH])
+            usable = np.all(spec.missing(frames.load()) <= spec.missing_share, axis=1)
+            chosen = times[runs[start : start + BATCH, -1]][usable[part].all(1)]
+            if len(chosen):
+                self.take(chosen, self.grams(ds, chosen))
 
     def _grams(self, ds: xr.Dataset, init_times: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
         spec, mixture = self.forecaster.spec, self.forecaster.mixture
@@ -91,18 +96,23 @@ class Replay:
         truth = np.stack([frames_of(ds[state], positions, np.float32) for state in spec.states], axis=2)
         return gram_matrices({name: maps[name] for name in mixture.experts}, truth, spec.weights, spec.mask)
 
-    def _whole(self, ds: xr.Dataset, time: Any) -> bool:
-        """Whether no frame of the history lacks more than the contract takes."""
-        spec = self.forecaster.spec
-        times = spec.step.shift(time, np.arange(1 - spec.frames_in, 1))
-        near = ds.isel(time=positions_of(encode_times(times)[0], encode_times(ds["time"].values)[0]))
-        return bool((spec.missing(near.load()) <= spec.missing_share).all())
-
     def _steps(self, times: np.ndarray) -> np.ndarray:
         """Steps since the first time that was asked for."""
         if self._origin is None:
             self._origin = times[0]
         return self.forecaster.spec.step.index(times, self._origin)
+
+
+def adapted_weights(
+    forecaster: "Forecaster", ds: xr.Dataset, init_times: np.ndarray, leads: int, device: Any = None
+) -> np.ndarray | None:
+    """Weights (I, L, S, E) of init times in any order, by what of `ds` is verified by each; None without a mixture."""
+    if forecaster.mixture is None:
+        return None
+    order = np.argsort(encode_times(init_times)[0], kind="stable")
+    replay = Replay(forecaster, leads, device)
+    replay.learn_all(ds, init_times[order[-1]])
+    return replay.weights(init_times[order])[np.argsort(order, kind="stable")]
 
 
 def _labelled(template: xr.Dataset, field: np.ndarray) -> xr.Dataset:

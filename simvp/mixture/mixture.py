@@ -126,24 +126,28 @@ class Recursion:
 
 
 def left_out_errors(mixture: Mixture, grams: np.ndarray, inits: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Squared errors (S, L, N) of the mixture on each block, its prior made of the other blocks; NaN with one block.
+    """Squared errors (S, L, N) of the mixture on each block, its prior made of the other blocks.
+
+    With one block, the prior is what the experts are trusted with, before anything is known of them.
 
     Parameters
     ----------
     grams, inits, blocks
         As in `Mixture.fit`.
     """
-    errors = np.full(grams.shape[:3], np.nan)
+    errors, start = np.full(grams.shape[:3], np.nan), trust(mixture.experts)
     names = np.unique(blocks)
     for state, lead in np.ndindex(*grams.shape[:2]):
-        for block in names if len(names) > 1 else ():
+        every = {
+            b: BlockErrors(inits=inits[blocks == b], lead=lead + 1, grams=grams[state, lead, blocks == b])
+            for b in names
+        }
+        for block in names:
             own = blocks == block
-            others = [
-                BlockErrors(inits=inits[blocks == b], lead=lead + 1, grams=grams[state, lead, blocks == b])
-                for b in names
-                if b != block
-            ]
-            prior, scale = prior_from(mixture.aggregation, others, trust(mixture.experts))
+            others = [errors_of for b, errors_of in every.items() if b != block]
+            prior, scale = start, float(mixture.scale[state, lead])
+            if others:
+                prior, scale = prior_from(mixture.aggregation, others, start)
             part = grams[state, lead, own]
             present = np.isfinite(np.einsum("nee->ne", part))
             weights = replay(mixture.aggregation, prior, scale, inits[own], lead + 1, part, present)
@@ -166,13 +170,14 @@ def mix(maps: Mapping[str, np.ndarray], weights: np.ndarray, valid: np.ndarray) 
     Returns
     -------
     tuple
-        (I, L, S, H, W) float32, and (I, L, S, E): those renormalised over the experts present.
+        (I, L, S, H, W) float32, NaN where no expert is present, and (I, L, S, E): those renormalised over the present.
     """
     fields = list(maps.values())
     outside = ~valid
     present = np.stack([(np.isfinite(field) | outside).all((-2, -1)) for field in fields], axis=-1)
     used = np.where(present, weights, 0.0)
     total = used.sum(-1, keepdims=True)
+    total[np.abs(total - 1) < 1e-9] = 1.0  # so that weights that were used give the same maps again, to the last bit
     # Where all the weight is on experts that are absent, the others share alike.
     alike = np.maximum(present.sum(-1, keepdims=True), 1)
     used = np.where(total > 0, used, present) / np.where(total > 0, total, alike)
@@ -180,6 +185,7 @@ def mix(maps: Mapping[str, np.ndarray], weights: np.ndarray, valid: np.ndarray) 
     for number, field in enumerate(fields):
         weight = used[..., number, None, None].astype(np.float32)
         mixed += np.where(weight > 0, field, np.float32(0)) * weight
+    mixed[~present.any(-1)] = np.nan
     return mixed, used
 
 

@@ -225,7 +225,9 @@ class TestInitTimes:
         sizes: list[int] = []
         for name in ("normalise", "denormalise"):
             way = getattr(State, name)
-            monkeypatch.setattr(State, name, lambda c, v, t, way=way: sizes.append(len(v)) or way(c, v, t))
+            monkeypatch.setattr(
+                State, name, lambda c, v, t, *more, way=way: sizes.append(len(v)) or way(c, v, t, *more)
+            )
         monkeypatch.setattr("simvp.contract.frame_spec.fitting", lambda item, share: 4)
         parts = waves.predict(past, init_time="all").drop_vars("created")
         xr.testing.assert_identical(parts.assign_attrs(whole.attrs), whole)
@@ -630,9 +632,9 @@ class TestFile:
         assert "it was changed after it was written" in self.refused(path)
 
     def test_weights_that_do_not_fit(self, small: Forecaster, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        arrays = small._arrays()
+        header, arrays = model_file.content_of(small)
         first = next(name for name in arrays if name.startswith("network."))
-        header = {**small._header(), "provenance": {}}
+        header |= {"provenance": {}}
         model_file.write(path, header, {name: v for name, v in arrays.items() if name != first})
         assert "its weights do not fit its sizes" in self.refused(path)
 

@@ -1,0 +1,192 @@
+"""Errors that count for the weights: honest ones, computed once, of a model's own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from datasets.archive.archive import Archive
+from datasets.store.store import Store
+from pipelines.verified import due_weights
+from simvp.coords.steps import Step
+from simvp.inference.forecaster import Forecaster
+from simvp.inference.replay import Replay
+from tests.support.mixed import FITTED, FRAMES_OUT, mixed_forecaster, noisy_world
+
+HOUR = Step.parse("1h")
+FIRST = 24 * FITTED - 1  # the last frame of the fit: the first target of this init time comes after it
+
+
+@pytest.fixture(scope="module")
+def model() -> Forecaster:
+    return mixed_forecaster()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    made = Archive(tmp_path / "archive")
+    made.append(noisy_world(), step=HOUR)
+    return made
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[np.datetime64]:
+    """Init times whose errors were computed."""
+    times: list[np.datetime64] = []
+    own = Replay.grams
+
+    def noted(replay: Replay, ds: xr.Dataset, init_times: np.ndarray) -> np.ndarray:
+        times.extend(init_times)
+        return own(replay, ds, init_times)
+
+    monkeypatch.setattr(Replay, "grams", noted)
+    return times
+
+
+def by_replay(model: Forecaster, ds: xr.Dataset, learned: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Weights at the times asked for, from the errors of init times one by one."""
+    replay = Replay(model, FRAMES_OUT)
+    for time in learned:
+        replay.take(np.array([time]), replay.grams(ds.load(), np.array([time])))
+    return replay.weights(asked)
+
+
+def test_only_init_times_count_whose_targets_nothing_was_fitted_on(model: Forecaster, archive: Archive) -> None:
+    ds = archive.dataset()
+    times = ds["time"].values
+    asked = times[[FIRST + 30, FIRST + 40]]
+    found = due_weights(model, ds, asked, times, FRAMES_OUT)
+    np.testing.assert_allclose(found, by_replay(model, ds, times[FIRST : FIRST + 40], asked), atol=1e-6)
+    # With those of the fit, weights would be others.
+    assert np.abs(found - by_replay(model, ds, times[FIRST - 60 : FIRST + 40], asked)).max() > 1e-3
+
+
+def test_init_times_that_are_not_issued_count_no_more_than_they_are_asked_for(
+    model: Forecaster, archive: Archive
+) -> None:
+    ds = archive.dataset()
+    times = ds["time"].values
+    six = times[5::6]
+    asked = times[[FIRST + 60]]
+    found = due_weights(model, ds, asked, six, FRAMES_OUT)
+    honest = six[(six >= times[FIRST]) & (six < asked[0])]
+    np.testing.assert_allclose(found, by_replay(model, ds, honest, asked), atol=1e-6)
+
+
+@pytest.mark.parametrize("provenance", [{}, {"periods": {}}])
+def test_where_it_is_not_known_what_was_fitted_on_nothing_is_honest(
+    model: Forecaster, archive: Archive, provenance: dict[str, object]
+) -> None:
+    ds = archive.dataset()
+    asked = ds["time"].values[-2:]
+    found = due_weights(replace(model, provenance=provenance), ds, asked, ds["time"].values, FRAMES_OUT)
+    np.testing.assert_allclose(found, model.mixture.weights(2, FRAMES_OUT), atol=1e-12)
+
+
+def test_before_anything_is_verified_they_are_those_of_the_validation(model: Forecaster, archive: Archive) -> None:
+    ds = archive.dataset()
+    times = ds["time"].values
+    asked = times[[FIRST - 40, FIRST]]
+    found = due_weights(model, ds, asked, times, FRAMES_OUT)
+    np.testing.assert_allclose(found, model.mixture.weights(2, FRAMES_OUT), atol=1e-12)
+
+
+def test_a_model_without_a_mixture_has_no_weights(model: Forecaster, archive: Archive, tmp_path: Path) -> None:
+    ds = archive.dataset()
+    times, path = ds["time"].values, tmp_path / "kept.zarr"
+    assert due_weights(replace(model, mixture=None), ds, times[-1:], times, FRAMES_OUT, path=path) is None
+    assert due_weights(model, ds, times[:0], times, FRAMES_OUT, path=path) is None
+    assert not path.exists()
+
+
+def test_what_was_kept_is_used_again_and_gives_the_same(
+    model: Forecaster, archive: Archive, tmp_path: Path, computed: list[np.datetime64]
+) -> None:
+    ds = archive.dataset()
+    times, path = ds["time"].values, tmp_path / "kept.zarr"
+    asked = times[[FIRST + 40, FIRST + 50]]
+    first = due_weights(model, ds, asked, times, FRAMES_OUT, path=path)
+    np.testing.assert_array_equal(computed, times[FIRST : FIRST + 50])
+    computed.clear()
+    again = due_weights(model, ds, asked, times, FRAMES_OUT, path=path)
+    assert computed == []
+    np.testing.assert_array_equal(first, again)
+    # Later only what is new is computed, and the weights are those that nothing kept would give.
+    later = times[[FIRST + 60]]
+    found = due_weights(model, ds, later, times, FRAMES_OUT, path=path)
+    np.testing.assert_array_equal(computed, times[FIRST + 50 : FIRST + 60])
+    np.testing.assert_allclose(found, due_weights(model, ds, later, times, FRAMES_OUT), atol=1e-6)
+    kept = Store(path)
+    assert kept.state == {"kind": "verified", "fingerprint": model.fingerprint}
+    np.testing.assert_array_equal(kept.dataset()["init_time"], times[FIRST : FIRST + 60])
+
+
+def test_what_is_not_over_is_not_kept(
+    model: Forecaster, archive: Archive, tmp_path: Path, computed: list[np.datetime64]
+) -> None:
+    ds = archive.dataset()
+    times, path = ds["time"].values, tmp_path / "kept.zarr"
+    due_weights(model, ds, times[-1:], times, FRAMES_OUT, path=path)
+    np.testing.assert_array_equal(Store(path).dataset()["init_time"].values[-1], times[-1 - FRAMES_OUT])
+    archive.append(noisy_world(1, first=14 * 24))
+    ds = archive.dataset()
+    computed.clear()
+    found = due_weights(model, ds, ds["time"].values[-1:], ds["time"].values, FRAMES_OUT, path=path)
+    np.testing.assert_array_equal(computed, ds["time"].values[14 * 24 - FRAMES_OUT : -1])
+    np.testing.assert_allclose(
+        found, due_weights(model, ds, ds["time"].values[-1:], ds["time"].values, FRAMES_OUT), atol=1e-6
+    )
+
+
+def test_frames_that_come_late_cost_no_second_reckoning_of_the_others(
+    model: Forecaster, tmp_path: Path, computed: list[np.datetime64]
+) -> None:
+    archive, path, lost = Archive(tmp_path / "archive"), tmp_path / "kept.zarr", FIRST + 20
+    whole = noisy_world()
+    archive.append(whole.drop_isel(time=[lost]), step=HOUR)
+    ds = archive.dataset()
+    times = ds["time"].values
+    asked = times[[FIRST + 40]]
+    due_weights(model, ds, asked, times, FRAMES_OUT, path=path)
+    lacking = times[lost : lost + 6]  # the histories of six init times
+    assert not set(lacking) & set(computed)
+    aimed = times[lost - FRAMES_OUT : lost]  # the frame is a target of these
+    kept = Store(path).dataset()["init_time"].values
+    assert set(times[FIRST : FIRST + 40]) - set(kept) == {*lacking, *aimed}
+    before = ds.load()
+    archive.append(whole.isel(time=[lost]))
+    computed.clear()
+    ds = archive.dataset()
+    found = due_weights(model, ds, asked, times, FRAMES_OUT, path=path)
+    assert set(computed) == {*lacking, *aimed}
+    # What was kept stays as it was found, where the frame was not there to look back at.
+    replay, new = Replay(model, FRAMES_OUT), np.array(sorted({*lacking, *aimed}))
+    for source, part in ((before, kept), (ds.load(), new)):
+        for time in part:
+            replay.take(np.array([time]), replay.grams(source, np.array([time])))
+    np.testing.assert_allclose(found, replay.weights(asked), atol=1e-6)
+
+
+def test_nothing_of_the_future_has_a_part(model: Forecaster, archive: Archive, tmp_path: Path) -> None:
+    ds = archive.dataset()
+    times = ds["time"].values
+    asked = times[[FIRST + 20, FIRST + 30]]
+    first = due_weights(model, ds, asked, times, FRAMES_OUT)
+    changed = noisy_world()
+    for name in changed.data_vars:
+        changed[name][FIRST + 21 :] += np.linspace(-4, 4, 12).reshape(3, 4)
+    other = Archive(tmp_path / "other")
+    other.append(changed, step=HOUR)
+    second = due_weights(model, other.dataset(), asked, times, FRAMES_OUT)
+    np.testing.assert_array_equal(first[0], second[0])
+    assert np.abs(first[1] - second[1]).max() > 1e-3
+
+
+def test_init_times_far_apart_are_not_read_as_one_piece(model: Forecaster, archive: Archive) -> None:
+    ds = archive.dataset()
+    times = ds["time"].values
+    earlier = times[[FIRST, FIRST + 1, FIRST + 70, FIRST + 71]]
+    found = due_weights(model, ds, times[[FIRST + 80]], earlier, FRAMES_OUT)
+    np.testing.assert_allclose(found, by_replay(model, ds, earlier, times[[FIRST + 80]]), atol=1e-6)
