@@ -29,12 +29,15 @@ class Judgement:
         Of the gate.
     skill
         `pipelines.evaluation.skill.skill_table` of the candidate.
+    errors
+        Of the candidate, from `pipelines.evaluation.evaluate`: its parts are among the systems.
     held_out
         First and last time of the targets.
     """
 
     verdict: Verdict
     skill: xr.Dataset = field(compare=False)
+    errors: xr.Dataset = field(compare=False, repr=False)
     held_out: tuple[str, str]
 
     def text(self) -> str:
@@ -122,7 +125,7 @@ def judge(
     verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate, archive=spans)
     # The table has the maps that all of its systems have: no part of the model decides which.
     judged = errors.drop_sel(system=[name for name in PARTS if name in errors["system"]])
-    return Judgement(verdict=verdict, skill=skill_table(judged), held_out=held_out)
+    return Judgement(verdict=verdict, skill=skill_table(judged), errors=errors, held_out=held_out)
 
 
 def _held_out(forecaster: "Forecaster") -> tuple[str, str]:
