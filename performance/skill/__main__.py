@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 from unittest import mock
 
@@ -49,8 +50,7 @@ shifts of training windows, size of the network and when there is none, correcti
 validation blocks of {chosen_on}. Their held-out periods chose nothing. Two things are older than this rule: the
 number of epochs was set after scores on the held-out week of `era5-uk` had been seen, and the list of predictors goes
 back to a study that had looked at that week and at a day of radar. How rain is carried along its motion and made sharp
-was chosen on four days of radar, of which that of {looked_at} is one. Kept out until the end: {kept_out}.
-{missing}"""
+was chosen on four days of radar, of which that of {looked_at} is one. Kept out until the end: {kept_out}.{missing}"""
 
 
 def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
@@ -117,15 +117,16 @@ def write_page(root: Path) -> Path:
     page, kept = root / "docs" / "skill.md", {name: _kept(root) / f"{name}.json" for name in SOURCES}
     there = [name for name, file in kept.items() if file.is_file()]
     lacking = [name for name in SOURCES if name not in there]
-    missing = f"\nNot measured yet: {_listed(lacking)}.\n" if lacking else ""
+    missing = f"\n\nNot measured yet: {_listed(lacking)}." if lacking else ""
     head = HEAD.format(
         chosen_on=_listed(CHOSEN_ON),
         looked_at=_listed(LOOKED_AT),
         kept_out=_listed([name for name in SOURCES if name not in (*CHOSEN_ON, *LOOKED_AT)]),
         missing=missing,
     )
+    wrapped = (fill(text, 120, break_long_words=False, break_on_hyphens=False) for text in head.split("\n\n"))
     page.parent.mkdir(parents=True, exist_ok=True)
-    write(page, [kept[name] for name in there], f"{head}\n## Results\n")
+    write(page, [kept[name] for name in there], "\n\n".join([*wrapped, "## Results\n"]))
     return page
 
 

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import cycle
 from math import nan
 
 import numpy as np
@@ -11,6 +12,7 @@ from datasets.catalog import NamedSource
 from performance.section import Section, Table
 from performance.skill.trial import Trial, Trials
 from pipelines.evaluation import PARTS, SHARP, WEIGHT, rain_lines
+from simvp.coords import Step
 
 MODEL, PARTS_SHOWN = "model", ("unmixed", "base")
 SUMMARY = (
@@ -33,15 +35,23 @@ def section(found: Trials, source: NamedSource) -> Section:
     """Rows for the table on top, and for the variables of the data set RMSE by lead, CSI and shares."""
     skill, tables = medians([trial.skill for trial in found.trials]), list[Table]()
     variables = [str(name) for name in skill["variable"].values]
+    leads = lead_words(found.trials[0].plan.step, skill.sizes["lead_time"])
     for variable in variables:
-        tables += [_by_lead(skill, variable), *_csi(skill, variable), *_shares(found.trials, variable)]
+        tables += [_by_lead(skill, variable, leads), *_csi(skill, variable, leads)]
+        tables += _shares(found.trials, variable, leads)
     return Section(
         title=found.name,
         text=f"{source.title}. {_words(found)}",
         tables=tuple(tables),
         notes=(*((f"{SHARP}.",) if "csi" in skill else ()), *map(_verdict, found.trials)),
-        summary=Table(columns=SUMMARY, rows=tuple(_row(found, skill, variable) for variable in variables)),
+        summary=Table(columns=SUMMARY, rows=tuple(_row(found, skill, variable, leads) for variable in variables)),
     )
+
+
+def lead_words(step: Step, leads: int) -> list[str]:
+    """From the init time to each valid time: "30 min", "1 h", ... or "1 month", "2 months", ..."""
+    each = range(1, leads + 1)
+    return [str(Step(seconds=n * step.seconds) if step.seconds else Step(months=n * step.months)) for n in each]
 
 
 def medians(skills: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -71,11 +81,11 @@ def ratios(skill: xr.Dataset, variable: str) -> tuple[float, float, int]:
     return overall, float(by_lead[worst]), worst
 
 
-def _row(found: Trials, skill: xr.Dataset, variable: str) -> tuple[str, ...]:
+def _row(found: Trials, skill: xr.Dataset, variable: str, leads: Sequence[str]) -> tuple[str, ...]:
     rmse = _overall(skill, variable)
     best = min(_baselines(skill), key=lambda name: rmse[name] if np.isfinite(rmse[name]) else np.inf)
     each = [ratios(trial.skill, variable) for trial in found.trials]
-    hours = sorted({float(skill["lead_hours"][lead]) for *_, lead in each})
+    at = ", ".join(leads[lead] for lead in sorted({lead for *_, lead in each}))
     return (
         f"[{found.name}](#{found.name}) {variable}",
         str(skill["units"].sel(variable=variable).item()),
@@ -84,7 +94,7 @@ def _row(found: Trials, skill: xr.Dataset, variable: str) -> tuple[str, ...]:
         f"{rmse[best]:.4g}",
         *(f"{rmse[name]:.4g}" if name in rmse else "" for name in (*reversed(PARTS_SHOWN), MODEL)),
         _ranged([overall for overall, *_ in each]),
-        f"{_ranged([worst for _, worst, _ in each])} at {', '.join(f'{lead:g}' for lead in hours)} h",
+        f"{_ranged([worst for _, worst, _ in each])} at {at}",
         ", ".join(dict.fromkeys(trial.judgement.verdict.outcome for trial in found.trials)),
         f"{statistics.median(trial.training for trial in found.trials):.0f}",
     )
@@ -103,17 +113,17 @@ def _words(found: Trials) -> str:
     )
 
 
-def _by_lead(skill: xr.Dataset, variable: str) -> Table:
+def _by_lead(skill: xr.Dataset, variable: str, leads: Sequence[str]) -> Table:
     """RMSE of every system, the lowest of each line in bold, and the model's over the best baseline's."""
     own, rows = skill.sel(variable=variable), []
-    for lead, hours in enumerate(skill["lead_hours"].values.tolist()):
+    for lead, words in enumerate(leads):
         at = own.isel(lead_time=lead)
-        rows.append(_line(f"{hours:g}", at["n"], _scores(at["rmse"])))
+        rows.append(_line(words, at["n"], _scores(at["rmse"])))
     rows.append(_line("all", own["n_all"], _overall(skill, variable)))
     units = own["units"].item()
     return Table(
         title=f"RMSE of {variable}{f', {units}' if units else ''}, weighted by {skill.attrs['weighting']}",
-        columns=("lead h", "n", *(name.replace("_", " ") for name in _systems(skill)), "model / best baseline"),
+        columns=("lead", "n", *(name.replace("_", " ") for name in _systems(skill)), "model / best baseline"),
         rows=tuple(rows),
     )
 
@@ -125,20 +135,21 @@ def _line(label: str, n: xr.DataArray, rmse: Mapping[str, float]) -> tuple[str, 
     return (label, str(int(n.sel(system=MODEL))), *shown, f"{rmse[MODEL] / best:.3f}")
 
 
-def _csi(skill: xr.Dataset, variable: str) -> Iterator[Table]:
+def _csi(skill: xr.Dataset, variable: str, leads: Sequence[str]) -> Iterator[Table]:
     """CSI of rain, the highest of each line in bold."""
     if "csi" not in skill or variable not in skill["wet_variable"].values:
         return
     rows = []
-    for name, least, lead, scores in rain_lines(skill):
+    lines = ((least, scores) for name, least, _, scores in rain_lines(skill) if name == variable)
+    for (least, scores), lead in zip(lines, cycle([*leads, "all"])):
         highest = max(filter(np.isfinite, scores), default=nan)
         shown = (f"**{score:.3f}**" if score == highest else f"{score:.3f}" for score in scores)
-        rows += [(least, lead, *shown)] if name == variable else []
+        rows.append((least, lead, *shown))
     names = (str(name).replace("_", " ") for name in skill["contender"].values)
-    yield Table(title=f"CSI of {variable}", columns=("at least", "lead h", *names), rows=tuple(rows))
+    yield Table(title=f"CSI of {variable}", columns=("at least", "lead", *names), rows=tuple(rows))
 
 
-def _shares(trials: Sequence[Trial], variable: str) -> Iterator[Table]:
+def _shares(trials: Sequence[Trial], variable: str, leads: Sequence[str]) -> Iterator[Table]:
     """Weights of the experts in the mean over init times and seeds, and how much of the network's correction is taken.
 
     Of the first and the last lead, and in the mean over the leads; experts that never have a weight are left out.
@@ -152,12 +163,12 @@ def _shares(trials: Sequence[Trial], variable: str) -> Iterator[Table]:
     here = [number for number in range(len(experts)) if weights[:, number].any()]
     state = trials[0].skill["variable"].values.tolist().index(variable)
     rows = []
-    for label, leads in _ends(trials[0].skill["lead_hours"].values):
-        shares = (f"{share:.2f}" for share in weights[leads].mean(0)[here])
-        rows.append((label, *shares, _correction(trials, state, leads)))
+    for label, part in ((leads[0], slice(0, 1)), (leads[-1], slice(len(leads) - 1, None)), ("all", slice(None))):
+        shares = (f"{share:.2f}" for share in weights[part].mean(0)[here])
+        rows.append((label, *shares, _correction(trials, state, part)))
     yield Table(
         title=f"What {variable} is made of: mean weights of the experts; the part of the network's correction",
-        columns=("lead h", *(experts[number].replace("_", " ") for number in here), "correction"),
+        columns=("lead", *(experts[number].replace("_", " ") for number in here), "correction"),
         rows=tuple(rows),
     )
 
@@ -169,12 +180,6 @@ def _correction(trials: Sequence[Trial], state: int, leads: slice) -> str:
         return "no network"
     errors = [trial.correction_error[state, leads] for trial in trials if trial.correction_error is not None]
     return f"{np.mean(taken):.2f}" + (f" ± {np.mean(errors):.2f}" if errors else "")
-
-
-def _ends(hours: np.ndarray) -> list[tuple[str, slice]]:
-    """First lead, last lead, all of them."""
-    last = len(hours) - 1
-    return [(f"{hours[0]:g}", slice(0, 1)), (f"{hours[last]:g}", slice(last, None)), ("all", slice(None))]
 
 
 def _verdict(trial: Trial) -> str:
