@@ -87,11 +87,11 @@ class LinearForecast(Record):
     def at(self, block: Block, lead: int) -> np.ndarray:
         """Forecast at the points (n, P) of a block, for one lead."""
         z = block.predictors(lead)
-        made = block.normal(lead) + _applied(self.coefficients[lead - 1], z, self.group)
+        made = block.reference(lead) + _applied(self.coefficients[lead - 1], z, self.group)
         lacking = ~np.isfinite(made).all(1)
         if lacking.any():
             short = np.where(self.design.within, z[lacking], np.float32(0))
-            made[lacking] = block.normal(lead)[lacking] + _applied(self.within[lead - 1], short, self.group)
+            made[lacking] = block.reference(lead)[lacking] + _applied(self.within[lead - 1], short, self.group)
         return made
 
     def _blocks(self, inits: np.ndarray) -> list[tuple[int, int]]:

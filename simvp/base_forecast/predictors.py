@@ -17,9 +17,12 @@ frames and n the steps of a cycle, the predictors are, in this order:
 ``initial_normal``    m(i) - m(v)
 ``cycle_normal_n``    m(v - kn) - m(v), one for each cycle
 ``normal``            m(v), of amounts only: so that where nothing has been for hours the forecast can be nothing
-``advected``          x(i) carried on along its motion to v, less m(v): of rain (`simvp.motion`)
+``advected``          x(i) carried on along its motion to v: of rain (`simvp.motion`)
 ``advected_mean``     the same, of the mean over the 3 x 3 points around
 ====================  ==============================================================================================
+
+Of rain, which is nothing most of the time, d is x itself and nothing is added: where it is dry it stays dry, except for
+what the coefficient of `normal` says.
 
 Each of the baselines is a linear combination of them, see `baseline_coefficients`.
 
@@ -118,16 +121,24 @@ def baseline_coefficients(design: Design, cycle: int | None, damping: float) -> 
     def vector(**coefficients: float) -> np.ndarray:
         return np.array([coefficients.get(name, 0.0) for name in design.names])
 
+    if design.moving:
+        persistence = vector(last=1.0)
+        return {
+            "persistence": persistence,
+            "seasonal_persistence": persistence if cycle is None else vector(**{f"cycle_{cycle}": 1.0}),
+            "climatology": vector(normal=1.0),
+            "anomaly_persistence": vector(last=1.0, initial_normal=-1.0),
+            "damped_anomaly": vector(last=damping, initial_normal=-damping, normal=1.0 - damping),
+            EXTRAPOLATION: vector(advected=1.0),
+        }
     persistence = vector(last=1.0, initial_normal=1.0)
     seasonal = {f"cycle_{cycle}": 1.0, f"cycle_normal_{cycle}": 1.0}
-    more = {EXTRAPOLATION: vector(advected=1.0)} if design.moving else {}
     return {
         "persistence": persistence,
         "seasonal_persistence": persistence if cycle is None else vector(**seasonal),
         "climatology": vector(),
         "anomaly_persistence": vector(last=1.0),
         "damped_anomaly": vector(last=damping),
-        **more,
     }
 
 
@@ -170,7 +181,9 @@ class Block:
         times = self.series.times(slots)
         self._normal = maps_at(self.climatology, times, self.series.valid)
         self._other = {p: maps_at(c, times, self.series.valid) for p, c in self.others.items()}
-        departures = values - self._normal[: len(values)]
+        # What departures are from, and what forecasts are added to.
+        self._reference = np.zeros_like(self._normal) if self.design.moving else self._normal
+        departures = values - self._reference[: len(values)]
         self._targets = departures[T:] if self.ahead else departures[:0]
         near = departures[: self._stop - self._start + 1].copy()
         fill_forward(near, T)
@@ -181,9 +194,9 @@ class Block:
         """Departures at the valid times, (n, P); NaN where unknown."""
         return self._targets[self.inits - self._start + lead - self.design.frames_in]
 
-    def normal(self, lead: int) -> np.ndarray:
-        """The climatology at the valid times, (n, P)."""
-        return self._normal[self.inits - self._start + lead]
+    def reference(self, lead: int) -> np.ndarray:
+        """What departures at the valid times are from, (n, P): the climatology; nothing where it is rain."""
+        return self._reference[self.inits - self._start + lead]
 
     def predictors(self, lead: int) -> np.ndarray:
         """(n, P, K) float32; NaN where a frame of a cycle that reaches beyond T is not there."""
@@ -207,8 +220,8 @@ class Block:
         if design.amount:
             parts["normal"] = normal
         if design.moving:
-            parts["advected"] = self._advected[:, lead - 1] - normal
-            parts["advected_mean"] = neighbours(self._advected[:, lead - 1], self.series.valid) - normal
+            parts["advected"] = self._advected[:, lead - 1]
+            parts["advected_mean"] = neighbours(self._advected[:, lead - 1], self.series.valid)
         made = np.empty((*normal.shape, len(design.names)), np.float32)
         for number, name in enumerate(design.names):
             made[..., number] = parts[name]
@@ -240,7 +253,7 @@ class Block:
         if design.moving:
             back = rows[:, None] + np.arange(1 - min(FRAMES, design.frames_in), 1)
             maps = np.full((*back.shape, *self.series.valid.shape), np.nan, np.float32)
-            maps[..., self.series.valid] = self._near[back] + self._normal[back]
+            maps[..., self.series.valid] = self._near[back]
             self._advected = extrapolate(maps, self.leads)[..., self.series.valid]
         self._far = {}
         for n in design.far:
@@ -248,7 +261,8 @@ class Block:
             values = self.series.read(start, stop)
             normal = maps_at(self.climatology, self.series.times(np.arange(start, stop + 1)), self.series.valid)
             here = np.isfinite(values).any(1)
-            departures = np.where(np.isfinite(values) | ~here[:, None], values - normal, np.float32(0))
+            values = values if design.moving else values - normal
+            departures = np.where(np.isfinite(values) | ~here[:, None], values, np.float32(0))
             self._far[n] = departures, normal
 
 

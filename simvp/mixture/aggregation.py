@@ -10,14 +10,16 @@ Games, chapter 5). From u_1 = prior, in the order in which the init times are ve
 
 * x = u_t restricted to the experts that are present at t, renormalised
 * g = 2 G_t x, the gradient of x'G_t x
-* b_t = max(span * scale, max g - min g)
+* scale_t = (1 - FOLLOW) scale_(t-1) + FOLLOW min of the diagonal of G_t, at most scale_0 = scale
+* b_t = max(span * scale_t, max g - min g)
 * v[e] ~ x[e] exp(-rate g[e] / b_t) with the mass that the present ones had together; absent ones keep theirs
 * u_(t+1) = (1 - share) v + share prior
 
 An init time is issued with the weights of the recursion as it then is, renormalised over the experts that are present.
 
 Theorem. For every sequence of weights q_t that changes m times over n init times, with q^0 .. q^m its values, and with
-s_t = min(1, span * scale / (max g - min g)), which is 1 unless the experts are far apart,
+s_t = span * scale / b_t, which is 1 unless the experts are far apart (less) or errors are smaller than usual (more: an
+init time counts in units of its own scale),
 
     sum s_t (w_t'G_t w_t - q_t'G_t q_t)  <=  span * scale * (C / rate + n rate / 8)  +  D
     C = sum_k KL(q^k || prior) + m ln(1 / share) + (n - 1 - m) ln(1 / (1 - share))
@@ -38,10 +40,8 @@ import numpy as np
 from simvp.errors import ConfigError
 from simvp.record import Record
 
-FOLLOW, LEAST = (
-    0.1,
-    1e-6,
-)  # share of the newest error in the scale, and the least part of the validation's that it falls to
+# Part of the newest error in the scale, and the least part of the validation's that it falls to.
+FOLLOW, LEAST = 0.3, 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +181,7 @@ def paths(
 
 
 def falling(scale: Any, gram: np.ndarray, highest: Any) -> np.ndarray:
-    """The scale (...) after one more Gram matrix (..., E, E): it follows the least squared error, never above `highest`.
+    """The scale (...) after one more Gram matrix (..., E, E): the least squared error, followed, below `highest`.
 
     Where nothing happens (after the rain) errors are a thousandth of those of the validation, and experts differ all
     the same; where more happens than ever, they are to be told apart sooner, not later.

@@ -9,7 +9,7 @@ import numpy as np
 from simvp.errors import ConfigError
 from simvp.mixture.aggregation import Aggregation, columns, paths, restricted, squared_errors
 
-FLOOR = 0.05  # of the prior, in equal parts to all experts, so that none is out of reach for long
+FLOOR = 0.02  # of the prior, in equal parts to all experts, so that none is out of reach for long
 STEPS, STEP = 200, 0.25  # of the prior's descent: their number, and the largest rate of one
 
 

@@ -13,13 +13,13 @@ EVEN = np.full(3, 1 / 3)
 
 
 def test_one_verified_init_time_by_hand() -> None:
-    # x = (1/2, 1/2), g = 2 G x = (1 + 0, 0 + 3) = (1, 3); b = max(2 * 2, 3 - 1) = 4
-    # v ~ (exp(-1 * 0 / 4), exp(-1 * 2 / 4)) = (1, 0.60653), normalised (0.62246, 0.37754)
+    # x = (1/2, 1/2), g = 2 G x = (1 + 0, 0 + 3) = (1, 3); the scale falls from 2 to 0.7 * 2 + 0.3 * 1 = 1.7
+    # b = max(2 * 1.7, 3 - 1) = 3.4; v ~ (1, exp(-2 / 3.4)) = (1, 0.555306), normalised (0.642960, 0.357040)
     # u = 0.8 v + 0.2 (1/2, 1/2)
     weights = Aggregation(rate=1.0, share=0.2, span=2.0).weights(
         np.array([0.5, 0.5]), 2.0, np.array([[[1.0, 0.0], [0.0, 3.0]]]), np.array([7]), 7
     )
-    np.testing.assert_allclose(weights, [0.8 * 0.622459 + 0.1, 0.8 * 0.377541 + 0.1], atol=1e-6)
+    np.testing.assert_allclose(weights, [0.8 * 0.642960 + 0.1, 0.8 * 0.357040 + 0.1], atol=1e-6)
 
 
 def test_experts_far_apart_change_weights_by_the_rate_and_no_more() -> None:
@@ -38,13 +38,14 @@ def path_by_enumeration(aggregation: Aggregation, prior: np.ndarray, scale: floa
     experts = len(prior)
     move = (1 - aggregation.share) * np.eye(experts) + aggregation.share * prior
     likelihood: list[np.ndarray] = []
-    path = [prior]
+    path, now = [prior], scale
     for gram in grams:
         there = np.isfinite(np.diag(gram))
         x = renormalised(path[-1], there)
         gradient = 2 * np.nan_to_num(gram) @ x
         distance = gradient - gradient[there].min()
-        loss = distance / max(aggregation.span * scale, distance[there].max())
+        now = min(scale, max(1e-6 * scale, 0.7 * now + 0.3 * np.diag(gram)[there].min()))
+        loss = distance / max(aggregation.span * now, distance[there].max())
         likely = np.exp(-aggregation.rate * loss)
         likelihood.append(np.where(there, likely, x @ likely))
         posterior = np.zeros(experts)

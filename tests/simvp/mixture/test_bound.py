@@ -36,7 +36,11 @@ def excess_and_bound(
     behind = np.arange(n) - np.searchsorted(known_at[order], inits[order], side="right")
     usual = aggregation.span * scale
     own = renormalised(path[:-1], there)
-    counts = usual / np.maximum(usual, spread(2 * np.einsum("nef,nf->ne", grams, own), there))
+    least, now, scales = np.where(there, np.einsum("nee->ne", grams), np.inf).min(1), scale, []
+    for error in least:
+        now = min(scale, max(1e-6 * scale, 0.7 * now + 0.3 * error))
+        scales.append(aggregation.span * now)
+    counts = usual / np.maximum(scales, spread(2 * np.einsum("nef,nf->ne", grams, own), there))
     mass = (rivals * there).sum(1)
     rival = rivals * there / np.where(mass > 0, mass, 1)[:, None]
     losses = squared_errors(issued, grams) - squared_errors(rival, grams)

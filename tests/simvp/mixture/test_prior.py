@@ -116,7 +116,7 @@ def test_the_choice_is_that_of_a_replay_on_the_blocks_left_out() -> None:
 
 def test_without_a_clear_gain_the_default_stays() -> None:
     blocks = series("steady").blocks
-    worse = Aggregation(rate=8.0, share=0.001)
+    worse = Aggregation(rate=0.001, share=0.001)
     assert choose([blocks], [worse]) == Aggregation()
     assert choose([], GRID) == Aggregation()
     assert choose([alternating(10, blocks=1)]) == Aggregation()
