@@ -9,6 +9,7 @@ import xarray as xr
 
 from pipelines.training.combination import BATCH, combine, validation_grams
 from simvp.mixture.mixture import Mixture, gram_matrices, left_out_errors, trust
+from simvp.mixture.prior import FLOOR
 from tests.support.mixed import FRAMES_OUT, mixed_forecaster, noisy_world
 
 NAMES = ("base", "network", "persistence", "climatology")
@@ -161,7 +162,9 @@ def test_what_is_no_better_than_trust_stays_near_it() -> None:
     same = dict.fromkeys(("base", "persistence", "climatology"), maps["base"])
     made = combine(tuple(same), ("a", "b"), grams_of(same, truth), INITS, BLOCKS)
     np.testing.assert_allclose(
-        made.mixture.prior, np.broadcast_to(0.95 * trust(tuple(same)) + 0.05 / 3, made.mixture.prior.shape), atol=1e-6
+        made.mixture.prior,
+        np.broadcast_to((1 - FLOOR) * trust(tuple(same)) + FLOOR / 3, made.mixture.prior.shape),
+        atol=1e-6,
     )
 
 
