@@ -18,7 +18,7 @@ DEMO = $(call option,DATA,data) $(call option,SOURCE,source) $(call option,VARIA
 BENCHMARK = $(call option,DATA,data) $(call option,PRESET,preset) $(call option,EPOCHS,epochs) $(call option,SEED,seed) \
 	$(call option,SET,set)
 
-.PHONY: demo up catalog benchmark ablation bench test test-all lint wheel lock clean
+.PHONY: demo up catalog benchmark ablation bench skill test test-all lint wheel lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m flows.commands.demo $(DEMO)
@@ -39,6 +39,10 @@ ablation: $(READY)
 # Speed and memory, side by side with what one would use instead; ONLY=step,ingest measures these sections alone.
 bench: $(READY)
 	@$(BIN)/python -m performance $(call option,ONLY,only)
+
+# RMSE and gate of every data set that is here, with default settings: docs/skill.md; ONLY=era5-uk SEEDS=3.
+skill: $(READY)
+	@$(BIN)/python -m performance.skill $(call option,ONLY,only) $(call option,SEEDS,seeds)
 
 # Two files of tests at a time: most of them keep one core busy.
 test: $(READY)

@@ -1,8 +1,9 @@
-"""BENCHMARKS.md: every section that was measured, each with where and when."""
+"""A page of sections that were measured one by one, each with where and when: BENCHMARKS.md, docs/skill.md."""
 
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -36,16 +37,18 @@ def where(code: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def write(path: Path, sections: Sequence[Path]) -> None:
-    """Put the report together from the sections that have been measured, in this order."""
-    parts, last = [HEAD], None
-    for file in sections:
-        section, measured = load(file)
+def write(path: Path, sections: Sequence[Path], head: str = HEAD) -> None:
+    """Put the page together from the sections that have been measured, in this order, their summaries in one table."""
+    found = [load(file) for file in sections]
+    if not found:
+        return
+    summaries = [section.summary for section, _ in found if section.summary is not None]
+    together = [replace(summaries[0], rows=tuple(row for one in summaries for row in one.rows))] if summaries else []
+    parts = [head, *(table.markdown() for table in together)]
+    for section, measured in found:
         line = "; ".join(measured[name] for name in ("date", "commit", "machine", "versions"))
         parts.append(section.markdown() + f"\n\n<sub>Measured {line}.</sub>")
-        last = measured
-    if last is not None:
-        path.write_text("\n".join(part if part.endswith("\n") else part + "\n" for part in parts))
+    path.write_text("\n".join(part if part.endswith("\n") else part + "\n" for part in parts))
 
 
 def _machine() -> str:

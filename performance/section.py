@@ -38,7 +38,7 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One section of BENCHMARKS.md.
+    """One section of a report.
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ class Section:
         What it means, and what limits it; one paragraph each.
     pictures
         Alternative text by file name below ``docs/``.
+    summary
+        Its rows in the table on top of a report that has one.
     """
 
     title: str
@@ -58,6 +60,7 @@ class Section:
     goals: tuple[Goal, ...] = ()
     notes: tuple[str, ...] = ()
     pictures: Mapping[str, str] | None = None
+    summary: Table | None = None
 
     def markdown(self) -> str:
         """The section as it stands in the report."""
@@ -77,19 +80,21 @@ class Section:
 def load(path: Path) -> tuple[Section, dict[str, Any]]:
     """Inverse of `Section.save`."""
     kept = json.loads(path.read_text())
-    section = kept["section"]
-    tables: Sequence[Mapping[str, Any]] = section["tables"]
+    section, summary = kept["section"], kept["section"].get("summary")
     return (
         Section(
             **{
                 **section,
-                "tables": tuple(
-                    Table(columns=tuple(t["columns"]), rows=tuple(map(tuple, t["rows"])), title=t["title"])
-                    for t in tables
-                ),
+                "tables": tuple(map(_table, section["tables"])),
                 "goals": tuple(Goal(**goal) for goal in section["goals"]),
                 "notes": tuple(section["notes"]),
+                "summary": None if summary is None else _table(summary),
             }
         ),
         kept["where"],
     )
+
+
+def _table(kept: Mapping[str, Any]) -> Table:
+    rows: Sequence[Sequence[str]] = kept["rows"]
+    return Table(columns=tuple(kept["columns"]), rows=tuple(map(tuple, rows)), title=kept["title"])

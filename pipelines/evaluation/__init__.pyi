@@ -1,6 +1,7 @@
 from .bootstrap import cut_blocks as cut_blocks, studentise as studentise
 from .evaluate import (
     MOVING as MOVING,
+    WEIGHT as WEIGHT,
     batch_size as batch_size,
     chunks as chunks,
     past_frames as past_frames,
@@ -21,4 +22,4 @@ from .skill import (
     skill_table as skill_table,
     unpredictable as unpredictable,
 )
-from .verdict import Outcome as Outcome
+from .verdict import PARTS as PARTS, Outcome as Outcome

@@ -30,6 +30,9 @@ MOVING = "moving"
 MODEL = ("model_version", "model_fingerprint")
 """Coordinates that say which model made the forecast of an init time."""
 
+WEIGHT = "_weight"
+"""After the name of a variable: the coordinate with the weights of the experts that its forecast is mixed of."""
+
 # Steps per init time of the piece of the series that is read for a batch: what lies far apart is not read as one.
 _LONGEST_PIECE = 8
 
@@ -73,7 +76,8 @@ def evaluate(
         "unmixed" and "base" too, and the rivals ("champion", with "champion_unmixed" and "champion_base"). The weights
         of each mixture follow from those of the init times that are verified by then, beginning at what the validation
         says. NaN where there is no truth, and for a baseline where a frame that it needs is absent. Coordinates
-        `model_version` and `model_fingerprint` (init_time), attribute `weighting`.
+        `model_version` and `model_fingerprint` (init_time), attribute `weighting`; of a model with a base
+        forecast `<variable>_weight` (init_time, lead_time, expert), the weights of the mixture.
 
     Raises
     ------
@@ -110,7 +114,10 @@ def evaluate(
                 made[name] = model.predict(inputs, init_time=chosen, horizon=leads, device=device)
         forecast = made.pop("model")
         past = past_frames(ds, truth, forecaster, chosen, leads)
-        parts.append(score(forecast, truth, forecaster.baselines, made, past=past))
+        scores = score(forecast, truth, forecaster.baselines, made, past=past)
+        weights = {name: c.variable for name, c in forecast.coords.items() if str(name).endswith(WEIGHT)}
+        experts = {"expert": forecast["expert"].variable} if weights else {}
+        parts.append(scores.assign_coords(weights | experts))
         done += len(chosen)
         progress("evaluate", done, len(times))
     return xr.concat(parts, "init_time", data_vars="minimal", coords="minimal", compat="override", join="exact")

@@ -29,12 +29,15 @@ class Judgement:
         Of the gate.
     skill
         `pipelines.evaluation.skill.skill_table` of the candidate.
+    errors
+        Of the candidate, from `pipelines.evaluation.evaluate`: its parts are among the systems.
     held_out
         First and last time of the targets.
     """
 
     verdict: Verdict
     skill: xr.Dataset = field(compare=False)
+    errors: xr.Dataset = field(compare=False, repr=False)
     held_out: tuple[str, str]
 
     def text(self) -> str:
@@ -120,7 +123,7 @@ def judge(
     times = ds["time"].values
     spans = int(spec.step.index(times[-1:], times[0])[0]) + 1
     verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate, archive=spans)
-    return Judgement(verdict=verdict, skill=skill_table(errors), held_out=held_out)
+    return Judgement(verdict=verdict, skill=skill_table(errors), errors=errors, held_out=held_out)
 
 
 def _held_out(forecaster: "Forecaster") -> tuple[str, str]:

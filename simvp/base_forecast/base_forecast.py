@@ -81,23 +81,23 @@ class LinearForecast(Record):
                 leads=self.leads,
             )
             for lead in range(1, self.leads + 1):
-                maps[start:stop, lead - 1][:, self.valid] = self.at(block, lead)
+                maps[start:stop, lead - 1][:, self.valid] = self.at(block, lead).T
         return maps
 
     def at(self, block: Block, lead: int) -> np.ndarray:
-        """Forecast at the points (n, P) of a block, for one lead."""
-        z = block.predictors(lead)
-        made = block.reference(lead) + _applied(self.coefficients[lead - 1], z, self.group)
-        lacking = ~np.isfinite(made).all(1)
+        """Forecast at the points (P, n) of a block, for one lead."""
+        normal, z = block.reference(lead), block.predictors(lead)
+        made = normal + _applied(self.coefficients[lead - 1], z, self.group)
+        lacking = ~np.isfinite(made[0])  # frames that are not there lack at all points
         if lacking.any():
-            short = np.where(self.design.within, z[lacking], np.float32(0))
-            made[lacking] = block.reference(lead)[lacking] + _applied(self.within[lead - 1], short, self.group)
+            short = np.where(self.design.within[:, None], z[..., lacking], np.float32(0))
+            made[:, lacking] = normal[:, lacking] + _applied(self.within[lead - 1], short, self.group)
         return made
 
     def _blocks(self, inits: np.ndarray) -> list[tuple[int, int]]:
         """Runs of init slots that are near each other, few enough for memory."""
         points, frames = len(self.area), self.design.frames_in + self.leads
-        most = fitting(4 * points * (len(self.design.names) + 2 + self.leads * self.design.moving), 16)
+        most = fitting(4 * points * (len(self.design.names) + 2), 16)
         longest = max(fitting(4 * points * 4, 16), frames)
         parts, start = [], 0
         for stop in range(1, len(inits) + 1):
@@ -118,7 +118,8 @@ class BaseForecast(Record):
     parts
         By variable.
     cross_validated
-        By variable: RMSE by lead of the base, and of the best baseline, in the folds that were left out.
+        By variable: RMSE by lead of the base, and of the best baseline, in the folds that were left out; empty where
+        there were not two.
     """
 
     step: Step
@@ -211,8 +212,9 @@ class BaseForecast(Record):
 
     def steps_back(self) -> np.ndarray:
         """Steps from the init time to all frames before the T input frames that are looked at, negative."""
-        far = {n for part in self.parts for n in part.design.far}
-        return np.unique(np.concatenate([np.empty(0, np.int64), *(np.arange(1, self.leads + 1) - n for n in far)]))
+        back = [np.arange(1, min(self.leads, n) + 1) - n for part in self.parts for n in part.design.far]
+        steps = np.unique(np.concatenate([np.empty(0, np.int64), *back]))
+        return steps[steps <= -min(part.design.frames_in for part in self.parts)]
 
     @property
     def choices(self) -> dict[str, Choices]:
@@ -254,11 +256,10 @@ class BaseForecast(Record):
         history = part.design.history
         for number, init in enumerate(inits):
             # Each init time goes on from forecasts of its own, so that no two share a series.
-            near = series.read(int(init) - history + 1, int(init))
+            near = series.read(int(init) - history + 1, int(init)).T
             for done in range(self.leads, leads, self.leads):
-                values = np.concatenate([near, whole[number, :done][:, part.valid]])[-history:]
                 frames = np.full((history, *part.valid.shape), np.nan, np.float32)
-                frames[:, part.valid] = values
+                frames[:, part.valid] = np.concatenate([near, whole[number, :done][:, part.valid]])[-history:]
                 times = series.times(init + done - np.arange(history)[::-1])
                 own = xr.DataArray(frames, dims=("time", "row", "column"), coords={"time": times})
                 made = part.predict(Series(field=own, step=self.step, valid=part.valid), np.array([history - 1]))[0]
@@ -294,7 +295,6 @@ class BaseForecast(Record):
 
 
 def _applied(coefficients: np.ndarray, z: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Sum over the predictors (n, P, K) with coefficients (G, K) or (1, K), (n, P)."""
-    if len(coefficients) == 1:
-        return z @ coefficients[0]
-    return np.einsum("npk,pk->np", z, coefficients[group])
+    """Sum over the predictors (P, K, n) with coefficients (G, K) or (1, K), (P, n)."""
+    by_point = coefficients if len(coefficients) == 1 else coefficients[group][:, None]
+    return (by_point @ z)[:, 0]

@@ -1,7 +1,10 @@
 """The fit of the base forecast of one variable: folds, their climatologies, one pass of sums, choices, coefficients.
 
-Folds are equal stretches of the period. Each fold's departures are from a climatology that is made without it: from
+Folds are equal stretches of the init times. Each fold's departures are from a climatology that is made without it: from
 one that has seen them they would be too small, and what was there a cycle before would get the wrong sign.
+
+Frames are read three times: for the climatology of all, for what each fold takes away from it, and for the sums;
+there once more for each cycle that reaches beyond the T input frames, and T + L more for each block of init times.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,12 +36,13 @@ from simvp.scoring import Baselines
 
 FEWEST_FOLDS, MOST_FOLDS = 4, 8
 WORK = 1 << 22  # init times times points that are added up for a lead: more change no coefficient that matters
+FEWEST_INITS = 64  # of however many points: those of one map are much alike
 NEAR_ZERO = 0.1  # share of the mean below which the smallest amount has to be
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """What the fit of a variable gives; as in `LinearForecast`, and RMSE by lead of left-out folds."""
+    """What the fit of a variable gives; as in `LinearForecast`, and RMSE by lead in left-out folds, if any."""
 
     design: Design
     choices: Choices
@@ -73,13 +77,14 @@ def fit_variable(
     periods = _further(summary, climatology.period, summary.valid.size)
     design = _design(field, summary, baselines, frames_in, periods)
     inits = _thinned(series.slots(init_times), len(area))
-    first, last = int(inits[0]), int(inits[-1]) + leads
-    cuts = np.linspace(first, last + 1, _folds(climatology.period, summary.times) + 1).astype(int)
+    cuts = np.linspace(inits[0], inits[-1] + 1, _folds(climatology.period, summary.times) + 1).astype(int)
     most = most_groups(len(cuts) - 1, leads, len(design.names))
     group, _ = group_points(summary.valid, most)
     sums = NormalEquations.empty(len(cuts) - 1, leads, group, len(design.names), area)
-    made = climatologies(field, statistics.reference, baselines.step, [climatology.period, *periods], cuts, leads)
-    for fold, own in enumerate(made):
+    total = Sums(baselines.step, [climatology.period, *periods], summary.valid.shape)
+    _add(total, field, statistics.reference)
+    for fold, rest in enumerate(without_folds(total, field, statistics.reference, baselines.step, cuts, leads)):
+        own = {period: rest.climatology(period)[0] for period in (climatology.period, *periods)}
         chosen = inits[(inits >= cuts[fold]) & (inits < cuts[fold + 1])]
         for part in _parts(chosen, len(area), len(design.names) + leads * design.moving, frames_in + leads):
             block = Block(
@@ -93,27 +98,23 @@ def fit_variable(
                 ahead=True,
             )
             for lead in range(1, leads + 1):
-                z = block.predictors(lead)
-                y = block.targets(lead)
-                here = np.isfinite(z).all((1, 2)) & np.isfinite(y).any(1)
-                sums.add(fold, lead, *((z, y) if here.all() else (z[here], y[here])))
-    whole = _whole(field, statistics.reference, baselines.step, periods)
+                z, y = block.predictors(lead), block.targets(lead)
+                here = np.isfinite(z[0]).all(0)  # frames that are not there lack at all points
+                sums.add(fold, lead, *((z, y) if here.all() else (z[..., here], y[:, here])))
+    whole: dict[str, Climatology] = {period: total.climatology(period)[0] for period in periods}
     return _solved(sums, design, baselines.cycle, choices, climatology, whole, summary.valid, area, group)
 
 
-def climatologies(
-    field: xr.DataArray, rows: np.ndarray, step: Step, periods: list[Period], cuts: np.ndarray, leads: int
-) -> Iterator[dict[Period, Climatology]]:
-    """Of each fold, the climatologies of the frames at `rows` that no target of that fold is among."""
+def without_folds(
+    total: Sums, field: xr.DataArray, rows: np.ndarray, step: Step, cuts: np.ndarray, leads: int
+) -> Iterator[Sums]:
+    """Of each fold, the sums of those frames at `rows`, all of which are in `total`, that are no target of the fold."""
     times = field["time"].values
     slots = step.index(times, times[0])[rows]
-    total = Sums(step, periods, field.shape[1:])
-    _add(total, field, rows)
     for start, stop in pairwise(cuts):
         part = total.empty()
-        _add(part, field, rows[(slots >= start) & (slots < stop + leads)])
-        rest = total.without(part)
-        yield {period: rest.climatology(period)[0] for period in periods}
+        _add(part, field, rows[(slots > start) & (slots < stop + leads)])
+        yield total.without(part)
 
 
 def _add(sums: Sums, field: xr.DataArray, rows: np.ndarray) -> None:
@@ -123,14 +124,6 @@ def _add(sums: Sums, field: xr.DataArray, rows: np.ndarray) -> None:
         part = rows[start : start + size]
         frames = field.isel(time=slice(int(part[0]), int(part[-1]) + 1)).values[part - part[0]]
         sums.add(times[part], np.asarray(frames, np.float32))
-
-
-def _whole(field: xr.DataArray, rows: np.ndarray, step: Step, periods: list[Period]) -> dict[str, Climatology]:
-    if not periods:
-        return {}
-    sums = Sums(step, periods, field.shape[1:])
-    _add(sums, field, rows)
-    return {period: sums.climatology(period)[0] for period in periods}
 
 
 def _further(summary: Summary, chosen: Period, points: int) -> list[Period]:
@@ -178,7 +171,7 @@ def _folds(period: Period, times: np.ndarray) -> int:
 
 def _thinned(inits: np.ndarray, points: int) -> np.ndarray:
     """Init slots, evenly spread where all would be more work than they are worth."""
-    most = max(1, WORK // points)
+    most = max(FEWEST_INITS, WORK // points)
     return inits if len(inits) <= most else inits[np.linspace(0, len(inits) - 1, most).round().astype(int)]
 
 
@@ -204,8 +197,8 @@ def _solved(
     group: np.ndarray,
 ) -> Fitted:
     ridge = Ridge(sums, design, cycle, np.ones(len(design.names), bool))
-    found, error, rival = ridge.choose()
-    choices = choices or found
+    choices = choices or ridge.choose()
+    error, rival = ridge.left_out(choices)
     leads = range(ridge.leads)
     coefficients = _stacked([ridge.solve(ridge.folds, lead, choices) for lead in leads])
     within = coefficients
@@ -225,8 +218,8 @@ def _solved(
         group=group if coefficients.shape[1] > 1 or within.shape[1] > 1 else np.zeros_like(group),
         coefficients=coefficients,
         within=within,
-        rmse=np.sqrt(error).tolist(),
-        rival_rmse=np.sqrt(rival).tolist(),
+        rmse=np.sqrt(np.maximum(error, 0)).tolist(),
+        rival_rmse=np.sqrt(np.maximum(rival, 0)).tolist(),
     )
 
 

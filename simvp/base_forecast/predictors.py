@@ -8,8 +8,8 @@ frames and n the steps of a cycle, the predictors are, in this order:
 ``trend``             d(i) - d(i - 1)
 ``neighbours``        mean of d(i) over the 3 x 3 points around
 ``domain``            area-weighted mean of d(i)
-``recent``            mean of d over the last frames, a quarter of T but 4 at most
-``window``            mean of d over the last T frames
+``recent``            mean of d over the last frames, a quarter of T but 2 to 4 (of those seen, point by point)
+``window``            mean of d over the last T frames, likewise
 ``cycle_n``           d(v - kn), one for each cycle, with the smallest k for which that time has been observed
 ``activity_recent``   s u(v), where u is the climatology's course (of amounts: the climatology) and s the regression of
 ``activity_window``   d on it over the recent and over the last T frames: a day on which more, or less, is on the move
@@ -26,6 +26,10 @@ what the coefficient of `normal` says.
 
 Each of the baselines is a linear combination of them, see `baseline_coefficients`.
 
+A missing point of the last T frames is the departure last seen there within them, else 0, as in
+`simvp.contract.filling`; of frames before these it is 0. So what is forecast depends on the init time alone, not on
+which other ones are forecast with it.
+
 Letters: n init times, K predictors, P points, R slots of a run.
 """
 
@@ -33,7 +37,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from simvp.base_forecast.series import Series, fill_forward, maps_at
 from simvp.contract import Climatology
@@ -174,96 +177,126 @@ class Block:
     ahead: bool = False
 
     def __post_init__(self) -> None:
-        T = self.design.frames_in
-        self._start, self._stop = int(self.inits[0]) - T + 1, int(self.inits[-1])
-        values = self.series.read(self._start, self._stop + (self.leads if self.ahead else 0))
-        slots = np.arange(self._start, self._stop + self.leads + 1)
-        times = self.series.times(slots)
+        T, names = self.design.frames_in, self.design.names
+        self._start, stop = int(self.inits[0]) - T + 1, int(self.inits[-1])
+        self._columns = self.inits - self._start
+        times = self.series.times(np.arange(self._start, stop + self.leads + 1))
+        values = self.series.read(self._start, stop + (self.leads if self.ahead else 0))
         self._normal = maps_at(self.climatology, times, self.series.valid)
-        self._other = {p: maps_at(c, times, self.series.valid) for p, c in self.others.items()}
+        self._other = {period: maps_at(other, times, self.series.valid) for period, other in self.others.items()}
         # What departures are from, and what forecasts are added to.
         self._reference = np.zeros_like(self._normal) if self.design.moving else self._normal
-        departures = values - self._reference[: len(values)]
-        self._targets = departures[T:] if self.ahead else departures[:0]
-        near = departures[: self._stop - self._start + 1].copy()
-        fill_forward(near, T)
-        self._near = near
-        self._fields()
+        self._departures = values - self._reference[:, : values.shape[1]]
+        # A point whose climatology is unknown counts neither as a target nor in a predictor.
+        for maps in (self._normal, self._reference, *self._other.values()):
+            np.nan_to_num(maps, copy=False)
+        self._near = self._departures[:, : stop - self._start + 1].copy()
+        self._now = self._means()
+        self._seen = fill_forward(self._near)
+        last = np.where(self._complete, self._recent(0), np.float32(np.nan))
+        self._now |= {"last": last, "neighbours": neighbours(last, self.series.valid), "domain": self.area @ last}
+        if "trend" in names:
+            self._now["trend"] = last - self._recent(1)
+        if self.design.moving:
+            self._advected = self._carried_on()
+        self._far = {n: self._cycle_ago(n) for n in self.design.far}
+        self._whole = np.empty((len(last), len(names), len(self.inits)), np.float32)
+        self._made = {name: self._whole[:, number] for number, name in enumerate(names)}
+        for name in names:
+            self._made[name][:] = self._now.get(name, np.float32(0))
 
     def targets(self, lead: int) -> np.ndarray:
-        """Departures at the valid times, (n, P); NaN where unknown."""
-        return self._targets[self.inits - self._start + lead - self.design.frames_in]
+        """Departures at the valid times, (P, n); NaN where unknown."""
+        return self._at(self._departures, lead)
 
     def reference(self, lead: int) -> np.ndarray:
-        """What departures at the valid times are from, (n, P): the climatology; nothing where it is rain."""
-        return self._reference[self.inits - self._start + lead]
+        """What departures at the valid times are from, (P, n): the climatology; nothing where it is rain."""
+        return self._at(self._reference, lead)
 
     def predictors(self, lead: int) -> np.ndarray:
-        """(n, P, K) float32; NaN where a frame of a cycle that reaches beyond T is not there."""
-        at, design = self.inits - self._start + lead, self.design
-        parts = dict(self._now)
-        normal = self._normal[at]
+        """(P, K, n) float32; NaN where one of the T frames, or a frame of a cycle that reaches beyond, is not there.
+
+        The next call writes to the same array, which takes longer to allocate than to fill.
+        """
+        design, normal, made = self.design, self._at(self._normal, lead), self._made
         for n in design.cycles:
-            back = n * -(-lead // n)
-            if n <= design.frames_in:
-                departure, then = self._near[at - back], self._normal[at - back]
+            back = n * -(-lead // n) - lead
+            if n in self._far:
+                departure, then = (self._at(maps, n - design.frames_in - back) for maps in self._far[n])
             else:
-                rows = self.inits - int(self.inits[0]) + lead - 1
-                departure, then = (maps[rows] for maps in self._far[n])
-            parts[f"cycle_{n}"], parts[f"cycle_normal_{n}"] = departure, then - normal
+                departure, then = self._recent(back), self._at(self._normal, -back)
+            made[f"cycle_{n}"][:] = departure
+            np.subtract(then, normal, out=made[f"cycle_normal_{n}"])
         if design.active:
             course = normal if design.amount else normal - self._mean
-            parts["activity_recent"] = self._swings["recent"][:, None] * course
-            parts["activity_window"] = self._swings["window"][:, None] * course
-        parts |= {f"other_{period}": maps[at] - normal for period, maps in self._other.items()}
-        parts["initial_normal"] = self._normal[at - lead] - normal
+            for name in ("activity_recent", "activity_window"):
+                np.multiply(self._now[name], course, out=made[name])
+        for period, maps in self._other.items():
+            np.subtract(self._at(maps, lead), normal, out=made[f"other_{period}"])
+        np.subtract(self._at(self._normal, 0), normal, out=made["initial_normal"])
         if design.amount:
-            parts["normal"] = normal
+            made["normal"][:] = normal
         if design.moving:
-            parts["advected"] = self._advected[:, lead - 1]
-            parts["advected_mean"] = neighbours(self._advected[:, lead - 1], self.series.valid)
-        made = np.empty((*normal.shape, len(design.names)), np.float32)
-        for number, name in enumerate(design.names):
-            made[..., number] = parts[name]
-        return made
+            made["advected"][:] = self._advected[lead - 1]
+            made["advected_mean"][:] = neighbours(self._advected[lead - 1], self.series.valid)
+        return self._whole
 
-    def _fields(self) -> None:
-        """What does not depend on the lead."""
-        design, rows = self.design, self.inits - self._start
-        last = self._near[rows]
-        self._now = {"last": last, "neighbours": neighbours(last, self.series.valid)}
-        self._now["domain"] = np.broadcast_to((last @ self.area)[:, None], last.shape)
-        if design.frames_in > 1:
-            recent = recent_frames(design.frames_in)
-            self._now["trend"] = last - self._near[rows - 1]
-            total = np.cumsum(np.concatenate([np.zeros_like(self._near[:1], "f8"), self._near]), axis=0)
-            for name, count in (("recent", recent), ("window", design.frames_in)):
-                self._now[name] = ((total[rows + 1] - total[rows + 1 - count]) / count).astype(np.float32)
+    def _at(self, maps: np.ndarray, offset: int) -> np.ndarray:
+        """Maps (P, R) some slots after the init times, (P, n); no copy where init slots follow each other."""
+        columns = self._columns + offset
+        first, last = columns[0], columns[-1]
+        return maps[:, first : last + 1] if last - first < len(columns) else maps[:, columns]
+
+    def _recent(self, back: int) -> np.ndarray:
+        """Departures some slots before the init times, (P, n), filled by what was seen within the T input frames."""
+        values = self._at(self._near, -back)
+        if self._seen is None:
+            return values
+        return np.where(self._at(self._seen, -back) > self._columns - self.design.frames_in, values, np.float32(0))
+
+    def _means(self) -> dict[str, np.ndarray]:
+        """Means over the last frames, and how much of the climatology's course is in them, of what was seen there."""
+        design, known = self.design, np.isfinite(self._near)
+        self._complete = self._sums(known.any(0), design.frames_in) == design.frames_in
+        near = np.where(known, self._near, np.float32(0))
         if design.active:
-            self._mean = maps_mean(self.climatology, self.series.valid)
-            course = self._normal[: len(self._near)] - (0 if design.amount else self._mean)
-            product, square = ((part * course) @ self.area for part in (self._near, course))
-            sums = [np.concatenate([[0.0], np.cumsum(part, dtype="f8")]) for part in (product, square)]
-            self._swings = {}
-            for name, count in (("recent", recent_frames(design.frames_in)), ("window", design.frames_in)):
-                of = [part[rows + 1] - part[rows + 1 - count] for part in sums]
-                # Where the course hardly moves in these frames (a night), nothing can be told of it.
-                floor = 0.05 * count * float(square.mean())
-                self._swings[name] = (of[0] / np.maximum(of[1], max(floor, 1e-12))).astype(np.float32)
-        if design.moving:
-            back = rows[:, None] + np.arange(1 - min(FRAMES, design.frames_in), 1)
-            maps = np.full((*back.shape, *self.series.valid.shape), np.nan, np.float32)
-            maps[..., self.series.valid] = self._near[back]
-            self._advected = extrapolate(maps, self.leads)[..., self.series.valid]
-        self._far = {}
-        for n in design.far:
-            start, stop = int(self.inits[0]) + 1 - n, int(self.inits[-1]) + self.leads - n
-            values = self.series.read(start, stop)
-            normal = maps_at(self.climatology, self.series.times(np.arange(start, stop + 1)), self.series.valid)
-            here = np.isfinite(values).any(1)
-            values = values if design.moving else values - normal
-            departures = np.where(np.isfinite(values) | ~here[:, None], values, np.float32(0))
-            self._far[n] = departures, normal
+            mean, usual = _course(self.climatology, self.series.valid)
+            self._mean = mean[:, None].astype(np.float32)
+            # Where the course hardly moves in these frames (a night), nothing can be told of it.
+            least = 0.05 * float(self.area @ (usual if design.amount else usual - mean**2))
+            course = self._normal[:, : near.shape[1]] - (0 if design.amount else self._mean)
+            product, square = self.area @ (near * course), self.area @ np.where(known, course**2, 0)
+        parts = {}
+        for name, count in (("recent", recent_frames(design.frames_in)), ("window", design.frames_in)):
+            parts[name] = self._sums(near, count) / np.maximum(self._sums(known, count), 1)
+            if design.active:
+                swing = self._sums(product, count) / np.maximum(self._sums(square, count), max(count * least, 1e-12))
+                parts[f"activity_{name}"] = swing.astype(np.float32)
+        return parts
+
+    def _sums(self, values: np.ndarray, count: int) -> np.ndarray:
+        """Sums (..., n) of values (..., R) over the last frames up to each init time."""
+        total = np.cumsum(values, axis=-1, dtype="f8")
+        total = np.concatenate([np.zeros_like(total[..., :1]), total], axis=-1)
+        return total[..., self._columns + 1] - total[..., self._columns + 1 - count]
+
+    def _carried_on(self) -> np.ndarray:
+        """The last frames carried on along their motion, (L, P, n)."""
+        valid, back = self.series.valid, range(min(FRAMES, self.design.frames_in) - 1, -1, -1)
+        frames = np.full((len(self.inits), len(back), *valid.shape), np.nan, np.float32)
+        for number, steps in enumerate(back):
+            frames[:, number, valid] = self._recent(steps).T
+        return np.ascontiguousarray(extrapolate(frames, self.leads)[..., valid].transpose(1, 2, 0))
+
+    def _cycle_ago(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Departures and climatology of the slots from a cycle before the first valid time on, (P, R) each."""
+        start, stop = int(self.inits[0]) + 1 - n, int(self.inits[-1]) + min(self.leads, n) - n
+        values = self.series.read(start, stop)
+        normal = maps_at(self.climatology, self.series.times(np.arange(start, stop + 1)), self.series.valid)
+        here = np.isfinite(values).any(0)
+        departures = values if self.design.moving else values - normal
+        np.copyto(departures, 0, where=here & ~np.isfinite(departures))
+        return departures, np.nan_to_num(normal, copy=False)
 
 
 def recent_frames(frames_in: int) -> int:
@@ -271,17 +304,18 @@ def recent_frames(frames_in: int) -> int:
     return max(min(2, frames_in), min(RECENT, frames_in // 4))
 
 
-def maps_mean(climatology: Climatology, valid: np.ndarray) -> np.ndarray:
-    """Mean of a climatology over its positions, (P,)."""
-    return climatology.values.mean((0, 1))[valid]
-
-
 def neighbours(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Mean over the 3 x 3 points around, of those that count, (n, P)."""
-    maps = torch.zeros(len(values), 1, *valid.shape)
-    inside = torch.from_numpy(valid)
-    maps[:, 0, inside] = torch.from_numpy(np.ascontiguousarray(values))
-    pool = torch.nn.functional.avg_pool2d
-    share = pool(inside[None, None].float(), 3, stride=1, padding=1)
-    means = pool(maps, 3, stride=1, padding=1) / share.clamp(min=1 / 9)
-    return means[:, 0, inside].numpy()
+    """Mean over the 3 x 3 points around, of those that count, (P, n)."""
+    from scipy.ndimage import uniform_filter
+
+    maps = np.zeros((*valid.shape, values.shape[1]), np.float32)
+    maps[valid] = values
+    share = uniform_filter(valid.astype(np.float32), 3, mode="constant")[valid]
+    return uniform_filter(maps, (3, 3, 1), mode="constant")[valid] / share[:, None]
+
+
+def _course(climatology: Climatology, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of a climatology, and of its square, over its positions, (P,) float64; 0 where it is unknown."""
+    values = climatology.values.reshape(-1, *valid.shape)
+    mean, square = values.mean(0, dtype="f8"), np.einsum("khw,khw->hw", values, values, dtype="f8") / len(values)
+    return np.nan_to_num(mean[valid]), np.nan_to_num(square[valid])

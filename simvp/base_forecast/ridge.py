@@ -129,36 +129,38 @@ class Ridge:
             return pooled[None]
         return self.by_group(folds, lead, choices.shrinkage, pooled)
 
-    def choose(self) -> tuple[Choices, np.ndarray, np.ndarray]:
-        """Choices by the folds left out; and the mean squares (L,) there, of the choice and of the best baseline.
+    def choose(self) -> Choices:
+        """Choices by the folds left out.
 
         With fewer than two folds nothing can be chosen: it is damped anomaly persistence then.
         """
-        folds, leads = self.folds, list(range(self.leads))
-        if len(folds) < 2:
-            none = np.full(self.leads, np.nan)
-            default, same = ("damped_anomaly",) * self.leads, (False,) * self.leads
-            return Choices(strength=1.0, shrinkage=None, baseline=default, improved=same), none, none
         names, rivals = self._best_baselines()
-        floor = np.maximum(rivals, 1e-30)
+        if len(self.folds) < 2:
+            return Choices(strength=1.0, shrinkage=None, baseline=names, improved=(False,) * self.leads)
+        leads, floor = range(self.leads), np.maximum(rivals, 1e-30)
         errors = {strength: self._left_out(leads, names, strength, None) for strength in STRENGTHS}
         strength = min(errors, key=lambda s: float((errors[s] / floor).sum()))
         shrinkage = self._shrinkage(names, strength, floor) if self.sums.products.shape[2] > 1 else None
         error = errors[strength] if shrinkage is None else self._left_out(leads, names, strength, shrinkage)
-        improved = error < rivals
-        choices = Choices(
-            strength=strength, shrinkage=shrinkage, baseline=tuple(names), improved=tuple(improved.tolist())
-        )
-        counts = self.sums.counts[folds].sum(0)
-        return choices, np.where(improved, error, rivals) / counts, rivals / counts
+        improved = tuple((error < rivals).tolist())
+        return Choices(strength=strength, shrinkage=shrinkage, baseline=names, improved=improved)
+
+    def left_out(self, choices: Choices) -> tuple[np.ndarray, np.ndarray]:
+        """Mean squares (L,) in the folds left out, of what is chosen and of its baselines; empty without two folds."""
+        if len(self.folds) < 2:
+            return np.empty(0), np.empty(0)
+        names, counts = choices.baseline, self.sums.counts[self.folds].sum(0)
+        rivals = np.array([self._baseline_errors(lead)[name] for lead, name in enumerate(names)])
+        error = self._left_out(range(self.leads), names, choices.strength, choices.shrinkage)
+        return np.where(choices.improved, error, rivals) / counts, rivals / counts
 
     def compare(self, strength: float) -> tuple[tuple[str, ...], tuple[bool, ...]]:
         """The best baseline of each lead in the folds left out, and whether the pooled fit is better there."""
-        if len(self.folds) < 2:
-            return ("damped_anomaly",) * self.leads, (False,) * self.leads
         names, rivals = self._best_baselines()
+        if len(self.folds) < 2:
+            return names, (False,) * self.leads
         error = self._left_out(range(self.leads), names, strength, None)
-        return tuple(names), tuple((error < rivals).tolist())
+        return names, tuple((error < rivals).tolist())
 
     def _shrinkage(self, names: Sequence[str], strength: float, floor: np.ndarray) -> float | None:
         """The best of some, judged at a few leads; None where groups had better not differ."""
@@ -189,17 +191,21 @@ class Ridge:
         """Each fold, and those that are not it."""
         return [(fold, [other for other in self.folds if other != fold]) for fold in self.folds]
 
-    def _best_baselines(self) -> tuple[list[str], np.ndarray]:
+    def _best_baselines(self) -> tuple[tuple[str, ...], np.ndarray]:
         """Of each lead the baseline with the smallest error in the folds left out, and that error (L,)."""
-        names, rivals = [], []
-        for lead in range(self.leads):
-            totals: dict[str, float] = {}
-            for fold, rest in self._others():
-                for name, q in self.baselines(rest, lead).items():
-                    totals[name] = totals.get(name, 0.0) + self.error([fold], lead, q)
-            names.append(min(totals, key=lambda name: totals[name]))
-            rivals.append(totals[names[-1]])
-        return names, np.array(rivals)
+        if len(self.folds) < 2:
+            return ("damped_anomaly",) * self.leads, np.full(self.leads, np.nan)
+        totals = [self._baseline_errors(lead) for lead in range(self.leads)]
+        names = tuple(min(errors, key=lambda name: errors[name]) for errors in totals)
+        return names, np.array([errors[name] for errors, name in zip(totals, names, strict=True)])
+
+    def _baseline_errors(self, lead: int) -> dict[str, float]:
+        """Sums of squares that each baseline leaves in the folds left out."""
+        totals: dict[str, float] = {}
+        for fold, rest in self._others():
+            for name, q in self.baselines(rest, lead).items():
+                totals[name] = totals.get(name, 0.0) + self.error([fold], lead, q)
+        return totals
 
     def _total(self, folds: Sequence[int], lead: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sums over all groups and some folds."""

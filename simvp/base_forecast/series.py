@@ -39,13 +39,13 @@ class Series:
         return self.step.shift(self.field["time"].values[0], slots)
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Frames of the slots `first` .. `last`, (R, P) float32; NaN where a value, or a frame, is not there."""
-        values = np.full((last - first + 1, int(self.valid.sum())), np.nan, np.float32)
+        """Frames of the slots `first` .. `last`, (P, R) float32; NaN where a value, or a frame, is not there."""
+        values = np.full((int(self.valid.sum()), last - first + 1), np.nan, np.float32)
         slots = self._index
         start, stop = np.searchsorted(slots, [first, last + 1])
         if stop > start:
             frames = np.asarray(self.field[start:stop].values, np.float32)
-            values[slots[start:stop] - first] = frames.reshape(len(frames), -1)[:, self.valid.reshape(-1)]
+            values[:, slots[start:stop] - first] = frames[:, self.valid].T
         return values
 
     @property
@@ -54,30 +54,27 @@ class Series:
         return self.step.index(times, times[0])
 
 
-def fill_forward(departures: np.ndarray, limit: int) -> np.ndarray:
-    """Departures (R, P) with missing points filled in place by the last one seen there, else by 0, the climatology.
+def fill_forward(departures: np.ndarray) -> np.ndarray | None:
+    """Departures (P, R) with missing points filled in place by the last one seen there, else by 0, the climatology.
 
-    What was seen longer than `limit` slots ago counts no more. Frames without any point stay missing, and are not
-    bridged: the same rule as `simvp.contract.filling` has for the inputs of the network.
+    Frames without any point stay missing, and what was seen before them is carried on across them.
 
     Returns
     -------
-    np.ndarray
-        (R,) bool: which frames are there.
+    np.ndarray or None
+        (P, R) int32: the column at which each was seen, -1 where it was not; None where nothing is missing.
     """
-    finite = np.isfinite(departures)
-    here = finite.any(1)
-    if not finite[here].all():
-        age = np.zeros(departures.shape[1], np.int64)
-        last = np.zeros(departures.shape[1], np.float32)
-        for row in np.flatnonzero(here):
-            known = finite[row]
-            age = np.where(known, 0, age + 1)
-            last = np.where(known, departures[row], np.where(age < limit, last, np.float32(0)))
-            departures[row] = last
-    return here
+    known = np.isfinite(departures)
+    here = known.any(0)
+    if known[:, here].all():
+        return None
+    column = np.arange(departures.shape[1], dtype=np.int32)
+    seen = np.maximum.accumulate(np.where(known, column, np.int32(-1)), axis=1)
+    filled = np.where(seen < 0, np.float32(0), np.take_along_axis(departures, np.maximum(seen, 0), axis=1))
+    np.copyto(departures, filled, where=here)
+    return seen
 
 
 def maps_at(climatology: Climatology, times: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Climatology for times, (R, P) float32, at the points that count."""
-    return climatology.at_points(times, np.flatnonzero(valid.reshape(-1)))
+    """Climatology for times, (P, R) float32, at the points that count."""
+    return np.ascontiguousarray(climatology.at_points(times, np.flatnonzero(valid.reshape(-1))).T)

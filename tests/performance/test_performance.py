@@ -73,6 +73,24 @@ def test_a_section_is_kept_and_read_back(tmp_path):
     assert load(tmp_path / "x" / "a.json") == (a_section(), {"date": "today"})
 
 
+def test_rows_of_all_sections_stand_in_one_table_on_top(tmp_path):
+    for name in "ab":
+        summary = Table(columns=("what", "found"), rows=((name, "1"), (name, "2")))
+        Section(title=name, text="How.", summary=summary).save(tmp_path / f"{name}.json", report.where(git_state()))
+        assert load(tmp_path / f"{name}.json")[0].summary == summary
+    report.write(tmp_path / "page.md", [tmp_path / "b.json", tmp_path / "a.json"], "# Page\n")
+    text = (tmp_path / "page.md").read_text()
+    table = "| what | found |\n| --- | ---: |\n| b | 1 |\n| b | 2 |\n| a | 1 |\n| a | 2 |\n"
+    assert text.startswith(f"# Page\n\n{table}\n## b\n\nHow.\n\n<sub>Measured ")
+
+
+def test_sections_from_before_there_were_such_rows_are_read():
+    for file in sorted(bench.KEPT.glob("*.json")):
+        section, _ = load(file)
+        assert section.tables
+        assert section.summary is None
+
+
 def test_the_report_says_what_was_met_and_where(tmp_path):
     a_section().save(tmp_path / "a.json", report.where(git_state()))
     report.write(tmp_path / "B.md", [tmp_path / "a.json"])

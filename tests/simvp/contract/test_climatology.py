@@ -138,3 +138,38 @@ def test_the_period_in_the_data_is_chosen_over_richer_and_poorer_ones(truth):
     position = {"none": 0 * index, "day": index % 24, "week": index % 168}[truth]
     points = rng.normal(size=(168, 5))[position] + 0.7 * rng.normal(size=(len(times), 5))
     assert choose(times, points, HOUR, ["none", "day", "week"]) == truth
+
+
+@pytest.mark.parametrize("periods", [["none"], ["day", "none"], ["none", "day", "week", "year"]])
+def test_sums_without_some_frames_are_those_of_the_others(periods):
+    rng = np.random.default_rng(3)
+    times, values = hours(24 * 40), rng.normal(280.0, 3.0, (24 * 40, 2, 3))
+    values[rng.random(values.shape) < 0.1] = np.nan
+    values[:, 0, 0] = np.nan
+    values[100:, 0, 1] = np.nan  # seen among those that are taken away alone
+    total = Sums(HOUR, periods, (2, 3))
+    total.add(times, values)
+    before = [total.climatology(period) for period in periods]
+    part = total.empty()
+    for rows in (slice(0, 60), slice(60, 100), slice(700, 703)):
+        part.add(times[rows], values[rows])
+    left = np.r_[100:700, 703 : len(times)]
+    rest, alone = total.without(part), Sums(HOUR, periods, (2, 3))
+    alone.add(times[left], values[left])
+    assert rest.valid.tolist() == alone.valid.tolist() == [[False, False, True], [True, True, True]]
+    for number, period in enumerate(periods):
+        climatology, deviation = rest.climatology(period)
+        expected, same = alone.climatology(period)
+        np.testing.assert_allclose(climatology.values, expected.values, rtol=1e-6)
+        assert deviation == pytest.approx(same, rel=1e-6)
+        # The sums that frames were taken away from are as they were.
+        np.testing.assert_array_equal(total.climatology(period)[0].values, before[number][0].values)
+        assert total.climatology(period)[1] == before[number][1]
+
+
+def test_sums_without_nothing_are_themselves():
+    total = Sums(HOUR, ["day"], (2, 3))
+    total.add(hours(50), np.random.default_rng(0).normal(size=(50, 2, 3)))
+    whole, none = total.without(total.empty()), total.empty()
+    assert not none.valid.any()
+    np.testing.assert_array_equal(whole.climatology("day")[0].values, total.climatology("day")[0].values)
