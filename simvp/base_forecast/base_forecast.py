@@ -212,7 +212,7 @@ class BaseForecast(Record):
 
     def steps_back(self) -> np.ndarray:
         """Steps from the init time to all frames before the T input frames that are looked at, negative."""
-        back = [np.arange(1, min(self.leads, n) + 1) - n for part in self.parts for n in part.design.far]
+        back = [np.arange(1, self.leads + 1) - n for part in self.parts for n in part.design.far]
         steps = np.unique(np.concatenate([np.empty(0, np.int64), *back]))
         return steps[steps <= -min(part.design.frames_in for part in self.parts)]
 

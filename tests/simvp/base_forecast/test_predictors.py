@@ -103,6 +103,17 @@ def test_they_are_what_the_table_says(name: str, amount: bool, holes: bool) -> N
                 np.testing.assert_allclose(z[place, :, number], expected, atol=2e-5 * spread, err_msg=f"{init} {lead}")
 
 
+def test_where_the_climatology_hardly_moves_little_is_told_of_it() -> None:
+    made = world("day", 6)
+    made.climatology.values[:] = np.array([0.1, 0.1, 0.1, 10.0], "f4")[:, None, None]
+    design, init = made.design(amount=True, active=True), 41  # two recent frames, the slots 0 and 1 of a day
+    z = made.block(np.array([init]), design).predictors(2)
+    d = made.ds["x"].values[init - 1 : init + 1].reshape(2, -1) - 0.1
+    usual = (3 * 0.1**2 + 10.0**2) / 4
+    swing = 0.1 * (d @ made.area).sum() / (0.05 * 2 * usual)
+    np.testing.assert_allclose(z[:, design.names.index("activity_recent"), 0], swing * 10.0, rtol=1e-5)
+
+
 def test_names_follow_the_design() -> None:
     short = Design(frames_in=1, cycles=(4,))
     assert short.names == ("last", "neighbours", "domain", "cycle_4", "initial_normal", "cycle_normal_4")
