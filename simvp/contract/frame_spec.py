@@ -162,20 +162,14 @@ class FrameSpec(Record):
 
     def corrected(self, factors: Mapping[str, Sequence[float]]) -> "FrameSpec":
         """The contract with the factors of these states (`State.factors`)."""
-        states = tuple(
-            replace(c, factors=tuple(factors[c.name])) if c.name in factors else c for c in self.state_channels
-        )
+        own = {name: tuple(values) for name, values in factors.items()}
+        states = tuple(replace(c, factors=own.get(c.name, c.factors)) for c in self.state_channels)
         return replace(self, state_channels=states)
 
     def fitted_on_all(self, statistics: Statistics) -> "FrameSpec":
-        """The contract to be used after training: climatologies of all frames that were read, all else as it was.
+        """The contract to be used after training: climatologies of all frames that `statistics`, of its fit, have read.
 
         Period, logarithm and scale stay those that the network was trained under.
-
-        Parameters
-        ----------
-        statistics
-            That this contract was fitted with.
         """
         return replace(
             self,
