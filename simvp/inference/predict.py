@@ -28,6 +28,7 @@ def predict(
     horizon: Any = None,
     units: Mapping[str, str] | None = None,
     device: "str | torch.device | None" = None,
+    adapt: bool = False,
 ) -> xr.Dataset:
     """Labelled forecast from labelled data.
 
@@ -35,12 +36,12 @@ def predict(
     ----------
     ds
         Data with the model's variables on its grid and step, under any names of axes; the last T frames before
-        an init time are what the model looks at. A DataArray is the Dataset of its one variable.
+        an init time are what the model needs (`Forecaster.history` are what it looks at). A DataArray is the Dataset of its one variable.
     model
         A Forecaster, a file, a name in the MLflow registry ("simvp-era5-uk", "simvp-era5-uk@challenger",
         "models:/simvp-era5-uk/3"), or None: the one champion whose contract accepts `ds`. The registry is asked every
         time, but a version that was read before is not read again.
-    init_time, horizon, units, device
+    init_time, horizon, units, device, adapt
         As in `Forecaster.predict`.
 
     Returns
@@ -57,7 +58,7 @@ def predict(
     """
     ds = dataset_of(ds)
     forecaster = model if isinstance(model, Forecaster) else _chosen(ds, model, units)
-    return forecaster.predict(ds, init_time=init_time, horizon=horizon, units=units, device=device)
+    return forecaster.predict(ds, init_time=init_time, horizon=horizon, units=units, device=device, adapt=adapt)
 
 
 def load(name: str | os.PathLike[str], device: "str | torch.device | None" = None) -> Forecaster:
