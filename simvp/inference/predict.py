@@ -36,7 +36,8 @@ def predict(
     ----------
     ds
         Data with the model's variables on its grid and step, under any names of axes; the last T frames before
-        an init time are what the model needs (`Forecaster.history` are what it looks at). A DataArray is the Dataset of its one variable.
+        an init time are what the model needs, and `Forecaster.history` what it looks at where they are there. A
+        DataArray is the Dataset of its one variable.
     model
         A Forecaster, a file, a name in the MLflow registry ("simvp-era5-uk", "simvp-era5-uk@challenger",
         "models:/simvp-era5-uk/3"), or None: the one champion whose contract accepts `ds`. The registry is asked every
