@@ -92,7 +92,11 @@ def test_wheel_predicts_with_a_file_and_nothing_of_the_pipeline(site: Path, tmp_
     assert done.returncode == 0, done.stderr
     made = xr.Dataset.from_dict(pickle.loads((tmp_path / "output.pickle").read_bytes()))
     (name,) = made.data_vars
-    assert dict(made.sizes) == {"init_time": 1, "lead_time": FRAMES_OUT, **{d: ds.sizes[d] for d in ds[name].dims[1:]}}
+    assert dict(made[name].sizes) == {
+        "init_time": 1,
+        "lead_time": FRAMES_OUT,
+        **{d: ds.sizes[d] for d in ds[name].dims[1:]},
+    }
     assert np.isfinite(made[name]).all()
     assert made[name].attrs["units"] == ds[name].attrs["units"]
     assert made.init_time.values[0] == ds.time.values[-1]
