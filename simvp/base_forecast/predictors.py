@@ -94,6 +94,11 @@ class Design(Record):
         )
 
     @property
+    def wet_when_dry(self) -> np.ndarray:
+        """(K,) bool: of rain the predictors that are there in dry weather too."""
+        return np.array([self.moving and name in ("initial_normal", "normal") for name in self.names])
+
+    @property
     def far(self) -> tuple[int, ...]:
         """Cycles that reach back beyond the T input frames."""
         return tuple(n for n in self.cycles if n > self.frames_in)
