@@ -27,7 +27,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 SHRINKAGES = (3.0, 1.0, 0.3, 0.1)
 JUDGED_LEADS = 6
 # Of rain: how much more firmly a coefficient of what is there in dry weather too stays at the baseline's, and how much
-# less squared error a baseline has to have that rains always, to be preferred. No fold of a wet day tells what it costs.
+# less squared error a baseline that always rains has to have. No fold of a wet day tells what that costs.
 STIFF, DRIZZLE = 1e6, 0.9
 
 
