@@ -1,7 +1,8 @@
 """The base forecast: the best linear forecast per variable and lead, which contains every baseline.
 
-`base_forecast` is what is kept and predicts, `predictors` what it is made of, `series` frames by slot, `fit` the fit of
-one variable over folds, `normal_equations` the sums behind it, `ridge` its coefficients and how they are chosen.
+`base_forecast` is what is kept and predicts of all variables, `linear_forecast` of one; `predictors` says what it is made
+of, `series` has frames by slot, `fit` fits one variable over folds by `normal_equations`, and `ridge` has the
+coefficients and how they are chosen.
 """
 
 import lazy_loader

@@ -15,96 +15,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.base_forecast.fit import Fitted, fit_variable
-from simvp.base_forecast.predictors import Block, Design
+from simvp.base_forecast.fit import fit_variable
+from simvp.base_forecast.linear_forecast import LinearForecast
 from simvp.base_forecast.ridge import Choices
 from simvp.base_forecast.series import Series
-from simvp.budget import fitting
 from simvp.contract import Climatology, Statistics
 from simvp.coords import Step
 from simvp.errors import ConfigError, Refusal
 from simvp.record import Record, below
 from simvp.scoring import Baselines
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LinearForecast(Record):
-    """The base forecast of one variable.
-
-    Parameters
-    ----------
-    name
-        Of the variable.
-    design
-        Which predictors there are.
-    choices
-        How the coefficients came about.
-    climatology, others
-        m, and the further ones by period.
-    valid
-        (H, W) bool, the points with a forecast.
-    area
-        (P,) weights of these points, of sum one.
-    group
-        (P,) group of each point.
-    coefficients, within
-        (L, G, K) float32, or (L, 1, K): with all predictors, and with those of the T input frames alone.
-    """
-
-    name: str
-    design: Design
-    choices: Choices
-    climatology: Climatology
-    others: Mapping[str, Climatology]
-    valid: np.ndarray
-    area: np.ndarray
-    group: np.ndarray
-    coefficients: np.ndarray
-    within: np.ndarray
-
-    @property
-    def leads(self) -> int:
-        """L."""
-        return len(self.coefficients)
-
-    def predict(self, series: Series, inits: np.ndarray) -> np.ndarray:
-        """Physical maps (n, L, H, W) for rising init slots; NaN at points without values."""
-        maps = np.full((len(inits), self.leads, *self.valid.shape), np.nan, np.float32)
-        for start, stop in self._blocks(inits):
-            block = Block(
-                series=series,
-                design=self.design,
-                climatology=self.climatology,
-                others=self.others,
-                area=self.area,
-                inits=inits[start:stop],
-                leads=self.leads,
-            )
-            for lead in range(1, self.leads + 1):
-                maps[start:stop, lead - 1][:, self.valid] = self.at(block, lead).T
-        return maps
-
-    def at(self, block: Block, lead: int) -> np.ndarray:
-        """Forecast at the points (P, n) of a block, for one lead."""
-        normal, z = block.reference(lead), block.predictors(lead)
-        made = normal + _applied(self.coefficients[lead - 1], z, self.group)
-        lacking = ~np.isfinite(made[0])  # frames that are not there lack at all points
-        if lacking.any():
-            short = np.where(self.design.within[:, None], z[..., lacking], np.float32(0))
-            made[:, lacking] = normal[:, lacking] + _applied(self.within[lead - 1], short, self.group)
-        return made
-
-    def _blocks(self, inits: np.ndarray) -> list[tuple[int, int]]:
-        """Runs of init slots that are near each other, few enough for memory."""
-        points, frames = len(self.area), self.design.frames_in + self.leads
-        most = fitting(4 * points * (len(self.design.names) + 2), 16)
-        longest = max(fitting(4 * points * 4, 16), frames)
-        parts, start = [], 0
-        for stop in range(1, len(inits) + 1):
-            if stop == len(inits) or stop - start >= most or inits[stop] - inits[start] > longest:
-                parts.append((start, stop))
-                start = stop
-        return parts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -164,7 +83,7 @@ class BaseForecast(Record):
         """
         if not len(init_times):
             raise ConfigError("Base forecast", ["expected windows to fit on, got none"])
-        fitted: list[Fitted] = [
+        fitted = [
             fit_variable(
                 ds[name],
                 name=name,
@@ -179,25 +98,8 @@ class BaseForecast(Record):
         ]
         return cls(
             step=baselines.step,
-            parts=tuple(
-                LinearForecast(
-                    name=name,
-                    design=part.design,
-                    choices=part.choices,
-                    climatology=part.climatology,
-                    others=part.others,
-                    valid=part.valid,
-                    area=part.area,
-                    group=part.group,
-                    coefficients=part.coefficients,
-                    within=part.within,
-                )
-                for name, part in zip(baselines.variables, fitted, strict=True)
-            ),
-            cross_validated={
-                name: {"rmse": part.rmse, "best_baseline": part.rival_rmse}
-                for name, part in zip(baselines.variables, fitted, strict=True)
-            },
+            parts=tuple(part for part, _ in fitted),
+            cross_validated={part.name: scores for part, scores in fitted},
         )
 
     @property
@@ -292,9 +194,3 @@ class BaseForecast(Record):
             parts=tuple(parts),
             cross_validated=header["cross_validated"],
         )
-
-
-def _applied(coefficients: np.ndarray, z: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Sum over the predictors (P, K, n) with coefficients (G, K) or (1, K), (P, n)."""
-    by_point = coefficients if len(coefficients) == 1 else coefficients[group][:, None]
-    return (by_point @ z)[:, 0]

@@ -7,17 +7,18 @@ Frames are read three times: for the climatology of all, for what each fold take
 there once more for each cycle that reaches beyond the T input frames, and T + L more for each block of init times.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import xarray as xr
 
+from simvp.base_forecast.linear_forecast import LinearForecast
 from simvp.base_forecast.normal_equations import NormalEquations, group_points, most_groups
 from simvp.base_forecast.predictors import Block, Design
 from simvp.base_forecast.ridge import Choices, Ridge
-from simvp.base_forecast.series import Series
+from simvp.base_forecast.series import Series, near_each_other
 from simvp.budget import fitting
 from simvp.contract import (
     Climatology,
@@ -26,6 +27,7 @@ from simvp.contract import (
     Summary,
     Sums,
     below_zero,
+    cycle_lengths,
     cycles_in,
     never_below_zero,
     size_of,
@@ -40,23 +42,6 @@ FEWEST_INITS = 64  # of however many points: those of one map are much alike
 NEAR_ZERO = 0.1  # share of the mean below which the smallest amount has to be
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Fitted:
-    """What the fit of a variable gives; as in `LinearForecast`, and RMSE by lead in left-out folds, if any."""
-
-    design: Design
-    choices: Choices
-    climatology: Climatology
-    others: Mapping[str, Climatology]
-    valid: np.ndarray
-    area: np.ndarray
-    group: np.ndarray
-    coefficients: np.ndarray
-    within: np.ndarray
-    rmse: list[float]
-    rival_rmse: list[float]
-
-
 def fit_variable(
     field: xr.DataArray,
     *,
@@ -67,8 +52,8 @@ def fit_variable(
     frames_in: int,
     weights: np.ndarray,
     choices: Choices | None,
-) -> Fitted:
-    """As `BaseForecast.fit`, for one variable."""
+) -> tuple[LinearForecast, dict[str, list[float]]]:
+    """As `BaseForecast.fit`, for one variable; and the RMSE by lead in left-out folds, as `cross_validated` has it."""
     _, summary = statistics[name]
     climatology, leads = baselines.climatology[name], baselines.damping.shape[1]
     series = Series(field=field, step=baselines.step, valid=summary.valid)
@@ -86,7 +71,7 @@ def fit_variable(
     for fold, rest in enumerate(without_folds(total, field, statistics.reference, baselines.step, cuts, leads)):
         own = {period: rest.climatology(period)[0] for period in (climatology.period, *periods)}
         chosen = inits[(inits >= cuts[fold]) & (inits < cuts[fold + 1])]
-        for part in _parts(chosen, len(area), len(design.names) + leads * design.moving, frames_in + leads):
+        for part in near_each_other(chosen, len(area), 2 * design.held(leads), frames_in + leads):
             block = Block(
                 series=series,
                 design=design,
@@ -102,7 +87,24 @@ def fit_variable(
                 here = np.isfinite(z[0]).all(0)  # frames that are not there lack at all points
                 sums.add(fold, lead, *((z, y) if here.all() else (z[..., here], y[:, here])))
     whole: dict[str, Climatology] = {period: total.climatology(period)[0] for period in periods}
-    return _solved(sums, design, baselines.cycle, choices, climatology, whole, summary.valid, area, group)
+    ridge = Ridge(sums, design, baselines.cycle, np.ones(len(design.names), bool))
+    choices = choices or ridge.choose()
+    coefficients, within = _coefficients(ridge, choices)
+    uniform = coefficients.shape[1] == within.shape[1] == 1
+    forecast = LinearForecast(
+        name=name,
+        design=design,
+        choices=choices,
+        climatology=climatology,
+        others=whole,
+        valid=summary.valid,
+        area=area,
+        group=np.zeros_like(group) if uniform else group,
+        coefficients=coefficients,
+        within=within,
+    )
+    squares = dict(zip(("rmse", "best_baseline"), ridge.left_out(choices), strict=True))
+    return forecast, {kind: np.sqrt(np.maximum(values, 0)).tolist() for kind, values in squares.items()}
 
 
 def without_folds(
@@ -136,16 +138,12 @@ def _further(summary: Summary, chosen: Period, points: int) -> list[Period]:
 def _design(
     field: xr.DataArray, summary: Summary, baselines: Baselines, frames_in: int, periods: list[Period]
 ) -> Design:
-    step, calendar = baselines.step, calendar_of(field["time"].values)
-    lengths: dict[Period, int | None] = {
-        "day": step.per_day if (step.per_day or 0) > 1 else None,
-        "week": 7 * step.per_day if step.per_day else None,
-        "year": step.per_year(calendar),
-    }
+    lengths = cycle_lengths(baselines.step, calendar_of(field["time"].values))
     known = {baselines.climatology[str(field.name)].period, *periods}
     cycles = {n for period, n in lengths.items() if n and n > 1 and period in known}
     points = summary.points[np.isfinite(summary.points)]
-    amount = bool(
+    moving = str(field.name) in baselines.moving
+    amount = moving or bool(
         points.size
         and never_below_zero(float(points.min()), float(points.max()))
         and points.min() < NEAR_ZERO * points.mean()
@@ -159,7 +157,7 @@ def _design(
         others=tuple(periods),
         amount=amount,
         active=bool(np.nanmax(np.abs(course)) > 0),
-        moving=str(field.name) in baselines.moving,
+        moving=moving,
     )
 
 
@@ -175,52 +173,17 @@ def _thinned(inits: np.ndarray, points: int) -> np.ndarray:
     return inits if len(inits) <= most else inits[np.linspace(0, len(inits) - 1, most).round().astype(int)]
 
 
-def _parts(inits: np.ndarray, points: int, predictors: int, window: int) -> Iterator[np.ndarray]:
-    """Init slots near each other, few enough for memory."""
-    most, longest = fitting(4 * points * (2 * predictors + 4), 16), max(fitting(16 * points, 16), 2 * window)
-    start = 0
-    for stop in range(1, len(inits) + 1):
-        if stop == len(inits) or stop - start >= most or inits[stop] - inits[start] > longest:
-            yield inits[start:stop]
-            start = stop
-
-
-def _solved(
-    sums: NormalEquations,
-    design: Design,
-    cycle: int | None,
-    choices: Choices | None,
-    climatology: Climatology,
-    others: Mapping[str, Climatology],
-    valid: np.ndarray,
-    area: np.ndarray,
-    group: np.ndarray,
-) -> Fitted:
-    ridge = Ridge(sums, design, cycle, np.ones(len(design.names), bool))
-    choices = choices or ridge.choose()
-    error, rival = ridge.left_out(choices)
+def _coefficients(ridge: Ridge, choices: Choices) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients with all predictors, and with those of the T input frames alone, as `LinearForecast` has them."""
     leads = range(ridge.leads)
     coefficients = _stacked([ridge.solve(ridge.folds, lead, choices) for lead in leads])
-    within = coefficients
-    if design.far:
-        # Without the far cycles another baseline may be the best one; strength and shrinkage are those of all.
-        short = Ridge(sums, design, cycle, design.within)
-        names, improved = short.compare(choices.strength)
-        own = replace(choices, baseline=names, improved=improved)
-        within = _stacked([short.solve(short.folds, lead, own) for lead in leads])
-    return Fitted(
-        design=design,
-        choices=choices,
-        climatology=climatology,
-        others=others,
-        valid=valid,
-        area=area,
-        group=group if coefficients.shape[1] > 1 or within.shape[1] > 1 else np.zeros_like(group),
-        coefficients=coefficients,
-        within=within,
-        rmse=np.sqrt(np.maximum(error, 0)).tolist(),
-        rival_rmse=np.sqrt(np.maximum(rival, 0)).tolist(),
-    )
+    if not ridge.design.far:
+        return coefficients, coefficients
+    # Without the far cycles another baseline may be the best one; strength and shrinkage are those of all.
+    short = Ridge(ridge.sums, ridge.design, ridge.cycle, ridge.design.within)
+    names, improved = short.compare(choices.strength)
+    own = replace(choices, baseline=names, improved=improved)
+    return coefficients, _stacked([short.solve(short.folds, lead, own) for lead in leads])
 
 
 def _stacked(parts: list[np.ndarray]) -> np.ndarray:

@@ -93,6 +93,10 @@ class Design(Record):
             *(("advected", "advected_mean") if self.moving else ()),
         )
 
+    def held(self, leads: int) -> int:
+        """Values that a block holds for a point and an init time."""
+        return len(self.names) + leads * self.moving
+
     @property
     def wet_when_dry(self) -> np.ndarray:
         """(K,) bool: of rain the predictors that are there in dry weather too."""

@@ -3,11 +3,13 @@
 Letters: R slots of a run, P points (those where training saw values, in the order of the flattened grid).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
+from simvp.budget import fitting
 from simvp.contract import Climatology
 from simvp.coords import Step
 
@@ -78,3 +80,25 @@ def fill_forward(departures: np.ndarray) -> np.ndarray | None:
 def maps_at(climatology: Climatology, times: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Climatology for times, (P, R) float32, at the points that count."""
     return np.ascontiguousarray(climatology.at_points(times, np.flatnonzero(valid.reshape(-1))).T)
+
+
+def near_each_other(inits: np.ndarray, points: int, held: int, frames: int) -> Iterator[np.ndarray]:
+    """Runs of rising init slots that are near each other, few enough for memory.
+
+    Parameters
+    ----------
+    inits
+        (N,).
+    points
+        P.
+    held
+        Values that are held at once for a point and an init time.
+    frames
+        T + L.
+    """
+    most, longest = fitting(4 * points * (held + 4), 16), max(fitting(16 * points, 16), 2 * frames)
+    start = 0
+    for stop in range(1, len(inits) + 1):
+        if stop == len(inits) or stop - start >= most or inits[stop] - inits[start] > longest:
+            yield inits[start:stop]
+            start = stop

@@ -17,4 +17,10 @@ from .filling import (
 from .frame_spec import FrameSpec as FrameSpec
 from .plausible import intermittent as intermittent, what_was_seen as what_was_seen
 from .possible import impossible as impossible
-from .statistics import Statistics as Statistics, Summary as Summary, cycles_in as cycles_in, pairs as pairs
+from .statistics import (
+    Statistics as Statistics,
+    Summary as Summary,
+    cycle_lengths as cycle_lengths,
+    cycles_in as cycles_in,
+    pairs as pairs,
+)

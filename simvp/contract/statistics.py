@@ -271,6 +271,15 @@ def cycles_in(times: np.ndarray) -> Mapping[Period, float]:
     return {"none": 0.0, "day": days, "week": days / 7, "year": days / 365.2425}
 
 
+def cycle_lengths(step: Step, calendar: str) -> dict[Period, int | None]:
+    """Steps of the day, the week and the year; None where the step does not resolve them."""
+    return {
+        "day": step.per_day if (step.per_day or 0) > 1 else None,
+        "week": 7 * step.per_day if step.per_day else None,
+        "year": step.per_year(calendar),
+    }
+
+
 def seasonal_cycle(times: np.ndarray, samples: Sequence[np.ndarray], step: Step, calendar: str) -> int | None:
     """Steps of the cycle (a day, a week or a year) after which the fields come back closest to themselves.
 
@@ -288,11 +297,7 @@ def seasonal_cycle(times: np.ndarray, samples: Sequence[np.ndarray], step: Step,
         units of each state's variance; None where the step resolves no cycle.
     """
     spans = cycles_in(times)
-    lengths: dict[Period, int | None] = {
-        "day": step.per_day if (step.per_day or 0) > 1 else None,
-        "week": 7 * step.per_day if step.per_day else None,
-        "year": step.per_year(calendar),
-    }
+    lengths = cycle_lengths(step, calendar)
     index = step.index(times, times[0])
     best, smallest = None, np.inf
     for period, lag in lengths.items():

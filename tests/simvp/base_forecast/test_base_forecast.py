@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from simvp import budget
-from simvp.base_forecast import base_forecast, fit
+from simvp.base_forecast import fit, series
 from simvp.base_forecast.base_forecast import BaseForecast
 from simvp.base_forecast.predictors import Block
 from simvp.errors import ConfigError, Refusal
@@ -220,7 +220,7 @@ def test_in_parts_it_is_the_same(weekly: tuple[World, BaseForecast], monkeypatch
         make(block)
 
     monkeypatch.setattr(Block, "__post_init__", counted)
-    for module in (base_forecast, fit):
+    for module in (series, fit):
         monkeypatch.setattr(module, "fitting", small)
     again = made.fit()
     assert max(blocks) == 3

@@ -110,14 +110,3 @@ def test_init_times_are_thinned_where_there_are_points_enough(monkeypatch: pytes
     assert np.ptp(np.diff(thinned)) <= 1
     assert len(fit._thinned(inits, 1 << 22)) == fit.FEWEST_INITS
     np.testing.assert_array_equal(fit._thinned(inits[:5], 1 << 22), inits[:5])
-
-
-@pytest.mark.parametrize("most", [1, 4, 1000])
-def test_parts_hold_every_init_time_once(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(fit, "fitting", lambda item, share=1: most)
-    inits = np.r_[3:20, 400:409, 1000]
-    parts = list(fit._parts(inits, 10, 5, window=8))
-    np.testing.assert_array_equal(np.concatenate(parts), inits)
-    assert all(len(part) <= most for part in parts)
-    assert all(part[-1] - part[0] <= max(most, 16) for part in parts)
-    assert list(fit._parts(inits[:0], 10, 5, window=8)) == []

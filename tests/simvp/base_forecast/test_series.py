@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from simvp.base_forecast import series
 from simvp.base_forecast.series import fill_forward, maps_at
 from tests.simvp.base_forecast.worlds import KINDS, world
 
@@ -64,3 +65,14 @@ def test_climatology_at_the_points_that_count() -> None:
     times = made.ds["time"].values[3:50]
     expected = made.climatology.at(times)[:, made.valid].T
     np.testing.assert_array_equal(maps_at(made.climatology, times, made.valid), expected)
+
+
+@pytest.mark.parametrize("most", [1, 4, 1000])
+def test_runs_hold_every_init_time_once(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(series, "fitting", lambda item, share=1: most)
+    inits = np.r_[3:20, 400:409, 1000]
+    parts = list(series.near_each_other(inits, 10, 5, 8))
+    np.testing.assert_array_equal(np.concatenate(parts), inits)
+    assert all(len(part) <= most for part in parts)
+    assert all(part[-1] - part[0] <= max(most, 16) for part in parts)
+    assert list(series.near_each_other(inits[:0], 10, 5, 8)) == []
