@@ -1,7 +1,7 @@
 """The base forecast: the best linear forecast per variable and lead, which contains every baseline.
 
-`base_forecast` is what is kept and predicts of all variables, `linear_forecast` of one; `predictors` says what it is made
-of, `series` has frames by slot, `fit` fits one variable over folds by `normal_equations`, and `ridge` has the
+`base_forecast` is what is kept and predicts of all variables, `linear_forecast` of one; `predictors` says what it is
+made of, `series` has frames by slot, `fit` fits one variable over folds by `normal_equations`, and `ridge` has the
 coefficients and how they are chosen.
 """
 
