@@ -14,7 +14,7 @@ import xarray as xr
 from datasets.store import Store
 from pipelines.evaluation import chunks, select_frames, stretch
 from pipelines.init_times import missing_history
-from simvp.coords import encode_times, parse_times
+from simvp.coords import encode_times
 from simvp.scoring import positions_of
 
 if TYPE_CHECKING:
@@ -53,15 +53,16 @@ def due_weights(
     """
     if forecaster.mixture is None or not len(init_times):
         return None
-    from simvp.inference import Replay
+    from simvp.inference import Replay, honest
 
     spec, replay = forecaster.spec, Replay(forecaster, leads, device)
-    honest = _honest(forecaster, earlier[encode_times(earlier)[0] < encode_times(init_times[-1:])[0]])
+    before = earlier[encode_times(earlier)[0] < encode_times(init_times[-1:])[0]]
+    learned = before[honest(forecaster, before)]
     store = None if path is None else Store(path)
-    kept, grams = _kept(store, honest)
+    kept, grams = _kept(store, learned)
     if kept.any():
-        replay.take(honest[kept], grams)
-    for chosen in chunks(honest[~kept], spec.step, BATCH):
+        replay.take(learned[kept], grams)
+    for chosen in chunks(learned[~kept], spec.step, BATCH):
         chosen = np.delete(chosen, list(missing_history(ds, spec, chosen)))
         if not len(chosen):
             continue
@@ -72,16 +73,6 @@ def due_weights(
             over = np.isfinite(np.einsum("...ee->...e", own)).any(-1).all((1, 2))
             _keep(store, forecaster, chosen[over], own[over])
     return replay.weights(init_times)
-
-
-def _honest(forecaster: "Forecaster", times: np.ndarray) -> np.ndarray:
-    """Init times whose first target comes after everything that was fitted or chosen on."""
-    periods = forecaster.provenance.get("periods", {})
-    pieces = [piece for part in ("train", "validation", "reference") for piece in periods.get(part, ())]
-    if not pieces or not len(times):
-        return times[:0]
-    ends = encode_times(parse_times([piece[1] for piece in pieces], forecaster.spec.calendar))[0]
-    return times[encode_times(times)[0] >= ends.max()]
 
 
 def _near(forecaster: "Forecaster", ds: xr.Dataset, times: np.ndarray, leads: int) -> xr.Dataset:

@@ -14,10 +14,8 @@ import numpy as np
 import xarray as xr
 
 from pipelines.progress import Progress, silent
-from simvp.coords import encode_times
-from simvp.inference import BASE, CORRECTED, NETWORK, Forecaster
+from simvp.inference import BASE, CORRECTED, NETWORK, Forecaster, truth_maps
 from simvp.mixture import Mixture, gram_matrices, left_out_errors
-from simvp.scoring import frames_of, positions_of
 
 BATCH = 16  # init times at a time
 
@@ -75,9 +73,7 @@ def validation_grams(
     for start in range(0, len(init_times), BATCH):
         chosen = init_times[start : start + BATCH]
         _, maps = forecaster.experts(ds, chosen, leads)
-        valid = spec.step.shift(chosen[:, None], np.arange(1, leads + 1))
-        positions = positions_of(encode_times(valid)[0], encode_times(ds["time"].values)[0])
-        truth = np.stack([frames_of(ds[state], positions, np.float32) for state in spec.states], axis=2)
+        truth = truth_maps(spec, ds, chosen, leads)
         parts.append(gram_matrices(maps, truth, spec.weights, spec.mask))
         progress("combining", start + len(chosen), len(init_times))
     return tuple(maps), np.concatenate(parts).transpose(2, 1, 0, 3, 4)

@@ -7,5 +7,5 @@ from .registry import (
     Version as Version,
     model_file_in as model_file_in,
 )
-from .replay import Replay as Replay
+from .replay import Replay as Replay, honest as honest, truth_maps as truth_maps
 from .request import steps_of as steps_of

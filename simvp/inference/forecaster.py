@@ -234,7 +234,8 @@ class Forecaster:
             those of the validation.
         adapt
             Whether the weights follow from how the experts did before each init time, on the frames of `ds`: their
-            forecasts are made again for all earlier init times with a full history, and count once verified.
+            forecasts are made again for all earlier init times with a full history, and count once verified, if their
+            targets come after everything that the model was fitted on.
 
         Returns
         -------

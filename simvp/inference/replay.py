@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords import encode_times, history
+from simvp.coords import encode_times, history, parse_times
 from simvp.inference import inputs
 from simvp.inference.experts import BASE, CORRECTED, blended, weighted
 from simvp.mixture import Recursion, gram_matrices
 from simvp.scoring import frames_of, positions_of
 
 if TYPE_CHECKING:
+    from simvp.contract import FrameSpec
     from simvp.inference.forecaster import Forecaster
 
 UNMIXED = "unmixed"
@@ -77,10 +78,10 @@ class Replay:
             self._recursion.learn(int(step), gram)
 
     def learn_all(self, ds: xr.Dataset, before: Any) -> None:
-        """Learn from every init time before a time for which `ds` has a history that the contract takes."""
+        """Learn from every honest init time before a time for which `ds` has a history that the contract takes."""
         spec, times = self.forecaster.spec, ds["time"].values
         runs = history(times, spec.step, spec.frames_in)
-        runs = runs[times[runs[:, -1]] < before]
+        runs = runs[(times[runs[:, -1]] < before) & honest(self.forecaster, times[runs[:, -1]])]
         for start in range(0, len(runs), BATCH):
             frames, part = inputs.frames_of(ds, runs[start : start + BATCH])
             usable = np.all(spec.missing(frames.load()) <= spec.missing_share, axis=1)
@@ -91,9 +92,7 @@ class Replay:
     def _grams(self, ds: xr.Dataset, init_times: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
         spec, mixture = self.forecaster.spec, self.forecaster.mixture
         assert mixture is not None
-        valid = spec.step.shift(init_times[:, None], np.arange(1, self.leads + 1))
-        positions = positions_of(encode_times(valid)[0], encode_times(ds["time"].values)[0])
-        truth = np.stack([frames_of(ds[state], positions, np.float32) for state in spec.states], axis=2)
+        truth = truth_maps(spec, ds, init_times, self.leads)
         return gram_matrices({name: maps[name] for name in mixture.experts}, truth, spec.weights, spec.mask)
 
     def _steps(self, times: np.ndarray) -> np.ndarray:
@@ -101,6 +100,26 @@ class Replay:
         if self._origin is None:
             self._origin = times[0]
         return self.forecaster.spec.step.index(times, self._origin)
+
+
+def honest(forecaster: "Forecaster", times: np.ndarray) -> np.ndarray:
+    """Which init times (N,) have their first target after everything that a model was fitted or chosen on, (N,) bool.
+
+    None of them where the model does not say what that was.
+    """
+    periods = forecaster.provenance.get("periods", {})
+    pieces = [piece for part in ("train", "validation", "reference") for piece in periods.get(part, ())]
+    if not pieces or not len(times):
+        return np.zeros(len(times), bool)
+    ends = encode_times(parse_times([piece[1] for piece in pieces], forecaster.spec.calendar))[0]
+    return np.asarray(encode_times(times)[0] >= ends.max())
+
+
+def truth_maps(spec: "FrameSpec", ds: xr.Dataset, init_times: np.ndarray, leads: int) -> np.ndarray:
+    """What was observed at the valid times of init times (I,), (I, L, S, H, W); NaN where it is not known."""
+    valid = spec.step.shift(init_times[:, None], np.arange(1, leads + 1))
+    positions = positions_of(encode_times(valid)[0], encode_times(ds["time"].values)[0])
+    return np.stack([frames_of(ds[state], positions, np.float32) for state in spec.states], axis=2)
 
 
 def adapted_weights(

@@ -125,13 +125,23 @@ class TestAdapt:
         given = world.isel(time=slice(220, 290))
         last = given["time"].values[[-9, -1]]
         forecast = model.predict(given, init_time=last[::-1], adapt=True)
-        # By hand: every init time with T frames in what was given, and the two that are asked for.
+        # By hand: every init time with T frames in what was given, and no target that was fitted on.
         times = given["time"].values[FRAMES_IN - 1 :]
+        times = times[times >= np.datetime64(model.provenance["periods"]["reference"][-1][1])]
+        assert 20 < len(times) < 70 - FRAMES_IN + 1
         whole = Replay(model, FRAMES_OUT).forecasts(given, times)["model"]
         wanted = weights_of(whole, model)[[-1, -9]]
         np.testing.assert_allclose(weights_of(forecast, model), wanted, atol=1e-6)
         plain = model.predict(given, init_time=last)
         assert (np.abs(weights_of(plain, model)[::-1] - wanted) > 1e-3).any()
+
+    def test_what_was_fitted_on_teaches_nothing(self, world: xr.Dataset, model: Forecaster) -> None:
+        fitted = world.sel(time=slice(None, model.provenance["periods"]["reference"][-1][1]))
+        first, second = (model.predict(fitted, adapt=adapt) for adapt in (True, False))
+        np.testing.assert_array_equal(first["t2m_weight"], second["t2m_weight"])
+        unknown = replace(model, provenance={})
+        first, second = (unknown.predict(world, adapt=adapt) for adapt in (True, False))
+        np.testing.assert_array_equal(first["t2m_weight"], second["t2m_weight"])
 
     def test_a_gap_and_frames_without_values_are_left_out(self, world: xr.Dataset, model: Forecaster) -> None:
         given = world.isel(time=slice(220, 290)).copy(deep=True)
