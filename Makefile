@@ -49,7 +49,7 @@ test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-all: $(READY)
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(BIN)/python -m pytest -m 'slow or not slow' --hypothesis-profile default
 
 lint: $(READY)
 	$(BIN)/python -m ruff check

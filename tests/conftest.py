@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import flows  # noqa: F401  first of all, for the waiting of torch's threads
 from pipelines.tracking.provenance import CHECKOUT
 
 __all__ = ["CHECKOUT"]
+
+# The same examples on every run, so that a change is blamed for what it did; `make test-all` looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="module")

@@ -55,10 +55,13 @@ class Cells:
     def number(self, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
         """Number of the cell of each point, row by row from the south-west corner, (N,) int; -1 outside."""
         rows, columns = self.shape
+        # Compared with the edges themselves: a quotient underflows to 0 just outside one, or rounds to the next cell.
+        inside = (latitude >= self.south) & (latitude < self.north)
+        inside &= (longitude >= self.west) & (longitude < self.east)  # false where a coordinate is missing
         row = np.floor((latitude - self.south) / (self.north - self.south) * rows)
         column = np.floor((longitude - self.west) / (self.east - self.west) * columns)
-        inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)  # false where a coordinate is missing
-        return np.where(inside, np.nan_to_num(row) * columns + np.nan_to_num(column), -1).astype(np.int64)
+        number = np.clip(row, 0, rows - 1) * columns + np.clip(column, 0, columns - 1)
+        return np.where(inside, np.nan_to_num(number), -1).astype(np.int64)
 
     def count(self, slot: np.ndarray, number: np.ndarray, slots: int) -> np.ndarray:
         """Points by slot and cell, (slots, H, W) float32, of slots (N,) and numbers of cells (N,).

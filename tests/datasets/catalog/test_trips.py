@@ -37,6 +37,9 @@ def test_cells_by_hand() -> None:
         (1.0, 9.9): -1,
         (np.nan, 11.0): -1,
         (1.0, np.nan): -1,
+        (-5e-324, 11.0): -1,  # outside by the least that a float can say
+        (np.nextafter(4.0, 0.0), 15.0): 5,
+        (1.0, np.nextafter(16.0, 0.0)): 2,
     }
     latitude, longitude = np.array(list(points)).T
     np.testing.assert_array_equal(SMALL.number(latitude, longitude), list(points.values()))
