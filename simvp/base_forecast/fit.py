@@ -33,8 +33,9 @@ from simvp.contract import (
     size_of,
     supported,
 )
-from simvp.coords import Step, calendar_of
+from simvp.coords import Step
 from simvp.scoring import Baselines
+from simvp.times import calendar_of
 
 FEWEST_FOLDS, MOST_FOLDS = 4, 8
 WORK = 1 << 22  # init times times points that are added up for a lead: more change no coefficient that matters

@@ -10,7 +10,8 @@ import xarray as xr
 from simvp.budget import fitting
 from simvp.contract.bounds import below_zero, never_below_zero
 from simvp.contract.climatology import CYCLES_NEEDED, Climatology, Period, Sums, choose, size_of, supported
-from simvp.coords import DAY, Step, calendar_of, encode_times, parse_times
+from simvp.coords import Step
+from simvp.times import DAY, calendar_of, encode_times, parse_times
 
 SAMPLE_POINTS = 2048
 
