@@ -28,9 +28,10 @@ from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
 from pipelines.verified import due_weights
 from pipelines.windows import MEANING, dropped_words
-from simvp.coords import Step, name_time
+from simvp.coords import Step
 from simvp.errors import ConfigError, ContractError
 from simvp.inference import CHAMPION, steps_of, weighted
+from simvp.times import name_time
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster

@@ -20,9 +20,9 @@ from datasets.readers import checksums, file_of
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from simvp.contract import percent
-from simvp.coords import Step, parse_times
+from simvp.coords import Step
 from simvp.errors import ConfigError
-from simvp.times import duration_words
+from simvp.times import duration_words, parse_times
 
 logger = logging.getLogger(__name__)
 

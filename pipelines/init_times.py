@@ -9,8 +9,9 @@ import xarray as xr
 
 from pipelines.windows import Frames
 from simvp.contract import percent
-from simvp.coords import DAY, Step, encode_times, fields_of, name_time
+from simvp.coords import Step
 from simvp.errors import ConfigError
+from simvp.times import DAY, encode_times, fields_of, name_time
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec

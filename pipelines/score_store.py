@@ -16,7 +16,8 @@ from pipelines.evaluation import MOVING, chunks, past_frames, score, select_fram
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.tracking import Makers
-from simvp.coords import Step, calendar_of, encode_times, parse_times, show_time
+from simvp.coords import Step
+from simvp.times import calendar_of, encode_times, parse_times, show_time
 
 _MOST_STRIPS = 4
 

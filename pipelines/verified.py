@@ -14,8 +14,8 @@ import xarray as xr
 from datasets.store import Store
 from pipelines.evaluation import chunks, select_frames, stretch
 from pipelines.init_times import missing_history
-from simvp.coords import encode_times
 from simvp.scoring import positions_of
+from simvp.times import encode_times
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster

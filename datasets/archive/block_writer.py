@@ -12,7 +12,7 @@ from datasets.archive.candidate import Comparison
 from datasets.archive.commits import Commit, CommitLog, Kind, chain_start, commit_id, fold
 from datasets.archive.schema import Schema, shown
 from datasets.store import Store
-from simvp.coords import encode_times
+from simvp.times import encode_times
 
 _log = logging.getLogger(__name__)
 

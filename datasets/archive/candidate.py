@@ -11,8 +11,9 @@ import xarray as xr
 from datasets.archive.schema import LISTED, Schema, attrs_of, duplicate_faults, shown
 from datasets.archive.summary import Summary
 from simvp.contract import impossible
-from simvp.coords import Step, calendar_of, differences, encode_times, unsaid
+from simvp.coords import Step, differences, unsaid
 from simvp.errors import Refusal
+from simvp.times import calendar_of, encode_times
 from simvp.values import same_units
 
 logger = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords import DAY, Grid, Step, calendar_of, encode_times, fields_of, fixed_labels, on_step, with_labels
+from simvp.coords import Grid, Step, fixed_labels, on_step, with_labels
 from simvp.errors import Refusal
 from simvp.record import plain
-from simvp.times import find_step
+from simvp.times import DAY, calendar_of, encode_times, fields_of, find_step
 
 # The layout of an archive on the disk, which never changes once it is made. A chunk is about one window of hourly
 # frames: a frame a chunk makes windows four times as slow to read, and every append writes the last chunk anew.

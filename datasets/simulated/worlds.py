@@ -19,8 +19,9 @@ import numpy as np
 import xarray as xr
 
 from datasets.simulated.waves import Waves
-from simvp.coords import Step, parse_times
+from simvp.coords import Step
 from simvp.errors import ConfigError
+from simvp.times import parse_times
 
 CHUNK_DAYS = 5  # of a dask chunk; any would give the same values, see `Simulation._frames`
 SOLSTICE = np.datetime64("2021-06-21")

@@ -14,8 +14,8 @@ import zarr
 from zarr.codecs import BloscCodec
 from zarr.errors import UnstableSpecificationWarning
 
-from simvp.coords import EPOCH, encode_times
 from simvp.record import plain
+from simvp.times import EPOCH, encode_times
 
 # The axis is read whole when a store is opened, so it lies in few objects. Other coordinates along it have the chunks
 # of the fields: `xr.open_zarr(...)` makes dask arrays of them too, and `Dataset.chunks` refuses what does not agree.

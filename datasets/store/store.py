@@ -41,9 +41,10 @@ from datasets.store.encoding import (
     write_arrays,
 )
 from datasets.store.root import ATTRIBUTE, Root, as_bytes, commit_attributes
-from simvp.coords import decode_times, unfilled
+from simvp.coords import unfilled
 from simvp.errors import ArchiveError
 from simvp.record import plain
+from simvp.times import decode_times
 
 
 class Store:

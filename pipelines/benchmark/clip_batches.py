@@ -13,8 +13,9 @@ from torch import Tensor
 from datasets.video import FIRST, Clips
 from pipelines.windows import Batches
 from simvp.contract import Climatology, FrameSpec, State, what_was_seen
-from simvp.coords import Grid, calendar_of
+from simvp.coords import Grid
 from simvp.scoring import Baselines
+from simvp.times import calendar_of
 
 SAMPLE_CLIPS = 128  # that the baselines and the marks of plausibility are fitted on
 

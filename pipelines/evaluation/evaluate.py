@@ -13,9 +13,10 @@ from pipelines.progress import Progress, silent
 from pipelines.windows import Audit, Frames, find_windows
 from simvp.budget import fitting
 from simvp.contract import filled_frames
-from simvp.coords import Step, calendar_of, encode_times, parse_times
+from simvp.coords import Step
 from simvp.errors import ConfigError
 from simvp.scoring import EXTRAPOLATION, NAMES, Baselines, compare, events, sharpened, thresholds
+from simvp.times import calendar_of, encode_times, parse_times
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec

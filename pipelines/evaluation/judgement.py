@@ -12,8 +12,8 @@ from pipelines.evaluation.skill import markdown, skill_table
 from pipelines.evaluation.verdict import Verdict
 from pipelines.progress import Progress, silent
 from pipelines.windows import dropped_words
-from simvp.coords import parse_times
 from simvp.errors import RegistryError
+from simvp.times import parse_times
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster

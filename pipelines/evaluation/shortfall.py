@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.windows import HELD_OUT_SHARE, days_of, held_out_frames
-from simvp.coords import Step, name_time
+from simvp.coords import Step
+from simvp.times import name_time
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ import xarray as xr
 
 from pipelines.evaluation.evaluate import MODEL, SYSTEMS
 from pipelines.evaluation.verdict import PARTS
-from simvp.coords import encode_times
 from simvp.errors import ConfigError
 from simvp.scoring import EXTRAPOLATION, success, summarise
+from simvp.times import encode_times
 
 SHARP = (
     "CSI, hits / (hits + misses + false alarms), at 0.1 and 1 mm/h; sharp: the model's rain with the distribution of "

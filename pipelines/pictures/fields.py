@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipelines.pictures.clips import evenly
-from simvp.coords import show_time
 from simvp.errors import ConfigError
+from simvp.times import show_time
 
 _MODEL = ("#000000", "o", "-")
 # Okabe and Ito (2008), without their yellow, which is too light for a line on white.

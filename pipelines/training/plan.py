@@ -30,9 +30,10 @@ import xarray as xr
 from pydantic import Field
 
 from pipelines.windows import Choice, Layout, Mode, Periods
-from simvp.coords import Step, calendar_of, name_time, parse_times
+from simvp.coords import Step
 from simvp.errors import ConfigError
 from simvp.settings import Settings
+from simvp.times import calendar_of, name_time, parse_times
 
 MINIMUM = {"train": 16, "validation": 4, "held_out": 4}
 INDEPENDENT = 6

@@ -9,7 +9,7 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract import FrameSpec, missing_shares, percent
-from simvp.coords import name_time
+from simvp.times import name_time
 
 BLOCK = 256  # frames at most that are read at a time while they are normalised or looked through
 # Read window by window, a pass over an archive of 24,000 frames took 65 s; in runs it takes 2 s.

@@ -29,9 +29,10 @@ import numpy as np
 from pydantic import Field
 
 from pipelines.windows.windows import find_windows
-from simvp.coords import DAY, Step, encode_times, name_time, parse_times
+from simvp.coords import Step
 from simvp.errors import Refusal
 from simvp.settings import Settings
+from simvp.times import DAY, encode_times, name_time, parse_times
 
 Mode = Literal["study", "operations"]
 Interval = tuple[str, str]

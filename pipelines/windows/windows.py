@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from simvp.coords import Step, encode_times
+from simvp.coords import Step
 from simvp.errors import ConfigError
+from simvp.times import encode_times
 
 REASONS = ("series_edge", "split_edge", "gap", "nan")
 MEANING = {

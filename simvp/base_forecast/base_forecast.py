@@ -2,7 +2,8 @@
 
 It is m(v) + sum over k of beta_k z_k, with the predictors z of `simvp.base_forecast.predictors` and coefficients from
 `simvp.base_forecast.ridge`: the five baselines are special cases, and where left-out folds do not show more it is the
-best of them. Fitted in physical units, so that what is least is the squared error that is scored.
+best of them. Fitted in physical units, so that what is least is the squared error that is scored; of what never goes
+below zero in roots or logarithms, where left-out folds say that the error in physical units is smaller then.
 
 Where the frames that a cycle beyond the T input frames needs are not there (last week, of half-hourly data), a second
 set of coefficients without them is used.

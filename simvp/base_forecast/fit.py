@@ -1,45 +1,43 @@
-"""The fit of the base forecast of one variable: folds, their climatologies, one pass of sums, choices, coefficients.
+"""The fit of the base forecast of one variable: choices by folds that are left out, and coefficients by them.
 
-Folds are equal stretches of the init times. Each fold's departures are from a climatology that is made without it: from
-one that has seen them they would be too small, and what was there a cycle before would get the wrong sign.
-
-Frames are read three times: for the climatology of all, for what each fold takes away from it, and for the sums;
-there once more for each cycle that reaches beyond the T input frames, and T + L more for each block of init times.
+Of what never goes below zero the transform is chosen first (`best_transform`), at a few leads and in one pass for all
+of them; what follows is fitted under it alone, in a pass of its own (`simvp.base_forecast.folds`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import xarray as xr
 
+from simvp.base_forecast.folds import Passage, Past, pass_over
 from simvp.base_forecast.linear_forecast import LinearForecast
-from simvp.base_forecast.normal_equations import NormalEquations, group_points, most_groups
-from simvp.base_forecast.predictors import Block, Design
+from simvp.base_forecast.predictors import Design
 from simvp.base_forecast.ridge import Choices, Ridge
-from simvp.base_forecast.series import Series, near_each_other
+from simvp.base_forecast.sample import factors, squares
+from simvp.base_forecast.series import Series
+from simvp.base_forecast.transform import IDENTITY, KINDS, Kind, Transform
 from simvp.budget import fitting
 from simvp.contract import (
-    Climatology,
     Period,
     Statistics,
     Summary,
-    Sums,
     below_zero,
+    bounds_of,
     cycle_lengths,
     cycles_in,
     never_below_zero,
     size_of,
     supported,
 )
-from simvp.coords import Step, calendar_of
 from simvp.scoring import Baselines
+from simvp.times import calendar_of
 
 FEWEST_FOLDS, MOST_FOLDS = 4, 8
 WORK = 1 << 22  # init times times points that are added up for a lead: more change no coefficient that matters
 FEWEST_INITS = 64  # of however many points: those of one map are much alike
 NEAR_ZERO = 0.1  # share of the mean below which the smallest amount has to be
+TRIED_LEADS = 3  # at which transforms are compared
 
 
 def fit_variable(
@@ -55,83 +53,152 @@ def fit_variable(
 ) -> tuple[LinearForecast, dict[str, list[float]]]:
     """As `BaseForecast.fit`, for one variable; and the RMSE by lead in left-out folds, as `cross_validated` has it."""
     _, summary = statistics[name]
-    climatology, leads = baselines.climatology[name], baselines.damping.shape[1]
+    leads = baselines.damping.shape[1]
+    past = past_of(field, summary, baselines, statistics.reference, init_times, frames_in, weights)
+    if not past.bounded:
+        kind: Kind = "identity"
+    elif choices is None:
+        kind = _chosen_transform(past, summary, leads)
+    else:
+        kind = choices.transform
+    made = pass_over(
+        past, [Transform.of(kind, summary.points)], range(1, leads + 1), reach=leads, sampled=kind != "identity"
+    )[0]
+    ridge = made.ridge
+    frozen = choices is not None
+    choices = replace(choices or ridge.choose(), transform=kind)
+    moments = None if kind == "identity" or len(ridge.folds) < 2 else made.sample.moments(ridge, choices)
+    if moments is not None and not frozen:
+        choices = replace(choices, corrected=_corrected(moments, made.transform))
+    # Without the far cycles another baseline may be the best one; strength and shrinkage are those of all.
+    short = Ridge(ridge.sums, ridge.design, ridge.cycle, ridge.design.within)
+    if ridge.design.far and choices.within is None:
+        names, improved = short.compare(choices.strength)
+        choices = replace(choices, within_baseline=names, within_improved=improved)
+    coefficients = _coefficients(ridge, choices)
+    within = coefficients
+    if ridge.design.far and choices.within is not None:
+        within = _coefficients(short, choices.within)
+    uniform = coefficients.shape[1] == within.shape[1] == 1
+    correction, scores = _judged(made, short, choices, moments)
+    forecast = LinearForecast(
+        name=name,
+        design=past.design,
+        choices=choices,
+        climatology=baselines.climatology[name] if kind == "identity" else made.climatologies[past.period],
+        others={period: made.climatologies[period] for period in past.periods},
+        valid=summary.valid,
+        area=past.area,
+        group=np.zeros_like(ridge.sums.group) if uniform else ridge.sums.group,
+        coefficients=coefficients,
+        within=within,
+        transform=made.transform,
+        factors=correction,
+    )
+    return forecast, scores
+
+
+def passes_tried(past: Past, summary: Summary, leads: int) -> list[Passage]:
+    """A pass for all transforms at a few leads; together about as much work as the fit that follows."""
+    some = np.unique(np.linspace(1, leads, min(leads, TRIED_LEADS)).round().astype(int)).tolist()
+    most = max(FEWEST_INITS, len(past.inits) * leads // (len(KINDS) * len(some)))
+    further = _further(summary, past.period, summary.valid.size, 2 * len(KINDS) + 1)
+    less = replace(
+        past, inits=_at_most(past.inits, most), periods=further, design=replace(past.design, others=tuple(further))
+    )
+    transforms = [Transform.of(kind, summary.points) for kind in KINDS]
+    return pass_over(less, transforms, some, reach=leads, sampled=True)
+
+
+def gain(plain: np.ndarray, other: np.ndarray) -> float:
+    """Share of the squared error that is gained, 0 where it is within the standard error of its mean over the folds.
+
+    Parameters
+    ----------
+    plain, other
+        (F, L) sums of squares in physical units, on folds that were left out.
+    """
+    # By lead in units of its own error, so that long leads do not outweigh short ones.
+    gains = ((plain - other) / np.maximum(plain.sum(0), 1e-30)).mean(1)
+    chance = np.sqrt(len(gains)) * gains.std(ddof=1) if len(gains) > 1 else np.inf
+    return float(gains.sum()) if gains.sum() > chance else 0.0
+
+
+def best_transform(errors: Mapping[Kind, np.ndarray]) -> Kind:
+    """The kind that gains most over the identity, of errors as in `gain`."""
+    return max(KINDS, key=lambda kind: gain(errors["identity"], errors[kind]))
+
+
+def _chosen_transform(past: Past, summary: Summary, leads: int) -> Kind:
+    """By the folds that are left out of the passes that are tried."""
+    errors: dict[Kind, np.ndarray] = {}
+    for made in passes_tried(past, summary, leads):
+        moments = made.sample.moments(made.ridge, made.ridge.choose())
+        errors[made.transform.kind] = squares(moments, corrected=_corrected(moments, made.transform))
+    return best_transform(errors)
+
+
+def _corrected(moments: np.ndarray, transform: Transform) -> bool:
+    """Whether the inverse has its factor: unless it is better without."""
+    factored = squares(moments, corrected=True)
+    return transform != IDENTITY and not gain(factored, squares(moments, corrected=False))
+
+
+def _judged(
+    made: Passage, short: Ridge, choices: Choices, moments: np.ndarray | None
+) -> tuple[np.ndarray | None, dict[str, list[float]]]:
+    """Factors of a transform's inverse, and the RMSE by lead that are kept in `cross_validated`."""
+    ridge, correction = made.ridge, None
+    if moments is None:
+        found = ridge.left_out(choices)
+    else:
+        plain = made.sample.moments(ridge, replace(choices, improved=(False,) * ridge.leads))
+        errors = [squares(own, corrected=choices.corrected).sum(0) for own in (moments, plain)]
+        found = errors[0] / moments[..., 3].sum(0), errors[1] / plain[..., 3].sum(0)
+    if moments is not None and choices.corrected:
+        near = made.sample.moments(short, choices.within) if choices.within and ridge.design.far else moments
+        correction = np.stack([factors(moments), factors(near)]).astype(np.float32)
+    means = dict(zip(("rmse", "best_baseline"), found, strict=True))
+    return correction, {kind: np.sqrt(np.maximum(values, 0)).tolist() for kind, values in means.items()}
+
+
+def past_of(
+    field: xr.DataArray,
+    summary: Summary,
+    baselines: Baselines,
+    rows: np.ndarray,
+    init_times: np.ndarray,
+    frames_in: int,
+    weights: np.ndarray,
+) -> Past:
+    """What is fitted on, with folds of equal length."""
+    period = baselines.climatology[str(field.name)].period
     series = Series(field=field, step=baselines.step, valid=summary.valid)
     area = np.asarray(weights, np.float64)[summary.valid]
     area = (area / area.sum()).astype(np.float32)
-    periods = _further(summary, climatology.period, summary.valid.size)
+    periods = _further(summary, period, summary.valid.size, 3)
+    inits = _at_most(series.slots(init_times), max(FEWEST_INITS, WORK // len(area)))
     design = _design(field, summary, baselines, frames_in, periods)
-    inits = _thinned(series.slots(init_times), len(area))
-    cuts = np.linspace(inits[0], inits[-1] + 1, _folds(climatology.period, summary.times) + 1).astype(int)
-    most = most_groups(len(cuts) - 1, leads, len(design.names))
-    group, _ = group_points(summary.valid, most)
-    sums = NormalEquations.empty(len(cuts) - 1, leads, group, len(design.names), area)
-    total = Sums(baselines.step, [climatology.period, *periods], summary.valid.shape)
-    _add(total, field, statistics.reference)
-    for fold, rest in enumerate(without_folds(total, field, statistics.reference, baselines.step, cuts, leads)):
-        own = {period: rest.climatology(period)[0] for period in (climatology.period, *periods)}
-        chosen = inits[(inits >= cuts[fold]) & (inits < cuts[fold + 1])]
-        for part in near_each_other(chosen, len(area), 2 * design.held(leads), frames_in + leads):
-            block = Block(
-                series=series,
-                design=design,
-                climatology=own[climatology.period],
-                others={period: own[period] for period in periods},
-                area=area,
-                inits=part,
-                leads=leads,
-                ahead=True,
-            )
-            for lead in range(1, leads + 1):
-                z, y = block.predictors(lead), block.targets(lead)
-                here = np.isfinite(z[0]).all(0)  # frames that are not there lack at all points
-                sums.add(fold, lead, *((z, y) if here.all() else (z[..., here], y[:, here])))
-    whole: dict[str, Climatology] = {period: total.climatology(period)[0] for period in periods}
-    ridge = Ridge(sums, design, baselines.cycle, np.ones(len(design.names), bool))
-    choices = choices or ridge.choose()
-    coefficients, within = _coefficients(ridge, choices)
-    uniform = coefficients.shape[1] == within.shape[1] == 1
-    forecast = LinearForecast(
-        name=name,
-        design=design,
-        choices=choices,
-        climatology=climatology,
-        others=whole,
-        valid=summary.valid,
+    bounded = design.amount or bounds_of(str(field.name), field.attrs, summary.points)[0] == 0
+    bounded &= bool((summary.points > 0).any())  # nothing but zeros has no scale
+    return Past(
+        series=series,
+        rows=rows,
         area=area,
-        group=np.zeros_like(group) if uniform else group,
-        coefficients=coefficients,
-        within=within,
+        period=period,
+        periods=periods,
+        design=design,
+        bounded=bounded,
+        cycle=baselines.cycle,
+        cuts=np.linspace(inits[0], inits[-1] + 1, _folds(period, summary.times) + 1).astype(int),
+        inits=inits,
     )
-    squares = dict(zip(("rmse", "best_baseline"), ridge.left_out(choices), strict=True))
-    return forecast, {kind: np.sqrt(np.maximum(values, 0)).tolist() for kind, values in squares.items()}
 
 
-def without_folds(
-    total: Sums, field: xr.DataArray, rows: np.ndarray, step: Step, cuts: np.ndarray, leads: int
-) -> Iterator[Sums]:
-    """Of each fold, the sums of those frames at `rows`, all of which are in `total`, that are no target of the fold."""
-    times = field["time"].values
-    slots = step.index(times, times[0])[rows]
-    for start, stop in pairwise(cuts):
-        part = total.empty()
-        _add(part, field, rows[(slots > start) & (slots < stop + leads)])
-        yield total.without(part)
-
-
-def _add(sums: Sums, field: xr.DataArray, rows: np.ndarray) -> None:
-    """Add frames at some positions, read in bounded blocks."""
-    times, size = field["time"].values, fitting(4 * field[0].size, 16)
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        frames = field.isel(time=slice(int(part[0]), int(part[-1]) + 1)).values[part - part[0]]
-        sums.add(times[part], np.asarray(frames, np.float32))
-
-
-def _further(summary: Summary, chosen: Period, points: int) -> list[Period]:
-    """Periods of further climatologies, where there is memory for their sums."""
+def _further(summary: Summary, chosen: Period, points: int, sums: int) -> list[Period]:
+    """Periods of further climatologies, where there is memory for as many sums of them as are held at once."""
     periods = [period for period in supported(summary.step, cycles_in(summary.times)) if period != chosen]
-    fits = 3 * size_of(summary.step, [*periods, chosen], points) <= fitting(1, 4)
+    fits = sums * size_of(summary.step, [*periods, chosen], points) <= fitting(1, 4)
     return periods if fits else [period for period in periods if period == "none"]
 
 
@@ -167,23 +234,14 @@ def _folds(period: Period, times: np.ndarray) -> int:
     return int(np.clip(np.floor(cycles), FEWEST_FOLDS, MOST_FOLDS))
 
 
-def _thinned(inits: np.ndarray, points: int) -> np.ndarray:
-    """Init slots, evenly spread where all would be more work than they are worth."""
-    most = max(FEWEST_INITS, WORK // points)
+def _at_most(inits: np.ndarray, most: int) -> np.ndarray:
+    """Init slots, evenly spread where there are more."""
     return inits if len(inits) <= most else inits[np.linspace(0, len(inits) - 1, most).round().astype(int)]
 
 
-def _coefficients(ridge: Ridge, choices: Choices) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients with all predictors, and with those of the T input frames alone, as `LinearForecast` has them."""
-    leads = range(ridge.leads)
-    coefficients = _stacked([ridge.solve(ridge.folds, lead, choices) for lead in leads])
-    if not ridge.design.far:
-        return coefficients, coefficients
-    # Without the far cycles another baseline may be the best one; strength and shrinkage are those of all.
-    short = Ridge(ridge.sums, ridge.design, ridge.cycle, ridge.design.within)
-    names, improved = short.compare(choices.strength)
-    own = replace(choices, baseline=names, improved=improved)
-    return coefficients, _stacked([short.solve(short.folds, lead, own) for lead in leads])
+def _coefficients(ridge: Ridge, choices: Choices) -> np.ndarray:
+    """As `LinearForecast` has them."""
+    return _stacked([ridge.solve(ridge.folds, lead, choices) for lead in range(ridge.leads)])
 
 
 def _stacked(parts: list[np.ndarray]) -> np.ndarray:

@@ -1,7 +1,8 @@
 """What the base forecast is made of: predictors of the departure at the valid time, for init times and a lead.
 
-With d = x - m the departure from the climatology, i the init time, l the lead, v = i + l the valid time, T the input
-frames and n the steps of a cycle, the predictors are, in this order:
+With x the values as they are fitted (`simvp.base_forecast.transform`), m their climatology, d = x - m the departure,
+i the init time, l the lead, v = i + l the valid time, T the input frames and n the steps of a cycle, the predictors
+are, in this order:
 
 ====================  ==============================================================================================
 ``last``              d(i)
@@ -290,12 +291,17 @@ class Block:
         return total[..., self._columns + 1] - total[..., self._columns + 1 - count]
 
     def _carried_on(self) -> np.ndarray:
-        """The last frames carried on along their motion, (L, P, n)."""
-        valid, back = self.series.valid, range(min(FRAMES, self.design.frames_in) - 1, -1, -1)
-        frames = np.full((len(self.inits), len(back), *valid.shape), np.nan, np.float32)
-        for number, steps in enumerate(back):
-            frames[:, number, valid] = self._recent(steps).T
-        return np.ascontiguousarray(extrapolate(frames, self.leads)[..., valid].transpose(1, 2, 0))
+        """The last frames carried on along their motion, which is that of the physical values, (L, P, n)."""
+        valid, transform = self.series.valid, self.series.transform
+
+        def carried() -> np.ndarray:
+            back = range(min(FRAMES, self.design.frames_in) - 1, -1, -1)
+            frames = np.full((len(self.inits), len(back), *valid.shape), np.nan, np.float32)
+            for number, steps in enumerate(back):
+                frames[:, number, valid] = transform.inverse(self._recent(steps)).T
+            return np.ascontiguousarray(extrapolate(frames, self.leads)[..., valid].transpose(1, 2, 0))
+
+        return transform.forward(self.series.once(("motion", self.leads, *self.inits.tolist()), carried))
 
     def _cycle_ago(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Departures and climatology of the slots from a cycle before the first valid time on, (P, R) each."""
@@ -304,7 +310,7 @@ class Block:
         normal = maps_at(self.climatology, self.series.times(np.arange(start, stop + 1)), self.series.valid)
         here = np.isfinite(values).any(0)
         departures = values if self.design.moving else values - normal
-        np.copyto(departures, 0, where=here & ~np.isfinite(departures))
+        departures = np.where(here & ~np.isfinite(departures), np.float32(0), departures)
         return departures, np.nan_to_num(normal, copy=False)
 
 

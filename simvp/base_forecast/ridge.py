@@ -14,13 +14,15 @@ fold after the other (`choose`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from simvp.base_forecast.normal_equations import NormalEquations
 from simvp.base_forecast.predictors import Design, baseline_coefficients
+from simvp.base_forecast.transform import IDENTITY, Kind
 from simvp.record import Record
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
@@ -45,12 +47,33 @@ class Choices(Record):
         (L,) name of the best baseline of each lead.
     improved
         (L,) whether the fit is better than that.
+    within_baseline, within_improved
+        The same of the coefficients that do without far cycles; empty where there are none.
+    transform, corrected
+        In which it is fitted, and whether its inverse has a factor.
     """
 
     strength: float
     shrinkage: float | None
     baseline: tuple[str, ...]
     improved: tuple[bool, ...]
+    within_baseline: tuple[str, ...] = ()
+    within_improved: tuple[bool, ...] = ()
+    transform: Kind = "identity"
+    corrected: bool = False
+
+    def to_header(self) -> dict[str, Any]:
+        """Everything as JSON; what is as in models that were saved before there was a choice is left out."""
+        defaults = {"within_baseline": [], "within_improved": [], "transform": IDENTITY.kind, "corrected": False}
+        header = super().to_header()
+        return {name: value for name, value in header.items() if name not in defaults or value != defaults[name]}
+
+    @property
+    def within(self) -> "Choices | None":
+        """Those of the coefficients that do without far cycles, of the same strength and shrinkage; if there are."""
+        if not self.within_baseline:
+            return None
+        return replace(self, baseline=self.within_baseline, improved=self.within_improved)
 
 
 @dataclass(eq=False)
@@ -183,7 +206,7 @@ class Ridge:
     ) -> np.ndarray:
         """Sums of squares at some leads that fits to the other folds leave in each fold."""
         errors = np.zeros(len(leads))
-        for fold, others in self._others():
+        for fold, others in self.others():
             for number, lead in enumerate(leads):
                 beta = self.pooled(others, lead, strength, self.baselines(others, lead)[names[lead]])
                 if shrinkage is not None:
@@ -191,7 +214,7 @@ class Ridge:
                 errors[number] += self.error([fold], lead, beta)
         return errors
 
-    def _others(self) -> list[tuple[int, list[int]]]:
+    def others(self) -> list[tuple[int, list[int]]]:
         """Each fold, and those that are not it."""
         return [(fold, [other for other in self.folds if other != fold]) for fold in self.folds]
 
@@ -208,7 +231,7 @@ class Ridge:
     def _baseline_errors(self, lead: int) -> dict[str, float]:
         """Sums of squares that each baseline leaves in the folds left out."""
         totals: dict[str, float] = {}
-        for fold, rest in self._others():
+        for fold, rest in self.others():
             for name, q in self.baselines(rest, lead).items():
                 totals[name] = totals.get(name, 0.0) + self.error([fold], lead, q)
         return totals

@@ -1,14 +1,15 @@
-"""Frames of one variable by the slots of its step, as departures from a climatology, filled where points are missing.
+"""Frames of one variable by the slots of its step, transformed, and filled where points are missing.
 
 Letters: R slots of a run, P points (those where training saw values, in the order of the flattened grid).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
+from simvp.base_forecast.transform import IDENTITY, Transform
 from simvp.budget import fitting
 from simvp.contract import Climatology
 from simvp.coords import Step
@@ -26,11 +27,18 @@ class Series:
         Of the series.
     valid
         (H, W) bool, the points that count.
+    transform
+        Of the values that are read.
+    kept
+        What has been read, and made of it, before any transform: for several transforms of the same frames. None:
+        nothing is kept.
     """
 
     field: xr.DataArray
     step: Step
     valid: np.ndarray
+    transform: Transform = IDENTITY
+    kept: dict[Hashable, np.ndarray] | None = None
 
     def slots(self, times: np.ndarray) -> np.ndarray:
         """Slots of times on the step."""
@@ -42,6 +50,17 @@ class Series:
 
     def read(self, first: int, last: int) -> np.ndarray:
         """Frames of the slots `first` .. `last`, (P, R) float32; NaN where a value, or a frame, is not there."""
+        return self.transform.forward(self.once(("frames", first, last), lambda: self._observed(first, last)))
+
+    def once(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """What `make` returns, and the same again for the same key where things are kept; not to be written to."""
+        if self.kept is None:
+            return make()
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
+
+    def _observed(self, first: int, last: int) -> np.ndarray:
         values = np.full((int(self.valid.sum()), last - first + 1), np.nan, np.float32)
         slots = self._index
         start, stop = np.searchsorted(slots, [first, last + 1])

@@ -1,4 +1,9 @@
-from .bounds import below_zero as below_zero, is_precipitation as is_precipitation, never_below_zero as never_below_zero
+from .bounds import (
+    below_zero as below_zero,
+    bounds_of as bounds_of,
+    is_precipitation as is_precipitation,
+    never_below_zero as never_below_zero,
+)
 from .channel import Forcing as Forcing, State as State
 from .climatology import (
     Climatology as Climatology,
@@ -22,5 +27,7 @@ from .statistics import (
     Summary as Summary,
     cycle_lengths as cycle_lengths,
     cycles_in as cycles_in,
+    logarithm as logarithm,
+    mean_above_zero as mean_above_zero,
     pairs as pairs,
 )

@@ -10,8 +10,9 @@ import xarray as xr
 from simvp.contract.filling import missing_shares, percent
 from simvp.contract.plausible import implausible
 from simvp.contract.possible import impossible
-from simvp.coords import Step, calendar_of, canonicalise, differences, name_time, on_step
+from simvp.coords import Step, canonicalise, differences, on_step
 from simvp.errors import Refusal
+from simvp.times import calendar_of, name_time
 from simvp.values import same_units
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from simvp.coords import DAY, Step, encode_times, fields_of
+from simvp.coords import Step
 from simvp.errors import ConfigError
 from simvp.record import Record
+from simvp.times import DAY, encode_times, fields_of
 
 Period = Literal["none", "day", "week", "year"]
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from simvp.coords import encode_times
+from simvp.times import encode_times
 
 if TYPE_CHECKING:
     from simvp.contract.frame_spec import FrameSpec

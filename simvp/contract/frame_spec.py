@@ -19,9 +19,10 @@ from simvp.contract.acceptance import header_faults, value_faults
 from simvp.contract.channel import Forcing, State, Static, forcing_names
 from simvp.contract.filling import MISSING_SHARE, missing_shares
 from simvp.contract.statistics import Statistics, cycles_in, positions_in, seasonal_cycle
-from simvp.coords import Grid, Step, area_weights, calendar_of, coordinates, fields_of, label
+from simvp.coords import Grid, Step, area_weights, coordinates, label
 from simvp.errors import ConfigError, ContractError
 from simvp.record import Record, below
+from simvp.times import calendar_of, fields_of
 
 ROLES = {kind.role: kind for kind in (State, Forcing, Static)}
 

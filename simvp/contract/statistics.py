@@ -10,7 +10,8 @@ import xarray as xr
 from simvp.budget import fitting
 from simvp.contract.bounds import below_zero, never_below_zero
 from simvp.contract.climatology import CYCLES_NEEDED, Climatology, Period, Sums, choose, size_of, supported
-from simvp.coords import DAY, Step, calendar_of, encode_times, parse_times
+from simvp.coords import Step
+from simvp.times import DAY, calendar_of, encode_times, parse_times
 
 SAMPLE_POINTS = 2048
 
@@ -77,7 +78,7 @@ class Summary:
             if self.log_scale is not None and below_zero(str(field.name), field.attrs):
                 self.log_scale = None  # what lies below zero would be cut off
         elif field.name in log1p:
-            self.log_scale = float(points[points > 0].mean())
+            self.log_scale = mean_above_zero(points)
         self.period = choose(self.times, logarithm(points, self.log_scale), self.step, self.periods)
         return self._again()
 
@@ -329,7 +330,12 @@ def log_scale(points: np.ndarray) -> float | None:
         return None
     standard = (values - values.mean()) / deviation
     skewness = float((standard * standard * standard).mean())  # `** 3` is several times slower
-    return float(values[values > 0].mean()) if skewness > 2 else None
+    return mean_above_zero(values) if skewness > 2 else None
+
+
+def mean_above_zero(points: np.ndarray) -> float:
+    """Mean of the values that are above zero: the scale of amounts."""
+    return float(points[points > 0].mean())
 
 
 def logarithm(values: np.ndarray, scale: float | None) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 `axes` brings data of any naming into the canonical form and a forecast back, by `roles`, `planes`, `labels` and
 `selection`; `valid_time` says which time a field is of, `grid` knows places and areas, `mapping` projections,
-`identity` levels and members, `steps` calendars and time steps; `forecast_layout` has the names of a labelled forecast.
+`identity` levels and members, `steps` time steps; `forecast_layout` has the names of a labelled forecast.
 """
 
 import lazy_loader

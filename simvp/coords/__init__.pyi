@@ -12,18 +12,5 @@ from .identity import (
 )
 from .planes import Axes as Axes, find_axes as find_axes
 from .selection import axis_names as axis_names, check_names as check_names, select_values as select_values
-from .steps import (
-    DAY as DAY,
-    EPOCH as EPOCH,
-    Step as Step,
-    calendar_of as calendar_of,
-    decode_times as decode_times,
-    encode_times as encode_times,
-    fields_of as fields_of,
-    history as history,
-    name_time as name_time,
-    on_step as on_step,
-    parse_times as parse_times,
-    show_time as show_time,
-)
+from .steps import Step as Step, history as history, on_step as on_step
 from .valid_time import period_bounds as period_bounds

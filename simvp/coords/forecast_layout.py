@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords.grid import GEOGRAPHIC, Grid, horizontal_dims
-from simvp.coords.steps import EPOCH, Step, calendar_of, lead_times
+from simvp.coords.steps import Step, lead_times
 from simvp.errors import Refusal
+from simvp.times import EPOCH, calendar_of
 
 CONVENTIONS = "CF-1.11"
 VOLATILE = ("created", "history")

@@ -11,10 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from simvp.coords.roles import HOURS, NAMES, Role, bounds, candidates
-from simvp.coords.steps import calendar_of, parse_times
 from simvp.coords.valid_time import said_valid, two_meanings
 from simvp.errors import Refusal
-from simvp.times import duration_words, durations_of, parse_duration
+from simvp.times import calendar_of, duration_words, durations_of, parse_duration, parse_times
 from simvp.values import converted
 
 AMOUNT = re.compile(r"([+-]?\d+(?:\.\d*)?)\s*([A-Za-z%].*)")

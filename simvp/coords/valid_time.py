@@ -12,8 +12,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords.roles import Candidate, analyses
-from simvp.coords.steps import encode_times
-from simvp.times import calendar_name, count_units, dates_of, durations_of, is_plain, writes_dates
+from simvp.times import calendar_name, count_units, dates_of, durations_of, encode_times, is_plain, writes_dates
 
 if TYPE_CHECKING:
     from simvp.coords.planes import Axes

@@ -11,9 +11,9 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract import filled_frames
-from simvp.coords import encode_times
 from simvp.mixture import Mixture, digest, mix
 from simvp.scoring import NAMES
+from simvp.times import encode_times
 
 if TYPE_CHECKING:
     from simvp.inference.forecaster import Forecaster

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from simvp.coords import EPOCH, name_time
+from simvp.times import EPOCH, name_time
 from simvp.version import __version__
 
 if TYPE_CHECKING:

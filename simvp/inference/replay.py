@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords import encode_times, history, parse_times
+from simvp.coords import history
 from simvp.inference import inputs
 from simvp.inference.experts import BASE, CORRECTED, blended, weighted
 from simvp.mixture import Recursion, gram_matrices
 from simvp.scoring import frames_of, positions_of
+from simvp.times import encode_times, parse_times
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords import Step, calendar_of, encode_times, history, name_time, parse_times
+from simvp.coords import Step, history
 from simvp.errors import ContractError, Refusal
+from simvp.times import calendar_of, encode_times, name_time, parse_times
 
 
 def dataset_of(data: Any) -> xr.Dataset:

@@ -24,11 +24,12 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract import Climatology, Statistics, intermittent, is_precipitation, pairs, what_was_seen
-from simvp.coords import Grid, Step, coordinates, encode_times, label
+from simvp.coords import Grid, Step, coordinates, label
 from simvp.errors import ConfigError, Refusal
 from simvp.motion import FRAMES, extrapolate
 from simvp.record import Record, below
 from simvp.scoring.scores import frames_of, positions_of
+from simvp.times import encode_times
 
 NAMES = ("persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly")
 """Of the five."""

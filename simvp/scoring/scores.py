@@ -16,8 +16,9 @@ import xarray as xr
 from numpy.typing import DTypeLike
 
 from simvp.budget import fitting
-from simvp.coords import Grid, area_weights, check, encode_times, horizontal_dims
+from simvp.coords import Grid, area_weights, check, horizontal_dims
 from simvp.errors import Refusal
+from simvp.times import encode_times
 from simvp.values import same_units
 
 _MOMENTS = ("anomaly_covariance", "anomaly_variance_forecast", "anomaly_variance_truth")

@@ -1,6 +1,7 @@
 """How times are written: dates in texts, in numbers and counted since a date, calendars, durations; the step they mean.
 
-`dates` reads what files hold, `nominal` finds the regular step that times which jitter are meant to have.
+`calendars` counts times and names them, `dates` reads what files hold, `nominal` finds the regular step that times
+which jitter are meant to have.
 """
 
 import lazy_loader

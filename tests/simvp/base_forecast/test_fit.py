@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from simvp.base_forecast import fit
-from simvp.base_forecast.fit import without_folds
+from simvp.base_forecast.folds import add, without_folds
+from simvp.base_forecast.transform import IDENTITY
 from simvp.contract.climatology import Sums
 from tests.simvp.base_forecast.worlds import KINDS, World, world
 
@@ -18,9 +19,9 @@ def test_a_fold_is_judged_by_a_climatology_that_has_not_seen_its_targets(name: s
     cuts = np.array([5, 20, 41, 80])
     total = Sums(step, [period, "none"], made.valid.shape)
     total.add(times[rows], values[rows])
-    folds = list(without_folds(total, made.ds["x"], rows, step, cuts, leads))
+    folds = list(without_folds([total], [IDENTITY], made.ds["x"], rows, step, cuts, leads))
     assert len(folds) == 3
-    for fold, rest in enumerate(folds):
+    for fold, (rest,) in enumerate(folds):
         targets = set(range(int(cuts[fold]) + 1, int(cuts[fold + 1]) + leads))
         own = np.array([row for row in rows if slots[row] not in targets])
         assert 0 < len(own) < len(rows)
@@ -35,7 +36,7 @@ def test_frames_in_the_period_of_others_are_not_summed() -> None:
     made = world("day")
     rows = np.r_[0:30, 60:90]
     total = Sums(made.kind.step, ["none"], made.valid.shape)
-    fit._add(total, made.ds["x"], rows)
+    add([total], [IDENTITY], made.ds["x"], rows)
     expected = made.ds["x"].values[rows].mean(0)
     np.testing.assert_allclose(total.climatology("none")[0].values[0, 0], expected, rtol=1e-6)
 
@@ -101,12 +102,10 @@ def test_errors_of_the_folds_count_what_is_known() -> None:
     assert (ours > 0.97 * theirs).all()
 
 
-def test_init_times_are_thinned_where_there_are_points_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_times_are_thinned_evenly() -> None:
     inits = np.arange(10, 1010)
-    np.testing.assert_array_equal(fit._thinned(inits, 100), inits)
-    thinned = fit._thinned(inits, 40_000)
-    assert len(thinned) == (1 << 22) // 40_000
+    np.testing.assert_array_equal(fit._at_most(inits, 1000), inits)
+    thinned = fit._at_most(inits, 104)
+    assert len(thinned) == 104
     assert thinned[[0, -1]].tolist() == [10, 1009]
     assert np.ptp(np.diff(thinned)) <= 1
-    assert len(fit._thinned(inits, 1 << 22)) == fit.FEWEST_INITS
-    np.testing.assert_array_equal(fit._thinned(inits[:5], 1 << 22), inits[:5])
