@@ -159,17 +159,16 @@ def forecast(
     """
     if max_catch_up < 1 or first_days < 1:
         raise ConfigError("Forecast", [f"expected 1 or more, got max_catch_up {max_catch_up}, first_days {first_days}"])
-    ds = Archive(home.archive(dataset)).dataset()
+    archive = Archive(home.archive(dataset))
+    ds = archive.dataset()
     forecaster = _model(home, dataset, model, device)
     forecaster.spec.check(ds)
     leads = steps_of(horizon, forecaster.spec.step, forecaster.spec.frames_out)
     run = _Run(dataset, forecaster, ds, leads, batch, device, progress)
     if hindcast is not None:
         return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
-    verified = home.verified(dataset, run.horizon, forecaster.fingerprint)
-    return _operational(
-        run, Store(home.forecasts(dataset, run.horizon)), verified, init_hours, max_catch_up, first_days
-    )
+    kept = home.verified(dataset, run.horizon, forecaster.fingerprint), archive
+    return _operational(run, Store(home.forecasts(dataset, run.horizon)), kept, init_hours, max_catch_up, first_days)
 
 
 @dataclass(frozen=True)
@@ -278,7 +277,12 @@ class _Run:
 
 
 def _operational(
-    run: _Run, store: Store, verified: Path, init_hours: Sequence[int] | None, max_catch_up: int, first_days: int
+    run: _Run,
+    store: Store,
+    kept: tuple[Path, Archive],
+    init_hours: Sequence[int] | None,
+    max_catch_up: int,
+    first_days: int,
 ) -> ForecastReport:
     times = run.ds["time"].values
     on_hours(times, run.step, init_hours)  # refuses wrong hours before anything is written
@@ -291,7 +295,7 @@ def _operational(
         gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
         whole = np.delete(chosen.times, list(gaps))
         earlier = times[on_hours(times, run.step, init_hours)]
-        weights = due_weights(run.forecaster, run.ds, whole, earlier, run.leads, path=verified, device=run.device)
+        weights = due_weights(run.forecaster, run.ds, whole, earlier, run.leads, kept=kept, device=run.device)
         issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset}, weights)
     skipped = {chosen.times[n]: reason for n, reason in gaps.items()} | refused
     return run.report("forecasts", store, issued, skipped, beyond_cap=chosen.beyond_cap)

@@ -3,28 +3,36 @@
 They do not where the archive has changed below them, or where they were made by an older rule.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from datasets.store import Store, disk
-from pipelines.evaluation import MOVING, chunks, past_frames, score, select_frames
+from pipelines.evaluation import MOVING, OWN, batch_size, chunks, lies_in, score_alone, score_issued, taken_over
+from pipelines.init_times import missing_history
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.tracking import Makers
 from simvp.coords import Step
-from simvp.times import calendar_of, encode_times, parse_times, show_time
+from simvp.times import calendar_of, parse_times, show_time
 
+if TYPE_CHECKING:
+    from simvp.inference import Forecaster
+
+_log = logging.getLogger(__name__)
 _MOST_STRIPS = 4
+# Of a squared error: how a network rounds depends on how many init times it is given at a time.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
 class ScoringRun:
-    """Forecasts, the archive they are scored against, and their models."""
+    """Forecasts, the archive they are scored against, and their models; `gone` are those that it was said of."""
 
     dataset: str
     forecasts: xr.Dataset
@@ -33,6 +41,7 @@ class ScoringRun:
     models: Makers
     batch: int
     progress: Progress
+    gone: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def inits(self) -> np.ndarray:
@@ -48,17 +57,29 @@ class ScoringRun:
 
     def moving(self, positions: np.ndarray) -> tuple[str, ...]:
         """Variables that one of the models of some forecasts carries on along their motion."""
-        self._find_models(positions)
-        models = [self.models[fingerprint] for _, fingerprint in self._makers(positions)]
-        return tuple(dict.fromkeys(name for model in models for name in model.baselines.moving))
+        models = [self._model(maker) for maker in dict.fromkeys(self._makers(positions))]
+        return tuple(dict.fromkeys(name for model in models if model for name in model.baselines.moving))
 
-    def append(self, store: Store, positions: np.ndarray, state: Mapping[str, Any]) -> int:
-        """Score these forecasts and commit them batch by batch."""
-        moving = moving_in(store) if store.exists else self.moving(positions)
-        self._find_models(positions)
+    def held(self, scores: xr.Dataset, spans: list[tuple[str, str]] | None) -> xr.Dataset:
+        """Those of some scores that hold, and could not be made again: of models that are gone."""
+        positions, moving = self.positions(scores), tuple(scores.attrs.get(MOVING, ()))
+        gone = positions >= 0
+        gone[gone] = [self._model(maker) is None for maker in self._makers(positions[gone])]
+        stale = self._touched(positions[gone], spans, moving)
+        return scores.isel(init_time=gone & ~np.isin(positions, stale))
+
+    def append(
+        self, store: Store, positions: np.ndarray, state: Mapping[str, Any], held: xr.Dataset | None = None
+    ) -> int:
+        """Score these forecasts and commit them batch by batch; `held` are scores that are taken over."""
+        if store.exists:
+            moving = moving_in(store)
+        else:
+            before = () if held is None else held.attrs.get(MOVING, ())
+            moving = tuple(dict.fromkeys((*before, *self.moving(positions))))
         done = 0
         for rows in self._batches(positions):
-            scores = self._score(rows, moving)
+            scores = self._score(rows, moving, held)
             if store.exists:
                 store.append(scores, state)
             else:
@@ -70,13 +91,16 @@ class ScoringRun:
     def rescore(self, store: Store, state: Mapping[str, Any], spans: list[tuple[str, str]] | None) -> int:
         """Score those again whose frames lie in spans of time that have changed; None: any may have.
 
-        The commit of the archive is put down with the last of them, so that a run that is cut off begins again.
+        And those that were scored without a model which has been found since. The commit of the archive is put down
+        with the last of them, so that a run that is cut off begins again.
         """
         old, moving = store.dataset().load(), moving_in(store)
         positions = self.positions(old)
         known = positions >= 0
         stale = np.union1d(self._touched(positions[known], spans, moving), positions[unlike_points(old) & known])
-        self._find_models(stale)
+        lonely = positions[alone(old) & known]
+        found = [self._model(maker) is not None for maker in self._makers(lonely)]
+        stale = np.union1d(stale, lonely[np.array(found, bool)])
         waiting: tuple[xr.Dataset, int] | None = None
         changed = 0
         for rows in self._batches(stale):
@@ -101,13 +125,16 @@ class ScoringRun:
         calendar = calendar_of(self.ds["time"].values)
         first = parse_times([first for first, _ in spans], calendar).min()
         later = positions[self.valid(self.inits[positions])[:, -1] >= first]
-        self._find_models(later)  # how far back a baseline looks is in the model's file
         touched = [np.zeros(0, bool)]
         for rows in self._batches(later):
-            inits, (_, fingerprint) = self.inits[rows], self._makers(rows[:1])[0]
-            baselines = replace(self.models[fingerprint].baselines, moving=moving)
-            behind = baselines.times_behind(inits, self.forecasts.sizes["lead_time"])
-            touched.append(lies_in(spans, calendar, self.valid(inits), behind))
+            inits, model = self.inits[rows], self._model(self._makers(rows)[0])
+            if model is None:  # how far back a baseline looks is in the model's file
+                touched.append(np.ones(len(rows), bool))
+                continue
+            baselines = replace(model.baselines, moving=moving)
+            behind = [baselines.times_behind(inits, self.forecasts.sizes["lead_time"])]
+            behind += [model.frame_times(inits)] if model.base is not None else []
+            touched.append(lies_in(spans, calendar, self.valid(inits), *behind))
         return later[np.concatenate(touched)]
 
     def _makers(self, positions: np.ndarray) -> list[tuple[str, str]]:
@@ -118,7 +145,7 @@ class ScoringRun:
     def draw(self, folder: Path, stem: str, table: xr.Dataset, scores: xr.Dataset) -> tuple[Path, ...]:
         """The skill curve, and a map strip of the last init time that is scored at every lead."""
         figures = {f"{stem}-skill": skill_curve(table, title=f"{self.dataset}, {stem.replace('-', ' of ')}")}
-        whole = (scores["points"] > 0).all(["system", "variable", "lead_time"]).values
+        whole = (scores["points"].sel(system="model") > 0).all(["variable", "lead_time"]).values
         row = self.positions(scores)[whole][-1:]
         if (row >= 0).any():
             forecast = self.forecasts.isel(init_time=int(row[0])).load()
@@ -136,32 +163,39 @@ class ScoringRun:
     def _batches(self, positions: np.ndarray) -> list[np.ndarray]:
         """Runs of forecasts of one model each, in order."""
         # The baselines of a batch come out of one model's file.
-        prints = np.array([fingerprint for _, fingerprint in self._makers(positions)])
+        makers, leads = self._makers(positions), self.forecasts.sizes["lead_time"]
+        prints = np.array([fingerprint for _, fingerprint in makers])
         edges = np.flatnonzero(prints[1:] != prints[:-1]) + 1
         batches = []
         for run in np.split(positions, edges) if len(positions) else ():
-            lengths = [len(part) for part in chunks(self.inits[run], self.step, self.batch)]
+            model = self._model(self._makers(run)[0])
+            size = self.batch if model is None else batch_size(model.spec, leads, self.batch)
+            lengths = [len(part) for part in chunks(self.inits[run], self.step, size)]
             batches += np.split(run, np.cumsum(lengths[:-1]))
         return batches
 
-    def _score(self, rows: np.ndarray, moving: tuple[str, ...]) -> xr.Dataset:
+    def _score(self, rows: np.ndarray, moving: tuple[str, ...], held: xr.Dataset | None = None) -> xr.Dataset:
         """Scores of some forecasts of one model."""
         forecast = self.forecasts.isel(init_time=rows).load()
-        model = self.models[str(forecast["model_fingerprint"].values[0])]
-        if moving != model.baselines.moving:
-            # Of an older model; the motion is not fitted, so that its forecasts can be set beside it too.
-            model = replace(model, baselines=replace(model.baselines, moving=moving))
-        baselines, leads = model.baselines, forecast.sizes["lead_time"]
-        inits, valid = self.inits[rows], forecast["valid_time"].values
-        truth = select_frames(self.ds, baselines.variables, valid, baselines.frame_times(inits, leads)).load()
-        past = past_frames(self.ds, truth, model, inits, leads)
-        scores = score(forecast, truth, baselines, past=past)
+        maker = self._makers(rows)[0]
+        model = self._model(maker)
+        if model is None:
+            if maker not in self.gone:
+                _log.warning("%s, content %s, is not there: its forecasts of %s are scored alone", *maker, self.dataset)
+                self.gone.append(maker)
+            scores = score_alone(forecast, self.ds, moving=moving, step=self.step)
+            scores = scores if held is None else taken_over(scores, held)
+        else:
+            whole = np.ones(len(rows), bool)
+            if model.base is not None:
+                whole[list(missing_history(self.ds, model.spec, self.inits[rows]))] = False
+            scores = score_issued(forecast, self.ds, model, moving=moving, whole=whole)
         scores = scores.transpose("init_time", "system", "variable", "lead_time", ...)
         origin = {name: coord.variable for name, coord in forecast.coords.items() if coord.dims == ("init_time",)}
         return scores.assign_coords(origin)
 
-    def _find_models(self, positions: np.ndarray) -> None:
-        self.models.find(self._makers(positions))
+    def _model(self, maker: tuple[str, str]) -> "Forecaster | None":
+        return self.models.find(*maker)
 
 
 def moving_in(store: Store) -> tuple[str, ...]:
@@ -169,24 +203,10 @@ def moving_in(store: Store) -> tuple[str, ...]:
     return tuple(store.dataset().attrs.get(MOVING, ()))
 
 
-def lies_in(spans: Sequence[tuple[Any, Any]], calendar: str, *times: np.ndarray) -> np.ndarray:
-    """(N,) bool: whether any of the times of a forecast lies in one of some spans.
-
-    Parameters
-    ----------
-    spans
-        First and last time, both included; texts or times.
-    calendar
-        Of the times.
-    times
-        Arrays (N, ...) of times.
-    """
-    seconds = np.concatenate([encode_times(part.reshape(len(part), -1))[0] for part in times], axis=1)
-    found = np.zeros(len(seconds), bool)
-    for span in spans:
-        first, last = encode_times(parse_times(span, calendar))[0]
-        found |= ((seconds >= first) & (seconds <= last)).any(1)
-    return found
+def has_parts(store: Store) -> bool:
+    """Whether the parts of a model are among the systems of a store."""
+    scores = store.dataset()
+    return "system" in scores.dims and {*OWN} <= {*scores["system"].values.tolist()}
 
 
 def unlike_points(scores: xr.Dataset) -> np.ndarray:
@@ -195,11 +215,24 @@ def unlike_points(scores: xr.Dataset) -> np.ndarray:
     return ((points > 0) & (points != points.sel(system="model"))).any(["system", "variable", "lead_time"]).values
 
 
+def alone(scores: xr.Dataset) -> np.ndarray:
+    """(I,) bool: which forecasts were scored without their model, and so beside no baseline at all."""
+    points = scores["points"]
+    others = points.drop_sel(system=["model", *OWN]) > 0
+    own = points.sel(system="model") > 0
+    return own.any(["variable", "lead_time"]).values & ~others.any(["system", "variable", "lead_time"]).values
+
+
 def differing(new: xr.Dataset, old: xr.Dataset) -> np.ndarray:
     """(I,) bool: for which init times the scores of the same forecasts differ."""
     found = np.zeros(new.sizes["init_time"], bool)
+    parts = new["system"].isin(OWN)
     for name, values in new.data_vars.items():
-        before = old[name].transpose(*values.dims).values
-        other = (values.values != before) & ~(np.isnan(values.values) & np.isnan(before))
-        found |= other.any(tuple(at for at, dim in enumerate(values.dims) if dim != "init_time"))
+        before = old[name].transpose(*values.dims)
+        same = (values == before) | (values.isnull() & before.isnull())
+        if name == "squared_error":
+            same |= parts & (abs(values - before) <= _ROUNDING * before)
+        elif name != "points" and "system" in values.dims:
+            same |= parts & (values.isnull() == before.isnull())
+        found |= ~same.all([dim for dim in values.dims if dim != "init_time"]).values
     return found

@@ -3,7 +3,9 @@
 A forecast is scored once all its valid times lie within the archive. It is scored again when a frame that its score
 rests on has been filled or replaced since, which the archive's log tells: a score is always that against the archive as
 it is. The baselines are those inside the file of the very model that made the forecast, found by its fingerprint, so
-that model and baselines knew the same past. Every version has a table of its own; no mean is taken over two.
+that model and baselines knew the same past. It makes its own parts again, too: what it forecasts without the mixture of
+experts ("unmixed"), and its base forecast alone ("base"). Where that file is gone, the forecast is scored alone. Every
+version has a table of its own; no mean is taken over two.
 """
 
 import logging
@@ -21,7 +23,7 @@ from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_
 from pipelines.forecast_store import Kind, forecasts_at, only_horizon, replace_store
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
-from pipelines.score_store import ScoringRun, moving_in
+from pipelines.score_store import ScoringRun, has_parts, moving_in
 from pipelines.tracking import Makers
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ def verify(
     ArchiveError
         No such forecasts, or no archive.
     RegistryError
-        A model that made some of the forecasts cannot be found.
+        A registry that does not answer, or no such file as `model`.
     """
     horizon = horizon or only_horizon(home, dataset, kind)
     forecasts, issue = Store(forecasts_at(home, dataset, kind, horizon)).snapshot()
@@ -144,24 +146,24 @@ def verify(
     rescored = 0
     with store.lock():
         later = ready[run.inits[ready] > store.ends()[-1]] if store.exists else ready
-        # `system` was called `method` once, and rain had five baselines. Scores can be made anew, so nothing converts
-        # them.
-        outdated = store.exists and (
-            "system" not in store.dataset().dims or not {*run.moving(later)} <= {*moving_in(store)}
-        )
+        # `system` was called `method` once, rain had five baselines, and models had no parts. Scores can be made anew,
+        # but for those of models that are gone.
+        outdated = store.exists and (not has_parts(store) or not {*run.moving(later)} <= {*moving_in(store)})
         if outdated:
             _log.warning("scores of another layout in %s: every forecast is scored again", path)
+        spans: list[tuple[str, str]] | None = []
+        if store.exists and (before := store.state.get("archive_commit", "")) != state["archive_commit"]:
+            spans = archive.changed_since(before)
         if store.exists and (outdated or store.state.get("of") != state["of"]):
             # Another hindcast: its scores are made beside the old ones, which stay until those are whole.
             building = Store(path.with_name(f"{path.stem}.building.zarr"))
             disk.discard(building.path)
-            scored = run.append(building, ready, state)
+            same = outdated and "system" in store.dataset().dims and store.state.get("of") == state["of"]
+            scored = run.append(building, ready, state, run.held(store.dataset().load(), spans) if same else None)
             if building.exists:
                 replace_store(building.path, path)
         else:
             if store.exists:
-                before = store.state.get("archive_commit", "")
-                spans = [] if before == state["archive_commit"] else archive.changed_since(before)
                 rescored = run.rescore(store, state, spans)
             scored = run.append(store, later, state)
     report = VerifyReport(

@@ -39,9 +39,11 @@ scored on the same n init times and points. *Model*: what is issued, a mean of c
 weights that follow from verified errors. *Unmixed*: the corrected base alone, as with `mixture=False`. *Base*: the
 linear forecast without the network. *Worst lead*: the largest ratio at a single lead of the model's RMSE to that of
 the baseline that is best at that lead. Of several seeds figures are medians, ratios with the smallest and the largest
-in brackets. Seconds of training are those of the stage, which makes a new MLflow database too. [gate.md](gate.md) says
-what the gate asks for, [mixture.md](mixture.md) where weights come from, [datasets.md](datasets.md) what the data sets
-are.
+in brackets. Where something is rain there is a table of its CSI over the validation blocks too, since the held-out
+period may be dry: each block is forecast by a model trained on what lies before it alone, blocks that have too little
+before them are left out, and *points with rain* says how much it rained. Seconds of training are those of the stage,
+which makes a new MLflow database too. [gate.md](gate.md) says what the gate asks for,
+[mixture.md](mixture.md) where weights come from, [datasets.md](datasets.md) what the data sets are.
 
 ## How the recipe was chosen
 

@@ -13,6 +13,7 @@ from performance.section import Section, Table
 from performance.skill.trial import Trial, Trials
 from pipelines.evaluation import PARTS, SHARP, WEIGHT, rain_lines
 from simvp.coords import Step
+from simvp.scoring import success
 
 MODEL, PARTS_SHOWN = "model", ("unmixed", "base")
 SUMMARY = (
@@ -37,7 +38,7 @@ def section(found: Trials, source: NamedSource) -> Section:
     variables = [str(name) for name in skill["variable"].values]
     leads = lead_words(found.trials[0].plan.step, skill.sizes["lead_time"])
     for variable in variables:
-        tables += [_by_lead(skill, variable, leads), *_csi(skill, variable, leads)]
+        tables += [_by_lead(skill, variable, leads), *_csi(skill, variable, leads), *_rolling(found.trials, variable)]
         tables += _shares(found.trials, variable, leads)
     return Section(
         title=found.name,
@@ -147,6 +148,31 @@ def _csi(skill: xr.Dataset, variable: str, leads: Sequence[str]) -> Iterator[Tab
         rows.append((least, lead, *shown))
     names = (str(name).replace("_", " ") for name in skill["contender"].values)
     yield Table(title=f"CSI of {variable}", columns=("at least", "lead", *names), rows=tuple(rows))
+
+
+def _rolling(trials: Sequence[Trial], variable: str) -> Iterator[Table]:
+    """CSI over all leads of the validation blocks, of the counts of all seeds; points with rain that was hit or missed.
+
+    The held-out period may be dry: these are not, or their counts say so.
+    """
+    rain = [trial.rain for trial in trials if trial.rain is not None]
+    if not rain or variable not in rain[0]["wet_variable"].values:
+        return
+    total = sum(counts.sel(wet_variable=variable).sum(["init_time", "lead_time"]) for counts in rain[1:])
+    counts = rain[0].sel(wet_variable=variable).sum(["init_time", "lead_time"]) + total
+    rows = []
+    for rate in counts["rate"].values:
+        at = counts.sel(rate=rate)
+        scores, wet = success(at), at.sel(contender="model", outcome=["hits", "misses"]).sum()
+        highest = float(scores.max())
+        shown = (f"**{score:.3f}**" if score == highest else f"{score:.3f}" for score in scores.values.tolist())
+        rows.append((f"{rate:g} mm/h", str(sum(c.sizes["init_time"] for c in rain)), f"{int(wet):,}", *shown))
+    names = (str(name).replace("_", " ") for name in counts["contender"].values)
+    yield Table(
+        title=f"CSI of {variable} on validation blocks, each forecast by a model trained on what lies before it",
+        columns=("at least", "init times", "points with rain", *names),
+        rows=tuple(rows),
+    )
 
 
 def _shares(trials: Sequence[Trial], variable: str, leads: Sequence[str]) -> Iterator[Table]:

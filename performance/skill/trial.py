@@ -16,6 +16,7 @@ from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
 from pipelines.train import train
 from pipelines.training import Plan, TrainConfig
+from simvp.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,10 @@ class Trial:
         network.
     training, judging
         Seconds.
+    rain
+        Of rain: `events` of the gate's scores, of all init times in the validation blocks, each block forecast by a
+        model of its own that was trained on what lies before it (a rolling origin); None where nothing is rain, or
+        where no block has enough before it.
     """
 
     seed: int
@@ -50,6 +55,7 @@ class Trial:
     correction_error: np.ndarray | None
     training: float
     judging: float
+    rain: xr.DataArray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,4 +116,21 @@ def _trial(home: Home, config: TrainConfig, progress: Progress) -> Trial:
         correction_error=None if error is None else np.array(error),
         training=trained - start,
         judging=time.perf_counter() - trained,
+        rain=_rolling(home, config, report.plan, progress) if "events" in judgement.errors else None,
     )
+
+
+def _rolling(home: Home, config: TrainConfig, plan: Plan, progress: Progress) -> xr.DataArray | None:
+    """Counts of hits and misses in the validation blocks, by models that have seen nothing of a block or after it."""
+    counts = []
+    for block in plan.periods.validation:
+        own = {"periods": {"held_out": block}, "frames_in": plan.frames_in, "frames_out": plan.frames_out}
+        try:
+            report = train(home, TrainConfig(**{**config.model_dump(), **own}), progress=progress)
+        except ConfigError:
+            continue  # the first block may have too little before it
+        forecaster = open_registry(home).load(resolve_version(home, config.dataset, report.version))
+        judgement = judge(forecaster, None, Archive(home.archive(config.dataset)).dataset(), progress=progress)
+        if "events" in judgement.errors:  # where it has been dry before, nobody knows that it is rain
+            counts.append(judgement.errors["events"])
+    return xr.concat(counts, "init_time") if counts else None

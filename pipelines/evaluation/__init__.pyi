@@ -4,15 +4,16 @@ from .evaluate import (
     WEIGHT as WEIGHT,
     batch_size as batch_size,
     chunks as chunks,
-    past_frames as past_frames,
+    lies_in as lies_in,
     scorable as scorable,
-    score as score,
     select_frames as select_frames,
     stretch as stretch,
 )
 from .gate import Gate as Gate
+from .issued import score_alone as score_alone, score_issued as score_issued, taken_over as taken_over
 from .judgement import Judgement as Judgement, judge as judge
 from .skill import (
+    OWN as OWN,
     SHARP as SHARP,
     by_model as by_model,
     in_words as in_words,

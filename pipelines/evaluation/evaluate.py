@@ -174,11 +174,16 @@ def score(
     scores = compare(systems, truth, climatology=baselines.climatology)
     if baselines.moving:
         scores.attrs[MOVING] = list(baselines.moving)
-    limits = {name: thresholds(str(forecast[name].attrs.get("units", "")), baselines.step) for name in baselines.moving}
-    if rain := {name: edges for name, edges in limits.items() if edges is not None}:
+    if rain := rain_limits(forecast, baselines.moving, baselines.step):
         sharp = sharpened(systems["model"], made[EXTRAPOLATION], tuple(rain))
         scores["events"] = events({"model": systems["model"], "sharp": sharp, **made}, truth, rain)
     return scores.assign_coords({name: forecast[name].variable for name in MODEL if name in forecast.coords})
+
+
+def rain_limits(forecast: xr.Dataset, names: Sequence[str], step: Step) -> dict[str, tuple[float, ...]]:
+    """Thresholds in their units of those variables that are rain."""
+    limits = {name: thresholds(str(forecast[name].attrs.get("units", "")), step) for name in names}
+    return {name: edges for name, edges in limits.items() if edges is not None}
 
 
 def scorable(
@@ -251,3 +256,23 @@ def select_frames(ds: xr.Dataset, names: Sequence[str], *times: np.ndarray) -> x
     return ds[[name for name in names if name in ds]].isel(
         time=slice(int(positions[0]), int(positions[-1]) + 1) if run else positions
     )
+
+
+def lies_in(spans: Sequence[tuple[Any, Any]], calendar: str, *times: np.ndarray) -> np.ndarray:
+    """(N,) bool: whether any of the times of a forecast lies in one of some spans.
+
+    Parameters
+    ----------
+    spans
+        First and last time, both included; texts or times.
+    calendar
+        Of the times.
+    times
+        Arrays (N, ...) of times.
+    """
+    seconds = np.concatenate([encode_times(part.reshape(len(part), -1))[0] for part in times], axis=1)
+    found = np.zeros(len(seconds), bool)
+    for span in spans:
+        first, last = encode_times(parse_times(span, calendar))[0]
+        found |= ((seconds >= first) & (seconds <= last)).any(1)
+    return found

@@ -22,6 +22,9 @@ SHARP = (
 OWN = ("unmixed", "base")
 """Parts of the model that a table shows beside it."""
 
+COLUMNS = ("model", *OWN, *SYSTEMS[1:], EXTRAPOLATION)
+"""Of a table, as far as its scores have them: the model and its parts, and the baselines."""
+
 
 def by_model(errors: xr.Dataset) -> dict[str, xr.Dataset]:
     """Errors of each model that made some of the forecasts, by its version, in the order of their first init times.
@@ -52,7 +55,8 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     xr.Dataset
         `rmse`, `mae`, `bias`, `acc`, `n` and `points` (system, variable, lead_time); the same over all leads (square
         root of the mean square) as `rmse_all`, ... (system, variable). A map counts only where every system has it;
-        "unmixed" and "base", the parts of the model, are there where they lack none of these maps.
+        "unmixed" and "base", the parts of the model, are there where they lack none of these maps. Where no baseline
+        has any, as the file of the model is not there any more, the model stands alone.
         Where there is rain, `csi` (contender, wet_variable, rate, lead_time) and `csi_all`, see `simvp.scoring.events`.
         Coordinates `units` (variable) and `lead_hours` (lead_time), attributes `weighting` and `version`.
 
@@ -70,7 +74,7 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     by_lead = summarise(errors, "init_time", paired="system")
     overall = summarise(errors, ["init_time", "lead_time"], paired="system")
     table = by_lead.assign({f"{name}_all": overall[name].variable for name in overall.data_vars})
-    if "events" in errors:
+    if "events" in errors and len(errors["system"]) > 1:
         counts = errors["events"].sum("init_time")
         table = table.assign(csi=success(counts), csi_all=success(counts.sum("lead_time")))
     table = table.assign_coords(lead_hours=("lead_time", lead_hours(errors))).drop_vars("valid_time", errors="ignore")
@@ -88,20 +92,23 @@ def lead_hours(errors: xr.Dataset) -> np.ndarray:
 
 
 def skill_csv(*tables: xr.Dataset) -> str:
-    """One `skill_table` or several of the same systems, of a model each, as comma separated values.
+    """One `skill_table` or several, of a model each, as comma separated values.
 
     One line per model, variable and lead: variable, lead_hours (a number; for calendar months the mean length), n (init
-    times scored), weighting, the RMSE of the model, of its parts as far as the tables have them, and of each baseline
-    in the variable's units, version of the model.
+    times scored), weighting, the RMSE of the model, of its parts as far as a table has them, and of each baseline
+    in the variable's units, version of the model. "nan" is what a table does not have and another one has.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["variable", "lead_hours", "n", "weighting", *_systems(tables[0]), "version"])
+    columns = [name for name in COLUMNS if any(name in table["system"] for table in tables)]
+    writer.writerow(["variable", "lead_hours", "n", "weighting", *columns, "version"])
     for table in tables:
         weighting, version = table.attrs["weighting"], table.attrs["version"]
         for name, lead, n, scores in _lines(table):
             if lead != "all":
-                writer.writerow([name, lead, n, weighting, *(f"{score:.6g}" for score in scores), version])
+                rmse = dict(zip(_systems(table), scores, strict=True))
+                shown = (f"{rmse.get(system, np.nan):.6g}" for system in columns)
+                writer.writerow([name, lead, n, weighting, *shown, version])
     return text.getvalue()
 
 
@@ -171,6 +178,8 @@ def in_words(table: xr.Dataset, name: str) -> str:
     model = rmse.pop("model")
     units = str(table["units"].sel(variable=name).item())
     finite = {system: value for system, value in rmse.items() if np.isfinite(value) and system not in PARTS}
+    if list(rmse) == [] and np.isfinite(model):
+        return f"{name}: RMSE over all leads {model:.4g} {units}; the model's file, with the baselines, is not there."
     if not finite or not np.isfinite(model):
         return f"{name}: no init time yet that the model and all baselines have a score for."
     best = min(finite, key=lambda system: finite[system])
@@ -183,15 +192,17 @@ def in_words(table: xr.Dataset, name: str) -> str:
 
 
 def _systems(table: xr.Dataset) -> tuple[str, ...]:
-    """The columns of a table: the model and its parts, the five baselines, and extrapolation where there is rain."""
-    there = set(table["system"].values.tolist())
-    return tuple(name for name in ("model", *OWN, *SYSTEMS[1:], EXTRAPOLATION) if name in there)
+    """The columns of a table."""
+    return tuple(name for name in COLUMNS if name in table["system"])
 
 
 def _complete(errors: xr.Dataset) -> list[str]:
     """Systems of a table: no part of a model decides which maps count, so that one that lacks some is left out."""
     known = errors["squared_error"].notnull()
     rivals = [name for name in errors["system"].values.tolist() if name not in PARTS]
+    baselines = [name for name in rivals if name != "model"]
+    if baselines and not known.sel(system=baselines).any() and known.sel(system="model").any():
+        return ["model"]
     counted = known.sel(system=rivals).all("system")
     parts = [name for name in OWN if name in errors["system"] and bool((known.sel(system=name) | ~counted).all())]
     return [*rivals, *parts]

@@ -1,7 +1,6 @@
 """The models that made forecasts: found again by the fingerprint that every forecast bears."""
 
-from collections import Counter
-from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pipelines.home import Home
@@ -25,36 +24,21 @@ class Makers:
 
     def __init__(self, home: Home, dataset: str, given: "Forecaster | Path | str | None" = None) -> None:
         self._home, self._dataset, self._given = home, dataset, given
-        self._models: dict[str, Forecaster] = {}
+        self._models: dict[str, Forecaster | None] = {}
 
-    def __getitem__(self, fingerprint: str) -> "Forecaster":
-        """One that has been found."""
-        return self._models[fingerprint]
+    def find(self, version: str, fingerprint: str) -> "Forecaster | None":
+        """The model of a forecast, by the version and the fingerprint that it bears; None where it is gone.
 
-    def find(self, makers: Sequence[tuple[str, str]]) -> None:
-        """Load the models that made some forecasts: the version and the fingerprint that each of them bears.
+        Gone is one that no version has, or whose file cannot be read: versions are deleted.
 
         Raises
         ------
         RegistryError
-            With every one that cannot be found.
+            A registry that does not answer.
         """
-        lost = []
-        counts = Counter(fingerprint for _, fingerprint in makers)
-        for fingerprint, version in {fingerprint: version for version, fingerprint in makers}.items():
-            if fingerprint in self._models:
-                continue
-            model = self._search(fingerprint, version)
-            if model is None:
-                lost.append(f"{version}, content {fingerprint}, which made {counts[fingerprint]} of them")
-            else:
-                self._models[fingerprint] = model
-        if lost:
-            raise RegistryError(
-                f"Models of the forecasts of {self._dataset}",
-                [f"expected it in the registry: {text}" for text in lost],
-                "the baselines to compare with are in the model's file: name the file as `model`",
-            )
+        if fingerprint not in self._models:
+            self._models[fingerprint] = self._search(fingerprint, version)
+        return self._models[fingerprint]
 
     def _search(self, fingerprint: str, label: str) -> "Forecaster | None":
         from simvp.inference import Forecaster
@@ -66,5 +50,6 @@ class Makers:
         # The version that the forecast names comes first; another may hold the same content.
         for version in sorted(list_versions(self._home, self._dataset), key=lambda v: v.label != label):
             if version.fingerprint == fingerprint:
-                return open_registry(self._home).load(version)
+                with suppress(RegistryError):
+                    return open_registry(self._home).load(version)
         return None

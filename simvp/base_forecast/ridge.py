@@ -64,7 +64,12 @@ class Choices(Record):
 
     def to_header(self) -> dict[str, Any]:
         """Everything as JSON; what is as in models that were saved before there was a choice is left out."""
-        defaults = {"within_baseline": [], "within_improved": [], "transform": IDENTITY.kind, "corrected": False}
+        defaults: dict[str, Any] = {
+            "within_baseline": [],
+            "within_improved": [],
+            "transform": IDENTITY.kind,
+            "corrected": False,
+        }
         header = super().to_header()
         return {name: value for name, value in header.items() if name not in defaults or value != defaults[name]}
 

@@ -105,6 +105,32 @@ def test_nothing_is_computed_twice(home: Home, model: Forecaster, monkeypatch: p
     np.testing.assert_array_equal(computed, times)
 
 
+def test_a_frame_that_is_replaced_changes_the_next_weights_and_nothing_that_was_issued(
+    home: Home, model: Forecaster
+) -> None:
+    forecast(home, DATASET, model=model)
+    issued, path = stored(home), home.verified(DATASET, "3h", model.fingerprint)
+    kept = Store(path).dataset()["gram"].load()
+    frame = noisy_world(1 / 24, first=24 * 12 + 7)  # the first target of 06:00 two days ago
+    other = frame.assign({n: frame[n] + np.linspace(-6, 6, 12, dtype="f4").reshape(3, 4) for n in frame})
+    Archive(home.archive(DATASET)).append(other, replace=True)
+    add_day(home, DAYS)
+    forecast(home, DATASET, model=model)
+    now = stored(home)
+    xr.testing.assert_identical(now.isel(init_time=slice(4)), issued)
+    grams = Store(path).dataset()["gram"].load()
+    changed = (grams[: len(kept)] != kept).any(["lead_time", "variable", "expert", "other_expert"])
+    times = kept["init_time"].values
+    # Of 06:00; of noon, whose six inputs begin with it; and of 06:00 a day later, which looks back by a day.
+    noon = np.datetime64("2020-01-13T12", "ns")
+    np.testing.assert_array_equal(times[changed], [noon + np.timedelta64(h, "h") for h in (-6, 0, 18)])
+    ds = Archive(home.archive(DATASET)).dataset()
+    every = ds["time"].values
+    due = every[every.astype("M8[h]").astype(int) % 6 == 0]
+    wanted = due_weights(model, ds, now["init_time"].values[4:], due, FRAMES_OUT)
+    np.testing.assert_allclose(weights_in(now)[4:][..., :8], wanted, atol=1e-6)
+
+
 def test_another_model_has_errors_of_its_own(home: Home, model: Forecaster) -> None:
     forecast(home, DATASET, model=model)
     add_day(home, DAYS)

@@ -1,5 +1,6 @@
 """Errors that count for the weights: honest ones, computed once, of a model's own."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,8 +97,8 @@ def test_before_anything_is_verified_they_are_those_of_the_validation(model: For
 def test_a_model_without_a_mixture_has_no_weights(model: Forecaster, archive: Archive, tmp_path: Path) -> None:
     ds = archive.dataset()
     times, path = ds["time"].values, tmp_path / "kept.zarr"
-    assert due_weights(replace(model, mixture=None), ds, times[-1:], times, FRAMES_OUT, path=path) is None
-    assert due_weights(model, ds, times[:0], times, FRAMES_OUT, path=path) is None
+    assert due_weights(replace(model, mixture=None), ds, times[-1:], times, FRAMES_OUT, kept=(path, archive)) is None
+    assert due_weights(model, ds, times[:0], times, FRAMES_OUT, kept=(path, archive)) is None
     assert not path.exists()
 
 
@@ -107,19 +108,20 @@ def test_what_was_kept_is_used_again_and_gives_the_same(
     ds = archive.dataset()
     times, path = ds["time"].values, tmp_path / "kept.zarr"
     asked = times[[FIRST + 40, FIRST + 50]]
-    first = due_weights(model, ds, asked, times, FRAMES_OUT, path=path)
+    first = due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
     np.testing.assert_array_equal(computed, times[FIRST : FIRST + 50])
     computed.clear()
-    again = due_weights(model, ds, asked, times, FRAMES_OUT, path=path)
+    again = due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
     assert computed == []
     np.testing.assert_array_equal(first, again)
     # Later only what is new is computed, and the weights are those that nothing kept would give.
     later = times[[FIRST + 60]]
-    found = due_weights(model, ds, later, times, FRAMES_OUT, path=path)
+    found = due_weights(model, ds, later, times, FRAMES_OUT, kept=(path, archive))
     np.testing.assert_array_equal(computed, times[FIRST + 50 : FIRST + 60])
     np.testing.assert_allclose(found, due_weights(model, ds, later, times, FRAMES_OUT), atol=1e-6)
     kept = Store(path)
-    assert kept.state == {"kind": "verified", "fingerprint": model.fingerprint}
+    commit = ds.attrs["archive_commit"]
+    assert kept.state == {"kind": "verified", "fingerprint": model.fingerprint, "archive_commit": commit}
     np.testing.assert_array_equal(kept.dataset()["init_time"], times[FIRST : FIRST + 60])
 
 
@@ -128,19 +130,19 @@ def test_what_is_not_over_is_not_kept(
 ) -> None:
     ds = archive.dataset()
     times, path = ds["time"].values, tmp_path / "kept.zarr"
-    due_weights(model, ds, times[-1:], times, FRAMES_OUT, path=path)
+    due_weights(model, ds, times[-1:], times, FRAMES_OUT, kept=(path, archive))
     np.testing.assert_array_equal(Store(path).dataset()["init_time"].values[-1], times[-1 - FRAMES_OUT])
     archive.append(noisy_world(1, first=14 * 24))
     ds = archive.dataset()
     computed.clear()
-    found = due_weights(model, ds, ds["time"].values[-1:], ds["time"].values, FRAMES_OUT, path=path)
+    found = due_weights(model, ds, ds["time"].values[-1:], ds["time"].values, FRAMES_OUT, kept=(path, archive))
     np.testing.assert_array_equal(computed, ds["time"].values[14 * 24 - FRAMES_OUT : -1])
     np.testing.assert_allclose(
         found, due_weights(model, ds, ds["time"].values[-1:], ds["time"].values, FRAMES_OUT), atol=1e-6
     )
 
 
-def test_frames_that_come_late_cost_no_second_reckoning_of_the_others(
+def test_frames_that_come_late_are_learned_from_then_and_cost_what_they_touch(
     model: Forecaster, tmp_path: Path, computed: list[np.datetime64]
 ) -> None:
     archive, path, lost = Archive(tmp_path / "archive"), tmp_path / "kept.zarr", FIRST + 20
@@ -149,24 +151,111 @@ def test_frames_that_come_late_cost_no_second_reckoning_of_the_others(
     ds = archive.dataset()
     times = ds["time"].values
     asked = times[[FIRST + 40]]
-    due_weights(model, ds, asked, times, FRAMES_OUT, path=path)
+    due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
     lacking = times[lost : lost + 6]  # the histories of six init times
     assert not set(lacking) & set(computed)
-    aimed = times[lost - FRAMES_OUT : lost]  # the frame is a target of these
-    kept = Store(path).dataset()["init_time"].values
-    assert set(times[FIRST : FIRST + 40]) - set(kept) == {*lacking, *aimed}
-    before = ds.load()
-    archive.append(whole.isel(time=[lost]))
+    kept = Store(path).dataset().load()
+    np.testing.assert_array_equal(kept["init_time"], times[FIRST : FIRST + 40])
+    assert kept["gram"].sel(init_time=lacking).isnull().all()
+    # Asked again, nothing is computed: what is not known is known not to be.
     computed.clear()
+    due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
+    assert computed == []
+    archive.append(whole.isel(time=[lost]))
     ds = archive.dataset()
-    found = due_weights(model, ds, asked, times, FRAMES_OUT, path=path)
-    assert set(computed) == {*lacking, *aimed}
-    # What was kept stays as it was found, where the frame was not there to look back at.
-    replay, new = Replay(model, FRAMES_OUT), np.array(sorted({*lacking, *aimed}))
-    for source, part in ((before, kept), (ds.load(), new)):
-        for time in part:
-            replay.take(np.array([time]), replay.grams(source, np.array([time])))
-    np.testing.assert_allclose(found, replay.weights(asked), atol=1e-6)
+    found = due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
+    aimed = times[lost - FRAMES_OUT : lost]  # the frame is a target of these
+    later = times[lost + 24 - FRAMES_OUT : FIRST + 40]  # these look back at it by a day
+    assert set(computed) == {*lacking, *aimed, *later}
+    np.testing.assert_allclose(found, due_weights(model, ds, asked, times, FRAMES_OUT), atol=1e-6)
+    assert Store(path).dataset()["gram"].notnull().all()
+
+
+def replaced(archive: Archive, frame: int) -> xr.Dataset:
+    """The archive with other values in a frame that it has, and the truth of it loaded."""
+    ds = noisy_world(1 / 24, first=frame)
+    archive.append(ds.assign({n: ds[n] + np.linspace(-6, 6, 12, dtype="f4").reshape(3, 4) for n in ds}), replace=True)
+    return archive.dataset()
+
+
+def test_truth_that_was_taken_back_has_no_part_any_more(
+    model: Forecaster, archive: Archive, tmp_path: Path, computed: list[np.datetime64]
+) -> None:
+    path, times = tmp_path / "kept.zarr", archive.times
+    asked = times[[FIRST + 60]]
+    first = due_weights(model, archive.dataset(), asked, times, FRAMES_OUT, kept=(path, archive))
+    before = Store(path).dataset()["gram"].load()
+    at = FIRST + 30
+    ds = replaced(archive, at)
+    computed.clear()
+    found = due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
+    # A target of the three before; an input of six; a day before the targets of three that follow a day later.
+    near = [*range(at - FRAMES_OUT, at + 6), *range(at + 24 - FRAMES_OUT, at + 24)]
+    np.testing.assert_array_equal(computed, times[near])
+    assert np.abs(found - first).max() > 1e-3
+    np.testing.assert_allclose(found, by_replay(model, ds, times[FIRST : FIRST + 60], asked), atol=1e-6)
+    after = Store(path).dataset()["gram"].load()
+    changed = (after != before).any(["lead_time", "variable", "expert", "other_expert"])
+    np.testing.assert_array_equal(after["init_time"][changed], times[near])
+    computed.clear()
+    due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
+    assert computed == []
+
+
+def test_all_that_was_kept_is_seen_to_also_what_is_not_asked_for(
+    model: Forecaster, archive: Archive, tmp_path: Path
+) -> None:
+    """Other hours than before are learned from today; those that were kept are asked for again tomorrow."""
+    path, times = tmp_path / "kept.zarr", archive.times
+    asked = times[[FIRST + 60]]
+    due_weights(model, archive.dataset(), asked, times, FRAMES_OUT, kept=(path, archive))
+    ds = replaced(archive, FIRST + 30)
+    due_weights(model, ds, asked, times[5::6], FRAMES_OUT, kept=(path, archive))
+    found = due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
+    np.testing.assert_allclose(found, due_weights(model, ds, asked, times, FRAMES_OUT), atol=1e-6)
+
+
+@pytest.mark.parametrize("lost", ["log", "commit"])
+def test_where_nobody_knows_what_has_changed_nothing_is_kept(
+    model: Forecaster, archive: Archive, tmp_path: Path, computed: list[np.datetime64], lost: str
+) -> None:
+    path, times = tmp_path / "kept.zarr", archive.times
+    asked = times[[FIRST + 60]]
+    due_weights(model, archive.dataset(), asked, times, FRAMES_OUT, kept=(path, archive))
+    ds = replaced(archive, FIRST + 30)
+    if lost == "log":
+        shutil.rmtree(archive.path.with_name(f"{archive.path.name}.log"))
+    else:  # as it was kept before it was known of which commit
+        store = Store(path)
+        store.rewrite(store.dataset()[["gram"]].isel(init_time=[0]).load(), 0, {"kind": "verified"})
+    computed.clear()
+    found = due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
+    np.testing.assert_array_equal(computed, times[FIRST : FIRST + 60])
+    np.testing.assert_allclose(found, due_weights(model, ds, asked, times, FRAMES_OUT), atol=1e-6)
+
+
+def test_cut_off_while_computing_again_it_begins_again(
+    model: Forecaster, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, times = tmp_path / "kept.zarr", archive.times
+    asked = times[[FIRST + 60]]
+    due_weights(model, archive.dataset(), asked, times, FRAMES_OUT, kept=(path, archive))
+    ds = replaced(archive, FIRST + 30)
+    rewrite, calls = Store.rewrite, []
+
+    def cut_off(store: Store, *arguments: object) -> None:
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        rewrite(store, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "rewrite", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
+    found = due_weights(model, ds, asked, times, FRAMES_OUT, kept=(path, archive))
+    np.testing.assert_allclose(found, due_weights(model, ds, asked, times, FRAMES_OUT), atol=1e-6)
+    assert Store(path).state["archive_commit"] == ds.attrs["archive_commit"]
 
 
 def test_nothing_of_the_future_has_a_part(model: Forecaster, archive: Archive, tmp_path: Path) -> None:

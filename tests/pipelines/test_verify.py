@@ -61,6 +61,9 @@ def test_hindcasts_are_scored_as_evaluation_scores_them(home: Home) -> None:
     ds = Archive(home.archive("waves")).dataset()
     wanted = evaluate(model, ds, Store(home.hindcasts("waves", "3h")).dataset()["init_time"].values)
     got = Store(report.path).dataset().load()
+    assert got["system"].values.tolist() == [*SYSTEMS, "unmixed", "base"]
+    assert (got["points"].sel(system=["unmixed", "base"]) == 0).all()  # there is no base forecast
+    got = got.sel(system=list(SYSTEMS))
     for name in wanted.data_vars:
         np.testing.assert_allclose(got[name].transpose(*wanted[name].dims), wanted[name], rtol=1e-5, atol=1e-6)
     # The model is half a kelvin too warm everywhere.
@@ -398,13 +401,61 @@ def test_scores_of_unlike_points_are_made_anew(home: Home) -> None:
     xr.testing.assert_identical(Store(first.path).dataset().load(), scores)
 
 
-def test_a_model_that_cannot_be_found_is_named(home: Home) -> None:
+def test_forecasts_of_a_model_that_is_gone_are_scored_alone(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    whole = verify(home, "waves", model=model)
+    kept = Store(whole.path).dataset().load()
+    shutil.rmtree(whole.path)
+    report = verify(home, "waves", model=forecaster(0.4), batch=2)
+    assert (report.scored, report.n) == (4, 4)
+    said = f"unregistered, content {model.fingerprint}, is not there: its forecasts of waves are scored alone"
+    assert caplog.text.count(said) == 1
+    scores = Store(report.path).dataset().load()
+    assert scores["system"].values.tolist() == kept["system"].values.tolist()
+    own, others = scores.sel(system="model"), scores.drop_sel(system="model")
+    np.testing.assert_array_equal(own["squared_error"], kept["squared_error"].sel(system="model"))
+    assert own["anomaly_covariance"].isnull().all()  # the climatology is in the model's file
+    assert (own["points"] == 12).all()
+    assert others["squared_error"].isnull().all()
+    assert (others["points"] == 0).all()
+    assert report.skill["system"].values.tolist() == ["model"]
+    assert report.skill["n_all"].item() == 12
+    assert report.skill["rmse_all"].item() == pytest.approx(0.5, abs=1e-3)
+    assert "t2m: RMSE over all leads 0.5 K; the model's file, with the baselines, is not there." in report.summary
+    assert report.table().splitlines()[2].startswith("| t2m (K) | 1 | 4 | **0.5** |")
+    # It is not said again while nothing is scored, and where the file is found the others are made.
+    caplog.clear()
+    assert verify(home, "waves", model=forecaster(0.4)).rescored == 0
+    assert caplog.text == ""
+    assert verify(home, "waves", model=model).rescored == 4
+    xr.testing.assert_identical(Store(report.path).dataset().load(), kept)
+
+
+def test_a_registry_that_does_not_answer_is_no_deleted_model(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     forecast(home, "waves", model=forecaster(0.5))
-    with pytest.raises(RegistryError) as refusal:
-        verify(home, "waves", model=forecaster(0.4))
-    assert f"unregistered, content {forecaster(0.5).fingerprint}, which made 4 of them" in str(refusal.value)
-    assert "name the file as `model`" in str(refusal.value)
+
+    def refused(home: Home, dataset: str) -> None:
+        raise RegistryError("Model registry", ["no answer"])
+
+    monkeypatch.setattr(makers, "list_versions", refused)
+    with pytest.raises(RegistryError, match="no answer"):
+        verify(home, "waves")
     assert not home.scores("waves", "forecasts-3h").exists()
+
+
+def test_a_version_whose_file_is_gone_is_a_deleted_one(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    version = Version(name="simvp-waves", version="1", tags={"fingerprint": model.fingerprint})
+
+    def gone(registry: Registry, version: Version) -> None:
+        raise RegistryError(version.label, ["expected one .safetensors file, got none"])
+
+    monkeypatch.setattr(makers, "list_versions", lambda home, dataset: (version,))
+    monkeypatch.setattr(makers, "open_registry", lambda home: Registry(uri="not asked"))
+    monkeypatch.setattr(Registry, "load", gone)
+    assert verify(home, "waves").skill["system"].values.tolist() == ["model"]
 
 
 def test_horizons_are_found_and_a_choice_is_asked_for(home: Home) -> None:

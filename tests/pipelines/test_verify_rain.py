@@ -26,6 +26,7 @@ from tests.support.wave_home import WaveForecaster, forecaster, wave_home, world
 
 INTERVAL = ("2020-01-12T00", "2020-01-13T23")
 SIX = (*SYSTEMS, "extrapolation")
+PARTS = ("unmixed", "base")
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_models_with_and_without_the_sixth_share_a_store(
     register(old, new)
     forecast(home, "waves", model=old)
     first = verify(home, "waves")
-    assert tuple(Store(first.path).dataset()["system"].values) == SYSTEMS
+    assert tuple(Store(first.path).dataset()["system"].values) == (*SYSTEMS, *PARTS)
     before = first.csv.read_text()
     archive = Archive(home.archive("waves"))
     archive.append(world(1, first=14 * 24))
@@ -89,8 +90,8 @@ def test_models_with_and_without_the_sixth_share_a_store(
     assert warned == ["scores of another layout in %s: every forecast is scored again"]
     assert (second.scored, second.n) == (8, 8)
     scores = Store(second.path).dataset().load()
-    assert tuple(scores["system"].values) == SIX
-    assert (scores["points"] == 12).all()
+    assert tuple(scores["system"].values) == (*SIX, *PARTS)
+    assert (scores["points"].sel(system=list(SIX)) == 12).all()
     # Motion is not fitted: the old model's table is what it was, with a column more.
     table = second.skills["simvp-waves/1"]
     xr.testing.assert_allclose(table.sel(system=list(SYSTEMS)), first.skills["simvp-waves/1"])
@@ -132,6 +133,23 @@ def test_hits_and_misses_are_kept_and_shown(home: Home, monkeypatch: pytest.Monk
     assert "| model | sharp | persistence |" in report.table()
     assert "at least" in shown(report)
     assert (first.n, report.n) == (4, 8)
+
+
+def test_rain_of_a_model_that_is_gone_counts_no_hits(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside another one's, whose hits are counted; a store of scores has one set of systems."""
+    monkeypatch.setattr(evaluation, "thresholds", lambda units, step: (279.0, 283.0))
+    forecast(home, "waves", model=moving(0.5, "simvp-waves/1"))
+    Archive(home.archive("waves")).append(world(1, first=14 * 24))
+    model = moving(0.25, "simvp-waves/2")
+    forecast(home, "waves", model=model)
+    report = verify(home, "waves", model=model)
+    scores = Store(report.path).dataset().load()
+    assert scores["contender"].values.tolist() == ["model", "sharp", *SIX[1:]]
+    assert (scores["events"][:4] == 0).all()
+    assert (scores["events"][4:].sum("outcome") > 0).any()
+    alone, whole = report.skills.values()
+    assert "csi" not in alone
+    assert "csi" in whole
 
 
 def shown(report: VerifyReport) -> str:

@@ -10,10 +10,12 @@ import pytest
 
 from datasets.catalog import SOURCES
 from performance.section import Section, Table
-from performance.skill import __main__ as command
-from performance.skill.tables import SUMMARY
+from performance.skill import __main__ as command, trial as trial_module
+from performance.skill.tables import SUMMARY, section
 from performance.skill.trial import Trials, run
+from pipelines.home import Home
 from simvp.errors import Refusal
+from tests.support.radar import radar_world
 from tests.test_project import make
 
 WHERE = {"date": "2026-01-01 00:00 UTC", "commit": "abc", "machine": "a machine", "versions": "Python 3"}
@@ -157,3 +159,36 @@ def test_names_and_numbers_that_are_none_are_refused(tmp_path: Path, capsys: pyt
 def test_make_skill_passes_on_what_was_typed() -> None:
     words = shlex.split(make("skill", "ONLY=era5-uk,nyc-taxi", "SEEDS=3").splitlines()[-1])
     assert words[1:] == ["-m", "performance.skill", "--only", "era5-uk,nyc-taxi", "--seeds", "3"]
+
+
+def test_csi_of_rain_is_of_models_that_have_not_seen_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storm that comes in the validation blocks, and a dry evening that is held out."""
+    judged: list[Any] = []
+    own = trial_module.judge
+
+    def noted(candidate: Any, *arguments: Any, **settings: Any) -> Any:
+        judged.append((candidate.provenance["periods"], own(candidate, *arguments, **settings)))
+        return judged[-1][1]
+
+    monkeypatch.setattr(trial_module, "judge", noted)
+    file = tmp_path / "rain.nc"
+    radar_world(144, dry=30)[["rain"]].to_netcdf(file)
+    found = run(
+        Home(tmp_path / "home"), "rain", 1, source=file, settings={"size": "none", "frames_in": 6, "frames_out": 3}
+    )
+    (trial,) = found.trials
+    assert trial.rain is not None
+    blocks = judged[1:]
+    assert blocks
+    validation = [list(block) for block in trial.plan.periods.validation]
+    for periods, _ in blocks:
+        assert periods["held_out"] in validation
+        for part in ("train", "validation", "reference"):
+            assert all(last < periods["held_out"][0] for _, last in periods[part])
+    counts = sum(judgement.errors["events"].sum(["init_time", "lead_time"]) for _, judgement in blocks)
+    (table,) = (t for t in section(found, SOURCES["radar-brisbane"]).tables if "on validation blocks" in t.title)
+    for row, rate in zip(table.rows, (0.1, 1.0), strict=True):
+        hits, misses, false = counts.sel(contender="sharp", wet_variable="rain", rate=rate).values
+        assert row[2] == f"{hits + misses:,}"
+        assert row[table.columns.index("sharp")].strip("*") == f"{hits / (hits + misses + false):.3f}"
+        assert hits + misses > 0
