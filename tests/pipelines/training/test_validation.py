@@ -123,5 +123,5 @@ def test_factors_of_a_logarithm_are_those_of_the_physical_values(log1p: list[str
         assert found == {}
         return
     expected = (told * truth).sum((0, 2, 3), "f8") / (told.astype("f8") ** 2).sum((0, 2, 3))
-    assert found["rain"].factors == pytest.approx(expected, rel=1e-5)
-    assert found["rain"].gain == pytest.approx(1.0, abs=2e-3)
+    assert found["rain"].factors == pytest.approx(tuple(expected.tolist()), rel=1e-4)
+    assert found["rain"].gain == pytest.approx(1.0, abs=5e-3)
