@@ -114,10 +114,10 @@ class State(Channel):
     def loss_weights(self) -> Climatology | None:
         """How much the squared error of a departure counts in a training, as maps by time of mean 1; None: alike.
 
-        Errors of logarithms are relative: one of a tenth of a count would weigh as much as one of a tenth of a
-        thousand. Times 1 + x / s of the climatology they have the working weights of a Poisson regression with a
-        logarithmic link (McCullagh and Nelder, Generalized Linear Models, 1989, section 2.5), whose variance is
-        proportional to the mean. Masked points have 0.
+        The same error of x is an error of its logarithm that is 1 + x / s times smaller: squared, busy hours hardly
+        count. Times 1 + x / s of the climatology it has the working weight of a Poisson regression with a logarithmic
+        link (McCullagh and Nelder, Generalized Linear Models, 1989, section 2.5), whose variance is proportional to
+        the mean. Masked points have 0.
         """
         if self.log_scale is None:
             return None
