@@ -9,19 +9,20 @@ _NEVER = -1e4  # a logit whose softmax is 0; minus infinity would leave differen
 
 
 def masked_loss(predicted: Tensor, target: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
-    """Area-weighted mean squared error over the valid points, each state counting alike.
+    """Area-weighted mean squared error over the points that count, each state counting alike.
 
     Parameters
     ----------
     predicted, target
         (B, T', S, H, W), normalised.
     mask
-        (S, H, W) or (B, T', S, H, W), 1 where the target has values, else 0.
+        (S, H, W) or (B, T', S, H, W), how much the target counts: 0 where it has no value, 1 or another weight.
     weights
         (H, W) area weights.
     """
-    share = mask * weights
-    share = share / share.sum(dim=(-2, -1), keepdim=True)  # sums to one over each map
+    # By the area that is known: a busy hour may count more than a quiet one.
+    known = (mask > 0) * weights
+    share = mask * weights / known.sum(dim=(-2, -1), keepdim=True)
     square = (predicted.float() - target) ** 2
     return (square * share).sum(dim=(-2, -1)).mean()
 

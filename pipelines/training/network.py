@@ -59,7 +59,9 @@ def fit_start(network: GriddedSimVP, windows: Sequences, spec: FrameSpec, size: 
     def batches() -> Iterator[tuple[Tensor, ...]]:
         for start in range(0, len(chosen), size):
             indices = chosen[start : start + size]
-            parts = [*windows.batch(indices), windows.seasonal_cycle(indices)]
+            x, y, mask = windows.batch(indices)
+            # Two numbers a lead fit all points; how much an error counts is for the network.
+            parts = [x, y, (mask > 0).astype(np.float32), windows.seasonal_cycle(indices)]
             yield tuple(torch.from_numpy(part) for part in parts if part is not None)
 
     network.fit_mix(batches(), torch.as_tensor(spec.weights))

@@ -117,7 +117,7 @@ class Validation:
         leads = np.arange(1, spec.frames_out + 1)
         for indices, predicted, target, mask in predictions(network, self.windows, batch_size(spec, BATCH), autocast):
             valid = spec.step.shift(self._inits[indices][:, None], leads).reshape(-1)
-            known = np.broadcast_to(mask.cpu().numpy(), target.shape)
+            known = np.broadcast_to(mask.cpu().numpy() > 0, target.shape)
             for row, (number, channel) in enumerate(logarithms):
                 f, y = (
                     channel.denormalise(part[:, :, number].cpu().numpy().reshape(-1, *spec.shape), valid).astype("f8")

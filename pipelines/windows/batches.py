@@ -32,7 +32,8 @@ class Batches(ABC):
     def batch(self, indices: np.ndarray) -> tuple[Array, Array, Array]:
         """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m; float32, normalised.
 
-        The mask is 1 where targets count: (S, H, W) for all of them, or (B, T', S, H, W) where some lack values.
+        The mask is how much targets count in the loss, 0 where they do not, and 1 but for what is learned as a
+        logarithm: (S, H, W) for all of them, or (B, T', S, H, W) where some lack values or count more than others.
         """
 
     def seasonal_cycle(self, indices: np.ndarray) -> "Array | None":

@@ -31,6 +31,7 @@ class Sequences(Batches):
         self.inits = inits
         self._frames, self._spec = frames, spec
         self._mask, self._whole = spec.mask.astype(np.float32), frames.whole
+        self._loss_weights = [state.loss_weights() for state in spec.state_channels]
         self.specks = bool(((frames.missing > 0) & (frames.missing < 1)).any())
         climatologies = [state.climatology for state in spec.state_channels]
         self._cyclic = any(climatology.period != "none" for climatology in climatologies)
@@ -61,17 +62,30 @@ class Sequences(Batches):
         """Inputs x (B, T, C, H, W), targets y (B, T', S, H, W), mask m; float32, normalised.
 
         What is missing is filled in x, by the rule of `simvp.contract.filling`. In y it is 0, and then so is the mask,
-        which has a map for each of y.
+        which has a map for each of y. So it has where targets do not count alike (`State.loss_weights`).
         """
         inits, (T, S) = self.inits[indices], (self._spec.frames_in, self._spec.n_states)
         values = self._frames.windows(inits, alone=self._sparse)
         x, y = values[:, :T], values[:, T:, :S]
-        if self._whole[self._run(inits)].all():
-            return x, y, self._mask
-        fill(x[:, :, :S])
-        known = np.isfinite(y)
-        np.copyto(y, 0.0, where=~known)
-        return x, y, self._mask * known
+        mask = self._mask
+        if not self._whole[self._run(inits)].all():
+            fill(x[:, :, :S])
+            known = np.isfinite(y)
+            np.copyto(y, 0.0, where=~known)
+            mask = mask * known
+        return x, y, self._weighted(mask, inits, y.shape)
+
+    def _weighted(self, mask: np.ndarray, inits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The mask of targets (B, T', S, H, W) of this shape, times how much each of them counts."""
+        if not any(self._loss_weights):
+            return mask
+        weighted = np.broadcast_to(mask, shape).copy()
+        times = self._frames.times[self._run(inits)[:, self._spec.frames_in :]]
+        for number, weights in enumerate(self._loss_weights):
+            if weights is not None:
+                maps = weights.at(times.reshape(-1))
+                weighted[:, :, number] *= maps.reshape(*times.shape, *maps.shape[1:])
+        return weighted
 
     def _run(self, inits: np.ndarray) -> np.ndarray:
         """Positions of the frames of windows, (B, T + T')."""

@@ -1,7 +1,7 @@
 """The channels of a frame: a state is predicted, a forcing is known in advance, a static is one map."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -110,6 +110,19 @@ class State(Channel):
     def amount(self) -> bool:
         """Whether it is an amount, such as rain: by its logarithm, or, where none was taken, by floor and sample."""
         return self.log_scale is not None or (self.bounds[0] == 0 and intermittent(self.seen))
+
+    def loss_weights(self) -> Climatology | None:
+        """How much the squared error of a departure counts in a training, as maps by time of mean 1; None: alike.
+
+        The same error of x is an error of its logarithm that is 1 + x / s times smaller: squared, busy hours hardly
+        count. Times 1 + x / s of the climatology it has the working weight of a Poisson regression with a logarithmic
+        link (McCullagh and Nelder, Generalized Linear Models, 1989, section 2.5), whose variance is proportional to
+        the mean. Masked points have 0.
+        """
+        if self.log_scale is None:
+            return None
+        level = np.exp(np.where(self.valid, self.climatology.values, -np.inf))
+        return replace(self.climatology, values=level / level[..., self.valid].mean())
 
     def normalise(self, values: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Physical (N, H, W) to departures (N, H, W) float32; masked points are 0, other NaN stays."""

@@ -34,6 +34,14 @@ def test_a_target_that_is_not_there_does_not_count_in_the_loss():
     assert float(whole) == float(masked_loss(predicted, target, torch.ones(1, 1, 2), torch.ones(1, 2))) == 5.0
 
 
+def test_a_target_that_counts_more_does_so_across_maps():
+    # Errors 1 and 2 in the first map, 3 and 100 in the second, where the last one is not known: (3 * 1 + 1 * 4) / 2 and
+    # 0.5 * 9 over the one point that is. A busy map outweighs a quiet one; the mean over maps is taken of both alike.
+    predicted = torch.tensor([[1.0, 2.0], [3.0, 100.0]]).reshape(2, 1, 1, 1, 2)
+    mask = torch.tensor([[3.0, 1.0], [0.5, 0.0]]).reshape(2, 1, 1, 1, 2)
+    assert float(masked_loss(predicted, torch.zeros_like(predicted), mask, torch.ones(1, 2))) == (3.5 + 4.5) / 2
+
+
 def test_changes_from_and_to_what_is_not_there_do_not_diverge():
     predicted, target = (torch.rand(2, 4, 1, 3, 3, generator=torch.Generator().manual_seed(n)) for n in (1, 2))
     known = torch.ones(2, 4, 1, 3, 3)

@@ -231,6 +231,41 @@ def test_seasonal_cycle_is_the_climatology_about_its_mean_at_the_times_of_the_wi
     assert Sequences(Frames(flat, still), np.array([30]), still).seasonal_cycle(np.array([0])) is None
 
 
+def test_targets_of_a_logarithm_count_by_the_level_of_their_place_and_hour():
+    hours = np.arange(240)
+    ds = address_world(frames=240, shape=(2, 3)).rename(d2m="taxis")
+    level = 20 + 15 * np.cos(2 * np.pi * hours / 24)[:, None, None] * np.linspace(0.1, 1, 6).reshape(2, 3)
+    noise = np.random.default_rng(0).gamma(50, 1 / 50, (240, 2, 3))
+    ds["taxis"] = ds["taxis"].copy(data=(level * noise).astype("f4")).assign_attrs(units="1")
+    ds["taxis"][:, 0, 0] = np.nan  # masked
+    train = [(ds["time"].values[0], ds["time"].values[-1])]
+    spec = FrameSpec.fit(ds, frames_in=4, frames_out=2, train=train, log1p=["taxis"])
+    number = spec.states.index("taxis")
+    state = spec.state_channels[number]
+    assert state.climatology.period == "day"
+    holed = ds.copy(deep=True)
+    holed["taxis"][41, 1, 1] = np.nan
+    plain = np.float32([[1, 1, 1], [1, 1, 1]])
+    for data, lost in ((ds, False), (holed, True)):
+        _, y, m = Sequences(Frames(data, spec), np.array([30, 40]), spec).batch(np.array([1, 0]))
+        assert m.shape == y.shape
+        assert np.array_equal(m[:, :, 1 - number], np.broadcast_to(plain, (2, 2, 2, 3)))  # no logarithm: all alike
+        for row, init in enumerate([40, 30]):
+            for lead in (1, 2):
+                # 1 + x / s of the climatology, whose logarithm it holds, over its mean over hours and points.
+                means = np.exp(state.climatology.values[0][:, state.valid])
+                expected = np.exp(state.climatology.values[0, (init + lead) % 24]) / means.mean()
+                expected[0, 0] = 0.0
+                if lost and init + lead == 41:
+                    expected[1, 1] = 0.0
+                assert m[row, lead - 1, number] == pytest.approx(expected, rel=1e-5)
+    # At noon, when there are few, an error of the logarithm counts less than at midnight.
+    weights = state.loss_weights()
+    assert weights is not None
+    assert weights.values[0, 0, 1, 2] > 2 * weights.values[0, 12, 1, 2] > 0
+    assert weights.values[..., state.valid].mean() == pytest.approx(1, rel=1e-5)
+
+
 def test_order_depends_on_seed_and_number_alone(world):
     ds, spec = world
     windows = Sequences(Frames(ds, spec), np.arange(3, 57), spec)  # 54 windows
