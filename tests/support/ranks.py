@@ -1,9 +1,8 @@
-"""Stages for processes that train together, which do something beside training: count, fail, or kill themselves."""
+"""Trainings for processes that train together, which count what each reads, or of which one kills itself."""
 
 import copy
 import os
 import signal
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from pipelines.training.loop import Score, TrainingLoop
 from pipelines.training.network import build_network, fit_start
 from pipelines.windows import Frames, Sequences
 from simvp.contract import FrameSpec
-from simvp.errors import ConfigError
 from simvp.networks import Shifts
 from tests.support.worlds import formula_world
 
@@ -60,20 +58,6 @@ def killed(home: Home, config: TrainConfig, *, progress: Progress, at: int) -> T
 
     Sequences.batch = dying
     return train(home, config, progress=progress)
-
-
-def refusing(home: Home, config: TrainConfig, *, progress: Progress, kind: str) -> str:
-    """The second process refuses, fails or exits, while the first would wait for a long time."""
-    if os.environ["RANK"] == "1":
-        if kind == "refuses":
-            raise ConfigError("the second", ["expected more"], "give more")
-        if kind == "fails":
-            print("about to fail")
-            raise ZeroDivisionError("by nothing")
-        os._exit(7)
-    progress("waiting", 0, 0)
-    time.sleep(600)
-    return "never"
 
 
 def looped(home: Home, config: TrainConfig, *, progress: Progress, states: Sequence[Any] = ()) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -13,10 +15,12 @@ from datasets.archive.archive import Archive
 from pipelines.home import Home
 from pipelines.progress import silent
 from pipelines.ranks.launch import RankError, launched
+from pipelines.tracking.provenance import CHECKOUT
 from pipelines.tracking.versions import list_versions
 from pipelines.train import TrainConfig, main, train
 from simvp.errors import ConfigError
-from tests.support.ranks import counted, killed, refusing
+from tests.support.dying import Pair, dying
+from tests.support.ranks import counted, killed
 from tests.support.worlds import formula_world
 
 SETTINGS = {
@@ -109,7 +113,8 @@ def test_two_processes_make_the_training_of_one(tmp_path, empty_database, logs) 
     assert (again.existing, again.version, again.fingerprint) == (True, two.version, two.fingerprint)
 
 
-def test_a_process_that_is_killed_ends_all_with_one_message_and_one_goes_on(tmp_path, empty_database, logs) -> None:
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_a_training_and_one_process_goes_on(tmp_path, empty_database, logs) -> None:
     home = new_home(tmp_path / "home", empty_database)
     config = TrainConfig(**SETTINGS)
     with pytest.raises(RankError) as caught:
@@ -135,25 +140,63 @@ def test_a_process_that_is_killed_ends_all_with_one_message_and_one_goes_on(tmp_
 
 
 @pytest.mark.parametrize(
-    ("kind", "message"),
+    ("how", "message"),
     [
-        ("refuses", r"the second: expected more\nTo mend it: give more"),
+        (
+            "killed",
+            r"rank 1 \(process \d+\) was ended by SIGKILL, as a system does that is out of memory; the training",
+        ),
+        pytest.param("refuses", r"the second: expected more\nTo mend it: give more", marks=pytest.mark.slow),
         ("fails", r"rank 1 \(process \d+\) failed: ZeroDivisionError: by nothing; the training was ended"),
-        ("exits", r"rank 1 \(process \d+\) ended with exit code 7; the training was ended"),
+        pytest.param("exits", r"rank 1 \(process \d+\) ended with exit code 7; the training", marks=pytest.mark.slow),
     ],
 )
-def test_a_process_that_ends_otherwise_ends_all_in_words(tmp_path, logs, kind: str, message: str) -> None:
-    config = TrainConfig(dataset="x", processes=2)
+def test_a_process_that_ends_ends_all_with_one_message(tmp_path, logs, capfd, how: str, message: str) -> None:
     told: list[str] = []
-    with pytest.raises(ConfigError if kind == "refuses" else RankError, match=message):
-        launched(refusing, Home(tmp_path), config, progress=lambda what, done, total: told.append(what), kind=kind)
-    assert children() == []
-    if kind == "refuses":
+    with pytest.raises(ConfigError if how == "refuses" else RankError, match=message) as caught:
+        launched(dying, Home(tmp_path), Pair(), progress=lambda what, done, total: told.append(what), how=how)
+    assert told == ["met"]
+    assert children() == []  # the first, which would have waited, is gone too
+    assert "".join(capfd.readouterr()) == ""
+    if how == "refuses":
         assert list(logs.iterdir()) == []
-    if kind == "fails":
-        text = next(logs.rglob("rank-1.log")).read_text()
-        assert "about to fail" in text
-        assert "ZeroDivisionError: by nothing" in text
+    else:
+        (log,) = logs.rglob("rank-1.log")
+        assert str(log) in str(caught.value)
+        assert (
+            ("about to fail" in log.read_text())
+            == ("ZeroDivisionError: by nothing" in log.read_text())
+            == (how == "fails")
+        )
+
+
+@pytest.mark.slow
+def test_a_listener_that_fails_and_a_parent_that_is_killed_leave_no_process(tmp_path, logs) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        launched(dying, Home(tmp_path), Pair(), progress=stop, how="waits")
+    assert children() == list(logs.iterdir()) == []
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "met\n"
+    processes = psutil.Process(parent.pid).children()
+    parent.kill()
+    parent.wait()
+    assert len(processes) >= 2
+    _, left = psutil.wait_procs(processes, timeout=60)
+    assert left == []
+
+
+PARENT = """
+from pipelines.home import Home
+from pipelines.ranks import launched
+from tests.support.dying import Pair, dying
+
+if __name__ == "__main__":
+    launched(dying, Home("/"), Pair(), progress=lambda what, done, total: print(what, flush=True), how="waits")
+"""
 
 
 def test_no_archive_is_refused_and_nothing_is_written(tmp_path, capsys, monkeypatch) -> None:
