@@ -28,6 +28,7 @@ def train(
     epochs: int | None = None,
     seed: int | None = None,
     device: Literal["auto", "cpu", "cuda"] | None = None,
+    processes: int | None = None,
     settings: dict[str, Any] | None = None,
 ) -> TrainReport:
     """Train on the archive of a data set; register the model as challenger.
@@ -48,6 +49,7 @@ def train(
         epochs: How often every training window is seen, at most; it stops early when validation does not improve.
         seed: Seed of the weights and of the order of the windows.
         device: Where to train; auto takes CUDA where there is one.
+        processes: Processes of this machine that share each batch: as many as it has GPUs; one on CPUs.
         settings: Any further setting of pipelines.training.config.TrainConfig by name, as {"batch_size": 32}.
     """
     parameters = {
@@ -61,6 +63,7 @@ def train(
         "epochs": epochs,
         "seed": seed,
         "device": device,
+        "processes": processes,
     }
     stated = {name: value for name, value in parameters.items() if value is not None}
     # None is a cycle as well: data without one.

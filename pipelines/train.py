@@ -2,7 +2,17 @@
 
 The same settings on the same commit, periods and code are one training: it has a key, its checkpoint lies under
 that key, and requested once more it returns the version that it has already made.
+
+``torchrun --standalone --nproc-per-node 2 -m pipelines.train '{"dataset": "simulated-weather"}'`` trains in processes
+that torchrun starts; the setting `processes` starts them by itself.
 """
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
 
 import xarray as xr
 
@@ -10,19 +20,22 @@ from datasets.archive import Archive
 from datasets.catalog import find_source
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
+from pipelines.ranks import Ranks, joined, launched, launches
 from pipelines.tracking import close_run, find_version, set_challenger
 from pipelines.training import (
     GriddedTask,
     Plan,
     TrainConfig,
     TrainReport,
+    choose_device,
     derive_plan,
     exclusive_folder,
+    join_training,
     run_training,
     training_key,
 )
 from pipelines.windows import surely_fits
-from simvp.errors import ConfigError
+from simvp.errors import ConfigError, Refusal
 
 __all__ = ["TrainConfig", "TrainReport", "train"]
 
@@ -46,7 +59,16 @@ def train(home: Home, config: TrainConfig, *, progress: Progress = silent) -> Tr
         No archive, unknown variables, settings that do not fit the data, or too few windows; nothing is written.
     DivergedError
         The loss is no number.
+    RankError
+        One of several processes died.
     """
+    if launches(config):
+        return launched(train, home, config, progress=progress)
+    with joined(choose_device(config.device)) as ranks:
+        return _train(home, config, progress, ranks)
+
+
+def _train(home: Home, config: TrainConfig, progress: Progress, ranks: Ranks) -> TrainReport:
     archive = Archive(home.archive(config.dataset))
     if not archive.exists:
         raise ConfigError(f"Training on {config.dataset}", [f"no archive at {archive.path}"], "ingest first")
@@ -55,28 +77,38 @@ def train(home: Home, config: TrainConfig, *, progress: Progress = silent) -> Tr
     ds = _selected(ds, config)
     plan = _plan(ds, archive, config)
     key = _key(config, commit, plan, in_memory=surely_fits(ds, config.memory_mib << 20))
+    if ranks.once(lambda: key) != key:
+        reason = "the archive changed while the processes opened it"
+        raise ConfigError(f"Training on {config.dataset}", [reason], "start the training again")
     folder = home.training(config.dataset) / key[:16]
-    with exclusive_folder(folder):
-        version, outcome = find_version(home, config.dataset, key), {}
-        if version is None:
-            task = GriddedTask(home, config, ds, plan, commit, progress)
-            version = run_training(home, task, key, folder, progress)[1]
-            assert version is not None
+    outcome: dict[str, Any] = {}
+    with exclusive_folder(folder) if ranks.first else nullcontext():
+        version = ranks.once(lambda: find_version(home, config.dataset, key))
+        task = GriddedTask(home, config, ds, plan, commit, progress)
+        if version is None and ranks.first:
+            version = run_training(home, task, key, folder, progress, ranks=ranks)[1]
             outcome = task.outcome()
-        else:
+        elif version is None:
+            join_training(task, folder, ranks)
+        elif ranks.first:
             set_challenger(home, version)
-    return TrainReport(
-        dataset=config.dataset,
-        version=version.version,
-        fingerprint=version.fingerprint,
-        training_key=key,
-        run_id=version.run_id,
-        experiment_id=close_run(home, version.run_id),
-        existing=not outcome,
-        archive_commit=commit,
-        plan=plan,
-        **outcome,
-    )
+
+    def report() -> TrainReport:
+        assert version is not None
+        return TrainReport(
+            dataset=config.dataset,
+            version=version.version,
+            fingerprint=version.fingerprint,
+            training_key=key,
+            run_id=version.run_id,
+            experiment_id=close_run(home, version.run_id),
+            existing=not outcome,
+            archive_commit=commit,
+            plan=plan,
+            **outcome,
+        )
+
+    return ranks.once(report)
 
 
 def _key(config: TrainConfig, commit: str, plan: Plan, *, in_memory: bool) -> str:
@@ -118,3 +150,35 @@ def _plan(ds: xr.Dataset, archive: Archive, config: TrainConfig) -> Plan:
         mode=config.mode or ("study" if study or config.periods.held_out else "operations"),
         source="given" if study is None else f"fixed by the study {name}",
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train by settings in JSON, in this process or in those of torchrun; 2 after a refusal, which is printed."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        report = train(Home.default(), TrainConfig(**_settings(words)))
+    except Refusal as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+    if os.environ.get("RANK", "0") == "0":
+        print(f"simvp-{report.dataset} version {report.version}, fingerprint {report.fingerprint}")
+    return 0
+
+
+def _settings(words: Sequence[str]) -> dict[str, Any]:
+    try:
+        (text,) = words
+        settings = json.loads(text)
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise ConfigError(
+            "python -m pipelines.train",
+            [f"expected the settings as one JSON object, got {' '.join(words)!r}"],
+            """for example '{"dataset": "simulated-weather", "epochs": 3}'""",
+        )
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,11 +11,13 @@ that it has.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from filelock import FileLock
 
 from datasets.benchmarks import find_benchmark
@@ -26,7 +28,8 @@ from pipelines.benchmark.rows import Row, frame, published, report
 from pipelines.benchmark.training import VideoTask
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
-from pipelines.training import choose_device, exclusive_folder, run_training, training_key
+from pipelines.ranks import Ranks, joined, launched, launches
+from pipelines.training import choose_device, exclusive_folder, join_training, run_training, training_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +95,19 @@ def run_benchmark(
         Files that are missing, damaged or of another form; nothing is written.
     DivergedError
         The loss is no number.
+    RankError
+        One of several processes died.
     """
+    if launches(config):
+        return launched(run_benchmark, home, config, progress=progress, register=register)
     device = choose_device(config.device)
+    with joined(device) as ranks:
+        return _run(home, config, device, ranks, register=register, progress=progress)
+
+
+def _run(
+    home: Home, config: BenchmarkConfig, device: torch.device, ranks: Ranks, *, register: bool, progress: Progress
+) -> BenchmarkReport:
     benchmark = find_benchmark(config.data)
     parts: dict[Part, Clips] = {
         part: benchmark.open(part, seed=config.seed if part == "train" else EVALUATION_SEED, device=str(device))
@@ -108,14 +122,22 @@ def run_benchmark(
     folder = home.benchmarks / benchmark.name
     file = folder / "rows" / f"{key[:16]}.json"
     training = folder / "training" / key[:16]
-    with exclusive_folder(training):
-        finished = _finished(file)
+    with exclusive_folder(training) if ranks.first else nullcontext():
+        finished = ranks.once(lambda: _finished(file))
         existing = finished is not None
         if finished is None:
             task = VideoTask(config, parts, further, device, folder / "pictures" / key[:16], progress)
-            run, version = run_training(home, task, key, training, progress, register=register)
-            finished = keep_rows(file, task.rows, run.run_id, "" if version is None else version.label)
-    return report_of(home, folder, key, finished, existing=existing)
+            if ranks.first:
+                run, version = run_training(home, task, key, training, progress, register=register, ranks=ranks)
+                finished = keep_rows(file, task.rows, run.run_id, "" if version is None else version.label)
+            else:
+                join_training(task, training, ranks)
+
+    def made() -> BenchmarkReport:
+        assert finished is not None
+        return report_of(home, folder, key, finished, existing=existing)
+
+    return ranks.once(made)
 
 
 def keep_rows(file: Path, rows: Sequence[Row], run_id: str, version: str = "") -> dict[str, Any]:

@@ -28,6 +28,7 @@ from pipelines.benchmark.scores import (
 )
 from pipelines.pictures import learning_curve, png
 from pipelines.progress import Progress
+from pipelines.ranks import ALONE, Ranks
 from pipelines.tracking import Run
 from pipelines.training import Score, TrainingLoop, choose_precision
 from simvp.networks import SimVP
@@ -57,14 +58,14 @@ class VideoTask:
         self.name = f"benchmark-{config.data}"  # a gridded data set may have the benchmark's own name
         self.rows: list[Row] = []
 
-    def begin(self, *, fresh: bool) -> None:
+    def begin(self, *, fresh: bool, ranks: Ranks = ALONE) -> None:
         """The network, what it costs, and its loop."""
         torch.manual_seed(self.config.seed)
         self.network = SimVP(self.config.sizes).to(self.device)
         x, y, _ = (part[:1].to(self.device) for part in self.train.batch(np.array([0])))
         self.costs = costs_of(self.network, x, lambda predicted: ((predicted - y) ** 2).mean())
         weights = np.ones(self.parts["train"].benchmark.size)
-        self.loop = TrainingLoop(self.network, self.config, self.train, weights, precision=self.precision)
+        self.loop = TrainingLoop(self.network, self.config, self.train, weights, precision=self.precision, ranks=ranks)
 
     @property
     def _method(self) -> str:

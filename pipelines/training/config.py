@@ -12,7 +12,7 @@ from simvp.settings import Settings
 Size = Literal["auto", "none", "tiny", "small", "base", "paper"]
 
 # Where and how fast, not what: these leave the training key as it is.
-OPERATIONAL = frozenset({"device", "threads", "memory_mib", "checkpoint_every"})
+OPERATIONAL = frozenset({"device", "threads", "processes", "memory_mib", "checkpoint_every"})
 
 
 class LoopConfig(Settings):
@@ -34,7 +34,12 @@ class LoopConfig(Settings):
         default="auto", description="Arithmetic inside the network; auto: bfloat16 where the device is faster with it."
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where to train; auto: CUDA if present.")
-    threads: int | None = Field(default=None, ge=1, description="CPU threads of the arithmetic; by default PyTorch's.")
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of the arithmetic, in each process; by default PyTorch's."
+    )
+    processes: int = Field(
+        default=1, ge=1, description="Processes of this machine that share each batch; as many as GPUs, 1 on CPUs."
+    )
     checkpoint_every: int = Field(default=25, ge=1, description="Updates between checkpoints, beside one each epoch.")
     divergence: float = Field(
         default=0.0, ge=0, description="Weight of TAU's differential divergence beside the squared error (theirs: 0.1)."

@@ -13,6 +13,7 @@ from torch import nn
 from pipelines.home import Home
 from pipelines.pictures import learning_curve, sample_strip
 from pipelines.progress import Progress
+from pipelines.ranks import ALONE, Ranks
 from pipelines.tracking import Run
 from pipelines.training.combination import Combination, combine, validation_grams
 from pipelines.training.config import TrainConfig
@@ -121,18 +122,24 @@ class GriddedTask:
         self.times, self.present = ds["time"].values, np.asarray(ds["present"].values, bool)
         self.ds = ds.isel(time=slice(0, end))
 
-    def begin(self, *, fresh: bool) -> None:
-        """Contract, baselines and windows, then the network and its loop."""
+    def begin(self, *, fresh: bool, ranks: Ranks = ALONE) -> None:
+        """Contract, baselines and windows, then the network and its loop; what is fitted is fitted by the first."""
         self.progress("reading the archive", 0, 0)
-        self.spec, windows = self._prepare()
+        if ranks.first:
+            self._fit()
+        self.spec, self.shifts = ranks.once(lambda: (self.spec, self.shifts))
+        windows = self._windows(ranks)
         network = build_network(self.spec, self.config, self.shifts.shifts)
-        if fresh:
+        if fresh and ranks.first:
             fit_start(network, windows["train"], self.spec, 4 * self.config.batch_size)
         network = network.to(self.device)
         # Without a network to be trained, the linear start of one is scored once, and left out of the model.
         config = self.config if self.trained else self.config.model_copy(update={"epochs": 0})
-        self.loop = TrainingLoop(network, config, windows["train"], self.spec.weights, precision=self.precision)
-        self.validation = Validation(windows["validation"], self.spec, self.rivals, self.ds)
+        self.loop = TrainingLoop(
+            network, config, windows["train"], self.spec.weights, precision=self.precision, ranks=ranks
+        )
+        if ranks.first:
+            self.validation = Validation(windows["validation"], self.spec, self.rivals, self.ds)
 
     def validate(self, network: nn.Module) -> Score:
         """Loss as in training, and the RMSE of each state, on the validation windows."""
@@ -270,15 +277,15 @@ class GriddedTask:
             row |= {"rmse": rmse["model"], **more}
         return rows
 
-    def _prepare(self) -> tuple[FrameSpec, dict[str, Sequences]]:
-        """Contract and windows; baselines, the contract of the saved model and the audit on the way."""
+    def _fit(self) -> None:
+        """Contract, baselines and shifts of the training period; baselines and contract of the saved model."""
         plan, config = self.plan, self.config
         names = [str(name) for name in self.ds.data_vars]
         train, reference = plan.intervals("train"), plan.intervals("reference")
         self.statistics = statistics = Statistics(
             self.ds, plan.step, train=train, reference=reference, log1p=config.log1p
         )
-        spec = FrameSpec.fit(
+        self.spec = spec = FrameSpec.fit(
             self.ds,
             frames_in=plan.frames_in,
             frames_out=plan.frames_out,
@@ -309,7 +316,11 @@ class GriddedTask:
         self.final_spec = spec.fitted_on_all(statistics)
         self.shifts = choose_shifts(spec, statistics, config.drift)
         _log.info("shifts: %s", self.shifts.text)
-        frames = Frames(self.ds, spec, memory=config.memory_mib << 20)
+
+    def _windows(self, ranks: Ranks) -> dict[str, Sequences]:
+        """Windows to train on and to score, with their audit."""
+        plan, config, spec = self.plan, self.config, self.spec
+        frames = Frames(self.ds, spec, memory=config.memory_mib << 20, ranks=ranks)
         axis = self.times, self.present, plan.step, plan.frames_in, plan.frames_out
         # Of the held-out frames only the time axis is known here.
         known, ahead = len(frames.usable), len(self.times) - len(frames.usable)
@@ -338,4 +349,4 @@ class GriddedTask:
                 missing=self.missing,
                 share=sufficient_share(frames, self.present[:known]),
             )
-        return spec, windows
+        return windows

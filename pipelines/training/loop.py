@@ -1,5 +1,9 @@
 """The training loop on tensors: batches, loss, schedule, average weights, early stop, and going on after a kill.
 
+Several processes may share it (`pipelines.ranks`). Each then takes its part of every batch; the loss is a mean over
+windows, so the gradients of the parts, weighted by their windows, add up to those of the batch, and weights, average
+and history are the same in all. Only scoring and saving are the first one's.
+
 Letters: B batch, T input frames, T' target frames, C channels, S states (the first S channels), H rows, W columns.
 """
 
@@ -16,10 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipelines.ranks import ALONE, Ranks
 from pipelines.training.config import LoopConfig
 from pipelines.training.device import keep_freed_memory
 from pipelines.training.loss import differential_divergence, masked_loss
 from pipelines.windows import Array, Batches, prefetched
+from simvp.draws import shared_batch
 from simvp.errors import Refusal
 
 STOP_AFTER = 0.7  # share of the cycle
@@ -73,6 +79,8 @@ class TrainingLoop:
         (H, W) area weights.
     precision
         "float32" or "bfloat16": type of the arithmetic inside the network; weights, loss and average are float32.
+    ranks
+        The processes that share the training; all of them make a loop and run it.
 
     Attributes
     ----------
@@ -83,9 +91,18 @@ class TrainingLoop:
     """
 
     def __init__(
-        self, network: nn.Module, config: LoopConfig, windows: Batches, weights: np.ndarray, *, precision: str
+        self,
+        network: nn.Module,
+        config: LoopConfig,
+        windows: Batches,
+        weights: np.ndarray,
+        *,
+        precision: str,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.network, self.config, self.windows = network, config, windows
+        self.network, self.config, self.windows, self.ranks = network, config, windows, ranks
+        self._replicated = ranks.replicated(network)
+        self._own = ranks.share(config.batch_size)
         self.device = next(network.parameters()).device
         self.precision = precision
         if self.device.type == "cpu":
@@ -139,7 +156,7 @@ class TrainingLoop:
         Parameters
         ----------
         validate
-            Scores a network (in eval mode) on the validation windows.
+            Scores a network (in eval mode) on the validation windows; called in the first process alone.
         on_batch, on_epoch
             Told of every batch, and the entry of every epoch; epoch 0 is the start, before any update.
         save
@@ -153,7 +170,7 @@ class TrainingLoop:
         """
 
         def score(**more: float) -> None:
-            self._keep_score(validate(self.average), **more)
+            self._keep_score(self.ranks.once(lambda: validate(self.average)), **more)
             on_epoch(self, self.history[-1])
             save(self)
 
@@ -244,14 +261,14 @@ class TrainingLoop:
         return one_cycle(self.step, self.config.epochs * self.batches, self.config.learning_rate, self.config.warm_up)
 
     def _ready(self, order: Iterable[np.ndarray]) -> Generator[list[Array], None, None]:
-        """The batches of these windows, prefetched by a thread; what is waited for them counts."""
+        """The own part of the batches of these windows, prefetched by a thread; what is waited for them counts."""
 
         def load(indices: np.ndarray) -> list[Array]:
             parts = (*self.windows.batch(indices), self.windows.seasonal_cycle(indices))
             return [part for part in parts if part is not None]
 
         self.waited = 0.0
-        with closing(prefetched(partial(load, indices) for indices in order)) as batches:
+        with closing(prefetched(partial(load, indices[self._own]) for indices in order)) as batches:
             while True:
                 start = time.perf_counter()
                 parts = next(batches, None)
@@ -261,23 +278,27 @@ class TrainingLoop:
                 yield parts
 
     def _update(self, parts: Sequence[Array]) -> Tensor:
-        """One step of the optimizer on a batch; the loss before it, on the device."""
+        """One step of the optimizer on a batch, of which these are the own part; its loss before it, on the device."""
         x, y, mask, *seasonal_cycle = (torch.as_tensor(part).to(self.device, non_blocking=True) for part in parts)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        with self.autocast():
-            predicted = self.network(x, *seasonal_cycle)
+        with self.autocast(), shared_batch(self.config.batch_size, self._own):
+            predicted = self._replicated(x, *seasonal_cycle)
         loss = masked_loss(predicted, y, mask, self._weights)
         if self.config.divergence:
             loss = loss + self.config.divergence * differential_divergence(
                 predicted.float(), y, mask if mask.ndim == y.ndim else None
             )
+        if self.ranks.size > 1:
+            loss = loss * (len(x) / self.config.batch_size)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * self.ranks.size).backward()  # since the gradients of the processes are averaged, not added up
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
         self._follow()
-        return loss.detach()
+        loss = loss.detach()
+        self.ranks.add_up(loss)
+        return loss
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -20,6 +20,7 @@ from torch import nn
 from datasets.store import disk
 from pipelines.home import Home
 from pipelines.progress import Progress
+from pipelines.ranks import ALONE, Ranks
 from pipelines.tracking import (
     Run,
     code_digest,
@@ -61,8 +62,8 @@ class Task(Protocol):
     def config(self) -> LoopConfig:
         """Settings."""
 
-    def begin(self, *, fresh: bool) -> None:
-        """Make `loop`, on the device; `fresh`: no checkpoint will replace its weights."""
+    def begin(self, *, fresh: bool, ranks: Ranks = ALONE) -> None:
+        """Make `loop`, on the device; `fresh`: no checkpoint will replace its weights. Called in all of `ranks`."""
 
     def log_start(self, run: Run) -> None:
         """Settings, tags and what else the run should hold before the first update."""
@@ -111,9 +112,18 @@ def exclusive_folder(folder: Path) -> Iterator[None]:
 
 
 def run_training(
-    home: Home, task: Task, key: str, folder: Path, progress: Progress, *, register: bool = True
+    home: Home,
+    task: Task,
+    key: str,
+    folder: Path,
+    progress: Progress,
+    *,
+    register: bool = True,
+    ranks: Ranks = ALONE,
 ) -> tuple[Run, Version | None]:
     """Train from wherever the checkpoint in `folder` stands, track it, and register the model.
+
+    In the first of `ranks`; the others call `join_training`.
 
     Returns
     -------
@@ -125,13 +135,8 @@ def run_training(
     DivergedError
         A loss is no number.
     """
-    # A training seeds PyTorch's random numbers; whoever called gets theirs back.
-    with threads(task.config.threads), torch.random.fork_rng():
-        state = checkpoint.load(folder)
-        task.begin(fresh=state is None)
+    with _begun(task, folder, ranks) as state:
         loop = task.loop
-        if state is not None:
-            loop.restore(state["loop"])
         with open_run(home, task.name, key, run_id=None if state is None else state["run_id"]) as run:
             _log_start(run, task)
             loop.run(
@@ -144,6 +149,24 @@ def run_training(
             task.finish(run)
             # Inside the run: MLflow looks the logged model up at the address of the process.
             return run, _register(home, task, key, folder, run) if register else None
+
+
+def join_training(task: Task, folder: Path, ranks: Ranks) -> None:
+    """Take part in the training that the first of `ranks` runs; nothing is tracked, scored or written."""
+    with _begun(task, folder, ranks):
+        task.loop.run(task.validate)
+
+
+@contextmanager
+def _begun(task: Task, folder: Path, ranks: Ranks) -> Iterator[dict[str, Any] | None]:
+    """A task whose loop stands where the checkpoint does, which is the first one's for all of them."""
+    # A training seeds PyTorch's random numbers; whoever called gets theirs back.
+    with threads(task.config.threads), torch.random.fork_rng():
+        state = ranks.once(lambda: checkpoint.load(folder))
+        task.begin(fresh=state is None, ranks=ranks)
+        if state is not None:
+            task.loop.restore(state["loop"])
+        yield state
 
 
 def _teller(task: Task, progress: Progress) -> Callable[[TrainingLoop], None]:

@@ -3,6 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -10,6 +11,9 @@ import xarray as xr
 from simvp.budget import fitting
 from simvp.contract import FrameSpec, missing_shares, percent
 from simvp.times import name_time
+
+if TYPE_CHECKING:
+    from pipelines.ranks import Ranks  # which loads PyTorch
 
 BLOCK = 256  # frames at most that are read at a time while they are normalised or looked through
 # Read window by window, a pass over an archive of 24,000 frames took 65 s; in runs it takes 2 s.
@@ -34,6 +38,8 @@ class Frames:
         The contract that normalises.
     memory
         Bytes that the frames may take in memory; 0 for frames that are only looked through.
+    ranks
+        Processes that train together: each reads its share of the frames and is given those of the others.
 
     Attributes
     ----------
@@ -45,7 +51,7 @@ class Frames:
         Runs that are held at a time.
     """
 
-    def __init__(self, ds: xr.Dataset, spec: FrameSpec, *, memory: int = 2 << 30) -> None:
+    def __init__(self, ds: xr.Dataset, spec: FrameSpec, *, memory: int = 2 << 30, ranks: "Ranks | None" = None) -> None:
         self._ds, self._spec = ds, spec
         self.times = ds["time"].values
         self.run: int | None = None
@@ -56,17 +62,20 @@ class Frames:
         frame = 4 * spec.n_channels * math.prod(spec.shape)
         share = memory // (RUNS * frame)
         if frame * count <= memory:
-            self._held = np.empty((count, spec.n_channels, *spec.shape), np.float32)
+            self._held = np.zeros((count, spec.n_channels, *spec.shape), np.float32)
         else:
             self.run = max(reach, share - reach)
             self.runs = max(1, min(RUNS, memory // ((self.run + reach) * frame)))
         self._block = min(BLOCK, max(reach, share) if memory else fitting(frame, 16))
         self.missing = np.zeros((count, spec.n_states))
         points = spec.mask.sum(axis=(1, 2))
-        for start, part in self._blocks(0, count):
+        own = slice(0, count) if ranks is None else ranks.share(count)
+        for start, part in self._blocks(own.start, own.stop):
             self.missing[start : start + len(part)] = missing_shares(part[:, : spec.n_states], points)
             if self._held is not None:
                 self._held[start : start + len(part)] = part
+        if ranks is not None:
+            ranks.add_up(self.missing, *([] if self._held is None else [self._held]))
 
     @property
     def whole(self) -> np.ndarray:

@@ -34,6 +34,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from simvp.draws import drawn
 from simvp.errors import ConfigError, ContractError
 from simvp.networks.blend import BlendMoments, Moments, Shifts
 from simvp.networks.config import SimVPConfig, Sizes
@@ -171,7 +172,8 @@ class GriddedSimVP(nn.Module):
         """How far each window drifts."""
 
         def normal() -> Tensor:
-            return torch.randn(len(x), 1, self.config.states, 1, 1, device=x.device, dtype=x.dtype)
+            shape = 1, self.config.states, 1, 1
+            return drawn(len(x), lambda count: torch.randn(count, *shape, device=x.device, dtype=x.dtype))
 
         rows, columns = _planes(*x.shape[-2:])
         shift = self.config.drift * normal()

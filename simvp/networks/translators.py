@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from simvp.draws import drawn
 from simvp.networks.config import SimVPConfig
 from simvp.networks.fourier import convolved
 from simvp.networks.normalisation import leaky_group_norm
@@ -130,7 +131,8 @@ class AttentionBlock(nn.Module):
         if not self.training or not self.drop:
             return x
         # One draw for a whole sample (Huang et al., arXiv 1603.09382): the residual goes, not points of it.
-        return x * x.new_empty(len(x), 1, 1, 1).bernoulli_(1 - self.drop) / (1 - self.drop)
+        kept = drawn(len(x), lambda count: x.new_empty(count, 1, 1, 1).bernoulli_(1 - self.drop))
+        return x * kept / (1 - self.drop)
 
 
 class LargeKernelAttention(nn.Module, ABC):

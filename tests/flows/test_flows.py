@@ -72,6 +72,24 @@ def test_catch_up_is_the_default_of_the_stage() -> None:
     assert inspect.signature(forecast).parameters["max_catch_up"].default == MAX_CATCH_UP
 
 
+def test_processes_of_a_training_reach_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stop(Exception):
+        pass
+
+    stage_settings: list[Any] = []
+
+    def stage(config: Any) -> None:
+        stage_settings.append(config)
+        raise Stop
+
+    flow = load("flows.train.train")
+    monkeypatch.setattr("flows.train._train", stage)
+    for parameters in ({"processes": 2}, {"settings": {"processes": 2}}, {}):
+        with pytest.raises(Stop):
+            flow.fn("world", **parameters)
+    assert [config.processes for config in stage_settings] == [2, 2, 1]
+
+
 # --- with a server ----------------------------------------------------------------------------------------------------
 
 

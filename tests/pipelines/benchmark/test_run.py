@@ -144,6 +144,19 @@ def test_the_saved_model_gives_the_rows_again(whole, monkeypatch) -> None:
     np.testing.assert_allclose(forecast["intensity"][0].values, predicted[0, :, 0].clamp(0), atol=1e-5)
 
 
+@pytest.mark.slow
+def test_two_processes_give_the_rows_of_one(whole, tmp_path) -> None:
+    _, report, _ = whole
+    home = new_home(tmp_path)
+    shared = run_benchmark(home, config(processes=2))
+    for row, expected in zip(shared.rows, report.rows, strict=True):
+        assert row.scores == pytest.approx(expected.scores, rel=1e-3)
+        assert row.chosen_epoch == expected.chosen_epoch
+    assert [step for step, _ in curves(home)["validation_loss"]] == [0, 1, 2]
+    again = run_benchmark(home, config())
+    assert (again.existing, again.run_id) == (True, shared.run_id)
+
+
 def test_the_summary_says_by_how_much_it_beats_persistence(whole) -> None:
     _, report, _ = whole
     ours, theirs = (report.rows[number].scores["mse_per_frame"] for number in (0, 2))
