@@ -308,7 +308,7 @@ class Services:
             ("--no-prompt", "deploy", "--all"),
         ):
             command = [sys.executable, "-m", "prefect", *arguments]
-            environment = {**self.environment, "PREFECT_DEFAULT_WORK_POOL_NAME": pool}
+            environment = {**self.environment, "PREFECT_DEPLOYMENTS_DEFAULT_WORK_POOL_NAME": pool}
             done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
             if done.returncode:
                 raise Refusal(f"prefect {' '.join(arguments)}", [done.stdout + done.stderr])

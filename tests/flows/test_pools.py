@@ -178,7 +178,7 @@ def test_one_declaration_serves_every_pool(server: None) -> None:
         environment = {
             **os.environ,
             **get_current_settings().to_environment_variables(exclude_unset=True),
-            "PREFECT_DEFAULT_WORK_POOL_NAME": "cluster",
+            "PREFECT_DEPLOYMENTS_DEFAULT_WORK_POOL_NAME": "cluster",
         }
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
         done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)

@@ -54,7 +54,7 @@ class Postgres:
             *words,
         ]
         environment = {**os.environ, "PGPASSWORD": PASSWORD}
-        return subprocess.run([*command, *words], env=environment, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
 def _programs() -> Path:
