@@ -1,9 +1,13 @@
-"""Settings: frozen records whose values are checked where they are built, and refused in words, all reasons at once."""
+"""Settings: frozen records whose values are checked where they are built, and refused in words, all reasons at once.
+
+Addresses are settings that may hold a password: `shown_address` is how one looks wherever people or logs see it.
+"""
 
 from collections.abc import Mapping
 from itertools import groupby
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Self, Union, get_args, get_origin
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -72,3 +76,45 @@ def _expected(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "missing":
         return "expected a value"
     return str(fault["msg"]).replace("Input should be", "expected").partition(", unable to parse")[0]
+
+
+# Schemes under which an "@" after the host is part of a path. In any other (a database's) it ends a password, which may
+# hold a slash that nobody has escaped.
+_PATHS = ("http", "https", "ftp", "sftp", "s3", "gs", "gcs", "az", "file", "sqlite", "memory")
+_CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")  # container@account: no user
+
+
+def shown_address(address: str) -> str:
+    """An address without user, password, query and fragment (which may be a signature): what people and logs see.
+
+    "postgresql://simvp:secret@db:5432/mlflow?sslmode=require" is shown as "postgresql://db:5432/mlflow". A path without
+    a scheme is shown as it is, an address that cannot be read as "http://...".
+    """
+    before, separator, rest = address.partition("://")
+    if not separator:
+        return address
+    scheme = before.rpartition("::")[2].lower()  # as fsspec chains them: simplecache::https
+    if scheme not in (*_PATHS, *_CONTAINERS):
+        rest = rest.rpartition("@")[2]
+    authority, slash, path = rest.partition("?")[0].partition("#")[0].partition("/")
+    if scheme not in _CONTAINERS:
+        authority = authority.rpartition("@")[2]
+    port = authority.rpartition("]")[2].partition(":")[2]
+    if port and not port.isdecimal():  # the beginning of a password, of which a "/" or "?" was not escaped
+        return f"{before}://..."
+    return f"{before}://{authority}{slash}{path}"
+
+
+def without_secrets(text: str, address: str) -> str:
+    """A text that may quote an address (somebody else's error), with the address as `shown_address` shows it.
+
+    The password is hidden wherever else it stands as well.
+    """
+    text = text.replace(address, shown_address(address)).replace(
+        address.rstrip("/"), shown_address(address.rstrip("/"))
+    )
+    authority = address.partition("://")[2].rpartition("@")[0]
+    secret = authority.partition(":")[2]
+    for word in {secret, unquote(secret)} - {""}:
+        text = text.replace(word, "***")
+    return text

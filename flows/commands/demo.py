@@ -29,7 +29,8 @@ from flows.local import (
 from pipelines.home import Home, slug
 from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal
-from simvp.settings import Settings
+from simvp.inference import registry_exists
+from simvp.settings import Settings, shown_address
 
 DEFAULT = "simulated-weather"
 COUNTED = ("frames_in", "frames_out", "cycle", "epochs")
@@ -136,7 +137,9 @@ def _server(home: Home) -> Services | None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     addresses = running(home)
     if addresses is not None:
-        os.environ.update(PREFECT_API_URL=addresses.prefect_api, MLFLOW_TRACKING_URI=addresses.mlflow)
+        os.environ["PREFECT_API_URL"] = addresses.prefect_api
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            os.environ["MLFLOW_TRACKING_URI"] = addresses.mlflow
         return None
     services = Services(home=home, addresses=Addresses(prefect_port=free_port()), temporary=True)
     os.environ["PREFECT_API_URL"] = services.addresses.prefect_api
@@ -205,7 +208,7 @@ def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
             "hindcasts": afterwards.path,
             "scores": scored.path,
             "pictures": home.pictures(dataset),
-            "models and runs": home.mlflow,
+            "models and runs": shown_address(home.tracking_uri),
         }
     )
     console.next_steps(home, dataset, promoted=champion)
@@ -221,6 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
         home = Home.default()
         home.dataset(settings.dataset)  # a name that cannot be a folder is refused before a server is started
+        registry_exists(home.tracking_uri)  # refused here if it cannot be reached, before anything is ingested
         _fetch(settings, home)
         services = _server(home)
         with StageConsole(Console(highlight=False)) as console:

@@ -28,7 +28,7 @@ from pipelines.benchmark import (
 from pipelines.home import Home
 from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal
-from simvp.settings import Settings
+from simvp.settings import Settings, shown_address
 
 DEFAULT = "moving-mnist"
 SHOWN = {"mse_per_frame": "MSE", "mae_per_frame": "MAE", "ssim_paper": "SSIM", "psnr": "PSNR"}
@@ -131,7 +131,9 @@ def run(settings: VisionSettings, home: Home, console: StageConsole) -> Path:
                 home, settings.data, settings.checkpoint, progress=console.progress, **settings.changes
             )
         _show(console.rich, scored)
-        console.paths({"report": scored.path, "pictures": scored.pictures[0].parent, "runs": home.mlflow})
+        console.paths(
+            {"report": scored.path, "pictures": scored.pictures[0].parent, "runs": shown_address(home.tracking_uri)}
+        )
         return scored.path
     config = plan_benchmark(settings.data, **settings.model_dump(include={"variant", "preset", "changes"}))
     _say_settings(console, config)
@@ -141,7 +143,8 @@ def run(settings: VisionSettings, home: Home, console: StageConsole) -> Path:
         console.say("benchmark", "this run exists: nothing was trained again")
     _show(console.rich, report)
     console.rich.print(f"\nRegistered as {report.version}, challenger.", markup=False)
-    console.paths({"report": report.path, "pictures": report.pictures[0].parent, "models and runs": home.mlflow})
+    models = shown_address(home.tracking_uri)
+    console.paths({"report": report.path, "pictures": report.pictures[0].parent, "models and runs": models})
     return report.path
 
 

@@ -128,7 +128,7 @@ class StageConsole:
         """A paragraph with a name."""
         self.rich.print(f"\n{name}: {text}", markup=False, soft_wrap=True)
 
-    def paths(self, paths: Mapping[str, Path]) -> None:
+    def paths(self, paths: Mapping[str, Path | str]) -> None:
         """Where everything was written."""
         self.rich.print("\nWritten:")
         for name, path in paths.items():

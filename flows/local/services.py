@@ -8,7 +8,6 @@ import contextlib
 import ctypes
 import json
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -16,15 +15,16 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from flows.local.databases import PREFECT_DATABASES, check_prefect_database
 from pipelines.home import Home
-from pipelines.tracking import CHECKOUT
+from pipelines.tracking import CHECKOUT, artifact_root
 from simvp.errors import ConfigError, Refusal
+from simvp.settings import shown_address
 
 __all__ = ["Addresses", "Services", "free_port", "offline_environment", "running"]
 
@@ -32,6 +32,7 @@ HOST = "127.0.0.1"
 PREFECT, MLFLOW = "prefect server", "mlflow server"
 START_SECONDS = 120  # for a new database on a busy machine; otherwise it takes 5 to 12 s
 STOP_SECONDS = 15
+POOLS = CHECKOUT / "flows" / "pools"  # base job templates, by type
 
 # What a server for one process that calls flows does without: its pages, schedules, and what looks after workers.
 NOT_FOR_ONE_PROCESS = (
@@ -47,14 +48,23 @@ NOT_FOR_ONE_PROCESS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where the servers of one home listen."""
+    """Where the servers of one home listen.
+
+    Parameters
+    ----------
+    prefect_port, mlflow_port
+        On this machine.
+    mlflow_server
+        An MLflow server that runs elsewhere; none is started here then.
+    """
 
     prefect_port: int = 4200
     mlflow_port: int = 5000
+    mlflow_server: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Addresses":
-        """Ports from `PREFECT_PORT` and `MLFLOW_PORT`, where they are set.
+        """Ports from `PREFECT_PORT` and `MLFLOW_PORT`, where they are set, a server from `MLFLOW_TRACKING_URI`.
 
         Raises
         ------
@@ -72,7 +82,10 @@ class Addresses:
             reasons.append(f"PREFECT_PORT and MLFLOW_PORT are both {ports['MLFLOW_PORT']}")
         if reasons:
             raise ConfigError("ports of the local servers", reasons, "set them to two free ports")
-        return cls(prefect_port=ports["PREFECT_PORT"], mlflow_port=ports["MLFLOW_PORT"])
+        own = cls(prefect_port=ports["PREFECT_PORT"], mlflow_port=ports["MLFLOW_PORT"])
+        stated = environment.get("MLFLOW_TRACKING_URI", "").rstrip("/")
+        elsewhere = stated.startswith(("http://", "https://")) and stated != own.mlflow
+        return replace(own, mlflow_server=stated) if elsewhere else own
 
     @property
     def prefect_ui(self) -> str:
@@ -87,7 +100,7 @@ class Addresses:
     @property
     def mlflow(self) -> str:
         """MLflow's pages, and what `MLFLOW_TRACKING_URI` has to be."""
-        return f"http://{HOST}:{self.mlflow_port}"
+        return self.mlflow_server or f"http://{HOST}:{self.mlflow_port}"
 
     def check_free(self) -> None:
         """Refuse ports on which somebody listens already.
@@ -98,7 +111,10 @@ class Addresses:
             With every port that is taken.
         """
         reasons = []
-        for name, port in (("PREFECT_PORT", self.prefect_port), ("MLFLOW_PORT", self.mlflow_port)):
+        ports = {"PREFECT_PORT": self.prefect_port}
+        if not self.mlflow_server:
+            ports["MLFLOW_PORT"] = self.mlflow_port
+        for name, port in ports.items():
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
@@ -185,8 +201,12 @@ class Services:
         """What servers, worker and flow runs see."""
         # Leases on disk outlive a server that was killed; in its memory they would keep a writer's place for ever.
         leases = "prefect.server.concurrency.lease_storage.filesystem"
+        # A worker hands Prefect's settings on to what it starts, and its database is the server's business alone.
+        inherited = {name: value for name, value in os.environ.items() if name not in PREFECT_DATABASES}
         return {
-            **os.environ,
+            **inherited,
+            # The pool's template says `python`: the one that runs this.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             **offline_environment(self.home),
             "PREFECT_API_URL": self.addresses.prefect_api,
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": leases,
@@ -197,9 +217,12 @@ class Services:
             **(dict.fromkeys(NOT_FOR_ONE_PROCESS, "false") if self.temporary else {}),
         }
 
-    def _spawn(self, name: str, module: str, *arguments: str) -> None:
-        """Start a process in a session of its own: Ctrl-C reaches us alone, and we stop the others in order."""
-        environment = self.environment  # makes the folders in which the logs lie
+    def _spawn(self, name: str, module: str, *arguments: str, **secrets: str) -> None:
+        """Start a process in a session of its own: Ctrl-C reaches us alone, and we stop the others in order.
+
+        `secrets` are variables of its own: a command line with a password could be read by everybody on the machine.
+        """
+        environment = {**self.environment, **secrets}  # makes the folders in which the logs lie
         log = self.logs.get(name)
         with log.open("ab") if log else contextlib.nullcontext() as out:
             self.processes[name] = subprocess.Popen(
@@ -219,18 +242,32 @@ class Services:
         return {PREFECT: self.home.prefect / "server.log", MLFLOW: self.home.mlflow / "server.log"}
 
     def start_prefect(self) -> None:
-        """Start the Prefect server, without waiting for it."""
+        """Start the Prefect server, without waiting for it.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such database as `PREFECT_API_DATABASE_CONNECTION_URL` names.
+        """
+        check_prefect_database()
         port = str(self.addresses.prefect_port)
-        self._spawn(PREFECT, "prefect", "server", "start", "--host", HOST, "--port", port)
+        database = {name: os.environ[name] for name in PREFECT_DATABASES if name in os.environ}
+        self._spawn(PREFECT, "prefect", "server", "start", "--host", HOST, "--port", port, **database)
 
     def start_mlflow(self) -> None:
-        """Start the MLflow server, without waiting for it."""
+        """Start the MLflow server, without waiting for it, unless `MLFLOW_TRACKING_URI` names one that runs elsewhere.
+
+        It keeps its runs in the database that `MLFLOW_TRACKING_URI` names, else in the home.
+        """
+        if self.addresses.mlflow_server:
+            return
+        stated = self.home.tracking_uri
         self._spawn(
             MLFLOW,
             "mlflow",
             *("server", "--host", HOST, "--port", str(self.addresses.mlflow_port), "--workers", "1"),
-            *("--backend-store-uri", self.home.database_uri),
-            *("--default-artifact-root", self.home.artifacts.as_uri()),
+            MLFLOW_BACKEND_STORE_URI=self.home.database_uri if stated.startswith("http") else stated,
+            MLFLOW_DEFAULT_ARTIFACT_ROOT=artifact_root(self.home),
         )
 
     def wait(self) -> None:
@@ -253,7 +290,9 @@ class Services:
 
     def announce(self) -> None:
         """Tell `make demo` that servers of this home are there."""
-        _address_file(self.home).write_text(json.dumps(asdict(self.addresses)))
+        # MLflow's own way to tell a server's password is MLFLOW_TRACKING_PASSWORD.
+        shown = replace(self.addresses, mlflow_server=shown_address(self.addresses.mlflow_server))
+        _address_file(self.home).write_text(json.dumps(asdict(shown)))
 
     def deploy(self, pool: str) -> None:
         """Make the process pool and every deployment of prefect.yaml.
@@ -263,35 +302,16 @@ class Services:
         Refusal
             If Prefect refuses one; with its own words.
         """
-        template = self.home.prefect / "pool.json"
-        template.write_text(json.dumps(self._job_template()))
+        template = str(POOLS / "process.json")
         for arguments in (
-            ("work-pool", "create", pool, "--type", "process", "--base-job-template", str(template), "--overwrite"),
+            ("work-pool", "create", pool, "--type", "process", "--base-job-template", template, "--overwrite"),
             ("--no-prompt", "deploy", "--all"),
         ):
             command = [sys.executable, "-m", "prefect", *arguments]
-            done = subprocess.run(command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True)
+            environment = {**self.environment, "PREFECT_DEPLOYMENTS_DEFAULT_WORK_POOL_NAME": pool}
+            done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
             if done.returncode:
                 raise Refusal(f"prefect {' '.join(arguments)}", [done.stdout + done.stderr])
-
-    def _job_template(self) -> dict[str, Any]:
-        """How the worker starts a run: in the checkout, with the command that executes it.
-
-        Without a command Prefect first starts a process that looks for the code and then the one that executes the
-        run, and importing Prefect takes each about two seconds.
-        """
-        fields: dict[str, dict[str, Any]] = {
-            "command": {"type": "string", "default": f"{shlex.quote(sys.executable)} -m prefect.engine"},
-            "env": {"type": "object", "additionalProperties": {"type": "string"}},
-            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-            "name": {"type": "string"},
-            "stream_output": {"type": "boolean", "default": True},
-            "working_dir": {"type": "string", "default": str(CHECKOUT)},
-        }
-        return {
-            "job_configuration": {name: f"{{{{ {name} }}}}" for name in fields},
-            "variables": {"type": "object", "properties": fields},
-        }
 
     def start_worker(self, pool: str) -> None:
         """Start the process worker; its log, with the log of every flow run, goes to this terminal."""
@@ -303,7 +323,7 @@ class Services:
 
     def stop(self) -> None:
         """End worker and servers, the last started first, with everything that they started."""
-        if MLFLOW in self.processes:
+        if not self.temporary:
             _address_file(self.home).unlink(missing_ok=True)
         for process in reversed(self.processes.values()):
             # Flow runs have sessions of their own, and nobody's children once the worker has gone: look first.

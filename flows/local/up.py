@@ -1,6 +1,7 @@
 """`make up`: a Prefect server, an MLflow server and a worker on this machine, until Ctrl-C.
 
-Ports: `PREFECT_PORT` (4200) and `MLFLOW_PORT` (5000). Everything is kept under `SIMVP_HOME` (.simvp).
+Ports: `PREFECT_PORT` (4200) and `MLFLOW_PORT` (5000). Everything is kept under `SIMVP_HOME` (.simvp), or where
+`SIMVP_STORE`, `MLFLOW_TRACKING_URI` and `PREFECT_API_DATABASE_CONNECTION_URL` say: docs/deployment.md.
 """
 
 import logging
@@ -16,6 +17,8 @@ from flows.local.signals import SIGNALS, Stop, stop_on_signals
 from pipelines.home import Home
 from pipelines.tracking import CHECKOUT
 from simvp.errors import Refusal
+from simvp.inference import registry_exists
+from simvp.settings import shown_address
 
 POOL = "local"
 
@@ -40,7 +43,10 @@ def main() -> int:
     try:
         addresses = Addresses.from_environment()
         addresses.check_free()
-        services = Services(home=Home.default(), addresses=addresses)
+        home = Home.default()
+        if home.tracking_uri != addresses.mlflow:
+            registry_exists(home.tracking_uri)
+        services = Services(home=home, addresses=addresses)
         console.print("Starting the servers ...")
         services.start_prefect()
         services.start_mlflow()
@@ -50,7 +56,7 @@ def main() -> int:
         services.deploy(POOL)
         services.start_worker(POOL)
         console.print(f"Prefect   {addresses.prefect_ui}")
-        console.print(f"MLflow    {addresses.mlflow}")
+        console.print(f"MLflow    {shown_address(addresses.mlflow)}")
         console.print(f"Home      {services.home.path}")
         console.print(f"Logs      {', '.join(str(path) for path in services.logs.values())}")
         console.print("In a second terminal:")

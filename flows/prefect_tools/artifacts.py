@@ -9,6 +9,8 @@ from typing import Any
 
 import prefect.artifacts
 
+from simvp.settings import shown_address
+
 __all__ = ["mlflow_run", "picture", "summary", "table"]
 
 
@@ -43,8 +45,9 @@ def picture(what: str, dataset: str, path: Path) -> None:
 
 def mlflow_run(dataset: str, tracking_uri: str, experiment_id: str, run_id: str) -> None:
     """The MLflow run: a link where a server shows it, else the database and the id."""
-    if tracking_uri.startswith("http"):
-        link, text = f"{tracking_uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}", f"MLflow run {run_id}"
+    address = shown_address(tracking_uri)
+    if address.startswith("http"):
+        link, text = f"{address.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}", f"MLflow run {run_id}"
         prefect.artifacts.create_link_artifact(link=link, link_text=text, key=_key("mlflow-run", dataset))
     else:
-        summary("mlflow-run", dataset, [f"MLflow run `{run_id}` in `{tracking_uri}`", "`make up` shows it."])
+        summary("mlflow-run", dataset, [f"MLflow run `{run_id}` in `{address}`", "`make up` shows it."])

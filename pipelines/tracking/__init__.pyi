@@ -1,3 +1,4 @@
+from .artifacts import artifact_root as artifact_root
 from .card import description as description, shares as shares
 from .makers import Makers as Makers
 from .provenance import (

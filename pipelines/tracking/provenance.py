@@ -7,6 +7,7 @@ same code.
 
 import ast
 import hashlib
+import os
 import subprocess
 from collections.abc import Collection, Iterator
 from functools import lru_cache
@@ -19,12 +20,15 @@ PACKAGES = ("numpy", "xarray", "cf_xarray", "torch", "safetensors")
 
 
 def git_state(root: Path = CHECKOUT) -> dict[str, Any]:
-    """Commit of the code, and whether files differ from it; "unknown" outside of a git checkout."""
+    """Commit of the code, and whether files differ from it.
+
+    Where there is no git checkout, the commit is that of `SIMVP_COMMIT` (an image has it), else "unknown".
+    """
     try:
         commit = _git(root, "rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.CalledProcessError):
-        return {"commit": "unknown", "dirty": False}
+        return {"commit": os.environ.get("SIMVP_COMMIT") or "unknown", "dirty": False}
 
 
 def package_versions() -> dict[str, str]:

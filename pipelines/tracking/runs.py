@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.home import Home
+from pipelines.tracking.artifacts import artifact_root
 from pipelines.tracking.provenance import requirements
+from simvp.inference import registry_exists
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,7 +114,13 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
         Training key; a run of this key that never ended is gone on with.
     run_id
         The run to go on with, where a checkpoint names it.
+
+    Raises
+    ------
+    RegistryError
+        MLflow's server or database cannot be reached, or is something else; nothing is written.
     """
+    registry_exists(home.tracking_uri)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -179,7 +187,9 @@ def _experiment(client: "MlflowClient", home: Home, name: str) -> str:
 
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        place = home.artifacts.as_uri() if home.tracking_uri == home.database_uri else None
+        # A server knows its own place; with a bare database, the place is the client's to say.
+        served = home.tracking_uri.startswith(("http://", "https://"))
+        place = None if served else artifact_root(home)
         try:
             return str(client.create_experiment(name, artifact_location=place))
         except MlflowException:  # another process made it meanwhile

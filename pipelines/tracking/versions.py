@@ -6,12 +6,11 @@ One registered model per data set, `simvp-<dataset>`, with a version for every t
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.home import Home
 from simvp.errors import RegistryError
-from simvp.inference import CHAMPION, PREFIX, Registry, Version
+from simvp.inference import CHAMPION, PREFIX, Registry, Version, registry_exists
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -39,7 +38,7 @@ def open_registry(home: Home) -> Registry:
 
 def list_versions(home: Home, dataset: str) -> tuple[Version, ...]:
     """Every version, first to last; empty where there is none, or no registry yet."""
-    if home.tracking_uri.startswith("sqlite:///") and not Path(home.tracking_uri.removeprefix("sqlite:///")).is_file():
+    if not registry_exists(home.tracking_uri):
         return ()
     return open_registry(home).versions(model_name(dataset))
 

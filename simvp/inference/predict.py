@@ -15,6 +15,7 @@ from simvp.inference.model_file import read_arrays, read_header
 from simvp.inference.registry import CHAMPION, PREFIX, Registry, Version, model_file_in
 from simvp.inference.request import dataset_of
 from simvp.record import below
+from simvp.settings import shown_address
 
 if TYPE_CHECKING:
     import torch
@@ -116,8 +117,8 @@ def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] |
     """The one champion whose contract accepts the data; contracts are read without networks."""
     champions = registry.champions()
     if not champions:
-        subject, reason = f"Model registry {registry.uri}", f"no model {PREFIX}* has the alias {CHAMPION!r}"
-        raise RegistryError(subject, [reason], "promote a version, or give model=<name or file>")
+        reason = f"no model {PREFIX}* has the alias {CHAMPION!r}"
+        raise RegistryError(registry.subject, [reason], "promote a version, or give model=<name or file>")
     faults = {version: _contract(registry, version).faults(ds, units)[1] for version in champions}
     labels = {version: f"{version.name} version {version.version}" for version in champions}
     accepting = [version for version in champions if not faults[version]]
@@ -126,6 +127,6 @@ def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] |
     if accepting:
         subject, remedy = "Several champions accept this data", f"choose one: model={accepting[0].name!r}"
         raise RegistryError(subject, [labels[version] for version in accepting], remedy)
-    subject = f"None of the {len(champions)} champions in {registry.uri} accepts this data"
+    subject = f"None of the {len(champions)} champions in {shown_address(registry.uri)} accepts this data"
     refusing = [f"{labels[version]}: {'; '.join(faults[version])}" for version in champions]
     raise RegistryError(subject, refusing, "mend the data, or give model=<name or file>")

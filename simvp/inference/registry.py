@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import InvalidURL
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from simvp.errors import RegistryError
+from simvp.settings import shown_address, without_secrets
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 PREFIX = "simvp-"
+_DATABASES = ("postgres", "mysql", "mssql")
 _SECONDS = 5.0  # MLflow's own client tries a silent server for minutes
 
 
@@ -95,17 +98,17 @@ class Registry:
         RegistryError
             Nothing there; nothing is created.
         """
-        stated = os.environ.get("MLFLOW_TRACKING_URI", "")
         folder = Path(home or os.environ.get("SIMVP_HOME") or ".simvp").absolute()
-        uri = stated or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
-        if fault := _fault(uri):
-            where = "MLFLOW_TRACKING_URI" if stated else "SIMVP_HOME; MLFLOW_TRACKING_URI is not set"
-            remedy = (
-                "train a model first (the flow train), set MLFLOW_TRACKING_URI or SIMVP_HOME to where models were "
-                "registered, or give model=<file>"
-            )
-            raise RegistryError(f"Model registry {uri} (from {where})", [fault], remedy)
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
+        if not registry_exists(uri):
+            missing = "there is no such database" if uri.startswith("sqlite:") else "it is an empty database"
+            raise RegistryError(f"{_subject(uri)} ({_told_by(uri)})", [missing], _REMEDY)
         return cls(uri=uri)
+
+    @property
+    def subject(self) -> str:
+        """How errors name it."""
+        return _subject(self.uri)
 
     def champions(self) -> tuple[Version, ...]:
         """The champion of every registered model of this project that has one, by name."""
@@ -157,7 +160,9 @@ class Registry:
             names = sorted(registered.name for registered in _pages(client.search_registered_models))
         versions = self.versions(model) if model in names else ()
         if not versions:
-            reason = f"no version is registered in {self.uri}; its models are: {', '.join(names) or 'none'}"
+            reason = (
+                f"no version is registered in {shown_address(self.uri)}; its models are: {', '.join(names) or 'none'}"
+            )
             return RegistryError(f"Model {model}", [reason], "train one: the flow train, or make demo")
         listed = ", ".join(v.version + (f" ({', '.join(v.aliases)})" if v.aliases else "") for v in versions)
         remedy = "name one of these versions"
@@ -183,13 +188,13 @@ class Registry:
 
         with self.file(version) as path:
             forecaster = Forecaster.load(path, device, version=version.label)
-        logger.info("model %s version %s from %s", version.name, version.version, self.uri)
+        logger.info("model %s version %s from %s", version.name, version.version, shown_address(self.uri))
         return forecaster
 
     @contextmanager
     def client(self) -> Iterator[Any]:
         """MLflow's client for this registry; its errors come out as ours."""
-        subject = f"Model registry {self.uri}"
+        subject = self.subject
         try:
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
@@ -198,7 +203,50 @@ class Registry:
         try:
             yield MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         except (MlflowException, OSError) as error:
-            raise RegistryError(subject, [str(error)]) from error
+            raise RegistryError(subject, [without_secrets(str(error), self.uri)]) from error
+
+
+def registry_exists(uri: str) -> bool:
+    """Whether there is a registry at an address; False where a training would make one: no file yet, an empty database.
+
+    A server that answers is left to MLflow's client. Nothing is created.
+
+    Raises
+    ------
+    RegistryError
+        What is there cannot be reached, or is something else.
+    """
+    try:
+        if uri.startswith("sqlite:///"):
+            return _is_registry(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
+        if uri.startswith(("http://", "https://")):
+            _ask(uri)
+        if uri.startswith(_DATABASES):
+            return _has_models(uri)
+    except _Fault as fault:
+        reason = without_secrets(str(fault), uri)
+        # Not `from`: what the driver and SQLAlchemy say in between may quote the address.
+        raise RegistryError(f"{_subject(uri)} ({_told_by(uri)})", [reason], _REMEDY) from None
+    return True
+
+
+class _Fault(Exception):
+    """Why an address is no registry."""
+
+
+_REMEDY = (
+    "train a model first (the flow train), set MLFLOW_TRACKING_URI or SIMVP_HOME to where models were registered, or "
+    "give model=<file>"
+)
+
+
+def _subject(uri: str) -> str:
+    return f"Model registry {shown_address(uri)}"
+
+
+def _told_by(uri: str) -> str:
+    stated = os.environ.get("MLFLOW_TRACKING_URI") == uri
+    return f"from {'MLFLOW_TRACKING_URI' if stated else 'SIMVP_HOME; MLFLOW_TRACKING_URI is not set'}"
 
 
 def _version(version: Any, aliases: Mapping[str, str] | None = None) -> Version:
@@ -242,27 +290,47 @@ def model_file_in(path: str | os.PathLike[str]) -> Path:
     return files[0]
 
 
-def _fault(uri: str) -> str | None:
-    """Why there is no registry at an address; None if there may be one."""
-    if uri.startswith("sqlite:///"):
-        return _database_fault(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
-    if uri.startswith(("http://", "https://")):
-        try:
-            urlopen(f"{uri.rstrip('/')}/health", timeout=_SECONDS).close()
-        except HTTPError:
-            return None  # somebody answers; what is refused here may be allowed to MLflow's client
-        except (URLError, OSError) as error:
-            return f"expected a server that answers, got {getattr(error, 'reason', error)}"
-    return None
+def _ask(uri: str) -> None:
+    try:
+        urlopen(f"{uri.rstrip('/')}/health", timeout=_SECONDS).close()
+    except HTTPError:
+        pass  # somebody answers; what is refused here may be allowed to MLflow's client
+    except (URLError, OSError, InvalidURL) as error:
+        raise _Fault(f"expected a server that answers, got {getattr(error, 'reason', error)}") from error
 
 
-def _database_fault(path: Path) -> str | None:
-    """Why a file is not an MLflow database, found out without MLflow, which would make one of it."""
+def _is_registry(path: Path) -> bool:
+    """Found out without MLflow, which would make a database of any file; False where there is none."""
     if not path.is_file():
-        return "there is no such database"
+        return False
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             tables = database.execute("SELECT name FROM sqlite_master WHERE name = 'registered_models'").fetchall()
     except sqlite3.Error as error:
-        return f"expected an MLflow database, got a file that cannot be read as one: {error}"
-    return None if tables else "expected an MLflow database, got one without registered models"
+        raise _Fault(f"expected an MLflow database, got a file that cannot be read as one: {error}") from error
+    if not tables:
+        raise _Fault("expected an MLflow database, got one without registered models")
+    return True
+
+
+def _has_models(uri: str) -> bool:
+    """Whether a database server has MLflow's tables, asked once: MLflow's client would try for two minutes."""
+    from sqlalchemy import create_engine, inspect
+    from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+    try:
+        seconds = {"connect_timeout": int(_SECONDS)} if uri.startswith("postgresql") else {}
+        engine = create_engine(uri, connect_args=seconds)
+        try:
+            tables = set(inspect(engine).get_table_names())
+        finally:
+            engine.dispose()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise _Fault(f"expected an address like postgresql://user:password@host:5432/mlflow: {error}") from error
+    except ModuleNotFoundError as error:
+        raise _Fault(f"the driver {error.name} is not installed: pip install 'psycopg[binary]'") from error
+    except DBAPIError as error:
+        raise _Fault(f"expected a database that lets us in, got {str(error.orig).strip()}") from error
+    if tables and "registered_models" not in tables:
+        raise _Fault(f"expected an MLflow or an empty database, got one with other tables ({min(tables)}, ...)")
+    return bool(tables)

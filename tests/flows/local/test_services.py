@@ -2,11 +2,13 @@
 
 import json
 import socket
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flows.local.services import Addresses, free_port, offline_environment, running
+from flows.local.services import Addresses, Services, free_port, offline_environment, running
 from pipelines.home import Home
 from simvp.errors import ConfigError
 from tests.conftest import CHECKOUT
@@ -23,6 +25,71 @@ def test_ports_come_from_the_environment() -> None:
     assert "MLFLOW_PORT: expected a number from 1024 to 65535, got '80'" in str(refused.value)
     with pytest.raises(ConfigError, match="both 4300"):
         Addresses.from_environment({"PREFECT_PORT": "4300", "MLFLOW_PORT": "4300"})
+
+
+def test_an_mlflow_server_elsewhere_is_taken_as_it_is() -> None:
+    elsewhere = Addresses.from_environment({"MLFLOW_TRACKING_URI": "https://tracking.example/"})
+    assert elsewhere.mlflow == "https://tracking.example"
+    with socket.socket() as taken:  # nothing of ours is to listen on its port
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(taken.getsockname()[1])}
+        Addresses.from_environment({"MLFLOW_TRACKING_URI": "http://tracking:5000", **ports}).check_free()
+    # Somebody who has exported the address of our own server, and a database: both are for a server of our own.
+    for stated in ("http://127.0.0.1:5000", "postgresql://db/mlflow", ""):
+        assert Addresses.from_environment({"MLFLOW_TRACKING_URI": stated}) == Addresses()
+
+
+@pytest.mark.parametrize(
+    ("stated", "database"),
+    [
+        ("postgresql://simvp:secret@db/mlflow", "postgresql://simvp:secret@db/mlflow"),
+        ("", "sqlite:///{home}/mlflow/mlflow.db"),
+        ("http://127.0.0.1:5000", "sqlite:///{home}/mlflow/mlflow.db"),
+        ("http://tracking:5000", None),
+    ],
+    ids=["database", "none", "own", "elsewhere"],
+)
+def test_the_mlflow_server_serves_the_stated_database_and_nobody_reads_its_password(
+    stated: str, database: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", stated)
+    monkeypatch.setenv("SIMVP_STORE", "s3://fields")
+    services = Services(home=Home(tmp_path), addresses=Addresses.from_environment())
+    started: list[tuple[list[str], dict[str, str]]] = []
+
+    def note(command: list[str], **options: Any) -> None:
+        started.append((command, options["env"]))
+
+    monkeypatch.setattr(subprocess, "Popen", note)
+    services.start_mlflow()
+    services.start_worker("local")
+    (command, environment) = started[-1]
+    assert environment["MLFLOW_TRACKING_URI"] == services.addresses.mlflow
+    assert "MLFLOW_BACKEND_STORE_URI" not in environment
+    assert not any("secret" in value for value in environment.values())
+    if database is None:
+        assert len(started) == 1
+        return
+    (command, environment), _ = started
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == database.format(home=tmp_path)
+    assert environment["MLFLOW_DEFAULT_ARTIFACT_ROOT"] == "s3://fields/mlflow"
+    assert "secret" not in " ".join(command)
+
+
+def test_what_make_up_announces_has_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    offline_environment(home)
+    addresses = Addresses.from_environment({"MLFLOW_TRACKING_URI": "http://me:secret@tracking:5000"})
+    services = Services(home=home, addresses=addresses)
+    services.announce()
+    assert "secret" not in (home.prefect / "running.json").read_text()
+    monkeypatch.setattr("flows.local.services._answers", lambda url: True)
+    announced = running(home)
+    assert announced is not None
+    assert announced.mlflow == "http://tracking:5000"
+    services.stop()
+    assert running(home) is None
 
 
 def test_a_port_that_is_taken_is_refused_by_name() -> None:

@@ -133,3 +133,11 @@ def test_git_state(tmp_path: Path) -> None:
 def test_requirements_are_pinned() -> None:
     assert any(line.startswith("torch==") for line in provenance.requirements())
     assert not any("checkout" in line for line in provenance.requirements())
+
+
+def test_an_image_says_which_commit_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SIMVP_COMMIT", raising=False)
+    assert provenance.git_state(tmp_path) == {"commit": "unknown", "dirty": False}
+    monkeypatch.setenv("SIMVP_COMMIT", "0a1b2c")
+    assert provenance.git_state(tmp_path) == {"commit": "0a1b2c", "dirty": False}
+    assert provenance.git_state()["commit"] != "0a1b2c"  # a checkout knows better
