@@ -1,7 +1,8 @@
-"""Killing a writer with SIGKILL at every one of its file system calls, and starting it again.
+"""Killing a writer with SIGKILL at every one of its calls that write, and starting it again.
 
 Run as ``python -m tests.support.killing module:work module:look folder stride``. For n = 1, 1 + stride, ... a forked
-process runs ``work(folder/n)`` and is killed at its n-th replace or rename; then a second process runs
+process runs ``work(folder/n)`` and is killed at its n-th call: a file renamed, an object of a repository written, a
+commit made, a branch made, moved or dropped. Then a second process runs
 ``look(folder/n)``, as a reader between the two runs would, and ``work(folder/n)`` again, to its end.
 ``folder/start``, where it exists, is what each of them finds. The first n that is never reached ends the run, and its
 folder holds what an unkilled run makes. Forks keep this fast: imports are paid for once, and this process itself starts
@@ -17,12 +18,21 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import icechunk
 import xarray as xr
 
+from datasets.store import disk
 from pipelines.tracking.provenance import CHECKOUT
 
-CALLS = ("replace", "rename")
+CALLS: tuple[tuple[Any, str], ...] = (
+    (os, "replace"),
+    (os, "rename"),
+    (icechunk.IcechunkStore, "set"),
+    (icechunk.Session, "commit"),
+    *((icechunk.Repository, name) for name in ("create_branch", "reset_branch", "delete_branch")),
+)
 
 
 def kill_everywhere(work: str, look: str, folder: Path, *, stride: int = 1) -> list[Path]:
@@ -57,15 +67,17 @@ def _die_at(call: int) -> None:
 
         return wrapper
 
-    for name in CALLS:
-        setattr(os, name, counted(getattr(os, name)))
+    for owner, name in CALLS:
+        setattr(owner, name, counted(getattr(owner, name)))
 
 
 def _forked(function: Callable[[Path], object], folder: Path, die_at: int = 0) -> int:
     child = os.fork()
     if child == 0:
         try:
-            setattr(os, "fsync", lambda handle: None)  # noqa: B010 - a kill empties no page cache: the order counts
+            # A kill empties no page cache: the order counts.
+            setattr(os, "fsync", lambda handle: None)  # noqa: B010
+            disk.sync_all = lambda folder: None
             if die_at:
                 _die_at(die_at)
             function(folder)
