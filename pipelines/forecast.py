@@ -19,9 +19,9 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
-from datasets.store import Store, disk
+from datasets.store import Store
 from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
-from pipelines.forecast_store import Kind, as_stored, refuse_other_variables, replace_store
+from pipelines.forecast_store import Kind, as_stored, refuse_other_variables
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.progress import Progress, silent
@@ -69,7 +69,7 @@ class ForecastReport:
     dataset: str
     kind: Kind
     horizon: str
-    path: Path
+    path: str | Path
     model_version: str
     fingerprint: str
     archive_commit: str
@@ -319,13 +319,14 @@ def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequ
         "count": len(times),
     }
     state = {"kind": "hindcasts", "dataset": run.dataset, "key": key}
-    final, building = Store(path), Store(path.with_name(f"{path.stem}.building.zarr"))
+    final = Store(path)
+    building = final.building()
     issued: list[Any] = []
     refused: dict[Any, str] = {}
     with final.lock():
         if not (final.exists and final.state.get("key") == key):
             if building.exists and building.state.get("key") != key:
-                disk.discard(building.path)
+                building.discard()
             left = times[times > building.ends()[-1]] if building.exists else times
             weights = due_weights(run.forecaster, run.ds, left, times, run.leads, device=run.device)
             issued, refused = run.issue(building, left, state, weights, run.chunk)
@@ -333,7 +334,7 @@ def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequ
                 raise ContractError(
                     "Hindcast: every init time was refused", list(dict.fromkeys(refused.values())), "check the archive"
                 )
-            replace_store(building.path, path)
+            building.publish()
     return run.report("hindcasts", final, issued, refused, dropped=dropped)
 
 

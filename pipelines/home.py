@@ -3,7 +3,8 @@
 ::
 
     $SIMVP_HOME/                      default: .simvp in the working directory
-      <dataset>/archive.zarr          the archive, its log beside it
+      <dataset>/archive.zarr          the archive: an Icechunk repository, as all stores here
+               /read/                 which source files were taken in, and what they looked like
                /training/<key>/       checkpoints of a training that is not finished
                /forecasts/<h>.zarr    operational forecasts of horizon <h>, each init time issued once
                /hindcasts/<h>.zarr    forecasts that were computed later for older init times
@@ -84,27 +85,31 @@ class Home:
         return self.path / dataset
 
     def archive(self, dataset: str) -> Path:
-        """Zarr store of the observed frames."""
+        """Store of the observed frames."""
         return self.dataset(dataset) / "archive.zarr"
+
+    def manifests(self, dataset: str) -> Path:
+        """Folder of what is known of the source files of the archive."""
+        return self.dataset(dataset) / "read"
 
     def training(self, dataset: str) -> Path:
         """Folder of trainings that are not finished, one folder per training key."""
         return self.dataset(dataset) / "training"
 
     def forecasts(self, dataset: str, horizon: str) -> Path:
-        """Zarr store of the operational forecasts of one horizon ("12h")."""
+        """Store of the operational forecasts of one horizon ("12h")."""
         return self.dataset(dataset) / "forecasts" / f"{horizon}.zarr"
 
     def hindcasts(self, dataset: str, horizon: str) -> Path:
-        """Zarr store of forecasts that were computed afterwards."""
+        """Store of forecasts that were computed afterwards."""
         return self.dataset(dataset) / "hindcasts" / f"{horizon}.zarr"
 
     def verified(self, dataset: str, horizon: str, fingerprint: str) -> Path:
-        """Zarr store of how the experts of a model did at the init times of one horizon that are over."""
+        """Store of how the experts of a model did at the init times of one horizon that are over."""
         return self.dataset(dataset) / "verified" / f"{horizon}-{fingerprint}.zarr"
 
     def scores(self, dataset: str, kind: str) -> Path:
-        """Zarr store of the scores of one kind of forecast ("forecasts-12h", "hindcasts-12h")."""
+        """Store of the scores of one kind of forecast ("forecasts-12h", "hindcasts-12h")."""
         return self.dataset(dataset) / "scores" / f"{kind}.zarr"
 
     def skill_csv(self, dataset: str) -> Path:

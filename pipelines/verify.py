@@ -18,7 +18,7 @@ import xarray as xr
 from datasets.archive import Archive
 from datasets.store import Store, disk
 from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_table, unpredictable
-from pipelines.forecast_store import Kind, forecasts_at, only_horizon, replace_store
+from pipelines.forecast_store import Kind, forecasts_at, only_horizon
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from pipelines.score_store import ScoringRun, moving_in
@@ -153,11 +153,11 @@ def verify(
             _log.warning("scores of another layout in %s: every forecast is scored again", path)
         if store.exists and (outdated or store.state.get("of") != state["of"]):
             # Another hindcast: its scores are made beside the old ones, which stay until those are whole.
-            building = Store(path.with_name(f"{path.stem}.building.zarr"))
-            disk.discard(building.path)
+            building = store.building()
+            building.discard()
             scored = run.append(building, ready, state)
             if building.exists:
-                replace_store(building.path, path)
+                building.publish()
         else:
             if store.exists:
                 before = store.state.get("archive_commit", "")

@@ -277,7 +277,7 @@ class Snapshot:
         with in_words(self.place):
             store = _opener()(self.group, "r", place=self.place)
             ds = xr.open_dataset(
-                store,  # type: ignore[arg-type]
+                store,
                 chunks={} if chunks == "auto" else chunks,
                 decode_times=self.coder if dated else False,
             )
@@ -305,7 +305,7 @@ class Snapshot:
 class _Array(BackendArray):
     """A stored array that says in words, where it is read, that it is damaged."""
 
-    def __init__(self, stored: BackendArray, place: Place, name: str) -> None:
+    def __init__(self, stored: Any, place: Place, name: str) -> None:
         self.shape, self.dtype = stored.shape, stored.dtype
         self._stored, self._place, self._name = stored, place, name
 
@@ -315,7 +315,7 @@ class _Array(BackendArray):
 
 
 def _opener() -> Any:
-    """xarray's reader of Zarr groups, with arrays that are `_Array`; made here, for it loads Zarr."""
+    """The reader of Zarr groups of xarray, with arrays that are `_Array`; made here, for it loads Zarr."""
     from xarray.backends.zarr import ZarrArrayWrapper, ZarrStore
 
     class Opener(ZarrStore):

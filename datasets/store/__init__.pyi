@@ -1,2 +1,3 @@
 from . import disk as disk
-from .store import Store as Store
+from .store import Conflict as Conflict, Store as Store
+from .writer import Writer as Writer

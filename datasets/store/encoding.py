@@ -69,7 +69,13 @@ def fixed_width_texts() -> Iterator[None]:
 
 
 def write_array(
-    group: zarr.Group, name: str, variable: xr.Variable, chunks: tuple[int, ...], attrs: Mapping[str, Any], *, grows: bool
+    group: zarr.Group,
+    name: str,
+    variable: xr.Variable,
+    chunks: tuple[int, ...],
+    attrs: Mapping[str, Any],
+    *,
+    grows: bool,
 ) -> None:
     """Make the array `name` in `group` with the contents of `variable`."""
     values, own = encode(variable)

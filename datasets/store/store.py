@@ -237,6 +237,7 @@ class Store:
                         raise self._conflict() from error
                     raise
                 self._move(repository, made, head)
+                writer.snapshot = made
             finally:
                 with suppress(icechunk.IcechunkError):
                     repository.delete_branch(incoming)

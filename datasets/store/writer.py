@@ -34,6 +34,8 @@ class Writer:
         Small, JSON. What is under "attrs" in it, plain xarray shows as attributes.
     message, metadata
         What the repository's history says of the commit.
+    snapshot
+        The repository's own name of it, once it is done.
     """
 
     def __init__(self, place: Place, session: icechunk.Session, base: Snapshot | None) -> None:
@@ -41,12 +43,18 @@ class Writer:
         self.state: Mapping[str, Any] = {}
         self.message = "frames"
         self.metadata: Mapping[str, Any] = {}
+        self.snapshot = ""
         self._store = session.store
         self._group: zarr.Group | None = None
         if base is not None:
             self._axis, self.length = base.axis, base.length
             with in_words(place):
                 self._group = zarr.open_group(self._store, mode="r+")
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something to append to."""
+        return self._group is not None
 
     @property
     def group(self) -> zarr.Group:
@@ -174,4 +182,3 @@ def refuse_without_frames(place: Place, first: xr.Dataset, axis: str) -> None:
     """
     if first.sizes.get(axis, 0) < 1:
         raise ArchiveError(f"Store {place}", [f"expected a first frame along {axis}, got none"])
-

@@ -1,6 +1,5 @@
 """Where a forecast comes from: which model made it, from what data and when."""
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,9 +42,4 @@ def origin_of(forecaster: "Forecaster", ds: xr.Dataset, count: int) -> tuple[dic
 
 def commit_of(ds: xr.Dataset) -> str:
     """Commit of the archive that the data was read from; empty where it does not say."""
-    if ds.attrs.get("archive_commit"):
-        return str(ds.attrs["archive_commit"])
-    try:  # `xr.open_zarr` of an archive whose last commit is older than the attribute: the head of its chain
-        return str(json.loads(ds.attrs["simvp_store"])["state"]["chain"])[:16]
-    except (KeyError, TypeError, ValueError):
-        return ""
+    return str(ds.attrs.get("archive_commit") or "")
