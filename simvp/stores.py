@@ -209,6 +209,8 @@ class Snapshot:
         Where it is read from.
     axis
         Dim along which the store grows.
+    variables
+        Names of what is no coordinate, in order; the repository keeps none.
     state
         What the commit recorded of itself.
     """
@@ -217,6 +219,7 @@ class Snapshot:
     session: "icechunk.Session"
     group: "zarr.Group"
     axis: str
+    variables: list[str]
     state: dict[str, Any]
 
     @classmethod
@@ -244,7 +247,7 @@ class Snapshot:
                 "write to a store of its own; what it holds can be read as a source",
             )
         note = json.loads(str(note))
-        return cls(place, session, group, note["axis"], note["state"])
+        return cls(place, session, group, note["axis"], note["variables"], note["state"])
 
     @property
     def id(self) -> str:
@@ -281,7 +284,8 @@ class Snapshot:
                 chunks={} if chunks == "auto" else chunks,
                 decode_times=self.coder if dated else False,
             )
-        ds.attrs.pop(ATTRIBUTE)
+        attrs = {name: value for name, value in ds.attrs.items() if name != ATTRIBUTE}
+        ds = xr.Dataset({name: ds.variables[name] for name in self.variables}, ds.coords, attrs)
         if "archive_commit" in ds.attrs and self.state.get("kind") == "archive":
             ds.attrs["archive_snapshot"] = self.id
         return unfilled(ds.drop_encoding())

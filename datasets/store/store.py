@@ -8,14 +8,19 @@ A reader opens one commit and keeps it, whatever is appended or replaced later. 
 4. moves ``main`` to it, if main is still where it was. On an object store, where nothing is locked, a second writer is
    refused here (`Conflict`) and has to look again.
 
+Once a day a writer clears away: commits that are older than a week, what only they hold, and what a killed writer
+left. What is tagged (`Store.keep`) stays, and so does everything younger, since a writer that has not committed yet,
+and a reader, may still need it.
+
 A writer that is killed leaves a branch that nobody reads. In a folder the next one drops it; elsewhere it is dropped
 when its lease is over: a time-based UUID says when it was made.
 """
 
-import time
+import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +34,12 @@ from datasets.store.writer import Writer, refuse_without_frames
 from simvp.errors import ArchiveError
 from simvp.stores import MAIN, Snapshot, damaged, in_words, is_address, open_repository, storage_at
 
+_log = logging.getLogger(__name__)
+
 INCOMING = "incoming-"
 BUILDING = "building"
-# Seconds that a writer may take, and that old commits and what nobody names are kept: longer than the longest run.
-LEASE = 7 * 86400.0
+# What a writer may take, and how long old commits and what nobody names are kept: longer than the longest run.
+LEASE = timedelta(days=7)
 # A commit writes anew the list of the chunks of every array that it touches: in pieces, so that this stays short.
 CHUNKS_LISTED = 256
 
@@ -241,6 +248,35 @@ class Store:
             finally:
                 with suppress(icechunk.IcechunkError):
                     repository.delete_branch(incoming)
+            if repository.lookup_snapshot(head).written_at.date() < datetime.now(UTC).date():
+                self._expire(repository, LEASE)
+
+    def keep(self, name: str, snapshot: str) -> None:
+        """Let a commit never expire, since something else names it; `name` may have been given to it before."""
+        repository = open_repository(self.path)
+        with in_words(self.path):
+            if name not in repository.list_tags():
+                repository.create_tag(name, snapshot)
+
+    def expire(self, kept: timedelta = LEASE) -> int:
+        """Clear away what is older and named by no tag; returns the bytes given back.
+
+        Parameters
+        ----------
+        kept
+            Less than the longest run, and a writer that is at work loses what it has written.
+        """
+        with self.lock():
+            return self._expire(self._to_write(), kept)
+
+    def _expire(self, repository: icechunk.Repository, kept: timedelta) -> int:
+        before = datetime.now(UTC) - kept
+        with in_words(self.path):
+            expired = repository.expire_snapshots(before)
+            freed = repository.garbage_collect(before).bytes_deleted
+        if expired or freed:
+            _log.info("%s: %d old commits cleared away, %.1f MiB given back", self.path, len(expired), freed / 2**20)
+        return freed
 
     def building(self) -> "Store":
         """The same store on a branch that nobody reads: for what takes the place of all that is there, once whole."""
@@ -314,15 +350,16 @@ class Store:
         return Conflict(f"Store {self.path}", ["another writer has committed meanwhile"], "run it again")
 
     def _drop_left_over(self, repository: icechunk.Repository) -> None:
-        now = time.time()
         for branch in repository.list_branches():
-            if branch.startswith(INCOMING) and (self._lock or now - _begun(branch) > LEASE):
+            if branch.startswith(INCOMING) and (self._lock or datetime.now(UTC) - _begun(branch) > LEASE):
                 repository.delete_branch(branch)
 
 
-def _begun(branch: str) -> float:
-    """When an incoming branch was made, seconds since 1970."""
-    return uuid.UUID(branch.removeprefix(INCOMING)).time / 1e7 - 12_219_292_800
+def _begun(branch: str) -> datetime:
+    """When an incoming branch was made; a time-based UUID counts 100 ns since 1582-10-15."""
+    return datetime(1582, 10, 15, tzinfo=UTC) + timedelta(
+        microseconds=uuid.UUID(branch.removeprefix(INCOMING)).time / 10
+    )
 
 
 def _config() -> icechunk.RepositoryConfig:

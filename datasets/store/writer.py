@@ -47,7 +47,7 @@ class Writer:
         self._store = session.store
         self._group: zarr.Group | None = None
         if base is not None:
-            self._axis, self.length = base.axis, base.length
+            self._axis, self._variables, self.length = base.axis, base.variables, base.length
             with in_words(place):
                 self._group = zarr.open_group(self._store, mode="r+")
 
@@ -67,6 +67,7 @@ class Writer:
         """Describe the store once and for all and fill it with its first frames; see `Store.create`."""
         refuse_without_frames(self.place, first, axis)
         self._axis, self.length = axis, first.sizes[axis]
+        self._variables = [str(name) for name in first.data_vars]
         first = first.assign({name: first[name].load() for name in first.variables})
         attributes = plain(first.attrs)
         if loose := loose_coordinates(first):
@@ -91,7 +92,7 @@ class Writer:
 
     def finish(self) -> None:
         """Put down the state: nothing else is to come."""
-        note = {"axis": self._axis, "state": dict(self.state)}
+        note = {"axis": self._axis, "variables": self._variables, "state": dict(self.state)}
         self.group.update_attributes({**self.state.get("attrs", {}), ATTRIBUTE: json.dumps(note)})
 
     def _write(self, arrays: Mapping[str, np.ndarray], start: int, length: int) -> None:
