@@ -158,11 +158,12 @@ def forecast(
     """
     if max_catch_up < 1 or first_days < 1:
         raise ConfigError("Forecast", [f"expected 1 or more, got max_catch_up {max_catch_up}, first_days {first_days}"])
-    ds = Archive(home.archive(dataset)).dataset()
+    archive = Archive(home.archive(dataset))
+    ds = archive.dataset()
     forecaster = _model(home, dataset, model, device)
     forecaster.spec.check(ds)
     leads = steps_of(horizon, forecaster.spec.step, forecaster.spec.frames_out)
-    run = _Run(dataset, forecaster, ds, leads, batch, device, progress)
+    run = _Run(dataset, forecaster, archive, ds, leads, batch, device, progress)
     if hindcast is not None:
         return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
     verified = home.verified(dataset, run.horizon, forecaster.fingerprint)
@@ -177,6 +178,7 @@ class _Run:
 
     dataset: str
     forecaster: "Forecaster"
+    archive: Archive
     ds: xr.Dataset
     leads: int
     batch: int
@@ -291,6 +293,8 @@ def _operational(
         whole = np.delete(chosen.times, list(gaps))
         earlier = times[on_hours(times, run.step, init_hours)]
         weights = due_weights(run.forecaster, run.ds, whole, earlier, run.leads, path=verified, device=run.device)
+        if len(whole):
+            run.archive.keep(run.ds)  # what they name has to stay
         issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset}, weights)
     skipped = {chosen.times[n]: reason for n, reason in gaps.items()} | refused
     return run.report("forecasts", store, issued, skipped, beyond_cap=chosen.beyond_cap)

@@ -171,7 +171,7 @@ def ingest(
             )
         with archive.lock():
             reading.note(commit)
-        schema, absent = archive.schema, int((~archive.present).sum())
+        schema, absent = archive.schema, archive.absent
     offered = 0 if ds is None else ds.sizes["time"]
     if empty := offered - commit.taken:
         where = [f"{key} is {value}" for key, value in settings.get("select", {}).items()]

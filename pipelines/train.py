@@ -52,6 +52,7 @@ def train(home: Home, config: TrainConfig, *, progress: Progress = silent) -> Tr
         raise ConfigError(f"Training on {config.dataset}", [f"no archive at {archive.path}"], "ingest first")
     ds = archive.dataset()
     commit = str(ds.attrs["archive_commit"])
+    archive.keep(ds)
     ds = _selected(ds, config)
     plan = _plan(ds, archive, config)
     key = _key(config, commit, plan, in_memory=surely_fits(ds, config.memory_mib << 20))

@@ -7,7 +7,7 @@ What is opened is one commit: whatever is replaced later, it stays what it was. 
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Place = str | os.PathLike[str]
 
 MAIN = "main"
+TAG = "commit-"  # of commits that a model or a forecast names, by the id of their content
 # Attribute of a repository's root that says what its last commit recorded of itself.
 ATTRIBUTE = "simvp_store"
 _REMEDY = "put it back from a copy, or make it again: move {} away and read its sources again"
@@ -36,14 +37,16 @@ _REMEDY = "put it back from a copy, or make it again: move {} away and read its 
 _UNREACHABLE = re.compile(r"dispatch failure|timed? ?out|connect|credential|denied|forbidden|dns|service error", re.I)
 
 
-def open_archive(place: Place, *, chunks: Any = None) -> xr.Dataset:
-    """The last commit of an archive, lazily, as `simvp.predict` takes it.
+def open_archive(place: Place, *, commit: str | None = None, chunks: Any = None) -> xr.Dataset:
+    """A commit of an archive, lazily, as `simvp.predict` takes it.
 
     Parameters
     ----------
     place
         A folder, or an address: ``s3://bucket/path``, ``gs://bucket/path``, ``az://container/path``. Endpoint and
         credentials come from the usual environment variables of these clouds.
+    commit
+        The last one by default. The ``archive_commit`` that a model or a forecast names, or an ``archive_snapshot``.
     chunks
         None: without dask, best for reading windows. "auto", {} or sizes: dask arrays.
 
@@ -57,9 +60,10 @@ def open_archive(place: Place, *, chunks: Any = None) -> xr.Dataset:
     Raises
     ------
     ArchiveError
-        No archive there, one of an earlier format, or one that is damaged; the last also where values are read.
+        No archive there, one of an earlier format, or one that is damaged; the last also where values are read. No
+        such commit, or one that has expired.
     """
-    return _of_kind(place, ("archive",)).dataset(chunks)
+    return _of_kind(place, ("archive",), commit).dataset(chunks)
 
 
 def open_forecasts(place: Place, *, chunks: Any = None) -> xr.Dataset:
@@ -192,11 +196,16 @@ def in_words(place: Place, what: str = "") -> Iterator[None]:
     except (Refusal, MemoryError, IndexError):
         raise
     except Exception as error:  # a codec, Zarr and Icechunk have kinds of their own
-        first = re.split(r"\n\s*(?:\||context:)", str(error).strip())[0].removeprefix("x ").strip()
-        text = f"{what + ': ' if what else ''}{first or type(error).__name__}"
+        text = f"{what + ': ' if what else ''}{in_short(error)}"
         if is_address(place) and _UNREACHABLE.search(str(error)):
             raise ArchiveError(f"Store {place} cannot be reached", [text], "check address and credentials") from error
         raise damaged(place, text) from error
+
+
+def in_short(error: Exception) -> str:
+    """What an error of Icechunk says, without where in its sources."""
+    first = re.split(r"\n\s*(?:\||context:)", str(error).strip())[0].removeprefix("x ").strip()
+    return first or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -205,8 +214,8 @@ class Snapshot:
 
     Parameters
     ----------
-    place, session, group
-        Where it is read from.
+    place, session, group, arrays
+        Where it is read from, and what is there.
     axis
         Dim along which the store grows.
     variables
@@ -218,13 +227,16 @@ class Snapshot:
     place: Place
     session: "icechunk.Session"
     group: "zarr.Group"
+    arrays: Mapping[str, "zarr.Array"]
     axis: str
     variables: list[str]
     state: dict[str, Any]
 
     @classmethod
-    def head(cls, place: Place, repository: "icechunk.Repository", branch: str = MAIN) -> "Snapshot | None":
-        """The last commit on a branch; None before the first.
+    def head(
+        cls, place: Place, repository: "icechunk.Repository", branch: str = MAIN, commit: str | None = None
+    ) -> "Snapshot | None":
+        """The last commit on a branch, or the one that is named; None before the first.
 
         Raises
         ------
@@ -234,12 +246,14 @@ class Snapshot:
         import zarr
 
         with in_words(place):
-            snapshot = repository.lookup_branch(branch)
+            snapshot = repository.lookup_branch(branch) if commit is None else _named(repository, commit)
+            if snapshot is None:
+                return None
             if repository.lookup_snapshot(snapshot).parent_id is None:
                 return None
             session = repository.readonly_session(snapshot_id=snapshot)
             group = zarr.open_group(session.store, mode="r")
-            note = group.attrs.get(ATTRIBUTE)
+            arrays, note = dict(group.arrays()), group.attrs.get(ATTRIBUTE)
         if note is None:
             raise ArchiveError(
                 f"Store {place}",
@@ -247,7 +261,7 @@ class Snapshot:
                 "write to a store of its own; what it holds can be read as a source",
             )
         note = json.loads(str(note))
-        return cls(place, session, group, note["axis"], note["variables"], note["state"])
+        return cls(place, session, group, arrays, note["axis"], note["variables"], note["state"])
 
     @property
     def id(self) -> str:
@@ -257,17 +271,12 @@ class Snapshot:
     @property
     def length(self) -> int:
         """Frames along the axis."""
-        return self.array(self.axis).shape[0]
-
-    def array(self, name: str) -> "zarr.Array":
-        """One array as it is stored."""
-        with in_words(self.place, name):
-            return self.group[name]  # type: ignore[return-value]
+        return self.arrays[self.axis].shape[0]
 
     def read(self, name: str, rows: Any = slice(None)) -> np.ndarray:
         """Stored values of one array, some rows of its first dim."""
         with in_words(self.place, name):
-            return np.asarray(self.array(name).oindex[rows])
+            return np.asarray(self.arrays[name].oindex[rows])
 
     def dataset(self, chunks: Any = None, *, dated: bool = True) -> xr.Dataset:
         """All of it, lazily; damage is said in words where values are read.
@@ -278,7 +287,7 @@ class Snapshot:
             Whether the axis is decoded, which costs time by its length where dates are cftime.
         """
         with in_words(self.place):
-            store = _opener()(self.group, "r", place=self.place)
+            store = _opener()(self)
             ds = xr.open_dataset(
                 store,
                 chunks={} if chunks == "auto" else chunks,
@@ -293,7 +302,7 @@ class Snapshot:
     def ends(self) -> np.ndarray:
         """(2,) first and last value of the axis, as in `dataset`."""
         stored = self.read(self.axis, np.array([0, self.length - 1]))
-        axis = xr.Variable(self.axis, stored, dict(self.array(self.axis).attrs))
+        axis = xr.Variable(self.axis, stored, dict(self.arrays[self.axis].attrs))
         return xr.conventions.decode_cf_variable(self.axis, axis, decode_times=self.coder).values
 
     @property
@@ -302,7 +311,7 @@ class Snapshot:
 
         The standard calendar is stored for cftime alone: times that datetime64[ns] cannot hold.
         """
-        calendar = self.array(self.axis).attrs.get("calendar")
+        calendar = self.arrays[self.axis].attrs.get("calendar")
         return xr.coders.CFDatetimeCoder(use_cftime=True if calendar in ("standard", "gregorian") else None)
 
 
@@ -323,22 +332,38 @@ def _opener() -> Any:
     from xarray.backends.zarr import ZarrArrayWrapper, ZarrStore
 
     class Opener(ZarrStore):
-        __slots__ = ("_place",)
+        __slots__ = ("_snapshot",)
 
-        def __init__(self, *arguments: Any, place: Place, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            self._place = place
+        def __init__(self, snapshot: Snapshot) -> None:
+            super().__init__(snapshot.group, "r", cache_members=False)
+            self._snapshot = snapshot
+
+        @property
+        def members(self) -> dict[str, Any]:
+            return dict(self._snapshot.arrays)
 
         def open_store_variable(self, name: str) -> xr.Variable:
             variable = super().open_store_variable(name)
-            stored = _Array(ZarrArrayWrapper(self.members[name]), self._place, name)
+            stored = _Array(ZarrArrayWrapper(self.members[name]), self._snapshot.place, name)
             return xr.Variable(variable.dims, indexing.LazilyIndexedArray(stored), variable.attrs, variable.encoding)
 
     return Opener
 
 
-def _of_kind(place: Place, kinds: tuple[str, ...]) -> Snapshot:
-    snapshot = Snapshot.head(place, open_repository(place))
+def _named(repository: "icechunk.Repository", commit: str) -> str | None:
+    """Name of the snapshot with that id, of content or its own, that is in the history or kept by a tag."""
+    if (tag := f"{TAG}{commit}") in repository.list_tags():
+        return repository.lookup_tag(tag)
+    for found in repository.ancestry(branch=MAIN):
+        if commit in (found.id, found.metadata.get("id")):
+            return found.id
+    return None
+
+
+def _of_kind(place: Place, kinds: tuple[str, ...], commit: str | None = None) -> Snapshot:
+    snapshot = Snapshot.head(place, open_repository(place), commit=commit)
+    if snapshot is None and commit is not None:
+        raise ArchiveError(f"Store {place}", [f"there is no commit {commit}, or it has expired"], "open another one")
     if snapshot is None:
         raise ArchiveError(f"Store {place}", ["there is no commit yet"], "ingest or forecast first")
     if snapshot.state.get("kind") not in kinds:

@@ -33,7 +33,7 @@ from datasets.store import Conflict, Store
 from simvp.budget import fitting
 from simvp.coords import Step
 from simvp.errors import ArchiveError, Refusal, shortened
-from simvp.stores import Snapshot
+from simvp.stores import TAG, Snapshot
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +75,9 @@ class Archive:
 
     @property
     def _head(self) -> Snapshot:
-        head = self._store.head
+        return self._ours(self._store.head)
+
+    def _ours(self, head: Snapshot) -> Snapshot:
         if head.state.get("format") != FORMAT:
             reason = f"expected an archive of format {FORMAT}, got {head.state.get('format', 'another store')}"
             raise ArchiveError(f"Archive {self.path}", [reason], "move it away and ingest its sources again")
@@ -90,6 +92,12 @@ class Archive:
     def present(self) -> np.ndarray:
         """(N,) bool: whether the slot holds a frame."""
         return self._head.read("present").astype(bool)
+
+    @property
+    def absent(self) -> int:
+        """Slots that hold no frame."""
+        head = self._head
+        return head.length - head.state["frames"]
 
     @property
     def last(self) -> Any:
@@ -136,6 +144,10 @@ class Archive:
                 return spans[::-1]
             spans += entry.changed[::-1]
         return None
+
+    def keep(self, ds: xr.Dataset) -> None:
+        """Let the commit that `ds` was read from never expire: a model or a forecast names it."""
+        self._store.keep(f"{TAG}{ds.attrs['archive_commit']}", ds.attrs["archive_snapshot"])
 
     def manifest(self, folder: Path, settings: Mapping[str, Any]) -> Manifest:
         """Files that were taken in under these source settings; see `datasets.archive.manifest`."""
@@ -190,12 +202,13 @@ class Archive:
             With every reason why the frames cannot be taken; nothing is written.
         """
         # A refusal must not even leave the lock's file, where there is no archive yet.
-        examined = None if self.exists else self._examine(ds, replace, step, progress)
+        examined = self._examine(None, ds, replace, step, progress) if self._is_new() else None
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with self.lock():
-                    if examined is None or self.exists:
-                        examined = self._examine(ds, replace, step, progress)
+                    if examined is None or not self._is_new():
+                        base = self._store.find()
+                        examined = self._examine(base and self._ours(base), ds, replace, step, progress)
                     return self._write(examined, replace, sources or {}, source_settings or {}, progress)
             except Conflict:
                 if attempt == ATTEMPTS:
@@ -204,15 +217,19 @@ class Archive:
                 examined = None
         raise AssertionError("unreachable")
 
-    def _examine(self, ds: xr.Dataset, replace: bool, step: Step | None, progress: Progress | None) -> "_Examined":
-        """Read all candidate frames and compare them.
+    def _is_new(self) -> bool:
+        return isinstance(self.path, Path) and not self.path.exists()
+
+    def _examine(
+        self, base: Snapshot | None, ds: xr.Dataset, replace: bool, step: Step | None, progress: Progress | None
+    ) -> "_Examined":
+        """Read all candidate frames and compare them with the commit `base`.
 
         Raises
         ------
         ArchiveError
             With every reason.
         """
-        base = self._head if self.exists else None
         try:
             schema, template = new_schema(ds, step) if base is None else _schema_and_template(base)
         except Refusal as refusal:

@@ -51,6 +51,7 @@ class BlockWriter:
                 "sequence": 0,
                 "archive": archive_digest(schema.grid, types, schema.step, schema.calendar, int(origin[0])),
                 "digests": 0,
+                "frames": 0,
                 "step": schema.step.to_header(),
                 "block": schema.block,
             }
@@ -130,7 +131,9 @@ class BlockWriter:
         else:
             self._writer.create(ds.assign_coords(self._static()), "time", {"time": self._schema.chunk})
         self._length = stop
-        self._note(block, rows, (start, stop - 1), digests, appended=int(present.sum()), absent=int((~present).sum()))
+        frames = int(present.sum())
+        before = np.zeros_like(digests)
+        self._note(block, rows, (start, stop - 1), digests, before, appended=frames, absent=stop - start - frames)
 
     def _amend(self, block: Comparison, rows: np.ndarray) -> None:
         """Rewrite the range of slots that holds the frames at `rows`."""
@@ -147,8 +150,7 @@ class BlockWriter:
         self._writer.rewrite(self._label(stored["time"].values, fields, digests).drop_vars("time"), start)
         self._changed.append(slots)
         filled = int((block.kinds[rows] == "fill").sum())
-        gone = (~before + np.uint64(1)).astype("u8")  # minus, modulo 2**64
-        self._note(block, rows, slots, np.r_[digests[slots - start], gone], filled=filled, replaced=len(rows) - filled)
+        self._note(block, rows, slots, block.digests[rows], before, filled=filled, replaced=len(rows) - filled)
 
     def _note(
         self,
@@ -156,10 +158,12 @@ class BlockWriter:
         rows: np.ndarray,
         touched: Sequence[int] | np.ndarray,
         digests: np.ndarray,
+        before: np.ndarray,
         **counts: int,
     ) -> None:
         self._touched += [int(touched[0]), int(touched[-1])]
-        self._state["digests"] = (self._state["digests"] + int(digests.sum(dtype="u8"))) % 2**64
+        self._state["digests"] = (self._state["digests"] + int((digests - before).sum(dtype="u8"))) % 2**64
+        self._state["frames"] += int((digests != ABSENT).sum()) - int((before != ABSENT).sum())
         for name, count in counts.items():
             self._counts[name] += count
         if block is not None:

@@ -76,7 +76,7 @@ def write_array(
     attrs: Mapping[str, Any],
     *,
     grows: bool,
-) -> None:
+) -> zarr.Array:
     """Make the array `name` in `group` with the contents of `variable`."""
     values, own = encode(variable)
     text = values.dtype.kind == "U"
@@ -96,14 +96,16 @@ def write_array(
             attributes={**own, **attrs},
         )
         array[...] = values
+    return array
 
 
-def write_arrays(group: zarr.Group, ds: xr.Dataset, axis: str, chunks: Mapping[str, int]) -> None:
-    """Make every array of `ds` in `group`.
+def write_arrays(group: zarr.Group, ds: xr.Dataset, axis: str, chunks: Mapping[str, int]) -> dict[str, zarr.Array]:
+    """Make every array of `ds` in `group`; returns them by name.
 
     Variables along `axis` get the chunk sizes given, whole along the dims not named; the axis itself few large chunks;
     everything else is one chunk.
     """
+    made = {}
     for name, variable in ds.variables.items():
         sizes = tuple(variable.sizes.values())
         if name == axis:
@@ -112,7 +114,8 @@ def write_arrays(group: zarr.Group, ds: xr.Dataset, axis: str, chunks: Mapping[s
             sizes = tuple(chunks.get(str(dim), size) for dim, size in variable.sizes.items())
         beside = _attached(ds, name) if name in ds.data_vars else []
         attrs = {"coordinates": " ".join(beside)} if beside else {}
-        write_array(group, str(name), variable, sizes, attrs, grows=axis in variable.dims)
+        made[str(name)] = write_array(group, str(name), variable, sizes, attrs, grows=axis in variable.dims)
+    return made
 
 
 def loose_coordinates(ds: xr.Dataset) -> str:

@@ -32,7 +32,7 @@ from filelock import FileLock
 from datasets.store import disk
 from datasets.store.writer import Writer, refuse_without_frames
 from simvp.errors import ArchiveError
-from simvp.stores import MAIN, Snapshot, damaged, in_words, is_address, open_repository, storage_at
+from simvp.stores import MAIN, Snapshot, damaged, in_short, in_words, is_address, open_repository, storage_at
 
 _log = logging.getLogger(__name__)
 
@@ -76,11 +76,24 @@ class Store:
         ArchiveError
             There is something that cannot be read: a damaged store must not look like one that is not there yet.
         """
-        if isinstance(self.path, Path) and not self.path.exists():
-            return False
-        if is_address(self.path) and not self._repository_exists():
-            return False
-        return self._head(open_repository(self.path)) is not None
+        return self.find() is not None
+
+    def find(self) -> Snapshot | None:
+        """The last commit; None where there is none yet.
+
+        Raises
+        ------
+        ArchiveError
+            As `exists`.
+        """
+        if not (self._repository_exists() if is_address(self.path) else Path(self.path).exists()):
+            return None
+        repository = self._open()
+        if self._branch != MAIN:
+            with in_words(self.path):
+                if self._branch not in repository.list_branches():
+                    return None
+        return Snapshot.head(self.path, repository, self._branch)
 
     @property
     def head(self) -> Snapshot:
@@ -91,7 +104,7 @@ class Store:
         ArchiveError
             There is no store, or it is damaged.
         """
-        if (head := self._head(open_repository(self.path))) is None:
+        if (head := self.find()) is None:
             raise ArchiveError(f"Store {self.path}", ["there is none"], "check the path, or ingest first")
         return head
 
@@ -108,7 +121,7 @@ class Store:
     def history(self) -> Iterator[icechunk.SnapshotInfo]:
         """Every commit that is kept, the last one first: its id, message, metadata and time."""
         with in_words(self.path):
-            for commit in open_repository(self.path).ancestry(branch=self._branch):
+            for commit in self._open().ancestry(branch=self._branch):
                 if commit.parent_id is not None:  # the empty one with which every repository begins
                     yield commit
 
@@ -252,11 +265,16 @@ class Store:
                 self._expire(repository, LEASE)
 
     def keep(self, name: str, snapshot: str) -> None:
-        """Let a commit never expire, since something else names it; `name` may have been given to it before."""
-        repository = open_repository(self.path)
-        with in_words(self.path):
+        """Let a commit never expire, since something else names it; `name` may have been given to it before.
+
+        Where this process may only read, a warning says that it can expire.
+        """
+        try:
+            repository = self._open()
             if name not in repository.list_tags():
                 repository.create_tag(name, snapshot)
+        except (ArchiveError, icechunk.IcechunkError) as error:
+            _log.warning("%s: commit %s cannot be kept from expiring: %s", self.path, snapshot, in_short(error))
 
     def expire(self, kept: timedelta = LEASE) -> int:
         """Clear away what is older and named by no tag; returns the bytes given back.
@@ -298,12 +316,8 @@ class Store:
             if self._branch in repository.list_branches():
                 repository.delete_branch(self._branch)
 
-    def _head(self, repository: icechunk.Repository) -> Snapshot | None:
-        if self._branch != MAIN:
-            with in_words(self.path):
-                if self._branch not in repository.list_branches():
-                    return None
-        return Snapshot.head(self.path, repository, self._branch)
+    def _open(self) -> icechunk.Repository:
+        return open_repository(self.path, _config())
 
     def _repository_exists(self) -> bool:
         with in_words(self.path):
@@ -326,7 +340,7 @@ class Store:
             except icechunk.IcechunkError as error:
                 if not self._repository_exists():  # another writer has made it meanwhile
                     raise damaged(self.path, f"the branch {MAIN} is not there, but other objects are") from error
-        return open_repository(self.path, _config())
+        return self._open()
 
     def _move(self, repository: icechunk.Repository, to: str, head: str, branch: str | None = None) -> None:
         branch = branch or self._branch

@@ -50,6 +50,7 @@ class Writer:
             self._axis, self._variables, self.length = base.axis, base.variables, base.length
             with in_words(place):
                 self._group = zarr.open_group(self._store, mode="r+")
+                self._arrays = dict(self._group.arrays())
 
     @property
     def exists(self) -> bool:
@@ -74,7 +75,7 @@ class Writer:
             attributes["coordinates"] = loose
         with in_words(self.place):
             self._group = zarr.create_group(self._store, attributes=attributes, overwrite=True)
-            write_arrays(self._group, first, axis, chunks)
+            self._arrays = write_arrays(self._group, first, axis, chunks)
 
     def append(self, ds: xr.Dataset) -> None:
         """Add frames after the last; see `Store.append`."""
@@ -99,7 +100,7 @@ class Writer:
         """Write `arrays` at `start` into arrays `length` frames long."""
         for name, values in arrays.items():
             with in_words(self.place, name), fixed_width_texts():
-                array = self._array(name)
+                array = self._arrays[name]
                 at = self._dims(array).index(self._axis)
                 if array.shape[at] != length:
                     array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
@@ -114,7 +115,8 @@ class Writer:
         ArchiveError
             Every reason why `ds` does not fit the store.
         """
-        stored = dict(self.group.arrays())
+        self.group  # noqa: B018  refuses
+        stored = self._arrays
         along = {name for name, array in stored.items() if self._axis in self._dims(array)}
         given = {str(name) for name, variable in ds.variables.items() if self._axis in variable.dims}
         reasons = [f"{name}: not in the store, which has {', '.join(sorted(along))}" for name in sorted(given - along)]
@@ -164,9 +166,6 @@ class Writer:
         calendar = axis.attrs.get("calendar")
         shown = decode_times(both, str(calendar)) if calendar else both
         return [f"{self._axis}: expected rising values after {shown[at]}, got {shown[at + 1]}"]
-
-    def _array(self, name: str) -> zarr.Array:
-        return self.group[name]  # type: ignore[return-value]
 
     @staticmethod
     def _dims(array: zarr.Array) -> tuple[str, ...]:

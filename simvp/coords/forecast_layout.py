@@ -15,7 +15,7 @@ from simvp.coords.steps import EPOCH, Step, calendar_of, lead_times
 from simvp.errors import Refusal
 
 CONVENTIONS = "CF-1.11"
-VOLATILE = ("created", "history")
+VOLATILE = ("created", "history", "archive_snapshot")
 """Coordinates and attributes that say when and where a forecast was made; left out of every comparison."""
 
 # What holds for a variable whoever made it: not the comments, the references, the statistics of the source's own file.

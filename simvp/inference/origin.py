@@ -19,6 +19,10 @@ def origin_of(forecaster: "Forecaster", ds: xr.Dataset, count: int) -> tuple[dic
         "model_version": (forecaster.version, "registered version of the model"),
         "model_fingerprint": (forecaster.fingerprint, "digest of the content of the model"),
         "archive_commit": (commit_of(ds), "commit of the archive that was read"),
+        "archive_snapshot": (
+            str(ds.attrs.get("archive_snapshot", "")),
+            "name of that commit in the archive's repository",
+        ),
         "created": (created, "when the forecast was computed, UTC"),
     }
     coords = {

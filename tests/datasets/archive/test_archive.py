@@ -187,6 +187,7 @@ def test_a_frame_that_differs_is_refused_or_replaced_on_request(tmp_path: Path) 
     commit = archive.append(other, replace=True)
     assert (commit.replaced, commit.unchanged, commit.appended) == (1, 1, 2)
     assert archive.dataset().rain.values[9, 1, 2] == value("rain", 9)[1, 2] + 2.5
+    assert archive.absent == 0
     assert [(c.appended, c.replaced) for c in archive.log()] == [(10, 0), (2, 1)]
 
 
@@ -259,6 +260,7 @@ def test_any_sequence_of_appends_holds_what_a_dictionary_holds(
         held.update(dict.fromkeys(slots, version))
     ds = plain(archive.path).load()
     assert ds.present.values.tolist() == [slot in held for slot in range(max(held) + 1)]
+    assert archive.absent == max(held) + 1 - len(held)
     np.testing.assert_array_equal(ds.time.values, START + np.arange(max(held) + 1) * HOUR)
     for name in VARIABLES:
         for slot in range(max(held) + 1):

@@ -119,7 +119,7 @@ def test_chunks_of_fields_and_coordinates_agree(tmp_path: Path, chunk: int) -> N
     sizes = plain(store.path).chunks
     assert sizes["init_time"] == (chunk,) * (150 // chunk) + ((150 % chunk,) if 150 % chunk else ())
     assert (sizes["lead_time"], sizes["y"], sizes["x"]) == ((3,), (2,), (5,))
-    assert store.head.array("init_time").chunks == (2**14,)  # read whole at every opening
+    assert store.head.arrays["init_time"].chunks == (2**14,)  # read whole at every opening
 
 
 def test_what_is_copied_to_other_formats_is_the_same(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_times_are_stored_as_seconds_so_that_any_later_time_fits(tmp_path: Path)
     later = np.array(["2020-01-03T00:30:01"], "M8[ns]")
     store.append(day.assign_coords(time=later), {})
     assert plain(store.path).time.values[1] == later[0]
-    stored = store.head.array("time")
+    stored = store.head.arrays["time"]
     assert stored.dtype == "int64"
     assert stored.attrs["units"] == "seconds since 1970-01-01"
 
