@@ -316,15 +316,26 @@ class Snapshot:
 
 
 class _Array(BackendArray):
-    """A stored array that says in words, where it is read, that it is damaged."""
+    """A stored array that says in words, where it is read, that it is damaged or has expired."""
 
-    def __init__(self, stored: Any, place: Place, name: str) -> None:
+    def __init__(self, stored: Any, name: str, place: Place, commit: str) -> None:
         self.shape, self.dtype = stored.shape, stored.dtype
-        self._stored, self._place, self._name = stored, place, name
+        self._stored, self._name, self._place, self._commit = stored, name, place, commit
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
-        with in_words(self._place, self._name):
-            return self._stored[key]
+        try:
+            with in_words(self._place, self._name):
+                return self._stored[key]
+        except ArchiveError:
+            repository = open_repository(self._place)
+            with in_words(self._place):
+                kept = {commit.id for commit in repository.ancestry(branch=MAIN)}
+                kept |= {repository.lookup_tag(tag) for tag in repository.list_tags()}
+            if self._commit in kept:
+                raise
+        raise ArchiveError(
+            f"Store {self._place}", [f"the commit that was opened, {self._commit}, has expired"], "open the store again"
+        )
 
 
 def _opener() -> Any:
@@ -344,7 +355,7 @@ def _opener() -> Any:
 
         def open_store_variable(self, name: str) -> xr.Variable:
             variable = super().open_store_variable(name)
-            stored = _Array(ZarrArrayWrapper(self.members[name]), self._snapshot.place, name)
+            stored = _Array(ZarrArrayWrapper(self.members[name]), name, self._snapshot.place, self._snapshot.id)
             return xr.Variable(variable.dims, indexing.LazilyIndexedArray(stored), variable.attrs, variable.encoding)
 
     return Opener

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 AHEAD = 48  # frames without a value at the end of a source that are taken for late, however few hold values
 RECENT = 48  # commits that say what values are usual: two days of hourly ones
-ATTEMPTS = 5  # to commit before other writers do, where there is no lock
+ATTEMPTS = 10  # to commit before other writers do, where there is no lock
 Progress = Callable[[int, int], None]  # frames done, and frames in all
 
 

@@ -292,6 +292,8 @@ class Store:
         with in_words(self.path):
             expired = repository.expire_snapshots(before)
             freed = repository.garbage_collect(before).bytes_deleted
+        if expired and isinstance(self.path, Path):
+            disk.sync_all(self.path)  # the oldest commit that is kept was written anew, without those before it
         if expired or freed:
             _log.info("%s: %d old commits cleared away, %.1f MiB given back", self.path, len(expired), freed / 2**20)
         return freed

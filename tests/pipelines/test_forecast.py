@@ -18,7 +18,7 @@ from simvp.coords.forecast_layout import VOLATILE, faults
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, ContractError, RegistryError
 from tests.support.counting import counted
-from tests.support.files.repositories import plain
+from tests.support.files.repositories import plain, repository
 from tests.support.killing import kill_everywhere
 from tests.support.wave_home import FRAMES_IN, forecaster, truth, wave_home, world
 
@@ -125,7 +125,10 @@ class TestOperation:
             wanted = truth(ds["valid_time"].values[init])
             np.testing.assert_allclose(ds["t2m"].values[init], wanted + 0.25, atol=2e-3)
         assert set(ds["model_fingerprint"].values) == {forecaster(0.25).fingerprint}
-        assert set(ds["archive_commit"].values) == {Archive(home.archive("waves")).head.id}
+        commit = Archive(home.archive("waves")).head
+        assert set(ds["archive_commit"].values) == {commit.id}
+        assert set(ds["archive_snapshot"].values) == {commit.snapshot}
+        assert repository(home.archive("waves")).list_tags() == {f"commit-{commit.id}"}  # so that it never expires
         assert set(ds["model_version"].values) == {"unregistered"}
         assert ds["created"].dtype.kind == "M"
         # Anybody's xarray reads it.
