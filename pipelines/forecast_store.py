@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Literal
 
 import xarray as xr
 
-from datasets.store import Store, join, names_in
+from datasets.location import join, names_in
+from datasets.store import Store
 from pipelines.home import Home
 from simvp.errors import ArchiveError, ConfigError, Refusal
 

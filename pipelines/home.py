@@ -30,9 +30,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.store import join, names_in
+from datasets.location import join, names_in
 from simvp.errors import ConfigError
-from simvp.stores import Place, is_address, storage_at
+from simvp.places import Place, is_address, storage_at
 
 # Folders beside the data sets: a data set of one of these names would write into them.
 RESERVED = ("benchmarks", "mlflow", "prefect")

@@ -278,7 +278,7 @@ class Archive:
         else:
             with self._store.write(base=None if base is None else base.id) as into:
                 if base is None and into.base is not None:
-                    raise Conflict(f"Archive {self.path}", ["another writer has made it meanwhile"], "run it again")
+                    raise Conflict(self.path)
                 writer = BlockWriter(into, examined.schema, examined.template, last)
                 count = len(examined.candidates.slots)
                 for rows, block in examined.blocks:

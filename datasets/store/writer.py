@@ -12,8 +12,9 @@ import zarr
 from datasets.store.encoding import encode, fit, fixed_width_texts, loose_coordinates, same, write_arrays
 from simvp.coords import decode_times
 from simvp.errors import ArchiveError
+from simvp.places import Place, in_words
 from simvp.record import plain
-from simvp.stores import ATTRIBUTE, Place, Snapshot, in_words
+from simvp.stores import ATTRIBUTE, Snapshot
 
 
 class Writer:

@@ -4,12 +4,13 @@ import logging
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
+import icechunk
 import numpy as np
 import pytest
 
 import simvp
 from datasets.archive import Archive
-from datasets.store import store as store_module
+from datasets.store import repository as repository_module
 from datasets.store.store import Store
 from simvp.errors import ArchiveError
 from tests.datasets.store.test_store import assert_holds, forecasts, make
@@ -84,7 +85,7 @@ def test_a_writer_that_has_not_committed_loses_nothing(tmp_path: Path) -> None:
     other._lock = None  # as on an object store: with a lock, nobody clears away while somebody writes
     with other.write({"n": 2}) as writer:
         writer.append(forecasts(300, 900))
-        assert Store(store.path)._expire(store._open(), store_module.LEASE) == 0
+        assert repository_module.expire(repository_module.open_to_write(store.path), store.path) == 0
     assert_holds(store.path, forecasts(0, 900))
 
 
@@ -92,8 +93,8 @@ def test_the_first_commit_of_a_day_clears_away_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     archive = replaced(tmp_path / "a.zarr", 2)
-    monkeypatch.setattr(store_module, "datetime", InEightDays)
-    with caplog.at_level(logging.INFO, "datasets.store"):
+    monkeypatch.setattr(repository_module, "datetime", InEightDays)
+    with caplog.at_level(logging.INFO, "datasets.store.repository"):
         archive.append(world(1, first=4 * 24) + 2000.0)
     assert "old commits cleared away" in caplog.text
     assert "MiB given back" in caplog.text
@@ -107,8 +108,8 @@ def test_who_may_only_read_is_warned_that_a_commit_can_expire(
     archive = replaced(tmp_path / "a.zarr", 0)
 
     def denied(*arguments: object) -> None:
-        raise store_module.icechunk.IcechunkError("x object store error Permission denied")
+        raise icechunk.IcechunkError("x object store error Permission denied")
 
-    monkeypatch.setattr(store_module.icechunk.Repository, "create_tag", denied)
+    monkeypatch.setattr(icechunk.Repository, "create_tag", denied)
     archive.keep(archive.dataset())
     assert f"commit {archive.head.snapshot} cannot be kept from expiring: object store error Permission" in caplog.text

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from simvp.errors import ConfigError
-from simvp.stores import Place, is_address
+from simvp.places import Place, is_address
 
 
 def join(place: Place, *names: str) -> Path | str:
