@@ -185,10 +185,11 @@ def _grown(root: Path, length: int, files: int, waiting: int) -> None:
     source = root / "source"
     write_files(source, range(length - files, length), SMALL)
     write_files(root / "waiting", range(length, length + waiting), SMALL)
-    archive = Archive(Home(root / "home").archive(DATASET))
+    home = Home(root / "home")
+    archive = Archive(home.archive(DATASET))
     head = archive.append(frames(range(length)), source_settings={"source": str(source)})
     taken_in = FileSource(source=str(source))
-    archive.manifest(taken_in.settings).add(stamps_of(taken_in.files()), {}, head)
+    archive.manifest(home.manifests(DATASET), taken_in.settings).add(stamps_of(taken_in.files()), {}, head)
 
 
 def frames(hours: range) -> xr.Dataset:

@@ -19,9 +19,9 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
-from datasets.store import Store, disk
+from datasets.store import Store
 from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
-from pipelines.forecast_store import Kind, as_stored, refuse_other_variables, replace_store
+from pipelines.forecast_store import Kind, as_stored, refuse_other_variables
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.progress import Progress, silent
@@ -70,7 +70,7 @@ class ForecastReport:
     dataset: str
     kind: Kind
     horizon: str
-    path: Path
+    path: str | Path
     model_version: str
     fingerprint: str
     archive_commit: str
@@ -164,7 +164,7 @@ def forecast(
     forecaster = _model(home, dataset, model, device)
     forecaster.spec.check(ds)
     leads = steps_of(horizon, forecaster.spec.step, forecaster.spec.frames_out)
-    run = _Run(dataset, forecaster, ds, leads, batch, device, progress)
+    run = _Run(dataset, forecaster, archive, ds, leads, batch, device, progress)
     if hindcast is not None:
         return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
     kept = home.verified(dataset, run.horizon, forecaster.fingerprint), archive
@@ -177,6 +177,7 @@ class _Run:
 
     dataset: str
     forecaster: "Forecaster"
+    archive: Archive
     ds: xr.Dataset
     leads: int
     batch: int
@@ -279,7 +280,7 @@ class _Run:
 def _operational(
     run: _Run,
     store: Store,
-    kept: tuple[Path, Archive],
+    kept: tuple[Path | str, Archive],
     init_hours: Sequence[int] | None,
     max_catch_up: int,
     first_days: int,
@@ -296,12 +297,16 @@ def _operational(
         whole = np.delete(chosen.times, list(gaps))
         earlier = times[on_hours(times, run.step, init_hours)]
         weights = due_weights(run.forecaster, run.ds, whole, earlier, run.leads, kept=kept, device=run.device)
+        if len(whole):
+            run.archive.keep(run.ds)  # what they name has to stay
         issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset}, weights)
     skipped = {chosen.times[n]: reason for n, reason in gaps.items()} | refused
     return run.report("forecasts", store, issued, skipped, beyond_cap=chosen.beyond_cap)
 
 
-def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequence[int] | None) -> ForecastReport:
+def _hindcast(
+    run: _Run, path: Path | str, interval: tuple[Any, Any], init_hours: Sequence[int] | None
+) -> ForecastReport:
     times, audit = scorable(run.ds, [run.forecaster.spec], interval, leads=run.leads, part="hindcast")
     if init_hours is not None and len(times):
         on_hours(run.ds["time"].values, run.step, init_hours)  # refuses hours that the archive does not have
@@ -324,13 +329,14 @@ def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequ
         "count": len(times),
     }
     state = {"kind": "hindcasts", "dataset": run.dataset, "key": key}
-    final, building = Store(path), Store(path.with_name(f"{path.stem}.building.zarr"))
+    final = Store(path)
+    building = final.building()
     issued: list[Any] = []
     refused: dict[Any, str] = {}
     with final.lock():
         if not (final.exists and final.state.get("key") == key):
             if building.exists and building.state.get("key") != key:
-                disk.discard(building.path)
+                building.discard()
             left = times[times > building.ends()[-1]] if building.exists else times
             weights = due_weights(run.forecaster, run.ds, left, times, run.leads, device=run.device)
             issued, refused = run.issue(building, left, state, weights, run.chunk)
@@ -338,7 +344,7 @@ def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequ
                 raise ContractError(
                     "Hindcast: every init time was refused", list(dict.fromkeys(refused.values())), "check the archive"
                 )
-            replace_store(building.path, path)
+            building.publish()
     return run.report("hindcasts", final, issued, refused, dropped=dropped)
 
 

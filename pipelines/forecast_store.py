@@ -1,12 +1,12 @@
 """The stores of the forecasts of a data set: one for each kind and horizon, for variables and a grid of its own."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import xarray as xr
 
-from datasets.store import Store, disk
+from datasets.location import join, names_in
+from datasets.store import Store
 from pipelines.home import Home
 from simvp.errors import ArchiveError, ConfigError, Refusal
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 Kind = Literal["forecasts", "hindcasts"]
 
 
-def forecasts_at(home: Home, dataset: str, kind: Kind, horizon: str) -> Path:
+def forecasts_at(home: Home, dataset: str, kind: Kind, horizon: str) -> Path | str:
     """Where the forecasts of a horizon are kept."""
     return home.forecasts(dataset, horizon) if kind == "forecasts" else home.hindcasts(dataset, horizon)
 
 
 def horizons(home: Home, dataset: str, kind: Kind = "forecasts") -> tuple[str, ...]:
     """Horizons of which there are forecasts ("12h", ...), in alphabetical order."""
-    folder = forecasts_at(home, dataset, kind, "any").parent
-    names = (path.name.removesuffix(".zarr") for path in folder.glob("*.zarr") if (path / "zarr.json").is_file())
-    return tuple(sorted(name for name in names if not name.endswith(".building")))
+    home.dataset(dataset)  # refuses what is no name
+    names = names_in(join(home.store, dataset, kind))
+    return tuple(name.removesuffix(".zarr") for name in names if name.endswith(".zarr"))
 
 
 def only_horizon(home: Home, dataset: str, kind: Kind) -> str:
@@ -46,23 +46,9 @@ def only_horizon(home: Home, dataset: str, kind: Kind) -> str:
     flow = "forecast" if kind == "forecasts" else "forecast with hindcast_start and hindcast_end"
     raise ArchiveError(
         f"{kind.capitalize()} of {dataset}",
-        [f"expected some in {forecasts_at(home, dataset, kind, 'any').parent}, got none"],
+        [f"expected some in {join(home.store, dataset, kind)}, got none"],
         f"issue some first: the flow {flow}",
     )
-
-
-def replace_store(whole: Path, path: Path) -> None:
-    """Let a whole store take the place of the one before, which is removed last.
-
-    A kill in between leaves nothing under the name for a moment, and the whole store beside it, from where the next
-    run takes it.
-    """
-    old = path.with_name(f"{path.name}.old")
-    disk.discard(old)
-    if path.exists():
-        os.rename(path, old)
-    disk.publish(whole, path)
-    disk.discard(old)
 
 
 def as_stored(store: Store, forecast: xr.Dataset) -> xr.Dataset:

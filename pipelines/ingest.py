@@ -22,7 +22,7 @@ from pipelines.progress import Progress, silent
 from simvp.contract import percent
 from simvp.coords import Step
 from simvp.errors import ConfigError
-from simvp.times import duration_words, parse_times
+from simvp.times import duration_words
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class IngestReport:
     """
 
     dataset: str
-    path: Path
+    path: str | Path
     files_read: int
     files_known: int
     commit: str
@@ -156,7 +156,7 @@ def ingest(
     # While a source that grows is asked for what follows the last frame, nobody else may append.
     with archive.lock() if archive.exists else nullcontext():
         whole = replace or not archive.exists or (stated is not None and str(stated) != str(archive.step))
-        reading = _Reading(chosen, archive, whole=whole)
+        reading = _Reading(chosen, archive, home.manifests(dataset), whole=whole)
         ds = reading.open()
         if ds is None:
             commit = archive.unchanged
@@ -166,13 +166,12 @@ def ingest(
                 replace=replace,
                 sources=checksums(reading.files),
                 step=stated,
-                # The time at which the first ingest ends: `complete` tells by it one that was killed in between.
-                source_settings={**settings, "until": shown(ds["time"].values[-1])},
+                source_settings=settings,
                 progress=partial(progress, "ingest"),
             )
         with archive.lock():
             reading.note(commit)
-        schema, absent = archive.schema, int((~archive.present).sum())
+        schema, absent = archive.schema, archive.absent
     offered = 0 if ds is None else ds.sizes["time"]
     if empty := offered - commit.taken:
         where = [f"{key} is {value}" for key, value in settings.get("select", {}).items()]
@@ -205,18 +204,6 @@ def ingest(
     )
 
 
-def complete(home: Home, dataset: str) -> bool:
-    """Whether there is an archive and its first ingest came to its end (it was not killed between two blocks)."""
-    archive = Archive(home.archive(dataset))
-    until = archive.source_settings.get("until") if archive.exists else None
-    if until is None:
-        return archive.exists
-    last = archive.last
-    end = parse_times(until, getattr(last, "calendar", "proleptic_gregorian"))
-    # The frame's own time, which may be some seconds later than that of its slot.
-    return bool(archive.step.index(end, last, jitter=True)[0] <= 0)
-
-
 class _Reading:
     """What an ingest reads of a source: all of it, or those of its files that are new or have changed since.
 
@@ -224,6 +211,8 @@ class _Reading:
     ----------
     source, archive
         From where, and into what.
+    manifests
+        Folder of what is known of source files.
     whole
         Whether all is read, also what the archive has taken in.
 
@@ -233,15 +222,15 @@ class _Reading:
         Those to be read, and those that are not, for they are as they were when they were read, the last one first.
     """
 
-    def __init__(self, source: Source, archive: Archive, *, whole: bool) -> None:
-        self._source, self._archive = source, archive
+    def __init__(self, source: Source, archive: Archive, manifests: Path, *, whole: bool) -> None:
+        self._source, self._archive, self._manifests = source, archive, manifests
         # Stamp by name, of files that the archive has taken in, as they were then, and of those of the source, now;
         # none of sources that are read whole each time.
         self._noted: dict[str, str] = {}
         self._stamps: dict[str, str] = {}
         names: Sequence[str | Path]
         if isinstance(source, FileSource):
-            self._noted = {} if whole else archive.manifest(source.settings).stamps()
+            self._noted = {} if whole else archive.manifest(manifests, source.settings).stamps()
             names = source.files(self._noted)
             self._stamps = stamps_of(names)
         else:
@@ -276,7 +265,7 @@ class _Reading:
         """Note the files as taken in, the archive's last commit being `head` then."""
         new = {name: stamp for name, stamp in self._stamps.items() if name not in self.unchanged}
         if new and isinstance(self._source, FileSource):
-            self._archive.manifest(self._source.settings).add(new, self._noted, head)
+            self._archive.manifest(self._manifests, self._source.settings).add(new, self._noted, head)
 
 
 def _jumps(ds: xr.Dataset | None, jumps: Sequence[tuple[str, Any, str]]) -> list[str]:

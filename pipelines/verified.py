@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
-from datasets.store import Store, disk
+from datasets.store import Store
 from pipelines.evaluation import chunks, lies_in, select_frames, stretch
 from pipelines.init_times import missing_history
 from simvp.scoring import positions_of
@@ -33,7 +33,7 @@ def due_weights(
     earlier: np.ndarray,
     leads: int,
     *,
-    kept: tuple[Path, Archive] | None = None,
+    kept: tuple[Path | str, Archive] | None = None,
     device: str | None = None,
 ) -> np.ndarray | None:
     """Weights (I, L, S, E) of rising init times by what was verified by each of them; None without a mixture.
@@ -79,7 +79,7 @@ def due_weights(
 def _refresh(store: Store, archive: Archive, replay: "Replay", ds: xr.Dataset) -> None:
     """Compute again what was kept of init times whose targets or inputs have been filled or replaced since.
 
-    Where nobody knows which these are, nothing that was kept counts any more. The commit of the archive is put down
+    Where nobody knows which these are, all of it is. The commit of the archive is put down
     with the last of them, so that a run that is cut off begins again.
     """
     with store.lock():
@@ -87,13 +87,13 @@ def _refresh(store: Store, archive: Archive, replay: "Replay", ds: xr.Dataset) -
         if before == ds.attrs["archive_commit"]:
             return
         spans = archive.changed_since(before)
-        if spans is None:
-            disk.discard(store.path)
-            return
         forecaster, old = replay.forecaster, store.dataset()
         times = old["init_time"].values
         behind = forecaster.frame_times(times), forecaster.baselines.times_behind(times, replay.leads)
-        stale = times[lies_in(spans, forecaster.spec.calendar, _valid(replay, times), *behind)]
+        touched = (
+            slice(None) if spans is None else lies_in(spans, forecaster.spec.calendar, _valid(replay, times), *behind)
+        )
+        stale = times[touched]
         for chosen in chunks(stale, forecaster.spec.step, BATCH):
             grams, rows = _grams(replay, ds, chosen), np.flatnonzero(np.isin(times, chosen))
             for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) > 1) + 1):

@@ -20,7 +20,7 @@ import xarray as xr
 from datasets.archive import Archive
 from datasets.store import Store, disk
 from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_table, unpredictable
-from pipelines.forecast_store import Kind, forecasts_at, only_horizon, replace_store
+from pipelines.forecast_store import Kind, forecasts_at, only_horizon
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from pipelines.score_store import ScoringRun, has_parts, moving_in
@@ -58,7 +58,7 @@ class VerifyReport:
     dataset: str
     kind: Kind
     horizon: str
-    path: Path
+    path: Path | str
     scored: int
     rescored: int
     pending: int
@@ -156,12 +156,12 @@ def verify(
             spans = archive.changed_since(before)
         if store.exists and (outdated or store.state.get("of") != state["of"]):
             # Another hindcast: its scores are made beside the old ones, which stay until those are whole.
-            building = Store(path.with_name(f"{path.stem}.building.zarr"))
-            disk.discard(building.path)
+            building = store.building()
+            building.discard()
             same = outdated and "system" in store.dataset().dims and store.state.get("of") == state["of"]
             scored = run.append(building, ready, state, run.held(store.dataset().load(), spans) if same else None)
             if building.exists:
-                replace_store(building.path, path)
+                building.publish()
         else:
             if store.exists:
                 rescored = run.rescore(store, state, spans)

@@ -22,6 +22,7 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     """Leave out fsync in a module: no test cuts the power, and a kill empties no page cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
+        patch.setattr("datasets.store.disk.sync_all", lambda folder: None)
         yield
 
 

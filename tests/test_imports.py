@@ -32,8 +32,8 @@ LIBRARY = {
     ),
     "pytorch_msssim",
 }
-LATE = {"mlflow"}  # only inside functions: when a registered name is resolved
-HEAVY = ("prefect", "dask", "distributed", "zarr", "mlflow", "torch", "pyproj", "scipy", "skimage")
+LATE = {"mlflow", "icechunk", "zarr"}  # only inside functions: when a registered name, or a store, is asked for
+HEAVY = ("prefect", "dask", "distributed", "icechunk", "zarr", "mlflow", "torch", "pyproj", "scipy", "skimage")
 
 
 def imports(source: str) -> Iterator[tuple[str, bool, int]]:

@@ -55,6 +55,7 @@ def test_what_is_imported_is_asked_for(room: str) -> None:
     asked = list(PROJECT["dependencies"])
     if room == "simvp":
         asked.append("mlflow")  # imported when a registered model is named, which only those who have it do
+        asked += PROJECT["optional-dependencies"]["store"]  # when a store is opened
     else:
         asked += PROJECT["optional-dependencies"]["pipeline"]
     if room == "flows":

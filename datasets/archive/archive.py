@@ -1,22 +1,22 @@
 """The archive: frames of one data set on a regular time axis, committed, and equal however they arrived.
 
-An ordinary Zarr store (see `datasets.store.store`) with a slot for every step from the first frame to the last. The
-coordinate ``present(time)`` tells which slots hold a frame; an absent one reads as NaN until a late frame fills it. A
-frame that is there already and equal changes nothing; one that differs is refused, or replaced on request. Missing
-values inside a frame are data.
+A store (see `datasets.store.store`) with a slot for every step from the first frame to the last. The coordinate
+``present(time)`` tells which slots hold a frame; an absent one reads as NaN until a late frame fills it.
+``digest(time)`` says what the frames are: one that is there already and equal changes nothing; one that differs is
+refused, or replaced on request. Missing values inside a frame are data.
 
 A chunk holds whole maps of up to 64 frames and 2 MiB: about one window of hourly frames, so a window costs one or two
 reads (a frame per chunk costs four times as much), and the last chunk, which every append writes anew, stays small.
 
-Long sources are read, checked and committed in blocks of at most 32 MiB that start at fixed slots, so memory is
-bounded, and a run that is killed and started again makes the commits of a run that was not. All values are checked
-before the first block is written.
+Long sources are read, checked and written in blocks of at most 32 MiB that start at fixed slots, so memory is bounded.
+All values are checked before the first block is written, and all blocks become one commit.
 """
 
-import json
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace as changed
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,26 +25,31 @@ import xarray as xr
 
 from datasets.archive.block_writer import FORMAT, BlockWriter
 from datasets.archive.candidate import Candidates, Comparison, candidates_of, compare
-from datasets.archive.commits import Commit, CommitLog, commit_id
+from datasets.archive.commits import Commit, content_id
 from datasets.archive.manifest import Manifest
 from datasets.archive.schema import LISTED, Schema, new_schema, schema_of, shown
 from datasets.archive.summary import Summary, usual
-from datasets.store import Store, disk
+from datasets.store import Conflict, Store
 from simvp.budget import fitting
 from simvp.coords import Step
 from simvp.errors import ArchiveError, Refusal, shortened
+from simvp.stores import TAG, Snapshot
+
+_log = logging.getLogger(__name__)
 
 AHEAD = 48  # frames without a value at the end of a source that are taken for late, however few hold values
+RECENT = 48  # commits that say what values are usual: two days of hourly ones
+ATTEMPTS = 10  # to commit before other writers do, where there is no lock
 Progress = Callable[[int, int], None]  # frames done, and frames in all
 
 
 class Archive:
-    """The archive at `path`; its lock and its log lie beside it.
+    """The archive at `path`.
 
     Parameters
     ----------
     path
-        Folder of the store, usually ``archive.zarr``.
+        Folder, usually ``archive.zarr``, or address of the store.
     lock_timeout
         Seconds to wait for another writer.
     """
@@ -52,25 +57,31 @@ class Archive:
     def __init__(self, path: str | Path, *, lock_timeout: float = 600.0) -> None:
         self._store = Store(path, lock_timeout=lock_timeout)
         self.path = self._store.path
-        self._entries = CommitLog(self.path.with_name(f"{self.path.name}.log"))
-        # Archives that are out there have it under this name.
-        self._settings_file = self._entries.folder / "recipe.json"
 
     @property
     def exists(self) -> bool:
-        """Whether a first frame has been committed."""
+        """Whether a first frame has been committed.
+
+        Raises
+        ------
+        ArchiveError
+            It is damaged, or of an earlier format.
+        """
         return self._store.exists
 
     def dataset(self, chunks: Any = None) -> xr.Dataset:
-        """The last commit, lazily, with the coordinate ``present(time)`` and the attribute ``archive_commit``.
+        """The last commit, lazily; see `simvp.stores.open_archive`."""
+        return self._head.dataset(chunks)
 
-        Parameters
-        ----------
-        chunks
-            None: without dask, best for reading windows. "auto", {} or sizes: dask arrays.
-        """
-        ds, state = self._store.snapshot(chunks)
-        return ds.assign_attrs(archive_commit=commit_id(state["chain"]))
+    @property
+    def _head(self) -> Snapshot:
+        return self._ours(self._store.head)
+
+    def _ours(self, head: Snapshot) -> Snapshot:
+        if head.state.get("format") != FORMAT:
+            reason = f"expected an archive of format {FORMAT}, got {head.state.get('format', 'another store')}"
+            raise ArchiveError(f"Archive {self.path}", [reason], "move it away and ingest its sources again")
+        return head
 
     @property
     def times(self) -> np.ndarray:
@@ -80,7 +91,13 @@ class Archive:
     @property
     def present(self) -> np.ndarray:
         """(N,) bool: whether the slot holds a frame."""
-        return self._store.read("present").astype(bool)
+        return self._head.read("present").astype(bool)
+
+    @property
+    def absent(self) -> int:
+        """Slots that hold no frame."""
+        head = self._head
+        return head.length - head.state["frames"]
 
     @property
     def last(self) -> Any:
@@ -90,56 +107,58 @@ class Archive:
     @property
     def schema(self) -> Schema:
         """What the archive is."""
-        return self._read_schema()[0]
+        return _schema_and_template(self._head)[0]
 
     @property
     def step(self) -> Step:
         """Time from slot to slot."""
-        return Step.from_header(self._store.state["step"])
+        return Step.from_header(self._head.state["step"])
 
     @property
     def source_settings(self) -> dict[str, Any]:
         """How the archive was first ingested; empty where nobody said."""
-        try:
-            return json.loads(self._settings_file.read_bytes())
-        except FileNotFoundError:
-            return {}
+        return self._head.state["source_settings"]
 
     @property
     def head(self) -> Commit:
         """The last commit."""
-        committed = self.unchanged
-        entry = self._entries.read(committed.sequence)
-        return entry if entry is not None and entry.id == committed.id else committed
+        return Commit.of(next(self._store.history()))
 
     @property
     def unchanged(self) -> Commit:
         """What an append that changes nothing returns."""
-        state = self._store.state
-        return Commit(id=commit_id(state["chain"]), sequence=state["sequence"], length=self._store.length)
+        return _unchanged(self._head)
 
     def log(self) -> list[Commit]:
-        """Every commit, first to last."""
-        entries = (self._entries.read(number) for number in range(1, self._store.state["sequence"] + 1))
-        return [entry for entry in entries if entry is not None]
+        """Every commit that is kept, first to last."""
+        return [Commit.of(info) for info in self._store.history()][::-1]
 
     def changed_since(self, commit: str) -> list[tuple[str, str]] | None:
-        """First and last time of every commit after that one that filled or replaced slots; appended ones do not count.
+        """First and last time of every run of slots filled or replaced after that commit; appended ones do not count.
 
-        None where the log does not tell: another archive lay here then, or the log has been lost.
+        None where the history does not tell: another archive lay here then, or the commit has expired.
         """
         spans: list[tuple[str, str]] = []
-        for number in range(self._store.state["sequence"], 0, -1):
-            entry = self._entries.read(number)
-            if entry is None or entry.id == commit:
-                return None if entry is None else spans[::-1]
-            if entry.filled or entry.replaced:
-                spans.append((entry.first, entry.last))
+        for entry in map(Commit.of, self._store.history()):
+            if entry.id == commit:
+                return spans[::-1]
+            spans += entry.changed[::-1]
         return None
 
-    def manifest(self, settings: Mapping[str, Any]) -> Manifest:
+    def keep(self, ds: xr.Dataset) -> None:
+        """Let the commit that `ds` was read from never expire: a model or a forecast names it."""
+        self._store.keep(f"{TAG}{ds.attrs['archive_commit']}", ds.attrs["archive_snapshot"])
+
+    def manifest(self, folder: Path, settings: Mapping[str, Any]) -> Manifest:
         """Files that were taken in under these source settings; see `datasets.archive.manifest`."""
-        return Manifest(self._entries, settings, self.unchanged.sequence if self.exists else 0)
+        return Manifest(folder, settings, self._committed)
+
+    def _committed(self, sequence: int) -> str:
+        if self.exists:
+            for entry in map(Commit.of, self._store.history()):
+                if entry.sequence <= sequence:
+                    return entry.id if entry.sequence == sequence else ""
+        return ""
 
     def lock(self) -> AbstractContextManager[None]:
         """Be the one writer while several things are done; may be nested."""
@@ -183,14 +202,28 @@ class Archive:
             With every reason why the frames cannot be taken; nothing is written.
         """
         # A refusal must not even leave the lock's file, where there is no archive yet.
-        examined = None if self.exists else self._examine(ds, replace, step, progress)
-        with self.lock():
-            if examined is None or self.exists:
-                examined = self._examine(ds, replace, step, progress)
-            return self._write(examined, replace, sources or {}, source_settings or {}, progress)
+        examined = self._examine(None, ds, replace, step, progress) if self._is_new() else None
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with self.lock():
+                    if examined is None or not self._is_new():
+                        base = self._store.find()
+                        examined = self._examine(base and self._ours(base), ds, replace, step, progress)
+                    return self._write(examined, replace, sources or {}, source_settings or {}, progress)
+            except Conflict:
+                if attempt == ATTEMPTS:
+                    raise
+                _log.warning("%s: another writer has committed meanwhile; the frames are compared anew", self.path)
+                examined = None
+        raise AssertionError("unreachable")
 
-    def _examine(self, ds: xr.Dataset, replace: bool, step: Step | None, progress: Progress | None) -> "_Examined":
-        """Read all candidate frames and compare them.
+    def _is_new(self) -> bool:
+        return isinstance(self.path, Path) and not self.path.exists()
+
+    def _examine(
+        self, base: Snapshot | None, ds: xr.Dataset, replace: bool, step: Step | None, progress: Progress | None
+    ) -> "_Examined":
+        """Read all candidate frames and compare them with the commit `base`.
 
         Raises
         ------
@@ -198,7 +231,7 @@ class Archive:
             With every reason.
         """
         try:
-            schema, template = self._read_schema() if self.exists else new_schema(ds, step)
+            schema, template = new_schema(ds, step) if base is None else _schema_and_template(base)
         except Refusal as refusal:
             raise self._refused(list(refusal.reasons)) from None
         candidates, reasons = candidates_of(ds, schema, step)
@@ -220,14 +253,14 @@ class Archive:
         if reasons:
             raise self._refused(shortened(reasons, LISTED, "and {} more like these"))
         whole = {name: Summary.joined([block.summaries[name] for _, block in blocks]) for name in schema.variables}
-        before = {} if archived is None else usual(self._entries.values(self._store.state["sequence"]))
+        before = {} if archived is None else usual(self._recent_values())
         labels = candidates.ds["time"].values
         jumps = [
             (name, labels[i], text)
             for name, summary in whole.items()
             for i, text in summary.jumps(before.get(name, {}))
         ]
-        return _Examined(schema, template, candidates, archived, keep, blocks, whole, tuple(jumps))
+        return _Examined(base, schema, template, candidates, archived, keep, blocks, whole, tuple(jumps))
 
     def _write(
         self,
@@ -237,28 +270,30 @@ class Archive:
         source_settings: Mapping[str, Any],
         progress: Progress | None,
     ) -> Commit:
-        last = _last(examined.candidates.slots, np.concatenate([block.kinds for _, block in examined.blocks]))
-        writer = BlockWriter(self._store, self._entries, examined.schema, examined.template, sources, last)
-        if examined.archived is None:
-            disk.discard(self._entries.folder)
-            disk.write(self._settings_file, json.dumps(dict(source_settings), indent=1).encode())
-        count, same = len(examined.candidates.slots), 0
-        for rows, block in examined.blocks:
-            same += int((block.kinds == "same").sum())
-            if not np.isin(block.kinds, ("same", "absent")).all():
-                if not examined.keep:
-                    block = compare(examined.candidates, rows, examined.schema, examined.archived, replace=replace)
-                    if block.faults:  # the files have changed since they were examined
-                        raise self._refused(list(block.faults))
-                writer.write(block)
-            if progress:
-                progress((count + rows.stop) // 2, count)
-        writer.extend_to_last()
+        kinds = np.concatenate([block.kinds for _, block in examined.blocks])
+        last, base = _last(examined.candidates.slots, kinds), examined.base
+        if np.isin(kinds, ("same", "absent")).all() and last < examined.schema.length:
+            assert base is not None
+            commit = _unchanged(base)
+        else:
+            with self._store.write(base=None if base is None else base.id) as into:
+                if base is None and into.base is not None:
+                    raise Conflict(self.path)
+                writer = BlockWriter(into, examined.schema, examined.template, last)
+                count = len(examined.candidates.slots)
+                for rows, block in examined.blocks:
+                    if not np.isin(block.kinds, ("same", "absent")).all():
+                        writer.write(block if examined.keep else self._read_again(examined, rows, replace))
+                    if progress:
+                        progress((count + rows.stop) // 2, count)
+                writer.extend_to_last()
+                commit = writer.finish(sources, source_settings)
+            commit = changed(commit, snapshot=into.snapshot)
+            _log.info("%s: commit %s, %s", self.path, commit.id, commit.message)
         times = examined.candidates.ds["time"].values
         return changed(
-            self.head,
-            **writer.counts,
-            unchanged=same,
+            commit,
+            unchanged=int((kinds == "same").sum()),
             snapped=examined.candidates.snapped,
             first=shown(times[0]),
             last=shown(times[-1]),
@@ -267,21 +302,36 @@ class Archive:
             jumps=examined.jumps,
         )
 
+    def _read_again(self, examined: "_Examined", rows: slice, replace: bool) -> Comparison:
+        block = compare(examined.candidates, rows, examined.schema, examined.archived, replace=replace)
+        if block.faults:  # the files have changed since they were examined
+            raise self._refused(list(block.faults))
+        return block
+
+    def _recent_values(self) -> list[tuple[int, Mapping[str, Mapping[str, Any]]]]:
+        """Of the last commits, how many frames each brought, and what these held."""
+        recent = map(Commit.of, islice(self._store.history(), RECENT))
+        return [(entry.appended + entry.filled + entry.replaced, entry.values) for entry in recent]
+
     def _refused(self, reasons: list[str]) -> ArchiveError:
         differ = any("differ from the archived" in reason for reason in reasons)
         return ArchiveError(
-            f"Archive {self.path.name}: these frames cannot be taken, and nothing was written",
+            f"Archive {str(self.path).rpartition('/')[2]}: these frames cannot be taken, and nothing was written",
             reasons,
             "correct the source" + (", or give replace=True to take the new values" if differ else ""),
         )
 
-    def _read_schema(self) -> tuple[Schema, xr.Dataset]:
-        ds, state = self._store.snapshot(dated=False)
-        if state.get("format") != FORMAT:
-            reason = f"expected an archive of format {FORMAT}, got {state.get('format', 'another store')}"
-            raise ArchiveError(f"Archive {self.path}", [reason])
-        step, origin = Step.from_header(state["step"]), self._store.ends()[0]
-        return schema_of(ds, step, origin, ds.sizes["time"], state["block"]), ds
+
+def _unchanged(head: Snapshot) -> Commit:
+    state = head.state
+    content = content_id(state["archive"], state["digests"])
+    return Commit(id=content, snapshot=head.id, sequence=state["sequence"], length=head.length)
+
+
+def _schema_and_template(head: Snapshot) -> tuple[Schema, xr.Dataset]:
+    ds = head.dataset(dated=False)
+    step, origin = Step.from_header(head.state["step"]), head.ends()[0]
+    return schema_of(ds, step, origin, ds.sizes["time"], head.state["block"]), ds
 
 
 def _last(slots: np.ndarray, kinds: np.ndarray) -> int:
@@ -300,6 +350,7 @@ def _last(slots: np.ndarray, kinds: np.ndarray) -> int:
 class _Examined(NamedTuple):
     """Frames that will be taken: what the archive is, and the blocks in order."""
 
+    base: Snapshot | None
     schema: Schema
     template: xr.Dataset
     candidates: Candidates

@@ -1,22 +1,20 @@
-"""Writing of compared blocks into an archive's store: one commit or two each, chained and logged."""
+"""Writing of compared blocks into an archive's store, as one commit."""
 
-import logging
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from datasets.archive.candidate import Comparison
-from datasets.archive.commits import Commit, CommitLog, Kind, chain_start, commit_id, fold
+from datasets.archive.commits import ABSENT, Commit, archive_digest, content_id
 from datasets.archive.schema import Schema, shown
-from datasets.store import Store
+from datasets.archive.summary import Summary
+from datasets.store import Writer
 from simvp.times import encode_times
 
-_log = logging.getLogger(__name__)
-
-FORMAT = 1
+FORMAT = 2
 NO_ROWS = np.empty(0, np.int64)
 
 
@@ -25,44 +23,44 @@ class BlockWriter:
 
     Parameters
     ----------
-    store, log
-        The archive's; the writer's lock is held. The store may not exist yet.
+    writer
+        Of the archive's store.
     schema, template
         What the archive is: see `datasets.archive.schema`.
-    sources
-        SHA-256 of the source files by name, for the log.
     last
         Slot with which the archive ends, if it does not end later; what follows it gets no slots.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        log: CommitLog,
-        schema: Schema,
-        template: xr.Dataset,
-        sources: Mapping[str, str],
-        last: int,
-    ) -> None:
-        self._store, self._entries, self._last = store, log, last
-        self._schema, self._template, self._sources = schema, template, sources
+    def __init__(self, writer: Writer, schema: Schema, template: xr.Dataset, last: int) -> None:
+        self._writer, self._last = writer, last
+        self._schema, self._template = schema, template
         self._length = schema.length
-        self._sources_digest: str | None = None
-        self.counts: dict[str, Any] = {"appended": 0, "absent": 0, "filled": 0, "replaced": 0}
-        if schema.length:
-            state = store.state
-            self._chain, self._sequence = state["chain"], state["sequence"]
+        self._counts = {"appended": 0, "absent": 0, "filled": 0, "replaced": 0}
+        self._touched: list[int] = []
+        self._changed: list[np.ndarray] = []
+        self._summaries: dict[str, list[Summary]] = {}
+        self._state: dict[str, Any] = {}
+        if writer.base is not None:
+            self._state = dict(writer.base.state)
         else:
             types = {n: (str(of[0]), str(of[1].get("units", ""))) for n, of in schema.variables.items()}
             origin, _ = encode_times(np.array([schema.origin]))
-            self._chain = chain_start(schema.grid, types, schema.step, schema.calendar, int(origin[0]))
-            self._sequence = 0
+            self._state = {
+                "format": FORMAT,
+                "kind": "archive",
+                "sequence": 0,
+                "archive": archive_digest(schema.grid, types, schema.step, schema.calendar, int(origin[0])),
+                "digests": 0,
+                "frames": 0,
+                "step": schema.step.to_header(),
+                "block": schema.block,
+            }
 
     def write(self, block: Comparison) -> None:
-        """Commit the late and replaced frames of a block, then its new ones."""
-        late = np.isin(block.kinds, ("fill", "replace"))
-        if late.any():
-            self._amend(block, np.flatnonzero(late))
+        """Write the late and replaced frames of a block, then its new ones."""
+        late = np.flatnonzero(np.isin(block.kinds, ("fill", "replace")))
+        if len(late):
+            self._amend(block, late)
         new = np.flatnonzero(block.kinds == "append")
         if len(new):
             while self._end() <= block.slots[new[0]]:
@@ -74,6 +72,37 @@ class BlockWriter:
         while self._length <= self._last:
             self._extend(self._end())
 
+    def finish(self, sources: Mapping[str, str], source_settings: Mapping[str, Any]) -> Commit:
+        """Give the store what makes all of it a commit; returns that.
+
+        Parameters
+        ----------
+        sources
+            SHA-256 of the source files by name.
+        source_settings
+            How the source is read; kept with the first commit.
+        """
+        self._state["sequence"] += 1
+        self._state.setdefault("source_settings", json.loads(json.dumps(dict(source_settings))))
+        content = content_id(self._state["archive"], self._state["digests"])
+        self._state["attrs"] = {"archive_commit": content}  # any reader has it too, and a forecast from that
+        first, last = (self._shown(slot) for slot in (min(self._touched), max(self._touched)))
+        runs = _runs(np.concatenate(self._changed)) if self._changed else []
+        commit = Commit(
+            id=content,
+            sequence=self._state["sequence"],
+            length=self._length,
+            first=first,
+            last=last,
+            changed=tuple((self._shown(start), self._shown(stop)) for start, stop in runs),
+            sources=dict(sources),
+            values={name: Summary.joined(parts).record() for name, parts in self._summaries.items()},
+            **self._counts,  # type: ignore[arg-type]
+        )
+        self._writer.state, self._writer.message = self._state, commit.message
+        self._writer.metadata = commit.metadata
+        return commit
+
     def _end(self) -> int:
         """Where the block of the next slot ends."""
         return min((self._length // self._schema.block + 1) * self._schema.block, self._last + 1)
@@ -82,8 +111,12 @@ class BlockWriter:
         """Append the slots up to `stop`; those without a row are absent."""
         start = self._length
         at = rows if block is None else block.slots[rows] - start
-        present = np.zeros(stop - start, bool)
-        present[at] = True
+        digests = np.full(stop - start, ABSENT)
+        times = self._schema.times(start, stop)
+        if block is not None:
+            digests[at] = block.digests[rows]
+            times[at] = block.times[rows]
+        present = digests != ABSENT
         fields = {}
         for name, (dtype, _) in self._schema.variables.items():
             if block is not None and present.all():  # as almost always: no copy
@@ -92,76 +125,55 @@ class BlockWriter:
             fields[name] = np.full((stop - start, *self._schema.grid.shape), np.nan, dtype)
             if block is not None:
                 fields[name][at] = block.frames[name][rows]
-        for i in range(stop - start):
-            kind: Kind = "append" if present[i] else "absent"
-            self._fold(kind, start + i, {n: v[i] for n, v in fields.items()} if present[i] else {})
-        times = self._schema.times(start, stop)
-        if block is not None:
-            times[at] = block.times[rows]
-        ds = self._label(times, fields, present)
-        held = {} if block is None else {name: of.at(rows).record() for name, of in block.summaries.items()}
-        state = self._record(stop, start, stop, held, appended=int(present.sum()), absent=int((~present).sum()))
-        if self._store.exists:
-            self._store.append(ds, state)
+        ds = self._label(times, fields, digests)
+        if self._writer.exists:
+            self._writer.append(ds)
         else:
-            chunks = {"time": self._schema.chunk}
-            self._store.create(ds.assign_coords(self._static()), axis="time", chunks=chunks, state=state)
+            self._writer.create(ds.assign_coords(self._static()), "time", {"time": self._schema.chunk})
         self._length = stop
+        frames = int(present.sum())
+        before = np.zeros_like(digests)
+        self._note(block, rows, (start, stop - 1), digests, before, appended=frames, absent=stop - start - frames)
 
     def _amend(self, block: Comparison, rows: np.ndarray) -> None:
         """Rewrite the range of slots that holds the frames at `rows`."""
+        assert self._writer.base is not None
         slots = block.slots[rows]
         start, stop = int(slots[0]), int(slots[-1]) + 1
-        stored = self._store.snapshot(dated=False)[0].isel(time=slice(start, stop)).load()
-        present = stored["present"].values.copy()
+        stored = self._writer.base.dataset(dated=False).isel(time=slice(start, stop)).load()
         fields = {name: stored[name].values for name in self._schema.variables}
-        present[slots - start] = True
         for name, values in fields.items():
             values[slots - start] = block.frames[name][rows]
-        for row, slot in zip(rows, slots, strict=True):
-            frame = {name: values[slot - start] for name, values in fields.items()}
-            self._fold(block.kinds[row], int(slot), frame)
+        digests = stored["digest"].values.copy()
+        before = digests[slots - start]
+        digests[slots - start] = block.digests[rows]
+        self._writer.rewrite(self._label(stored["time"].values, fields, digests).drop_vars("time"), start)
+        self._changed.append(slots)
         filled = int((block.kinds[rows] == "fill").sum())
-        held = {name: summary.at(rows).record() for name, summary in block.summaries.items()}
-        state = self._record(self._length, start, stop, held, filled=filled, replaced=len(rows) - filled)
-        amended = self._label(stored["time"].values, fields, present).drop_vars("time")
-        self._store.rewrite(amended, start, state)
+        self._note(block, rows, slots, block.digests[rows], before, filled=filled, replaced=len(rows) - filled)
 
-    def _fold(self, kind: Kind, slot: int, frame: Mapping[str, np.ndarray]) -> None:
-        self._chain = fold(self._chain, kind, slot, frame)
-
-    def _record(self, length: int, start: int, stop: int, values: Mapping[str, Any], **counts: int) -> dict[str, Any]:
-        """Log the commit to come, and give the state that makes it one."""
-        self._sequence += 1
-        brought: dict[str, Any] = dict(counts)
-        first, last = (shown(self._schema.times(slot, slot + 1)[0]) for slot in (start, stop - 1))
-        commit = Commit(
-            id=commit_id(self._chain),
-            sequence=self._sequence,
-            length=length,
-            first=first,
-            last=last,
-            sources=self._sources,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            values=values,
-            **brought,
-        )
-        if self._sources_digest is None:  # once, however many blocks there are
-            self._sources_digest = self._entries.keep(self._sources)
-        self._entries.write(commit, self._sources_digest)
+    def _note(
+        self,
+        block: Comparison | None,
+        rows: np.ndarray,
+        touched: Sequence[int] | np.ndarray,
+        digests: np.ndarray,
+        before: np.ndarray,
+        **counts: int,
+    ) -> None:
+        self._touched += [int(touched[0]), int(touched[-1])]
+        self._state["digests"] = (self._state["digests"] + int((digests - before).sum(dtype="u8"))) % 2**64
+        self._state["frames"] += int((digests != ABSENT).sum()) - int((before != ABSENT).sum())
         for name, count in counts.items():
-            self.counts[name] += count
-        _log.info("commit %s: %s .. %s, %s", commit.id, first, last, counts)
-        return {
-            "format": FORMAT,
-            "sequence": self._sequence,
-            "chain": self._chain,
-            "step": self._schema.step.to_header(),
-            "block": self._schema.block,
-            "attrs": {"archive_commit": commit.id},  # `xr.open_zarr(archive)` has it too, and a forecast from that
-        }
+            self._counts[name] += count
+        if block is not None:
+            for name, summary in block.summaries.items():
+                self._summaries.setdefault(name, []).append(summary.at(rows))
 
-    def _label(self, times: np.ndarray, fields: Mapping[str, np.ndarray], present: np.ndarray) -> xr.Dataset:
+    def _shown(self, slot: int) -> str:
+        return shown(self._schema.times(slot, slot + 1)[0])
+
+    def _label(self, times: np.ndarray, fields: Mapping[str, np.ndarray], digests: np.ndarray) -> xr.Dataset:
         ds = xr.Dataset(
             {
                 name: (self._schema.dims, values, dict(self._schema.variables[name][1]))
@@ -170,7 +182,10 @@ class BlockWriter:
             coords={"time": ("time", times, dict(self._template["time"].attrs))},
             attrs=self._template.attrs,
         )
-        return ds.assign_coords(present=("time", present, {"long_name": "whether the slot holds a frame"}))
+        return ds.assign_coords(
+            present=("time", digests != ABSENT, {"long_name": "whether the slot holds a frame"}),
+            digest=("time", digests, {"long_name": "digest of the frame's values"}),
+        )
 
     def _static(self) -> dict[str, xr.Variable]:
         return {
@@ -178,3 +193,9 @@ class BlockWriter:
             for name, coord in self._template.coords.items()
             if "time" not in coord.dims
         }
+
+
+def _runs(slots: np.ndarray) -> list[tuple[int, int]]:
+    """First and last of each run of rising slots."""
+    parts = np.split(slots, np.flatnonzero(np.diff(slots) > 1) + 1)
+    return [(int(part[0]), int(part[-1])) for part in parts]

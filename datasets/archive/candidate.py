@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from datasets.archive.commits import ABSENT, frame_digest
 from datasets.archive.schema import LISTED, Schema, attrs_of, duplicate_faults, shown
 from datasets.archive.summary import Summary
 from simvp.contract import impossible
@@ -56,6 +57,8 @@ class Comparison:
         (n,) texts: "append", "fill", "replace", "same", or "absent" (no variable has a value).
     frames
         (n, H, W) by variable, as they will stand in the archive; empty where there is nothing to write.
+    digests
+        (n,) uint64 of these frames; see `datasets.archive.commits.frame_digest`.
     summaries
         What the source's frames hold, by variable.
     faults
@@ -66,6 +69,7 @@ class Comparison:
     times: np.ndarray
     kinds: np.ndarray
     frames: Mapping[str, np.ndarray]
+    digests: np.ndarray
     summaries: Mapping[str, Summary]
     faults: tuple[str, ...]
 
@@ -123,8 +127,15 @@ def compare(
     except Exception as error:  # every reader has its own for a truncated or damaged file
         start, end = (shown(times[i]) for i in (0, -1))
         fault = f"frames {start} .. {end} cannot be read: {type(error).__name__}: {error}"
-        kinds = np.full(len(slots), "absent", object)
-        return Comparison(slots=slots, times=times, kinds=kinds, frames={}, summaries={}, faults=(fault,))
+        return Comparison(
+            slots=slots,
+            times=times,
+            kinds=np.full(len(slots), "absent", object),
+            frames={},
+            digests=np.full(len(slots), ABSENT),
+            summaries={},
+            faults=(fault,),
+        )
     with np.errstate(over="ignore"):  # what overflows is infinite then, and refused
         frames = {name: loaded[name].values.astype(of[0], copy=False) for name, of in schema.variables.items()}
     faults, summaries = [], {}
@@ -134,7 +145,13 @@ def compare(
     filled = {name: summary.counts > 0 for name, summary in summaries.items()}
     anything = np.logical_or.reduce(list(filled.values()))
     kinds = np.where(anything, np.where(slots < schema.length, "same", "append"), "absent").astype(object)
+    digests = np.full(len(slots), ABSENT)
+    for i in np.flatnonzero(anything):
+        digests[i] = frame_digest(int(slots[i]), {name: values[i] for name, values in frames.items()})
     inside = np.flatnonzero(kinds == "same")
+    if archived is not None and len(inside):
+        stored = archived["digest"].isel(time=slice(int(slots[inside[0]]), int(slots[inside[-1]]) + 1)).values
+        inside = inside[digests[inside] != stored[slots[inside] - slots[inside[0]]]]
     if archived is not None and len(inside):
         first, last = int(slots[inside[0]]), int(slots[inside[-1]])
         committed = archived[list(schema.variables)].isel(time=slice(first, last + 1)).compute()
@@ -154,9 +171,19 @@ def compare(
                     _difference(name, times[inside[i]], old[i], new[i], int(other[i].sum()))
                     for i in np.flatnonzero(differs)
                 ]
+        for i in inside:  # of what the archive will hold: a variable that is missing here may be there
+            digests[i] = frame_digest(int(slots[i]), {name: values[i] for name, values in frames.items()})
     if faults or np.isin(kinds, ("same", "absent")).all():
         frames = {}
-    return Comparison(slots=slots, times=times, kinds=kinds, frames=frames, summaries=summaries, faults=tuple(faults))
+    return Comparison(
+        slots=slots,
+        times=times,
+        kinds=kinds,
+        frames=frames,
+        digests=digests,
+        summaries=summaries,
+        faults=tuple(faults),
+    )
 
 
 def _examined(

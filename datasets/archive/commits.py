@@ -1,37 +1,42 @@
-"""Commits of an archive: an id that depends on content alone, and the log that grows beside the store.
+"""Commits of an archive: an id that depends on content alone, and what the repository's history says of each.
 
-The id is the head of a chain: it starts from what the archive is (variables, units, grid, calendar, step, first time)
-and folds in frame after frame. So it does not depend on the clock, on paths, or on how the frames were grouped into
-appends, and an append costs the same however long the archive is.
+Every slot keeps the digest of its frame. The id of an archive's content is made of what the archive is (variables,
+units, grid, calendar, step, first time) and of the sum of these digests, so that it depends neither on the clock, nor
+on paths, nor on the order in which frames came or how many wrote them; and an append costs the same however long the
+archive is. The digests are no protection against somebody who looks for two archives with one id.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from datasets.store import disk
 from simvp.coords import Grid, Step
+from simvp.version import __version__
 
-Kind = Literal["append", "absent", "fill", "replace"]
+if TYPE_CHECKING:
+    import icechunk
 
-_PER_FOLDER = 1000
-_RECENT = 48  # commits: two days of hourly ones
+ABSENT = np.uint64(0)  # digest of a slot without a frame
+# What is said of one call of `Archive.append`, and not of its commit.
+_OF_ONE_CALL = ("unchanged", "snapped", "jumps")
+# Kept by the repository itself.
+_OF_THE_REPOSITORY = ("snapshot", "created")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
-    """One change of an archive, or what one call of `Archive.append` changed in all.
+    """One commit of an archive, or what one call of `Archive.append` changed.
 
     Parameters
     ----------
     id
-        First 16 hexadecimal digits of the chain; of content alone.
+        16 hexadecimal digits; of content alone.
+    snapshot
+        The repository's own name of the commit.
     sequence, length
         Number of the commit, from 1, and slots of the archive after it.
     appended, absent
@@ -39,23 +44,28 @@ class Commit:
     filled, replaced
         Frames put into absent slots, and frames whose values were replaced on request.
     unchanged
-        Candidate frames that were there already; never part of the log, where nothing changed nothing is written.
+        Candidate frames that were there already; never part of the history, where nothing changed nothing is written.
     snapped
-        Candidate frames whose times jitter around those of their slots; of one call in all, and not part of the log.
+        Candidate frames whose times jitter around those of their slots; of one call, and not part of the history.
     first, last
-        First and last time that the change touches.
+        First and last time that the commit touches.
+    changed
+        First and last time of each run of slots that were filled or replaced.
     sources
         SHA-256 of every source file that was read for it, by name.
     created
         UTC time of writing; volatile.
+    code_version
+        Version of this project that wrote it.
     values
         By variable, lowest, highest, mean and missing share of the frames that it brought; see
         `datasets.archive.summary.Summary.record`.
     jumps
-        Variable, time and in words what is odd about a frame; never part of the log.
+        Variable, time and in words what is odd about a frame; never part of the history.
     """
 
     id: str
+    snapshot: str = ""
     sequence: int
     length: int
     appended: int = 0
@@ -66,19 +76,43 @@ class Commit:
     snapped: int = 0
     first: str = ""
     last: str = ""
+    changed: tuple[tuple[str, str], ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    code_version: str = __version__
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     jumps: tuple[tuple[str, Any, str], ...] = ()
+
+    @classmethod
+    def of(cls, info: "icechunk.SnapshotInfo") -> "Commit":
+        """As the repository's history tells it."""
+        record = {item.name: info.metadata[item.name] for item in fields(cls) if item.name in info.metadata}
+        changed = tuple((first, last) for first, last in record.pop("changed"))
+        created = info.written_at.isoformat(timespec="seconds")
+        return cls(**record, changed=changed, snapshot=info.id, created=created)
 
     @property
     def taken(self) -> int:
         """Candidate frames that have values: all of these are in the archive now."""
         return self.appended + self.filled + self.replaced + self.unchanged
 
+    @property
+    def message(self) -> str:
+        """In words."""
+        counts = {name: getattr(self, name) for name in ("appended", "absent", "filled", "replaced")}
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        return f"{listed}: {self.first} .. {self.last}"
 
-def chain_start(grid: Grid, variables: Mapping[str, tuple[str, str]], step: Step, calendar: str, origin: int) -> str:
-    """Head of the chain of an archive without frames.
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the repository's history keeps."""
+        left_out = (*_OF_ONE_CALL, *_OF_THE_REPOSITORY)
+        record = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in left_out}
+        return json.loads(json.dumps(record))
+
+
+def archive_digest(grid: Grid, variables: Mapping[str, tuple[str, str]], step: Step, calendar: str, origin: int) -> str:
+    """Digest of what an archive is, without its frames.
 
     Parameters
     ----------
@@ -101,9 +135,9 @@ def chain_start(grid: Grid, variables: Mapping[str, tuple[str, str]], step: Step
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def fold(chain: str, kind: Kind, slot: int, frame: Mapping[str, np.ndarray]) -> str:
-    """Head of the chain after one frame; `frame` holds (H, W) by variable, and is empty for an absent slot."""
-    digest = hashlib.sha256(f"{chain} {kind} {slot}".encode())
+def frame_digest(slot: int, frame: Mapping[str, np.ndarray]) -> np.uint64:
+    """First 64 bits of the SHA-256 of a slot's number and of the (H, W) values of each variable, by name."""
+    digest = hashlib.sha256(f"{slot}".encode())
     for name in sorted(frame):
         values = frame[name]
         little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
@@ -111,68 +145,17 @@ def fold(chain: str, kind: Kind, slot: int, frame: Mapping[str, np.ndarray]) -> 
         if missing.any():  # NaN comes in many bit patterns, and readers differ in which they leave
             little = np.where(missing, little.dtype.type(np.nan), little)
         digest.update(little.data)
-    return digest.hexdigest()
+    return np.uint64(int.from_bytes(digest.digest()[:8], "little") or 1)
 
 
-def commit_id(chain: str) -> str:
-    """Short id of the commit at the head of `chain`."""
-    return chain[:16]
+def content_id(archive: str, digests: int) -> str:
+    """Id of an archive's content.
 
-
-class CommitLog:
-    """One small file per commit, and one per set of sources, however many commits came from it.
-
-    An entry is written before its commit, so the log may be one entry ahead of a killed writer's archive; reading stops
-    at the head, and the next commit overwrites it.
+    Parameters
+    ----------
+    archive
+        `archive_digest`.
+    digests
+        Sum of the digests of all slots, modulo 2**64.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def keep(self, sources: Mapping[str, str]) -> str:
-        """Record the sources of the commits to come, durably; returns what `write` names them by."""
-        if not sources:
-            return ""
-        data = json.dumps(dict(sorted(sources.items())), indent=1).encode()
-        digest = hashlib.sha256(data).hexdigest()
-        if not self._sources(digest).is_file():
-            disk.write(self._sources(digest), data)
-        return digest
-
-    def write(self, commit: Commit, sources: str) -> None:
-        """Record `commit`, durably; `sources` is what `keep` returned."""
-        record = {name: of for name, of in vars(commit).items() if name != "jumps"} | {"sources": sources}
-        disk.write(self._entry(commit.sequence), json.dumps(record, indent=1).encode())
-
-    def read(self, sequence: int) -> Commit | None:
-        """The commit of that number, or None where the log has been lost."""
-        try:
-            record: dict[str, Any] = json.loads(self._entry(sequence).read_bytes())
-        except FileNotFoundError:
-            return None
-        sources = self._sources(record["sources"])
-        kept = bool(record["sources"]) and sources.is_file()
-        return Commit(**{**record, "sources": json.loads(sources.read_bytes()) if kept else {}})
-
-    def values(self, sequence: int) -> list[tuple[int, Mapping[str, Mapping[str, Any]]]]:
-        """Of the last commits up to that number, how many frames each brought, and what these held."""
-        found = []
-        for number in range(max(1, sequence - _RECENT + 1), sequence + 1):
-            with suppress(FileNotFoundError):
-                record = json.loads(self._entry(number).read_bytes())
-                frames = sum(record[kind] for kind in ("appended", "filled", "replaced"))
-                found.append((frames, record.get("values", {})))
-        return found
-
-    def id(self, sequence: int) -> str:
-        """Id of the commit of that number; empty where there is none."""
-        try:
-            return str(json.loads(self._entry(sequence).read_bytes())["id"])
-        except FileNotFoundError:
-            return ""
-
-    def _entry(self, sequence: int) -> Path:
-        return self.folder / f"{sequence // _PER_FOLDER:05d}" / f"{sequence:08d}.json"
-
-    def _sources(self, digest: str) -> Path:
-        return self.folder / "sources" / f"{digest}.json"
+    return hashlib.sha256(f"{archive} {digests}".encode()).hexdigest()[:16]

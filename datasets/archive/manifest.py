@@ -10,10 +10,11 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from datasets.archive.commits import Commit, CommitLog
+from datasets.archive.commits import Commit
 from datasets.store import disk
 
 # A file that changed a moment before it was looked at may change again without a later time of change: some file
@@ -25,21 +26,22 @@ class Manifest:
     """Files that were taken in under one set of source settings.
 
     Each line holds the name of a file and its stamp. The last line of a batch has no name: it tells the commit at the
-    head of the archive after it. Where the archive has no such commit (an older one was put back), nothing counts.
+    head of the archive after it. Where the archive has no such commit (an older one was put back, or it has expired),
+    nothing counts.
 
     Parameters
     ----------
-    log
-        Of the archive.
+    folder
+        In which the manifests of the archive lie, on this machine.
     settings
         How the files are read, JSON; what is read under others has a manifest of its own.
-    head
-        Number of the archive's last commit.
+    committed
+        Id of the archive's commit of a number; empty where there is none any more.
     """
 
-    def __init__(self, log: CommitLog, settings: Mapping[str, Any], head: int) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], committed: Callable[[int], str]) -> None:
         digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True, default=str).encode()).hexdigest()
-        self._log, self._head, self._path = log, head, log.folder / "read" / f"{digest[:16]}.txt"
+        self._committed, self._path = committed, folder / f"{digest[:16]}.txt"
 
     def stamps(self) -> dict[str, str]:
         """Stamp by name, in the order of reading."""
@@ -49,8 +51,7 @@ class Manifest:
             return {}
         stamps = {name: stamp for name, _, stamp in (line.rpartition("\t") for line in lines)}
         sequence, _, commit = stamps.pop("", "").partition(" ")
-        vouched = sequence.isdecimal() and int(sequence) <= self._head and self._log.id(int(sequence)) == commit
-        return stamps if vouched else {}
+        return stamps if sequence.isdecimal() and self._committed(int(sequence)) == commit else {}
 
     def add(self, stamps: Mapping[str, str], noted: Mapping[str, str], head: Commit) -> None:
         """Note files that have been taken in by now, durably, after those `noted` before."""

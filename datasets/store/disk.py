@@ -1,14 +1,10 @@
-"""What a store asks of the place it lies in: durable atomic writes, a rename, one writer at a time.
+"""What files and repositories on a local file system need: durable atomic writes, and one writer at a time."""
 
-Everything that is particular to a local file system is here. On an object store the same four are a PUT (atomic by
-itself), nothing (a PUT is durable), a copy below the final name with the root object last, and a conditional PUT.
-"""
-
+import ctypes
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +24,7 @@ def write(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def append(path: Path, data: bytes) -> None:
@@ -39,20 +35,28 @@ def append(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def sync(files: Iterable[Path]) -> None:
-    """Bring `files`, those that exist (a chunk of fill values does not), and their folders to the disk."""
-    listed = list(files)
-    # Each fsync waits for the disk, not for the processor.
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(_sync, listed))
-        list(pool.map(_sync, sorted({file.parent for file in listed})))
+def sync(path: Path) -> None:
+    """Bring one file, or the names in one folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def publish(made: Path, path: Path) -> None:
-    """Give the whole folder `made`, which nobody has seen, its name; atomic."""
-    sync(found for found in made.rglob("*"))
-    os.rename(made, path)
-    _sync(path.parent)
+def sync_all(folder: Path) -> None:
+    """Bring all that was written to the file system of `folder` to the disk.
+
+    Icechunk does not tell the names of the files of a commit, and to look for them takes the longer the more there are.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if (syncfs := getattr(ctypes.CDLL(None), "syncfs", None)) is None:  # not Linux
+            os.sync()
+        elif syncfs(handle):
+            raise OSError(f"{folder} cannot be brought to the disk")
+    finally:
+        os.close(handle)
 
 
 def discard(path: Path) -> None:
@@ -89,14 +93,3 @@ def exclusive(lock: FileLock, timeout: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _sync(path: Path) -> None:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

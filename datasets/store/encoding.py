@@ -1,17 +1,14 @@
 """How labelled variables lie in Zarr arrays, so that plain `xarray.open_zarr` gives the same variables back."""
 
-import io
-import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.errors import UnstableSpecificationWarning
 
 from simvp.record import plain
@@ -23,7 +20,9 @@ AXIS_CHUNK = 2**14
 # Characters that texts along the axis get at least, or twice as many as the first: later ones may be longer.
 TEXT_WIDTH = 64
 # Bytes of like weight side by side: written four times as fast as with Zarr's own choice (zstd), and a fifth smaller.
-CODEC = BloscCodec(cname="lz4", shuffle="shuffle")
+# The checksum comes last: what a flipped bit has changed is an error, and never a value.
+NUMBERS = (BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec())
+TEXTS = (ZstdCodec(), Crc32cCodec())
 
 
 def encode(variable: xr.Variable) -> tuple[np.ndarray, dict[str, Any]]:
@@ -70,46 +69,43 @@ def fixed_width_texts() -> Iterator[None]:
 
 
 def write_array(
-    root: Path, name: str, variable: xr.Variable, chunks: tuple[int, ...], attrs: Mapping[str, Any], *, grows: bool
-) -> dict:
-    """Make the array `name` below `root` with the contents of `variable`; returns its metadata document."""
+    group: zarr.Group,
+    name: str,
+    variable: xr.Variable,
+    chunks: tuple[int, ...],
+    attrs: Mapping[str, Any],
+    *,
+    grows: bool,
+) -> zarr.Array:
+    """Make the array `name` in `group` with the contents of `variable`."""
     values, own = encode(variable)
     text = values.dtype.kind == "U"
     if text and grows:
         longest = values.dtype.itemsize // np.dtype("U1").itemsize
         values = values.astype(f"U{max(TEXT_WIDTH, 2 * longest)}")
     with fixed_width_texts():
-        array = zarr.create_array(
-            root / name,
+        array = group.create_array(
+            name,
             shape=values.shape,
             dtype=values.dtype,
             chunks=tuple(max(1, size) for size in chunks),
-            compressors="auto" if text else CODEC,
-            # A chunk full of it takes no file: missing numbers, and True, since hardly ever a frame is absent.
+            compressors=TEXTS if text else NUMBERS,
+            # A chunk full of it is not kept: missing numbers, and True, since hardly ever a frame is absent.
             fill_value=np.nan if values.dtype.kind == "f" else "" if text else int(own.get("dtype") == "bool"),
             dimension_names=tuple(str(dim) for dim in variable.dims),
             attributes={**own, **attrs},
-            # Chunks lie side by side in one folder: fewer folders to make durable, and no folder per frame.
-            chunk_key_encoding={"name": "default", "separator": "."},
-            zarr_format=3,
         )
-    if not is_fill(values, array):
         array[...] = values
-    return json.loads((root / name / "zarr.json").read_text())
+    return array
 
 
-def is_fill(values: np.ndarray, array: zarr.Array) -> bool:
-    """Whether whole numbers are what the array reads as without chunks, and need no writing."""
-    return values.dtype.kind == "i" and bool((values == array.fill_value).all())
-
-
-def write_arrays(root: Path, ds: xr.Dataset, axis: str, chunks: Mapping[str, int]) -> dict[str, dict]:
-    """Make every array of `ds` below `root`; returns the metadata documents by name.
+def write_arrays(group: zarr.Group, ds: xr.Dataset, axis: str, chunks: Mapping[str, int]) -> dict[str, zarr.Array]:
+    """Make every array of `ds` in `group`; returns them by name.
 
     Variables along `axis` get the chunk sizes given, whole along the dims not named; the axis itself few large chunks;
     everything else is one chunk.
     """
-    documents = {}
+    made = {}
     for name, variable in ds.variables.items():
         sizes = tuple(variable.sizes.values())
         if name == axis:
@@ -118,8 +114,8 @@ def write_arrays(root: Path, ds: xr.Dataset, axis: str, chunks: Mapping[str, int
             sizes = tuple(chunks.get(str(dim), size) for dim, size in variable.sizes.items())
         beside = _attached(ds, name) if name in ds.data_vars else []
         attrs = {"coordinates": " ".join(beside)} if beside else {}
-        documents[str(name)] = write_array(root, str(name), variable, sizes, attrs, grows=axis in variable.dims)
-    return documents
+        made[str(name)] = write_array(group, str(name), variable, sizes, attrs, grows=axis in variable.dims)
+    return made
 
 
 def loose_coordinates(ds: xr.Dataset) -> str:
@@ -128,8 +124,8 @@ def loose_coordinates(ds: xr.Dataset) -> str:
     return " ".join(sorted(str(name) for name in ds.coords if name not in ds.dims and name not in named))
 
 
-def fit(document: Mapping[str, Any], values: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
-    """`values` in the type of the array that `document` describes.
+def fit(array: zarr.Array, values: np.ndarray, attrs: Mapping[str, Any]) -> np.ndarray:
+    """`values` in the type of the stored `array`.
 
     Raises
     ------
@@ -137,26 +133,24 @@ def fit(document: Mapping[str, Any], values: np.ndarray, attrs: Mapping[str, Any
         Another unit, calendar or kind of value.
     """
     for key in ("units", "calendar"):
-        stored = document["attributes"].get(key)
+        stored = array.attrs.get(key)
         if attrs.get(key, stored) != stored:
             raise ValueError(f"expected {key} {stored}, got {attrs[key]}")
-    if "calendar" in document["attributes"] and "calendar" not in attrs:
+    if "calendar" in array.attrs and "calendar" not in attrs:
         raise ValueError(f"expected times, got {values.dtype}")
-    kind = document["data_type"]
-    texts = kind == "string" or isinstance(kind, dict)  # {"name": "fixed_length_utf32", ...}
+    kind = array.dtype
+    texts = kind.kind == "U"
     if texts != (values.dtype.kind == "U"):
         raise ValueError(f"expected {'texts' if texts else kind}, got {values.dtype if texts else 'texts'}")
-    if kind == "string":  # of any length: a store that was made before texts had a width
-        return values
     if texts:
-        width = kind["configuration"]["length_bytes"] // np.dtype("U1").itemsize
+        width = kind.itemsize // np.dtype("U1").itemsize
         longest = max(values.reshape(-1).tolist(), key=len, default="")
         if len(longest) > width:
             raise ValueError(f"expected texts of {width} characters at most, got {len(longest)}: {longest!r}")
-        return values.astype(f"U{width}")
+        return values.astype(kind)
     if not np.can_cast(values.dtype, kind, "same_kind"):
         raise ValueError(f"expected {kind}, got {values.dtype}")
-    return values.astype(kind)
+    return values.astype(kind, copy=False)
 
 
 def same(stored: xr.Variable, given: xr.Variable) -> bool:
@@ -165,22 +159,6 @@ def same(stored: xr.Variable, given: xr.Variable) -> bool:
         return False
     values = given.values.astype(stored.dtype) if stored.dtype.kind in "fiu" else given.values
     return bool(np.array_equal(stored.values, values, equal_nan=stored.dtype.kind == "f"))
-
-
-def pack(arrays: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> bytes:
-    """Stored values by array, and a note, as one file without pickle."""
-    packed = io.BytesIO()
-    named: dict[str, Any] = {f"array {name}": values for name, values in arrays.items()}
-    np.savez(packed, allow_pickle=False, note=np.array(json.dumps(note)), **named)
-    return packed.getvalue()
-
-
-def unpack(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Inverse of `pack`."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as packed:
-        arrays = {name.removeprefix("array "): packed[name] for name in packed.files if name != "note"}
-        note = json.loads(str(packed["note"]))
-    return arrays, note
 
 
 def _attached(ds: xr.Dataset, name: Any) -> list[str]:

@@ -1,134 +1,151 @@
-"""An ordinary Zarr v3 store that grows along one axis while others read it.
+"""Labelled variables that grow along one axis while others read them: an Icechunk repository, Zarr inside.
 
-Plain ``xarray.open_zarr(path)`` reads the last commit, whole, at any moment. That rests on one object: the root
-``zarr.json``, which carries a copy of the metadata of every array (consolidated metadata), and which readers use
-instead of the arrays' own. A writer
+A reader opens one commit and keeps it, whatever is appended or replaced later. A writer
 
-1. holds the lock,
-2. opens the arrays one by one and resizes them to the committed length, which undoes an append that was killed,
-3. resizes them to the new length and writes their chunks; readers keep the old length, and a chunk that is half
-   committed still holds the old frames unchanged,
-4. brings all of that to the disk,
-5. replaces the root, atomically, with the new lengths and the new state.
+1. holds the lock, where the store lies in a folder: Icechunk says itself that writers race there,
+2. makes a branch of its own, ``incoming-<uuid>``, and writes and commits there,
+3. brings all of that to the disk,
+4. moves ``main`` to it, if main is still where it was. On an object store, where nothing is locked, a second writer is
+   refused here (`Conflict`) and has to look again.
 
-Frames inside the committed length are rewritten in place, chunk by chunk, so readers may see such a change before its
-commit. It is first noted, whole, in a journal beside the store (``<store>.redo``); after a kill, the next writer
-completes what the journal says before anything else.
+Once a day a writer clears away: commits that are older than a week, what only they hold, and what a killed writer
+left. What is tagged (`Store.keep`) stays, and so does everything younger, since a writer that has not committed yet,
+and a reader, may still need it.
+
+A writer that is killed leaves a branch that nobody reads. In a folder the next one drops it; elsewhere it is dropped
+when its lease is over: a time-based UUID says when it was made.
 """
 
-import json
+import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from itertools import product
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import icechunk
 import numpy as np
 import xarray as xr
-import zarr
 from filelock import FileLock
 
 from datasets.store import disk
-from datasets.store.encoding import (
-    encode,
-    fit,
-    fixed_width_texts,
-    is_fill,
-    loose_coordinates,
-    pack,
-    same,
-    unpack,
-    write_arrays,
+from datasets.store.repository import (
+    LEASE,
+    Conflict,
+    drop_left_over,
+    expire,
+    first_of_a_day,
+    is_there,
+    make,
+    move,
+    new_branch,
+    open_to_write,
 )
-from datasets.store.root import ATTRIBUTE, Root, as_bytes, commit_attributes
-from simvp.coords import unfilled
+from datasets.store.writer import Writer, refuse_without_frames
 from simvp.errors import ArchiveError
-from simvp.record import plain
-from simvp.times import decode_times
+from simvp.places import MAIN, in_short, in_words, is_address
+from simvp.stores import Snapshot
+
+_log = logging.getLogger(__name__)
+
+BUILDING = "building"
 
 
 class Store:
-    """A Zarr store at `path`, appended along one axis; see the module for the protocol.
+    """A store at `path`, appended along one axis; see the module for what makes a commit.
 
     Parameters
     ----------
     path
-        Folder of the store. The lock, ``<path>.lock``, and for a moment the journal, ``<path>.redo``, lie beside it.
+        Folder, beside which the lock ``<path>.lock`` lies, or an address; see `simvp.stores.open_archive`.
     lock_timeout
         Seconds to wait for another writer.
+    branch
+        "main" is what readers see.
     """
 
-    def __init__(self, path: str | Path, *, lock_timeout: float = 600.0) -> None:
-        if "://" in str(path):
-            raise ArchiveError(f"Store {path}", ["expected a local path; addresses are not supported yet"])
-        self.path = Path(path)
+    def __init__(self, path: str | Path, *, lock_timeout: float = 600.0, branch: str = MAIN) -> None:
+        self.path: str | Path = str(path).rstrip("/") if is_address(path) else Path(path)
         self.lock_timeout = lock_timeout
-        self._lock = FileLock(self._beside("lock"))
-
-    def _beside(self, suffix: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{suffix}")
+        self._branch = branch
+        self._lock = None if is_address(path) else FileLock(f"{self.path}.lock")
 
     @property
     def exists(self) -> bool:
-        """Whether there is a commit to read."""
-        return (self.path / "zarr.json").is_file()
+        """Whether there is a commit to read.
+
+        Raises
+        ------
+        ArchiveError
+            There is something that cannot be read: a damaged store must not look like one that is not there yet.
+        """
+        return self.find() is not None
+
+    def find(self) -> Snapshot | None:
+        """The last commit; None where there is none yet.
+
+        Raises
+        ------
+        ArchiveError
+            As `exists`.
+        """
+        if not is_there(self.path):
+            return None
+        repository = open_to_write(self.path)
+        if self._branch != MAIN:
+            with in_words(self.path):
+                if self._branch not in repository.list_branches():
+                    return None
+        return Snapshot.head(self.path, repository, self._branch)
+
+    @property
+    def head(self) -> Snapshot:
+        """The last commit.
+
+        Raises
+        ------
+        ArchiveError
+            There is no store, or it is damaged.
+        """
+        if (head := self.find()) is None:
+            raise ArchiveError(f"Store {self.path}", ["there is none"], "check the path, or ingest first")
+        return head
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the last commit recorded of itself; small, in the root."""
-        return Root.read(self.path).state
+        """What the last commit recorded of itself; small."""
+        return self.head.state
 
     @property
     def length(self) -> int:
         """Committed frames."""
-        return Root.read(self.path).length
+        return self.head.length
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Be the one writer, with no change of another writer left half done; may be nested.
+    def history(self) -> Iterator[icechunk.SnapshotInfo]:
+        """Every commit that is kept, the last one first: its id, message, metadata and time."""
+        with in_words(self.path):
+            for commit in open_to_write(self.path).ancestry(branch=self._branch):
+                if commit.parent_id is not None:  # the empty one with which every repository begins
+                    yield commit
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Be the one writer where the store lies in a folder; may be nested.
 
         Raises
         ------
         ArchiveError
             Another writer held the lock for `lock_timeout` seconds.
         """
-        outermost = not self._lock.is_locked
-        with disk.exclusive(self._lock, self.lock_timeout):
-            if outermost:
-                self._recover()
-            yield
+        return nullcontext() if self._lock is None else disk.exclusive(self._lock, self.lock_timeout)
 
     def snapshot(self, chunks: Any = None, *, dated: bool = True) -> tuple[xr.Dataset, dict[str, Any]]:
-        """Dataset and state of one and the same commit; see `dataset`.
-
-        Parameters
-        ----------
-        dated
-            Whether the axis is decoded, which costs time by its length where dates are cftime.
-        """
-        ds = xr.open_zarr(
-            self.path, chunks=chunks, consolidated=True, decode_times=Root.read(self.path).coder if dated else False
-        )
-        state = json.loads(ds.attrs.pop(ATTRIBUTE))["state"]
-        # A store that was made before texts had a width; with StringDType not even `reindex` works.
-        texts = {
-            str(name): (variable.dims, variable.values.astype(object).astype(str), variable.attrs)
-            for name, variable in ds.coords.items()
-            if variable.dtype.kind == "T"
-        }
-        return unfilled(ds.assign_coords(texts).drop_encoding()), state
+        """Dataset and state of one and the same commit; see `simvp.stores.Snapshot.dataset`."""
+        head = self.head
+        return head.dataset(chunks, dated=dated), head.state
 
     def ends(self) -> np.ndarray:
         """(2,) first and last value of the axis, as in `dataset`."""
-        root = Root.read(self.path)
-        stored = zarr.open_array(self.path / root.axis, mode="r").oindex[np.array([0, root.length - 1])]
-        axis = xr.Variable(root.axis, np.asarray(stored), root.arrays[root.axis]["attributes"])
-        return xr.conventions.decode_cf_variable(root.axis, axis, decode_times=root.coder).values
-
-    def read(self, name: str) -> np.ndarray:
-        """Stored values of one array along the axis."""
-        root = Root.read(self.path)
-        return np.asarray(zarr.open_array(self.path / name, mode="r")[: root.length])
+        return self.head.ends()
 
     def dataset(self, chunks: Any = None) -> xr.Dataset:
         """The last commit, lazily.
@@ -143,7 +160,7 @@ class Store:
         ArchiveError
             There is no store.
         """
-        return self.snapshot(chunks)[0]
+        return self.head.dataset(chunks)
 
     def create(self, first: xr.Dataset, *, axis: str, chunks: Mapping[str, int], state: Mapping[str, Any]) -> None:
         """Describe the store once and for all and fill it with its first frames; it appears whole or not at all.
@@ -160,28 +177,12 @@ class Store:
         state
             Small, JSON. What is under "attrs" in it, here and in later commits, plain xarray shows as attributes.
         """
+        refuse_without_frames(self.path, first, axis)
         with self.lock():
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                raise ArchiveError(f"Store {self.path}", ["expected nothing there yet, got a file or a folder"])
-            if first.sizes.get(axis, 0) < 1:
-                raise ArchiveError(f"Store {self.path}", [f"expected a first frame along {axis}, got none"])
-            made = self._beside("new")
-            disk.discard(made)
-            made.mkdir(parents=True)
-            first = first.assign({name: first[name].load() for name in first.variables})
-            documents = write_arrays(made, first, axis, chunks)
-            attributes = plain(first.attrs) | commit_attributes(axis, state)
-            loose = loose_coordinates(first)
-            if loose:
-                attributes["coordinates"] = loose
-            root = {
-                "zarr_format": 3,
-                "node_type": "group",
-                "attributes": attributes,
-                "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": documents},
-            }
-            (made / "zarr.json").write_bytes(as_bytes(root))
-            disk.publish(made, self.path)
+            if self._branch == MAIN and self.exists:
+                raise ArchiveError(f"Store {self.path}", ["expected nothing there yet, got a store"])
+            with self.write(state) as writer:
+                writer.create(first, axis, chunks)
 
     def append(self, ds: xr.Dataset, state: Mapping[str, Any]) -> None:
         """Add frames after the last, and commit.
@@ -199,14 +200,12 @@ class Store:
         ArchiveError
             Anything in `ds` that does not fit; nothing is written.
         """
-        with self.lock():
-            root = Root.read(self.path)
-            arrays = self._encode(root, ds, complete=True)
-            files = self._write(root, arrays, root.length, root.length + ds.sizes[root.axis])
-            self._commit(root, files, state)
+        self.head  # noqa: B018  refuses where there is none
+        with self.write(state) as writer:
+            writer.append(ds)
 
     def rewrite(self, ds: xr.Dataset, start: int, state: Mapping[str, Any]) -> None:
-        """Replace the committed frames from position `start` in place, and commit.
+        """Replace the committed frames from position `start`, and commit.
 
         Parameters
         ----------
@@ -218,113 +217,96 @@ class Store:
         ArchiveError
             Anything in `ds` that does not fit, or frames beyond the committed length; nothing is written.
         """
-        with self.lock():
-            root = Root.read(self.path)
-            if start < 0 or start + ds.sizes.get(root.axis, 0) > root.length:
-                raise ArchiveError(
-                    f"Store {self.path}",
-                    [f"expected frames within the {root.length} committed, got {start} and after"],
-                )
-            arrays = self._encode(root, ds, complete=False)
-            note = {"start": start, "base": root.digest, "state": dict(state)}
-            disk.write(self._beside("redo"), pack(arrays, note))
-            self._redo(root, arrays, start, state)
+        self.head  # noqa: B018
+        with self.write(state) as writer:
+            writer.rewrite(ds, start)
 
-    def _recover(self) -> None:
-        """Complete a rewrite whose writer was killed."""
-        journal = self._beside("redo")
-        if not journal.is_file():
-            return
-        arrays, note = unpack(journal.read_bytes())
-        root = Root.read(self.path) if self.exists else None
-        if root is not None and root.digest == note["base"]:
-            self._redo(root, arrays, note["start"], note["state"])
-        else:  # it was committed, or is the journal of a store that is gone
-            disk.discard(journal)
+    @contextmanager
+    def write(self, state: Mapping[str, Any] | None = None, *, base: str | None = None) -> Iterator[Writer]:
+        """Changes that become one commit when the block ends, and nothing if it is left by an error.
 
-    def _redo(self, root: Root, arrays: Mapping[str, np.ndarray], start: int, state: Mapping[str, Any]) -> None:
-        files = self._write(root, arrays, start, root.length)
-        self._commit(root, files, state)
-        disk.discard(self._beside("redo"))
-
-    def _write(self, root: Root, arrays: Mapping[str, np.ndarray], start: int, length: int) -> list[Path]:
-        """Write `arrays` at `start` into arrays `length` frames long; returns the files that were touched."""
-        files = []
-        for name, values in arrays.items():
-            array = zarr.open_array(self.path / name, mode="r+")
-            at = root.arrays[name]["dimension_names"].index(root.axis)
-            with fixed_width_texts():
-                for frames in (root.length, length):
-                    if array.shape[at] != frames:
-                        array.resize((*array.shape[:at], frames, *array.shape[at + 1 :]))
-            stop = start + values.shape[at]
-            root.arrays[name]["shape"][at] = length
-            files.append(self.path / name / "zarr.json")
-            if start == root.length and start % array.chunks[at] == 0 and is_fill(values, array):
-                continue  # no chunk is there yet: resizing removed what a killed append may have left
-            array[(slice(None),) * at + (slice(start, stop),)] = values.astype(array.dtype, copy=False)
-            ranges = [range(-(-size // chunk)) for size, chunk in zip(array.shape, array.chunks, strict=True)]
-            ranges[at] = range(start // array.chunks[at], -(-stop // array.chunks[at]))
-            files += [self.path / name / f"c.{'.'.join(map(str, index))}" for index in product(*ranges)]
-        return files
-
-    def _commit(self, root: Root, files: list[Path], state: Mapping[str, Any]) -> None:
-        disk.sync(files)
-        disk.write(self.path / "zarr.json", root.committed(state))
-
-    def _encode(self, root: Root, ds: xr.Dataset, *, complete: bool) -> dict[str, np.ndarray]:
-        """Values to write, by array.
+        Parameters
+        ----------
+        state
+            Of the commit; may be given in the block instead.
+        base
+            Commit on which the changes rest.
 
         Raises
         ------
-        ArchiveError
-            Every reason why `ds` does not fit the store.
+        Conflict
+            Main is no longer at `base`, or moved while the changes were made.
         """
-        along = {name for name, doc in root.arrays.items() if root.axis in doc.get("dimension_names", ())}
-        given = {str(name) for name, variable in ds.variables.items() if root.axis in variable.dims}
-        reasons = [f"{name}: not in the store, which has {', '.join(sorted(along))}" for name in sorted(given - along)]
-        if complete:
-            reasons += [f"{name}: expected in every append, is missing" for name in sorted(along - given)]
-        if not ds.sizes.get(root.axis):
-            reasons.append(f"expected frames along {root.axis}, got none")
-        reasons += self._static_faults(root, ds)
-        arrays = {}
-        for name in sorted(given & along):
-            document, variable = root.arrays[name], ds[name].variable
-            dims, shape = tuple(document["dimension_names"]), list(document["shape"])
-            shape[dims.index(root.axis)] = ds.sizes[root.axis]
-            if variable.dims != dims or list(variable.shape) != shape:
-                got = ", ".join(f"{dim}: {size}" for dim, size in variable.sizes.items())
-                wanted = ", ".join(f"{dim}: {size}" for dim, size in zip(dims, shape, strict=True))
-                reasons.append(f"{name}: expected ({wanted}), got ({got})")
-                continue
+        with self.lock():
+            repository = self._made()
+            head = repository.lookup_branch(self._branch if self._branch in repository.list_branches() else MAIN)
+            if base is not None and base != head:
+                raise Conflict(self.path)
+            drop_left_over(repository, alone=self._lock is not None)
+            incoming = new_branch(repository, head)
             try:
-                arrays[name] = fit(document, *encode(variable))
-            except ValueError as error:
-                reasons.append(f"{name}: {error}")
-        if complete and root.axis in arrays and not reasons:
-            reasons += self._order_faults(root, arrays[root.axis])
-        if reasons:
-            raise ArchiveError(f"Store {self.path}: these frames do not fit", reasons)
-        return arrays
+                session = repository.writable_session(incoming)
+                writer = Writer(self.path, session, Snapshot.head(self.path, repository, incoming))
+                writer.state = dict(state or {})
+                yield writer
+                writer.finish()
+                try:
+                    with in_words(self.path):
+                        writer.snapshot = session.commit(writer.message, metadata=dict(writer.metadata))
+                except ArchiveError as error:
+                    if isinstance(error.__cause__, icechunk.ConflictError):  # its lease was over
+                        raise Conflict(self.path) from error
+                    raise
+                move(repository, self.path, self._branch, writer.snapshot, head)
+            finally:
+                with suppress(icechunk.IcechunkError):
+                    repository.delete_branch(incoming)
+            if first_of_a_day(repository, head):
+                expire(repository, self.path)
 
-    def _static_faults(self, root: Root, ds: xr.Dataset) -> list[str]:
-        stored = None
-        reasons = []
-        for name, variable in ds.variables.items():
-            if root.axis in variable.dims or name not in root.arrays:
-                continue
-            stored = self.dataset() if stored is None else stored
-            if not same(stored[name].variable, variable):
-                reasons.append(f"{name}: differs from the stored one, which never changes")
-        return reasons
+    def keep(self, name: str, snapshot: str) -> None:
+        """Let a commit never expire, since something else names it; `name` may have been given to it before.
 
-    def _order_faults(self, root: Root, values: np.ndarray) -> list[str]:
-        last = zarr.open_array(self.path / root.axis, mode="r")[root.length - 1 : root.length]
-        both = np.concatenate([last, values])
-        if both.dtype == object or (both[1:] > both[:-1]).all():
-            return []
-        at = int(np.argmin(both[1:] > both[:-1]))
-        calendar = root.arrays[root.axis]["attributes"].get("calendar")
-        shown = decode_times(both, calendar) if calendar else both
-        return [f"{root.axis}: expected rising values after {shown[at]}, got {shown[at + 1]}"]
+        Where this process may only read, a warning says that it can expire.
+        """
+        try:
+            repository = open_to_write(self.path)
+            if name not in repository.list_tags():
+                repository.create_tag(name, snapshot)
+        except (ArchiveError, icechunk.IcechunkError) as error:
+            _log.warning("%s: commit %s cannot be kept from expiring: %s", self.path, snapshot, in_short(error))
+
+    def expire(self, kept: timedelta = LEASE) -> int:
+        """Clear away what is older and named by no tag; returns the bytes given back.
+
+        Parameters
+        ----------
+        kept
+            Less than the longest run, and a writer that is at work loses what it has written.
+        """
+        with self.lock():
+            return expire(self._made(), self.path, kept)
+
+    def building(self) -> "Store":
+        """The same store on a branch that nobody reads: for what takes the place of all that is there, once whole."""
+        store = Store(self.path, lock_timeout=self.lock_timeout, branch=BUILDING)
+        store._lock = self._lock
+        return store
+
+    def publish(self) -> None:
+        """Let what was built take the place of what readers see, at once."""
+        with self.lock():
+            repository = self._made()
+            move(repository, self.path, MAIN, repository.lookup_branch(self._branch), repository.lookup_branch(MAIN))
+            repository.delete_branch(self._branch)
+
+    def discard(self) -> None:
+        """Forget what was built."""
+        with self.lock():
+            repository = self._made()
+            if self._branch in repository.list_branches():
+                repository.delete_branch(self._branch)
+
+    def _made(self) -> icechunk.Repository:
+        make(self.path)
+        return open_to_write(self.path)

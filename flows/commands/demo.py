@@ -122,7 +122,7 @@ def _fetch(settings: DemoSettings, home: Home) -> None:
     """Have the files of a named source, so that what cannot be had is refused before a server is started."""
     from datasets.catalog import find_source
 
-    if settings.source is None and not home.archive(settings.dataset).exists():
+    if settings.source is None and settings.dataset not in home.datasets:
         find_source(settings.dataset).files()
 
 
@@ -160,7 +160,6 @@ def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
     from flows.promote import promote
     from flows.train import train
     from flows.verify import verify
-    from pipelines.ingest import complete
     from pipelines.promote import Promotion
 
     dataset = settings.dataset
@@ -168,7 +167,7 @@ def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
         stack.enter_context(listen(console.progress))
         # Ending its thread costs every flow a second, and nobody watches for the heartbeats of a demo.
         stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
-        if settings.source is None and complete(home, dataset):
+        if settings.source is None and dataset in home.datasets:
             # A simulated source has a next day whenever it is asked; the demo is about the first span.
             console.say("ingest", "the archive is there; prefect deployment run ingest/daily appends what is new")
         else:

@@ -128,7 +128,7 @@ class StageConsole:
         """A paragraph with a name."""
         self.rich.print(f"\n{name}: {text}", markup=False, soft_wrap=True)
 
-    def paths(self, paths: Mapping[str, Path | str]) -> None:
+    def paths(self, paths: Mapping[str, str | Path]) -> None:
         """Where everything was written."""
         self.rich.print("\nWritten:")
         for name, path in paths.items():
@@ -141,8 +141,8 @@ class StageConsole:
             "Next:",
             "  make up               Prefect, MLflow and a worker on this machine; says how to run the flows",
             "  .venv/bin/python      a forecast in Python:",
-            "    >>> import simvp, xarray as xr",
-            f'    >>> ds = xr.open_zarr("{home.archive(dataset)}")',
+            "    >>> import simvp",
+            f'    >>> ds = simvp.open_archive("{home.archive(dataset)}")',
             f"    >>> simvp.predict(ds{model})",
         ]
         self.rich.print("\n".join(["", *lines]), markup=False, soft_wrap=True)

@@ -200,6 +200,7 @@ class GriddedTask:
         provenance = {
             "dataset": self.config.dataset,
             "archive_commit": self.commit,
+            "archive_snapshot": str(self.ds.attrs.get("archive_snapshot", "")),
             "periods": periods.model_dump(mode="json"),
             "epochs": self.loop.epoch,
             "best_epoch": self.loop.best_epoch,

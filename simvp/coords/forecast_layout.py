@@ -16,7 +16,7 @@ from simvp.errors import Refusal
 from simvp.times import EPOCH, calendar_of
 
 CONVENTIONS = "CF-1.11"
-VOLATILE = ("created", "history")
+VOLATILE = ("created", "history", "archive_snapshot")
 """Coordinates and attributes that say when and where a forecast was made; left out of every comparison."""
 
 # What holds for a variable whoever made it: not the comments, the references, the statistics of the source's own file.

@@ -241,8 +241,8 @@ class Forecaster:
         -------
         xr.Dataset
             Layout of `simvp.coords.forecast_layout` on the names and the order of `ds`, in the units of the contract,
-            with coordinates model_version, model_fingerprint, archive_commit (where it is known) and created on
-            init_time. Where inputs lack some of their points, these are filled by the rule of
+            with coordinates model_version, model_fingerprint, archive_commit and archive_snapshot (where they are
+            known) and created on init_time. Where inputs lack some of their points, these are filled by the rule of
             `simvp.contract.filling`, and the attribute filled_input says how many.
 
         Raises

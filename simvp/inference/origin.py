@@ -1,6 +1,5 @@
 """Where a forecast comes from: which model made it, from what data and when."""
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,10 @@ def origin_of(forecaster: "Forecaster", ds: xr.Dataset, count: int) -> tuple[dic
         "model_version": (forecaster.version, "registered version of the model"),
         "model_fingerprint": (forecaster.fingerprint, "digest of the content of the model"),
         "archive_commit": (commit_of(ds), "commit of the archive that was read"),
+        "archive_snapshot": (
+            str(ds.attrs.get("archive_snapshot", "")),
+            "name of that commit in the archive's repository",
+        ),
         "created": (created, "when the forecast was computed, UTC"),
     }
     coords = {
@@ -43,9 +46,4 @@ def origin_of(forecaster: "Forecaster", ds: xr.Dataset, count: int) -> tuple[dic
 
 def commit_of(ds: xr.Dataset) -> str:
     """Commit of the archive that the data was read from; empty where it does not say."""
-    if ds.attrs.get("archive_commit"):
-        return str(ds.attrs["archive_commit"])
-    try:  # `xr.open_zarr` of an archive whose last commit is older than the attribute: the head of its chain
-        return str(json.loads(ds.attrs["simvp_store"])["state"]["chain"])[:16]
-    except (KeyError, TypeError, ValueError):
-        return ""
+    return str(ds.attrs.get("archive_commit") or "")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import xarray as xr
 import yaml
 
 from pipelines.home import Home
 from simvp.errors import ConfigError, SourceError
 from tests.conftest import CHECKOUT
+from tests.support.files.repositories import plain
 from tests.support.small_home import write_source
 
 DATASET = "walk"
@@ -182,7 +182,7 @@ def test_walk_from_files_to_skill(walk: Walk, home: Home) -> None:
         "damped_anomaly,version"
     )
     assert [line.split(",")[1] for line in lines] == ["1", "2", "3"]
-    hours = xr.open_zarr(walk.issued.path).init_time.dt.hour.values
+    hours = plain(walk.issued.path).init_time.dt.hour.values
     assert list(hours) == [0, 6, 12, 18]  # of the last day: the hours that are issued by default
 
 

@@ -1,11 +1,10 @@
 """Issuing forecasts: which init times, once each, past gaps, and again after a kill."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import cf_xarray  # noqa: F401  (registers the .cf accessor)
+import icechunk
 import numpy as np
 import pytest
 import xarray as xr
@@ -19,6 +18,8 @@ from simvp.coords.forecast_layout import VOLATILE, faults
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, ContractError, RegistryError
 from tests.support.counting import counted
+from tests.support.files.repositories import plain, repository
+from tests.support.killing import kill_everywhere
 from tests.support.wave_home import FRAMES_IN, forecaster, truth, wave_home, world
 
 HOUR = Step.parse("1h")
@@ -124,42 +125,41 @@ class TestOperation:
             wanted = truth(ds["valid_time"].values[init])
             np.testing.assert_allclose(ds["t2m"].values[init], wanted + 0.25, atol=2e-3)
         assert set(ds["model_fingerprint"].values) == {forecaster(0.25).fingerprint}
-        assert set(ds["archive_commit"].values) == {Archive(home.archive("waves")).head.id}
+        commit = Archive(home.archive("waves")).head
+        assert set(ds["archive_commit"].values) == {commit.id}
+        assert set(ds["archive_snapshot"].values) == {commit.snapshot}
+        assert repository(home.archive("waves")).list_tags() == {f"commit-{commit.id}"}  # so that it never expires
         assert set(ds["model_version"].values) == {"unregistered"}
         assert ds["created"].dtype.kind == "M"
         # Anybody's xarray reads it.
-        plain = xr.open_zarr(home.forecasts("waves", "3h"))
-        assert plain["t2m"].encoding["chunks"] == (1, 3, 3, 4)
+        issued = plain(home.forecasts("waves", "3h"))
+        assert issued["t2m"].encoding["chunks"] == (1, 3, 3, 4)
 
     def test_attributes_of_the_store_hold_for_every_model_that_is_in_it(self, home: Home) -> None:
         forecast(home, "waves", model=forecaster(0.25, version="simvp-waves/1"))
         Archive(home.archive("waves")).append(world(1, first=14 * 24))
         forecast(home, "waves", model=forecaster(0.5, version="simvp-waves/12"))
-        plain = xr.open_zarr(home.forecasts("waves", "3h"))
-        assert plain["model_version"].values.tolist() == ["simvp-waves/1"] * 4 + ["simvp-waves/12"] * 4
+        issued = plain(home.forecasts("waves", "3h"))
+        assert issued["model_version"].values.tolist() == ["simvp-waves/1"] * 4 + ["simvp-waves/12"] * 4
         assert (
-            len(set(plain["model_fingerprint"].values.tolist()))
-            == len(set(plain["archive_commit"].values.tolist()))
+            len(set(issued["model_fingerprint"].values.tolist()))
+            == len(set(issued["archive_commit"].values.tolist()))
             == 2
         )
-        assert {"history", "code_version"} & set(plain.attrs) == set()
-        assert "simvp-waves/1" not in json.dumps(plain.attrs)
-        assert plain.chunks["init_time"] == (1,) * 8
-        assert plain.cf["time"].name == "valid_time"
+        assert {"history", "code_version"} & set(issued.attrs) == set()
+        assert "simvp-waves/1" not in json.dumps(issued.attrs)
+        assert issued.chunks["init_time"] == (1,) * 8
+        assert issued.cf["time"].name == "valid_time"
 
     def test_a_forecast_from_the_archive_says_its_commit_however_it_was_opened(self, home: Home) -> None:
         archive = Archive(home.archive("waves"))
-        opened = [xr.open_zarr(archive.path), archive.dataset(), archive.dataset().isel(time=slice(-30, None)).load()]
-        older = xr.open_zarr(archive.path)
-        del older.attrs["archive_commit"]  # which archives did not have once
-        opened.append(older)
+        opened = [plain(archive.path), archive.dataset(), archive.dataset().isel(time=slice(-30, None)).load()]
         for ds in opened:
             made = forecaster().predict(ds)
             assert set(made["archive_commit"].values) == {archive.head.id}
             assert "simvp_store" not in made.attrs
-        for text in ("", "{", "[1]", "null", '{"state": {}}'):
-            made = forecaster().predict(archive.dataset().assign_attrs(archive_commit="", simvp_store=text))
-            assert set(made["archive_commit"].values) == {""}
+        made = forecaster().predict(archive.dataset().assign_attrs(archive_commit=""))
+        assert set(made["archive_commit"].values) == {""}
 
     def test_asked_twice_it_issues_nothing_not_even_by_another_model(self, home: Home) -> None:
         forecast(home, "waves", model=forecaster(0.25))
@@ -313,64 +313,49 @@ class TestHindcast:
         assert "Left out 7 init times: a frame is absent." in report.summary
 
 
-def die_at_append(number: int, run) -> None:
-    """Run in a fork that kills itself when it is about to commit for the `number`-th time."""
-    child = os.fork()
-    if child == 0:
-        count = 0
-        original = Store._commit
-
-        def commit(self, *arguments):
-            nonlocal count
-            count += 1
-            if count == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(self, *arguments)
-
-        Store._commit = commit  # type: ignore[method-assign]
-        try:
-            run()
-        finally:
-            os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+def issue(folder: Path) -> None:
+    forecast(Home(folder / "home"), "waves", model=forecaster(), batch=1)
 
 
-@pytest.mark.parametrize("kind", ["forecasts", "hindcasts"])
-def test_killed_and_started_again_it_leaves_the_same_store(tmp_path: Path, kind: str) -> None:
-    interval = TestHindcast.INTERVAL if kind == "hindcasts" else None
-
-    def run(home: Home) -> None:
-        forecast(home, "waves", model=forecaster(), hindcast=interval, batch=1 if interval is None else 10)
-
-    homes = [Home(tmp_path / name) for name in ("whole", "killed")]
-    for home in homes:
-        wave_home(home)
-    run(homes[0])
-    # Creation is not a commit of an append: the second init time or batch is being appended when it dies.
-    die_at_append(2, lambda: run(homes[1]))
-    if kind == "hindcasts":
-        assert not homes[1].hindcasts("waves", "3h").exists()
-    else:
-        assert stored(homes[1]).sizes["init_time"] == 2
-    run(homes[1])
-    same(stored(homes[1], kind), stored(homes[0], kind))
+def compute(folder: Path) -> None:
+    forecast(Home(folder / "home"), "waves", model=forecaster(), hindcast=TestHindcast.INTERVAL, batch=16)
 
 
-def test_a_kill_while_a_hindcast_takes_its_place_is_mended(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def look(folder: Path) -> None:
+    """What is there is whole: operational forecasts one by one, hindcasts all at once."""
+    home = Home(folder / "home")
+    for path, counts in ((home.forecasts("waves", "3h"), (1, 2, 3, 4)), (home.hindcasts("waves", "3h"), (46,))):
+        if Store(path).exists:
+            ds = plain(path).load()
+            assert ds.sizes["init_time"] in counts
+            assert np.isfinite(ds["t2m"]).all()
+
+
+@pytest.mark.parametrize(("work", "kind"), [("issue", "forecasts"), ("compute", "hindcasts")])
+@pytest.mark.parametrize("stride", [31, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_and_started_again_it_leaves_the_same_store(tmp_path: Path, work: str, kind: str, stride: int) -> None:
+    wave_home(Home(tmp_path / "start" / "home"))
+    here = "tests.pipelines.test_forecast"
+    folders = kill_everywhere(f"{here}:{work}", f"{here}:look", tmp_path, stride=stride)
+    assert len(folders) > 3
+    for folder in folders[:-1]:
+        same(stored(Home(folder / "home"), kind), stored(Home(folders[-1] / "home"), kind))
+
+
+def test_cut_off_when_a_hindcast_has_taken_its_place_it_is_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     forecast(home, "waves", model=forecaster(0.5), hindcast=TestHindcast.INTERVAL)
-    renamed = []
-    rename = os.rename
+    drop = icechunk.Repository.delete_branch
 
-    def once(source: str, target: str) -> None:
-        if renamed:
+    def cut_off(self: icechunk.Repository, branch: str) -> None:
+        if branch == "building":
             raise KeyboardInterrupt
-        renamed.append(source)
-        rename(source, target)
+        drop(self, branch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "rename", once)
+        patch.setattr(icechunk.Repository, "delete_branch", cut_off)
         with pytest.raises(KeyboardInterrupt):
             forecast(home, "waves", model=forecaster(0.1), hindcast=TestHindcast.INTERVAL)
-    report = forecast(home, "waves", model=forecaster(0.1), hindcast=TestHindcast.INTERVAL)
-    assert (report.issued, report.length) == ((), 46)
-    assert set(stored(home, "hindcasts")["model_fingerprint"].values) == {forecaster(0.1).fingerprint}
+    for error in (0.1, 0.5):  # the second time, what is left of the first is no beginning of it
+        report = forecast(home, "waves", model=forecaster(error), hindcast=TestHindcast.INTERVAL)
+        assert (len(report.issued), report.length) == (0 if error == 0.1 else 46, 46)
+        assert set(stored(home, "hindcasts")["model_fingerprint"].values) == {forecaster(error).fingerprint}

@@ -8,6 +8,7 @@ import xarray as xr
 
 from datasets.simulated.worlds import SimulatedWeather
 from pipelines.home import Home
+from tests.support.files.repositories import plain
 
 DATASET = "small"
 FRAMES_IN, FRAMES_OUT = 6, 3
@@ -52,4 +53,4 @@ def crown(home: Home, dataset: str, version: str) -> None:
 
 def archive(home: Home) -> xr.Dataset:
     """The archive as an analyst opens it."""
-    return xr.open_zarr(home.archive(DATASET))
+    return plain(home.archive(DATASET))

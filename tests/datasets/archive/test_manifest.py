@@ -2,30 +2,42 @@
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from datasets.archive.commits import Commit, CommitLog
+from datasets.archive.commits import Commit
 from datasets.archive.manifest import Manifest, stamps_of
 
 SETTINGS = {"variables": ["t2m"], "units": {}, "select": {}}
 
 
-def head(log: CommitLog, sequence: int, name: str = "a") -> Commit:
+class Log:
+    """Commits of an archive, and a folder for what is known of its files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.ids = folder, {}
+
+    def manifest(self, settings: Mapping[str, Any] = SETTINGS) -> Manifest:
+        return Manifest(self.folder, settings, lambda sequence: self.ids.get(sequence, ""))
+
+
+def head(log: Log, sequence: int, name: str = "a") -> Commit:
     """A commit of that number, in the log."""
     commit = Commit(id=f"{name}{sequence}", sequence=sequence, length=sequence)
-    log.write(commit, "")
+    log.ids[sequence] = commit.id
     return commit
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> CommitLog:
-    return CommitLog(tmp_path / "log")
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path / "log")
 
 
-def test_files_are_known_in_the_order_of_reading_and_by_their_last_stamp(log: CommitLog) -> None:
-    manifest = Manifest(log, SETTINGS, 2)
+def test_files_are_known_in_the_order_of_reading_and_by_their_last_stamp(log: Log) -> None:
+    manifest = log.manifest()
     assert manifest.stamps() == {}
     first = {"/b with a\ttab.nc": "7 20", "/a.nc": "7 30", "/é\udcff.nc": "7 10"}
     manifest.add(first, {}, head(log, 1))
@@ -36,23 +48,24 @@ def test_files_are_known_in_the_order_of_reading_and_by_their_last_stamp(log: Co
     ]
     manifest.add({"/a.nc": "8 40", "/line\nbreak.nc": "1 1"}, manifest.stamps(), head(log, 2))
     assert manifest.stamps() == {**first, "/a.nc": "8 40"}
-    assert Manifest(log, {**SETTINGS, "units": {"t2m": "K"}}, 2).stamps() == {}  # other settings
+    assert log.manifest({**SETTINGS, "units": {"t2m": "K"}}).stamps() == {}  # other settings
 
 
-def test_what_belongs_to_no_commit_of_the_archive_counts_for_nothing(log: CommitLog) -> None:
-    Manifest(log, SETTINGS, 2).add({"/a.nc": "7 30"}, {}, head(log, 2))
-    assert Manifest(log, SETTINGS, 1).stamps() == {}  # an archive of before was put back
+def test_what_belongs_to_no_commit_of_the_archive_counts_for_nothing(log: Log) -> None:
+    log.manifest().add({"/a.nc": "7 30"}, {}, head(log, 2))
+    del log.ids[2]
+    assert log.manifest().stamps() == {}  # an archive of before was put back, or the commit has expired
     head(log, 2, "other")  # and has grown otherwise since
-    assert Manifest(log, SETTINGS, 2).stamps() == {}
-    Manifest(log, SETTINGS, 2).add({"/b.nc": "7 30"}, {}, head(log, 2))
-    assert Manifest(log, SETTINGS, 2).stamps() == {"/b.nc": "7 30"}
+    assert log.manifest().stamps() == {}
+    log.manifest().add({"/b.nc": "7 30"}, {}, head(log, 2))
+    assert log.manifest().stamps() == {"/b.nc": "7 30"}
 
 
-def test_cut_off_anywhere_it_vouches_for_nothing_that_was_not_noted(log: CommitLog) -> None:
-    manifest = Manifest(log, SETTINGS, 2)
+def test_cut_off_anywhere_it_vouches_for_nothing_that_was_not_noted(log: Log) -> None:
+    manifest = log.manifest()
     first, second = {"/a.nc": "7 30"}, {"/b.nc": "70 300", "/c.nc": "71 301"}
     manifest.add(first, {}, head(log, 1))
-    path = next((log.folder / "read").iterdir())
+    path = next(log.folder.iterdir())
     before = path.stat().st_size
     manifest.add(second, first, head(log, 2))
     whole = path.read_bytes()

@@ -1,22 +1,25 @@
 """The store: what is written comes back through plain xarray, one commit at a time, whatever kills the writer."""
 
-import json
 import logging
-import shutil
 import subprocess
 import sys
 import threading
+import uuid
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
+import icechunk
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 from hypothesis import given, settings, strategies as st
 
+from datasets.store.repository import INCOMING, Conflict
 from datasets.store.store import Store
 from simvp.errors import ArchiveError
+from tests.support.files.repositories import branches, plain, repository
 from tests.support.killing import CHECKOUT, kill_everywhere
 
 HOUR = np.timedelta64(3600, "s").astype("m8[ns]")
@@ -60,7 +63,7 @@ def make(path: Path, stop: int = 3, chunk: int = 4) -> Store:
 
 def assert_holds(path: Path, expected: xr.Dataset) -> None:
     """Both ways of reading give `expected`: values, dims, coordinates, attributes of variables."""
-    for ds in (xr.open_zarr(path).load(), Store(path).dataset().load()):
+    for ds in (plain(path).load(), Store(path).dataset().load()):
         xr.testing.assert_equal(ds, expected)
         assert set(ds.coords) == set(expected.coords)
         for name in expected.variables:
@@ -71,7 +74,7 @@ def test_plain_xarray_reads_back_what_was_appended(tmp_path: Path) -> None:
     store = make(tmp_path / "a.zarr")
     store.append(forecasts(3, 12), {"n": 2})
     assert_holds(store.path, forecasts(0, 12))
-    ds = xr.open_zarr(store.path)
+    ds = plain(store.path)
     assert ds.lead_time.dtype == "m8[ns]"
     assert ds.valid_time.dtype == "M8[ns]"
     assert ds.issued.dtype == bool
@@ -105,7 +108,7 @@ USES = {
 @pytest.mark.parametrize("use", list(USES))
 def test_plain_xarray_works_with_it(tmp_path: Path, use: str, loaded: bool) -> None:
     path = make(tmp_path / "a.zarr", 10).path
-    for ds in (xr.open_zarr(path), Store(path).dataset()):
+    for ds in (plain(path), Store(path).dataset()):
         made = USES[use](ds.load() if loaded else ds)
         assert made.load().sizes
 
@@ -114,17 +117,17 @@ def test_plain_xarray_works_with_it(tmp_path: Path, use: str, loaded: bool) -> N
 def test_chunks_of_fields_and_coordinates_agree(tmp_path: Path, chunk: int) -> None:
     store = make(tmp_path / "a.zarr", 3, chunk)
     store.append(forecasts(3, 150), {"n": 2})
-    sizes = xr.open_zarr(store.path).chunks
+    sizes = plain(store.path).chunks
     assert sizes["init_time"] == (chunk,) * (150 // chunk) + ((150 % chunk,) if 150 % chunk else ())
     assert (sizes["lead_time"], sizes["y"], sizes["x"]) == ((3,), (2,), (5,))
-    assert len(list((store.path / "init_time").glob("c.*"))) == 1
+    assert store.head.arrays["init_time"].chunks == (2**14,)  # read whole at every opening
 
 
 def test_what_is_copied_to_other_formats_is_the_same(tmp_path: Path) -> None:
     path = make(tmp_path / "a.zarr").path
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zarr's words on texts of fixed width, which xarray writes
-        xr.open_zarr(path).to_zarr(tmp_path / "b.zarr", consolidated=False)
+        plain(path).to_zarr(tmp_path / "b.zarr", consolidated=False)
     xr.testing.assert_equal(xr.open_zarr(tmp_path / "b.zarr", consolidated=False).load(), forecasts(0, 3))
     Store(path).dataset().drop_attrs(deep=False).to_netcdf(tmp_path / "c.nc")
     with xr.open_dataset(tmp_path / "c.nc", decode_timedelta=True) as copied:
@@ -132,43 +135,14 @@ def test_what_is_copied_to_other_formats_is_the_same(tmp_path: Path) -> None:
         assert [name for name in copied.coords if "_FillValue" in copied[name].encoding] == []
 
 
-def with_texts_of_any_length(path: Path) -> None:
-    """A store as it was made once: texts in the type that comes back as StringDType, coordinates in one chunk."""
-    root = json.loads((path / "zarr.json").read_text())
-    documents = root["consolidated_metadata"]["metadata"]
-    for name, document in documents.items():
-        if isinstance(document["data_type"], dict):
-            values = zarr.open_array(path / name, mode="r")[...]
-            shutil.rmtree(path / name)
-            array = zarr.create_array(
-                path / name, shape=values.shape, dtype=str, chunks=(2**14,), attributes=document["attributes"],
-                dimension_names=document["dimension_names"], chunk_key_encoding={"name": "default", "separator": "."},
-            )  # fmt: skip
-            array[...] = values.astype(object)
-            documents[name] = json.loads((path / name / "zarr.json").read_text())
-    (path / "zarr.json").write_text(json.dumps(root))
-
-
-def test_stores_with_texts_of_any_length_are_read_and_grow(tmp_path: Path) -> None:
-    store = make(tmp_path / "a.zarr", 3, 4)
-    with_texts_of_any_length(store.path)
-    assert xr.open_zarr(store.path)["model_version"].dtype.kind == "T"
-    store.append(forecasts(3, 9).assign_coords(model_version=("init_time", ["y" * 100] * 6)), {"n": 2})
-    store.rewrite(forecasts(2, 3)[["model_version"]].drop_vars("created"), 2, {"n": 3})
-    ds = store.dataset()
-    assert ds["model_version"].values.tolist() == [*forecasts(0, 3)["model_version"].values, *["y" * 100] * 6]
-    xr.testing.assert_equal(ds.drop_vars("model_version").load(), forecasts(0, 9).drop_vars("model_version"))
-    ds.load().reindex(init_time=ds["init_time"].values[::-1])
-
-
 def test_attributes_of_a_commit_are_those_of_the_store(tmp_path: Path) -> None:
     store = make(tmp_path / "a.zarr")
-    assert "commit" not in xr.open_zarr(store.path).attrs
+    assert "commit" not in plain(store.path).attrs
     store.append(forecasts(3, 5), {"n": 2, "attrs": {"commit": "abc"}})
-    assert xr.open_zarr(store.path).attrs["commit"] == "abc"
+    assert plain(store.path).attrs["commit"] == "abc"
     assert store.dataset().attrs["commit"] == "abc"
     store.rewrite(forecasts(0, 1)[["t2m"]].drop_vars(["valid_time", "created"]), 0, {"attrs": {"commit": "def"}})
-    assert xr.open_zarr(store.path).attrs["commit"] == "def"
+    assert plain(store.path).attrs["commit"] == "def"
 
 
 def test_times_are_stored_as_seconds_so_that_any_later_time_fits(tmp_path: Path) -> None:
@@ -178,10 +152,10 @@ def test_times_are_stored_as_seconds_so_that_any_later_time_fits(tmp_path: Path)
     store.create(day, axis="time", chunks={"time": 8}, state={})
     later = np.array(["2020-01-03T00:30:01"], "M8[ns]")
     store.append(day.assign_coords(time=later), {})
-    assert xr.open_zarr(store.path).time.values[1] == later[0]
-    stored = json.loads((store.path / "time" / "zarr.json").read_text())
-    assert stored["data_type"] == "int64"
-    assert stored["attributes"]["units"] == "seconds since 1970-01-01"
+    assert plain(store.path).time.values[1] == later[0]
+    stored = store.head.arrays["time"]
+    assert stored.dtype == "int64"
+    assert stored.attrs["units"] == "seconds since 1970-01-01"
 
 
 @pytest.mark.parametrize("calendar", ["360_day", "noleap", "julian", "standard"])
@@ -194,7 +168,7 @@ def test_other_calendars_come_back(tmp_path: Path, calendar: str) -> None:
     store.append(ds.isel(time=[2, 3, 4]), {})
     assert list(store.dataset().time.values) == list(times.values)
     if calendar != "standard":  # xarray warns that datetime64 cannot hold the year 1200
-        assert list(xr.open_zarr(store.path).time.values) == list(times.values)
+        assert list(plain(store.path).time.values) == list(times.values)
     with pytest.raises(ArchiveError, match=f"time: expected calendar {calendar}, got proleptic_gregorian"):
         store.append(ds.isel(time=[0]).assign_coords(time=np.array(["2030-01-01"], "M8[ns]")), {})
 
@@ -219,7 +193,7 @@ def test_absent_chunks_read_as_missing_values(tmp_path: Path) -> None:
         {"v": ("time", np.full(4, np.nan))}, coords={"time": np.arange(4) * HOUR + np.datetime64("1970-01-01", "ns")}
     )
     store.create(ds, axis="time", chunks={"time": 2}, state={})
-    xr.testing.assert_equal(xr.open_zarr(store.path).load(), ds)
+    xr.testing.assert_equal(plain(store.path).load(), ds)
 
 
 def test_rewrite_changes_only_what_it_is_given(tmp_path: Path) -> None:
@@ -232,14 +206,13 @@ def test_rewrite_changes_only_what_it_is_given(tmp_path: Path) -> None:
     versions[3:6] = ["ä", "b", "c"]
     xr.testing.assert_equal(store.dataset().load(), expected.assign_coords(model_version=("init_time", versions)))
     assert store.state == {"n": 2}
-    assert not (tmp_path / "a.zarr.redo").exists()
     with pytest.raises(ArchiveError, match="expected frames within the 10 committed, got 9 and after"):
         store.rewrite(forecasts(9, 11), 9, {})
 
 
 def test_a_reader_keeps_its_commit_while_frames_are_appended(tmp_path: Path) -> None:
     store = make(tmp_path / "a.zarr", 3, 4)
-    lazy = xr.open_zarr(store.path)
+    lazy = plain(store.path)
     store.append(forecasts(3, 9), {"n": 2})
     xr.testing.assert_equal(lazy.load(), forecasts(0, 3))
 
@@ -305,7 +278,7 @@ def work(folder: Path) -> None:
 
 
 def look(folder: Path) -> None:
-    """A reader sees one commit, whole; replacements alone may show before theirs."""
+    """A reader sees one commit, whole."""
     store = Store(folder / "a.zarr")
     if store.exists:
         ds, state = store.snapshot()
@@ -315,14 +288,12 @@ def look(folder: Path) -> None:
         expected = small(0, n)
         expected["t2m"][version] += 1e5
         xr.testing.assert_equal(ds, expected)
-        xr.testing.assert_equal(xr.open_zarr(store.path).load(), expected)
+        xr.testing.assert_equal(plain(store.path).load(), expected)
         replaced = [1 <= i < 7 for i in range(n)]
-        assert not version[~np.array(replaced)].any()
-        assert version.any() <= (state["done"] > 2 or (folder / "a.zarr.redo").exists())
-        assert state["done"] < 3 or version.tolist() == replaced
+        assert version.tolist() == (replaced if state["done"] > 2 else [False] * n)
 
 
-@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_anywhere_and_started_again(tmp_path: Path, stride: int) -> None:
     folders = kill_everywhere(
         "tests.datasets.store.test_store:work", "tests.datasets.store.test_store:look", tmp_path, stride=stride
@@ -333,19 +304,67 @@ def test_killed_anywhere_and_started_again(tmp_path: Path, stride: int) -> None:
     for folder in folders:
         assert_holds(folder / "a.zarr", expected)
         assert Store(folder / "a.zarr").state == {"done": 4}
-        assert not (folder / "a.zarr.redo").exists()
-        assert not (folder / "a.zarr.new").exists()
+        assert sorted(path.name for path in folder.iterdir()) == ["a.zarr", "a.zarr.lock"]
+        assert branches(folder / "a.zarr") == {"main"}
 
 
-def test_a_shorter_append_after_a_killed_longer_one_leaves_no_trace(tmp_path: Path) -> None:
+def test_a_lazy_reader_keeps_its_commit_when_frames_are_replaced(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.zarr", 10)
+    for chunks in (None, {}):
+        lazy, state = store.snapshot(chunks)
+        store.rewrite(small(0, 10, version=state["n"])[["t2m"]], 0, {"n": state["n"] + 1})
+        values = forecasts(0, 10)["t2m"] + (0 if state["n"] == 1 else 1e5)
+        np.testing.assert_array_equal(lazy["t2m"], values)
+    # Both are read in one computation of dask, which tells its arrays apart by name.
+    before, after = lazy, store.dataset({})
+    assert float((after["t2m"] - before["t2m"]).max()) == 1e5
+
+
+def test_what_is_built_takes_the_place_of_all_at_once(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.zarr")
+    building = Store(store.path).building()
+    assert not building.exists
+    other = forecasts(0, 2)[["count"]].drop_vars(["latitude", "crs", "height"], errors="ignore")
+    building.create(other, axis="init_time", chunks={"init_time": 2}, state={"n": 7})
+    building.append(forecasts(2, 4)[["count"]].drop_vars(["latitude", "crs", "height"], errors="ignore"), {"n": 8})
+    assert_holds(store.path, forecasts(0, 3))
+    assert (building.length, Store(store.path).building().state) == (4, {"n": 8})
+    building.publish()
+    assert_holds(store.path, forecasts(0, 4)[["count"]].drop_vars(["latitude", "crs", "height"], errors="ignore"))
+    assert store.state == {"n": 8}
+    assert branches(store.path) == {"main"}
+    building.create(other, axis="init_time", chunks={"init_time": 2}, state={"n": 9})
+    building.discard()
+    building.discard()
+    assert (building.exists, store.state) == (False, {"n": 8})
+
+
+def test_what_a_killed_writer_left_is_dropped_by_the_next(tmp_path: Path) -> None:
     store = make(tmp_path / "a.zarr", 3, 4)
-    root = (store.path / "zarr.json").read_bytes()
-    store.append(forecasts(3, 20, version=7), {"n": 2})
-    (store.path / "zarr.json").write_bytes(root)  # as if it had been killed just before its commit
+    made, left = repository(store.path), f"{INCOMING}{uuid.uuid1()}"
+    made.create_branch(left, made.lookup_branch("main"))
+    session = made.writable_session(left)
+    zarr.open_array(session.store, path="t2m", mode="r+").resize((20, 3, 2, 5))
+    session.commit("killed before main moved")
+    assert len(branches(store.path)) == 2
+    assert_holds(store.path, forecasts(0, 3))
     store.append(forecasts(3, 5), {"n": 2})
     assert_holds(store.path, forecasts(0, 5))
-    store.append(forecasts(5, 9), {"n": 3})
-    assert_holds(store.path, forecasts(0, 9))
+    assert branches(store.path) == {"main"}
+
+
+def test_main_never_moves_away_from_what_another_writer_committed(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.zarr")
+    other = Store(store.path)
+    store._lock = other._lock = None  # as on an object store
+    with ExitStack() as refused:
+        refused.enter_context(pytest.raises(Conflict, match="another writer has committed meanwhile"))
+        refused.enter_context(other.write({"n": 9})).append(forecasts(3, 9, version=1))
+        store.append(forecasts(3, 5), {"n": 2})
+    assert_holds(store.path, forecasts(0, 5))
+    with pytest.raises(Conflict), other.write({"n": 9}, base=next(iter(list(store.history())[1:])).id):
+        pass
+    assert store.state == {"n": 2}
 
 
 def test_refuses_frames_that_do_not_fit_with_every_reason(tmp_path: Path) -> None:
@@ -402,8 +421,6 @@ def test_refuses_to_be_made_over_something_else(tmp_path: Path) -> None:
         make(tmp_path / "a.zarr")
     with pytest.raises(ArchiveError, match="expected a first frame along init_time, got none"):
         make(tmp_path / "b.zarr", 0)
-    with pytest.raises(ArchiveError, match="addresses are not supported yet"):
-        Store("s3://bucket/a.zarr")
     assert not (tmp_path / "b.zarr").exists()
 
 
@@ -413,8 +430,15 @@ def test_refuses_stores_that_are_absent_or_foreign(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # xarray's own words on consolidated metadata
         xr.Dataset({"v": ("time", [1.0])}).to_zarr(tmp_path / "foreign.zarr")
-    with pytest.raises(ArchiveError, match="a Zarr store that was not made here"):
-        Store(tmp_path / "foreign.zarr").append(forecasts(0, 1), {})
+    for use in (Store.dataset, lambda store: store.exists, lambda store: store.append(forecasts(0, 1), {})):
+        with pytest.raises(ArchiveError, match="expected an Icechunk repository, got a Zarr store, such as earlier"):
+            use(Store(tmp_path / "foreign.zarr"))
+    made = icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "other")))
+    session = made.writable_session("main")
+    zarr.create_group(session.store)
+    session.commit("of somebody else")
+    with pytest.raises(ArchiveError, match="an Icechunk repository that was not made here"):
+        Store(tmp_path / "other").append(forecasts(0, 1), {})
 
 
 def test_a_second_writer_waits_says_so_and_gives_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

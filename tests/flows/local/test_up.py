@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-import xarray as xr
 
 from flows.local.services import Addresses, free_port, running
 from pipelines.home import Home
 from tests.conftest import CHECKOUT
+from tests.support.files.repositories import plain
 from tests.support.small_home import write_source
 
 DATASET = "walk"
@@ -48,7 +48,7 @@ def test_up_serves_a_second_terminal_and_leaves_no_process(tmp_path: Path) -> No
         done = subprocess.run(run, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Completed" in done.stdout
-        assert xr.open_zarr(home.archive(DATASET)).sizes["time"] == 48
+        assert plain(home.archive(DATASET)).sizes["time"] == 48
         family = psutil.Process(up.pid).children(recursive=True)
         assert len(family) >= 3
     finally:
