@@ -86,7 +86,7 @@ def launched(stage: Callable[..., R], home: Home, config: C, *, progress: Progre
     if death is not None:
         raise death
     (report,) = told
-    return report  # type: ignore[no-any-return]
+    return report
 
 
 def _heard(receivers: tuple[Connection, ...], told: list[Any], progress: Progress, sentinels: Sequence[int]) -> bool:

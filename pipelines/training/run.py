@@ -161,7 +161,9 @@ def join_training(task: Task, folder: Path, ranks: Ranks) -> None:
 def _begun(task: Task, folder: Path, ranks: Ranks) -> Iterator[dict[str, Any] | None]:
     """A task whose loop stands where the checkpoint does, which is the first one's for all of them."""
     # A training seeds PyTorch's random numbers; whoever called gets theirs back.
-    with threads(task.config.threads), torch.random.fork_rng():
+    gpu = choose_device(task.config.device).type == "cuda"
+    devices = [torch.cuda.current_device()] if gpu else []  # those of the other processes are theirs
+    with threads(task.config.threads), torch.random.fork_rng(devices):
         state = ranks.once(lambda: checkpoint.load(folder))
         task.begin(fresh=state is None, ranks=ranks)
         if state is not None:

@@ -108,8 +108,8 @@ def test_two_processes_make_the_training_of_one(tmp_path, empty_database, logs) 
     assert counts[0]["sizes"][:5].tolist() == 5 * [4]  # of the first epoch; then the first scores
     both = np.stack([count["windows"][: 5 * 4].reshape(5, 4) for count in counts], axis=1)
     assert all(len(np.unique(update)) == 8 for update in both)  # no window of an update twice
-    # Asked again, by any number of processes, it is known.
-    again = train(shared, config.replace(processes=2))
+    # Asked again, by another number of processes, it is known.
+    again = train(shared, config)
     assert (again.existing, again.version, again.fingerprint) == (True, two.version, two.fingerprint)
 
 
