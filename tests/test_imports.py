@@ -32,7 +32,7 @@ LIBRARY = {
     ),
     "pytorch_msssim",
 }
-LATE = {"mlflow"}  # only inside functions: when a registered name is resolved
+LATE = {"mlflow", "sqlalchemy"}  # only inside functions: when a registered name is resolved
 HEAVY = ("prefect", "dask", "distributed", "zarr", "mlflow", "torch", "pyproj", "scipy", "skimage")
 
 
