@@ -166,6 +166,7 @@ def test_the_kubernetes_worker_takes_its_template() -> None:
     assert container["envFrom"] == [{"secretRef": {"name": "simvp", "optional": True}}]
 
 
+@pytest.mark.slow
 def test_one_declaration_serves_every_pool(server: None) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate

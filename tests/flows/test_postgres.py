@@ -12,7 +12,7 @@ from flows.local.services import PREFECT, Addresses, Services, free_port
 from pipelines.home import Home
 from simvp.errors import ConfigError, RegistryError
 from simvp.inference.registry import Registry, registry_exists
-from tests.support.postgres import ESCAPED, PASSWORD, Postgres, postgres_server
+from tests.flows.postgres import ESCAPED, PASSWORD, Postgres, postgres_server
 from tests.support.small_home import FRAMES_IN, FRAMES_OUT, write_source
 
 DATASET = "walk"
