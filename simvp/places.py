@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Place = str | os.PathLike[str]
 
 MAIN = "main"
+# A commit writes anew the list of the chunks of every array that it touches: in pieces, so that this stays short.
+CHUNKS_LISTED = 256
 _REMEDY = "put it back from a copy, or make it again: move {} away and read its sources again"
 # What an object store or the way to it says when nothing is wrong with the data.
 _UNREACHABLE = re.compile(r"dispatch failure|timed? ?out|connect|credential|denied|forbidden|dns|service error", re.I)
@@ -67,8 +69,10 @@ def storage_at(place: Place) -> "icechunk.Storage":
     raise ConfigError(f"Address {place}", ["expected a folder, or s3://, gs:// or az://"], "choose one of these")
 
 
-def open_repository(place: Place, config: "icechunk.RepositoryConfig | None" = None) -> "icechunk.Repository":
+def open_repository(place: Place) -> "icechunk.Repository":
     """The repository at a place.
+
+    How it is read and written is not kept in the repository, so that there is a file less to lose.
 
     Raises
     ------
@@ -77,6 +81,11 @@ def open_repository(place: Place, config: "icechunk.RepositoryConfig | None" = N
     """
     import icechunk
 
+    pieces = icechunk.ManifestSplittingConfig.from_dict(
+        {icechunk.ManifestSplitCondition.AnyArray(): {icechunk.ManifestSplitDimCondition.Any(): CHUNKS_LISTED}}
+    )
+    none = icechunk.ManifestPreloadConfig(max_total_refs=0)  # lists of chunks are read when a value is asked for
+    config = icechunk.RepositoryConfig(manifest=icechunk.ManifestConfig(splitting=pieces, preload=none))
     if is_address(place) or os.path.isdir(place):  # to look into a folder that is not there would make it
         storage = storage_at(place)
         with in_words(place):

@@ -32,7 +32,12 @@ LIBRARY = {
     ),
     "pytorch_msssim",
 }
-LATE = {"mlflow", "sqlalchemy", "icechunk", "zarr"}  # only inside functions: when a registered name, or a store, is asked for
+LATE = {
+    "mlflow",
+    "sqlalchemy",
+    "icechunk",
+    "zarr",
+}  # only inside functions: when a registered name, or a store, is asked for
 HEAVY = ("prefect", "dask", "distributed", "icechunk", "zarr", "mlflow", "torch", "pyproj", "scipy", "skimage")
 
 

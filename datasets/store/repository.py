@@ -9,15 +9,13 @@ import icechunk
 
 from datasets.store import disk
 from simvp.errors import ArchiveError
-from simvp.places import MAIN, damaged, in_words, is_address, open_repository, storage_at
+from simvp.places import MAIN, damaged, in_words, is_address, storage_at
 
 _log = logging.getLogger(__name__)
 
 INCOMING = "incoming-"
 # What a writer may take, and how long old commits and what nobody names are kept: longer than the longest run.
 LEASE = timedelta(days=7)
-# A commit writes anew the list of the chunks of every array that it touches: in pieces, so that this stays short.
-CHUNKS_LISTED = 256
 
 
 class Conflict(ArchiveError):
@@ -33,17 +31,6 @@ def is_there(path: Path | str) -> bool:
         return Path(path).exists()
     with in_words(path):
         return icechunk.Repository.exists(storage_at(path))
-
-
-def open_to_write(path: Path | str) -> icechunk.Repository:
-    """The repository at a place, as a writer lays it out.
-
-    The layout is not kept in the repository, so that there is a file less to lose.
-    """
-    pieces = icechunk.ManifestSplittingConfig.from_dict(
-        {icechunk.ManifestSplitCondition.AnyArray(): {icechunk.ManifestSplitDimCondition.Any(): CHUNKS_LISTED}}
-    )
-    return open_repository(path, icechunk.RepositoryConfig(manifest=icechunk.ManifestConfig(splitting=pieces)))
 
 
 def make(path: Path | str) -> None:

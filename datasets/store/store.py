@@ -39,11 +39,10 @@ from datasets.store.repository import (
     make,
     move,
     new_branch,
-    open_to_write,
 )
 from datasets.store.writer import Writer, refuse_without_frames
 from simvp.errors import ArchiveError
-from simvp.places import MAIN, in_short, in_words, is_address
+from simvp.places import MAIN, in_short, in_words, is_address, open_repository
 from simvp.stores import Snapshot
 
 _log = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ class Store:
         """
         if not is_there(self.path):
             return None
-        repository = open_to_write(self.path)
+        repository = open_repository(self.path)
         if self._branch != MAIN:
             with in_words(self.path):
                 if self._branch not in repository.list_branches():
@@ -124,7 +123,7 @@ class Store:
     def history(self) -> Iterator[icechunk.SnapshotInfo]:
         """Every commit that is kept, the last one first: its id, message, metadata and time."""
         with in_words(self.path):
-            for commit in open_to_write(self.path).ancestry(branch=self._branch):
+            for commit in open_repository(self.path).ancestry(branch=self._branch):
                 if commit.parent_id is not None:  # the empty one with which every repository begins
                     yield commit
 
@@ -270,7 +269,7 @@ class Store:
         Where this process may only read, a warning says that it can expire.
         """
         try:
-            repository = open_to_write(self.path)
+            repository = open_repository(self.path)
             if name not in repository.list_tags():
                 repository.create_tag(name, snapshot)
         except (ArchiveError, icechunk.IcechunkError) as error:
@@ -309,4 +308,4 @@ class Store:
 
     def _made(self) -> icechunk.Repository:
         make(self.path)
-        return open_to_write(self.path)
+        return open_repository(self.path)

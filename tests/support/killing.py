@@ -120,7 +120,9 @@ def _main(work: str, look: str, folder: Path, stride: int) -> None:
 def _at_random(work: str, look: str, folder: Path, kills: int, seed: int) -> None:
     xr.backends.list_engines()
     worker, reader, chance = _function(work), _function(look), random.Random(seed)
-    seconds, killed = 1.0, 0
+    start = time.monotonic()
+    assert _run_in_fork(worker, folder) == 0
+    seconds, killed = time.monotonic() - start, 0
     while killed < kills:
         start = time.monotonic()
         child = os.fork()
@@ -136,9 +138,16 @@ def _at_random(work: str, look: str, folder: Path, kills: int, seed: int) -> Non
         else:
             assert os.waitstatus_to_exitcode(ended[1]) == 0, f"the run after {killed} kills"
             seconds = time.monotonic() - start
-        assert _forked(reader, folder) == 0, f"kill {killed}"
-    assert _forked(worker, folder) == 0
-    assert _forked(reader, folder) == 0
+        assert _run_in_fork(reader, folder) == 0, f"kill {killed}"
+    assert _run_in_fork(worker, folder) == 0
+    assert _run_in_fork(reader, folder) == 0
+
+
+def _run_in_fork(function: Callable[[Path], object], folder: Path) -> int:
+    child = os.fork()
+    if child == 0:
+        os._exit(_run(function, folder))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _run(function: Callable[[Path], object], folder: Path) -> int:

@@ -13,6 +13,7 @@ from datasets.archive import Archive
 from datasets.store import repository as repository_module
 from datasets.store.store import Store
 from simvp.errors import ArchiveError
+from simvp.places import open_repository
 from tests.datasets.store.test_store import assert_holds, forecasts, make
 from tests.support.wave_home import world
 
@@ -85,7 +86,7 @@ def test_a_writer_that_has_not_committed_loses_nothing(tmp_path: Path) -> None:
     other._lock = None  # as on an object store: with a lock, nobody clears away while somebody writes
     with other.write({"n": 2}) as writer:
         writer.append(forecasts(300, 900))
-        assert repository_module.expire(repository_module.open_to_write(store.path), store.path) == 0
+        assert repository_module.expire(open_repository(store.path), store.path) == 0
     assert_holds(store.path, forecasts(0, 900))
 
 

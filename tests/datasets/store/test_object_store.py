@@ -14,7 +14,7 @@ import xarray as xr
 import simvp
 from datasets.archive import Archive
 from datasets.location import names_in
-from datasets.store.repository import INCOMING, Conflict, open_to_write
+from datasets.store.repository import INCOMING, Conflict
 from datasets.store.store import Store
 from pipelines.forecast import forecast
 from pipelines.forecast_store import horizons
@@ -23,6 +23,7 @@ from pipelines.ingest import ingest
 from pipelines.verify import verify
 from simvp.coords import Step
 from simvp.errors import ArchiveError, ConfigError
+from simvp.places import open_repository
 from tests.datasets.store.test_store import forecasts, small
 from tests.support.wave_home import forecaster, wave_home, world
 
@@ -110,7 +111,7 @@ def test_archives_of_several_writers_hold_the_frames_of_all(bucket: str, tmp_pat
 
 def test_a_branch_of_another_writer_is_left_alone_until_its_lease_is_over(bucket: str) -> None:
     store = make(bucket)
-    repository = open_to_write(store.path)
+    repository = open_repository(store.path)
     head = repository.lookup_branch("main")
     # 100 ns since 1582: of 2020, and of now.
     old, young = f"{INCOMING}2d4d1e00-2c35-11ea-8000-0123456789ab", f"{INCOMING}{uuid.uuid1()}"
