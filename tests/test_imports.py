@@ -37,7 +37,7 @@ LATE = {
     "sqlalchemy",
     "icechunk",
     "zarr",
-}  # only inside functions: when a registered name, or a store, is asked for
+}  # only inside functions
 HEAVY = ("prefect", "dask", "distributed", "icechunk", "zarr", "mlflow", "torch", "pyproj", "scipy", "skimage")
 
 

@@ -17,7 +17,7 @@ from pipelines.training.loss import differential_divergence, masked_loss
 from simvp.draws import drawn, shared_batch
 from simvp.errors import ConfigError
 from simvp.networks import SimVP, SimVPConfig
-from tests.support.ranks import looped
+from tests.pipelines.ranks.tasks import looped
 
 SETTINGS = {
     "dataset": "x", "size": "tiny", "epochs": 2, "epoch_updates": 5, "batch_size": 7, "divergence": 0.1,

@@ -19,8 +19,8 @@ from pipelines.tracking.provenance import CHECKOUT
 from pipelines.tracking.versions import list_versions
 from pipelines.train import TrainConfig, main, train
 from simvp.errors import ConfigError
-from tests.support.dying import Pair, dying
-from tests.support.ranks import counted, killed
+from tests.pipelines.ranks.dying import Pair, dying
+from tests.pipelines.ranks.tasks import counted, killed
 from tests.support.worlds import formula_world
 
 SETTINGS = {
@@ -188,7 +188,7 @@ def test_a_listener_that_fails_and_a_parent_that_is_killed_leave_no_process(tmp_
 PARENT = """
 from pipelines.home import Home
 from pipelines.ranks import launched
-from tests.support.dying import Pair, dying
+from tests.pipelines.ranks.dying import Pair, dying
 
 if __name__ == "__main__":
     launched(dying, Home("/"), Pair(), progress=lambda what, done, total: print(what, flush=True), how="waits")
