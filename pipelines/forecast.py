@@ -27,6 +27,7 @@ from pipelines.init_times import due, missing_history, on_hours
 from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
 from pipelines.verified import due_weights
+from pipelines.verify_archive import refuse_damaged, refuse_missing
 from pipelines.windows import MEANING, dropped_words
 from simvp.coords import Step, name_time
 from simvp.errors import ConfigError, ContractError
@@ -167,9 +168,9 @@ def forecast(
     if hindcast is not None:
         return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
     verified = home.verified(dataset, run.horizon, forecaster.fingerprint)
-    return _operational(
-        run, Store(home.forecasts(dataset, run.horizon)), verified, init_hours, max_catch_up, first_days
-    )
+    store = Store(home.forecasts(dataset, run.horizon))
+    refuse_missing(store, Store(home.scores(dataset, f"forecasts-{run.horizon}")))
+    return _operational(run, store, verified, init_hours, max_catch_up, first_days)
 
 
 @dataclass(frozen=True)
@@ -286,6 +287,7 @@ def _operational(
     with store.lock():  # held while forecasting: a second run waits, and then finds nothing left to do
         last = None
         if store.exists:
+            refuse_damaged(store)
             refuse_other_variables(store, run.forecaster.spec)
             last = store.ends()[-1]
         chosen = due(times, run.step, last=last, init_hours=init_hours, most=max_catch_up, first_days=first_days)

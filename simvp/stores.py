@@ -32,7 +32,10 @@ MAIN = "main"
 TAG = "commit-"  # of commits that a model or a forecast names, by the id of their content
 # Attribute of a repository's root that says what its last commit recorded of itself.
 ATTRIBUTE = "simvp_store"
-_REMEDY = "put it back from a copy, or make it again: move {} away and read its sources again"
+_REMEDY = (
+    "see what is lost and what can be healed: make verify-archive NAME=<data set>; "
+    "or put it back from a copy, or make it again: move {} away and read its sources again"
+)
 # What an object store or the way to it says when nothing is wrong with the data.
 _UNREACHABLE = re.compile(r"dispatch failure|timed? ?out|connect|credential|denied|forbidden|dns|service error", re.I)
 
