@@ -280,7 +280,7 @@ class _Run:
 
 
 def _operational(
-    run: _Run, store: Store, verified: Path, init_hours: Sequence[int] | None, max_catch_up: int, first_days: int
+    run: _Run, store: Store, verified: Path | str, init_hours: Sequence[int] | None, max_catch_up: int, first_days: int
 ) -> ForecastReport:
     times = run.ds["time"].values
     on_hours(times, run.step, init_hours)  # refuses wrong hours before anything is written
@@ -302,7 +302,9 @@ def _operational(
     return run.report("forecasts", store, issued, skipped, beyond_cap=chosen.beyond_cap)
 
 
-def _hindcast(run: _Run, path: Path, interval: tuple[Any, Any], init_hours: Sequence[int] | None) -> ForecastReport:
+def _hindcast(
+    run: _Run, path: Path | str, interval: tuple[Any, Any], init_hours: Sequence[int] | None
+) -> ForecastReport:
     times, audit = scorable(run.ds, [run.forecaster.spec], interval, leads=run.leads, part="hindcast")
     if init_hours is not None and len(times):
         on_hours(run.ds["time"].values, run.step, init_hours)  # refuses hours that the archive does not have

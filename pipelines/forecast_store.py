@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import xarray as xr
 
+from datasets.location import join, names_in
 from datasets.store import Store
 from pipelines.home import Home
 from simvp.errors import ArchiveError, ConfigError, Refusal
@@ -15,15 +16,16 @@ if TYPE_CHECKING:
 Kind = Literal["forecasts", "hindcasts"]
 
 
-def forecasts_at(home: Home, dataset: str, kind: Kind, horizon: str) -> Path:
+def forecasts_at(home: Home, dataset: str, kind: Kind, horizon: str) -> Path | str:
     """Where the forecasts of a horizon are kept."""
     return home.forecasts(dataset, horizon) if kind == "forecasts" else home.hindcasts(dataset, horizon)
 
 
 def horizons(home: Home, dataset: str, kind: Kind = "forecasts") -> tuple[str, ...]:
     """Horizons of which there are forecasts ("12h", ...), in alphabetical order."""
-    folder = forecasts_at(home, dataset, kind, "any").parent
-    return tuple(sorted(path.name.removesuffix(".zarr") for path in folder.glob("*.zarr")))
+    home.dataset(dataset)  # refuses what is no name
+    names = names_in(join(home.store, dataset, kind))
+    return tuple(name.removesuffix(".zarr") for name in names if name.endswith(".zarr"))
 
 
 def only_horizon(home: Home, dataset: str, kind: Kind) -> str:
@@ -44,7 +46,7 @@ def only_horizon(home: Home, dataset: str, kind: Kind) -> str:
     flow = "forecast" if kind == "forecasts" else "forecast with hindcast_start and hindcast_end"
     raise ArchiveError(
         f"{kind.capitalize()} of {dataset}",
-        [f"expected some in {forecasts_at(home, dataset, kind, 'any').parent}, got none"],
+        [f"expected some in {join(home.store, dataset, kind)}, got none"],
         f"issue some first: the flow {flow}",
     )
 

@@ -3,12 +3,8 @@
 ::
 
     $SIMVP_HOME/                      default: .simvp in the working directory
-      <dataset>/archive.zarr          the archive: an Icechunk repository, as all stores here
-               /read/                 which source files were taken in, and what they looked like
+      <dataset>/read/                 which source files were taken in, and what they looked like
                /training/<key>/       checkpoints of a training that is not finished
-               /forecasts/<h>.zarr    operational forecasts of horizon <h>, each init time issued once
-               /hindcasts/<h>.zarr    forecasts that were computed later for older init times
-               /scores/<kind>.zarr    scores of either
                /pictures/             skill curves, map strips
                /skill.csv             the last skill table
       benchmarks/<name>/training/<key>/   checkpoints of a benchmark that is not finished
@@ -18,6 +14,15 @@
                 /ablation-<name>.md       the last ablation
       mlflow/mlflow.db, artifacts/    runs, models and aliases of all data sets and benchmarks
       prefect/                        Prefect's own database and settings
+
+The stores, each an Icechunk repository, lie there too, or at another place that several machines share::
+
+    $SIMVP_STORE/                     default: $SIMVP_HOME; a folder, or s3://bucket/path, gs://..., az://...
+      <dataset>/archive.zarr          the archive
+               /forecasts/<h>.zarr    operational forecasts of horizon <h>, each init time issued once
+               /hindcasts/<h>.zarr    forecasts that were computed later for older init times
+               /scores/<kind>.zarr    scores of either
+               /verified/             how the experts of a model did at init times that are over
 """
 
 import os
@@ -25,7 +30,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.location import join, names_in
 from simvp.errors import ConfigError
+from simvp.places import Place, is_address, storage_at
 
 # Folders beside the data sets: a data set of one of these names would write into them.
 RESERVED = ("benchmarks", "mlflow", "prefect")
@@ -55,17 +62,37 @@ class Home:
     ----------
     path
         The folder; made absolute, so that a later change of directory moves nothing.
+    store
+        Where the stores lie, a folder or an address; None: in `path`.
+
+    Raises
+    ------
+    ConfigError
+        An address instead of a folder, or of a kind that no store can lie at.
     """
 
     path: Path
+    store: Path | str
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        object.__setattr__(self, "path", Path(path).expanduser().absolute())
+    def __init__(self, path: Place, store: Place | None = None) -> None:
+        if is_address(path):
+            raise ConfigError(
+                f"SIMVP_HOME {path}",
+                ["expected a local folder, for databases and unfinished trainings, got an address"],
+                "state the address as SIMVP_STORE, where archives, forecasts and scores lie",
+            )
+        folder = Path(path).expanduser().absolute()
+        object.__setattr__(self, "path", folder)
+        if store is not None and is_address(store):
+            storage_at(store)
+            object.__setattr__(self, "store", str(store))
+        else:
+            object.__setattr__(self, "store", folder if store is None else Path(store).expanduser().absolute())
 
     @classmethod
     def default(cls) -> "Home":
-        """`$SIMVP_HOME`, or `.simvp` in the working directory."""
-        return cls(os.environ.get("SIMVP_HOME") or ".simvp")
+        """`$SIMVP_HOME`, or `.simvp` in the working directory; stores in `$SIMVP_STORE`, or there too."""
+        return cls(os.environ.get("SIMVP_HOME") or ".simvp", os.environ.get("SIMVP_STORE") or None)
 
     def dataset(self, dataset: str) -> Path:
         """Folder of one data set.
@@ -84,9 +111,13 @@ class Home:
             raise ConfigError(f"data set name {dataset!r}", reasons, "choose another name")
         return self.path / dataset
 
-    def archive(self, dataset: str) -> Path:
+    def _at(self, dataset: str, *names: str) -> Path | str:
+        self.dataset(dataset)  # refuses what is no name
+        return join(self.store, dataset, *names)
+
+    def archive(self, dataset: str) -> Path | str:
         """Store of the observed frames."""
-        return self.dataset(dataset) / "archive.zarr"
+        return self._at(dataset, "archive.zarr")
 
     def manifests(self, dataset: str) -> Path:
         """Folder of what is known of the source files of the archive."""
@@ -96,21 +127,21 @@ class Home:
         """Folder of trainings that are not finished, one folder per training key."""
         return self.dataset(dataset) / "training"
 
-    def forecasts(self, dataset: str, horizon: str) -> Path:
+    def forecasts(self, dataset: str, horizon: str) -> Path | str:
         """Store of the operational forecasts of one horizon ("12h")."""
-        return self.dataset(dataset) / "forecasts" / f"{horizon}.zarr"
+        return self._at(dataset, "forecasts", f"{horizon}.zarr")
 
-    def hindcasts(self, dataset: str, horizon: str) -> Path:
+    def hindcasts(self, dataset: str, horizon: str) -> Path | str:
         """Store of forecasts that were computed afterwards."""
-        return self.dataset(dataset) / "hindcasts" / f"{horizon}.zarr"
+        return self._at(dataset, "hindcasts", f"{horizon}.zarr")
 
-    def verified(self, dataset: str, horizon: str, fingerprint: str) -> Path:
+    def verified(self, dataset: str, horizon: str, fingerprint: str) -> Path | str:
         """Store of how the experts of a model did at the init times of one horizon that are over."""
-        return self.dataset(dataset) / "verified" / f"{horizon}-{fingerprint}.zarr"
+        return self._at(dataset, "verified", f"{horizon}-{fingerprint}.zarr")
 
-    def scores(self, dataset: str, kind: str) -> Path:
+    def scores(self, dataset: str, kind: str) -> Path | str:
         """Store of the scores of one kind of forecast ("forecasts-12h", "hindcasts-12h")."""
-        return self.dataset(dataset) / "scores" / f"{kind}.zarr"
+        return self._at(dataset, "scores", f"{kind}.zarr")
 
     def skill_csv(self, dataset: str) -> Path:
         """The last skill table as text."""
@@ -153,4 +184,4 @@ class Home:
     @property
     def datasets(self) -> tuple[str, ...]:
         """Names of the data sets that have an archive here."""
-        return tuple(sorted(path.parent.name for path in self.path.glob("*/archive.zarr")))
+        return tuple(name for name in names_in(self.store) if "archive.zarr" in names_in(join(self.store, name)))

@@ -31,7 +31,7 @@ def due_weights(
     earlier: np.ndarray,
     leads: int,
     *,
-    path: Path | None = None,
+    path: Path | str | None = None,
     device: str | None = None,
 ) -> np.ndarray | None:
     """Weights (I, L, S, E) of rising init times by what was verified by each of them; None without a mixture.

@@ -56,7 +56,7 @@ class VerifyReport:
     dataset: str
     kind: Kind
     horizon: str
-    path: Path
+    path: Path | str
     scored: int
     rescored: int
     pending: int

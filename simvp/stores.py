@@ -5,14 +5,9 @@ What is opened is one commit: whatever is replaced later, it stays what it was. 
 """
 
 import json
-import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import xarray as xr
@@ -20,24 +15,16 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from simvp.coords import unfilled
-from simvp.errors import ArchiveError, ConfigError, Refusal
+from simvp.errors import ArchiveError
+from simvp.places import MAIN, Place, in_words, open_repository
 
 if TYPE_CHECKING:
     import icechunk
     import zarr
 
-Place = str | os.PathLike[str]
-
-MAIN = "main"
 TAG = "commit-"  # of commits that a model or a forecast names, by the id of their content
 # Attribute of a repository's root that says what its last commit recorded of itself.
 ATTRIBUTE = "simvp_store"
-_REMEDY = (
-    "see what is lost and what can be healed: make verify-archive NAME=<data set>; "
-    "or put it back from a copy, or make it again: move {} away and read its sources again"
-)
-# What an object store or the way to it says when nothing is wrong with the data.
-_UNREACHABLE = re.compile(r"dispatch failure|timed? ?out|connect|credential|denied|forbidden|dns|service error", re.I)
 
 
 def open_archive(place: Place, *, commit: str | None = None, chunks: Any = None) -> xr.Dataset:
@@ -89,126 +76,6 @@ def open_forecasts(place: Place, *, chunks: Any = None) -> xr.Dataset:
         As for `open_archive`.
     """
     return _of_kind(place, ("forecasts", "hindcasts")).dataset(chunks)
-
-
-def is_address(place: Place) -> bool:
-    """Whether a place lies behind a scheme, such as ``s3://``."""
-    return "://" in str(place)
-
-
-def storage_at(place: Place) -> "icechunk.Storage":
-    """Where the objects of the repository at a place lie.
-
-    Raises
-    ------
-    ConfigError
-        An address of another kind, or one that holds a password.
-    """
-    import icechunk
-
-    if "ICECHUNK_LOG" not in os.environ:
-        # Without its words on standard error: what it cannot read is raised, and local writers hold a lock.
-        icechunk.set_logs_filter("off")
-    if not is_address(place):
-        return icechunk.local_filesystem_storage(os.path.abspath(place))
-    address = urlsplit(str(place))
-    if "@" in address.netloc:
-        raise ConfigError(
-            f"Address {address.scheme}://...@{address.hostname}{address.path}",
-            ["expected no name and no password in it"],
-            "state credentials by the environment variables of the cloud",
-        )
-    where: dict[str, Any] = {"prefix": address.path.strip("/") or None, "from_env": True}
-    if address.scheme == "s3":
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        return icechunk.s3_storage(
-            bucket=address.netloc,
-            region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
-            endpoint_url=endpoint,
-            allow_http=(endpoint or "").startswith("http://"),
-            force_path_style=endpoint is not None,
-            **where,
-        )
-    if address.scheme in ("gs", "gcs"):
-        return icechunk.gcs_storage(bucket=address.netloc, **where)
-    if address.scheme in ("az", "azure"):
-        account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-        return icechunk.azure_storage(account=account, container=address.netloc, **where)
-    raise ConfigError(f"Address {place}", ["expected a folder, or s3://, gs:// or az://"], "choose one of these")
-
-
-def open_repository(place: Place, config: "icechunk.RepositoryConfig | None" = None) -> "icechunk.Repository":
-    """The repository at a place.
-
-    Raises
-    ------
-    ArchiveError
-        There is none, something else is there, or it is damaged.
-    """
-    import icechunk
-
-    if is_address(place) or os.path.isdir(place):  # to look into a folder that is not there would make it
-        storage = storage_at(place)
-        with in_words(place):
-            if icechunk.Repository.exists(storage):
-                return icechunk.Repository.open(storage, config)
-    refuse_anything_else(place)
-    raise ArchiveError(f"Store {place}", ["there is none"], "check the path, or ingest first")
-
-
-def refuse_anything_else(place: Place) -> None:
-    """Refuse a folder that is there and no repository: one that never was, or what is left of one.
-
-    Raises
-    ------
-    ArchiveError
-        Always, where something is there.
-    """
-    folder = Path(place)
-    if is_address(place) or not folder.exists():
-        return
-    if (folder / "zarr.json").is_file():
-        raise ArchiveError(
-            f"Store {place}",
-            ["expected an Icechunk repository, got a Zarr store, such as earlier versions kept theirs in"],
-            f"move it away and ingest the source again; {folder.name}.log/recipe.json beside it says how it was read",
-        )
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if names and not {"refs", "snapshots", "manifests", "chunks", "transactions"} & set(names):
-        raise ArchiveError(f"Store {place}", ["expected nothing there yet, got a file or a folder"])
-    what = "its folder is empty" if not names else f"the branch {MAIN} is not there, only {', '.join(names)}"
-    raise damaged(place, what)
-
-
-def damaged(place: Place, what: str) -> ArchiveError:
-    """What is said of a store that is not whole."""
-    return ArchiveError(f"Store {place} is damaged", [what], _REMEDY.format("what is left of it"))
-
-
-@contextmanager
-def in_words(place: Place, what: str = "") -> Iterator[None]:
-    """Errors of Icechunk and Zarr as refusals: damage, or a place that cannot be reached.
-
-    Parameters
-    ----------
-    what
-        Variable that is read.
-    """
-    try:
-        yield
-    except (Refusal, MemoryError, IndexError):
-        raise
-    except Exception as error:  # a codec, Zarr and Icechunk have kinds of their own
-        text = f"{what + ': ' if what else ''}{in_short(error)}"
-        if is_address(place) and _UNREACHABLE.search(str(error)):
-            raise ArchiveError(f"Store {place} cannot be reached", [text], "check address and credentials") from error
-        raise damaged(place, text) from error
-
-
-def in_short(error: Exception) -> str:
-    """What an error of Icechunk says, without where in its sources."""
-    first = re.split(r"\n\s*(?:\||context:)", str(error).strip())[0].removeprefix("x ").strip()
-    return first or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -319,15 +186,26 @@ class Snapshot:
 
 
 class _Array(BackendArray):
-    """A stored array that says in words, where it is read, that it is damaged."""
+    """A stored array that says in words, where it is read, that it is damaged or has expired."""
 
-    def __init__(self, stored: Any, place: Place, name: str) -> None:
+    def __init__(self, stored: Any, name: str, place: Place, commit: str) -> None:
         self.shape, self.dtype = stored.shape, stored.dtype
-        self._stored, self._place, self._name = stored, place, name
+        self._stored, self._name, self._place, self._commit = stored, name, place, commit
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
-        with in_words(self._place, self._name):
-            return self._stored[key]
+        try:
+            with in_words(self._place, self._name):
+                return self._stored[key]
+        except ArchiveError:
+            repository = open_repository(self._place)
+            with in_words(self._place):
+                kept = {commit.id for commit in repository.ancestry(branch=MAIN)}
+                kept |= {repository.lookup_tag(tag) for tag in repository.list_tags()}
+            if self._commit in kept:
+                raise
+        raise ArchiveError(
+            f"Store {self._place}", [f"the commit that was opened, {self._commit}, has expired"], "open the store again"
+        )
 
 
 def _opener() -> Any:
@@ -347,7 +225,7 @@ def _opener() -> Any:
 
         def open_store_variable(self, name: str) -> xr.Variable:
             variable = super().open_store_variable(name)
-            stored = _Array(ZarrArrayWrapper(self.members[name]), self._snapshot.place, name)
+            stored = _Array(ZarrArrayWrapper(self.members[name]), name, self._snapshot.place, self._snapshot.id)
             return xr.Variable(variable.dims, indexing.LazilyIndexedArray(stored), variable.attrs, variable.encoding)
 
     return Opener

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import CHECKOUT
-from tests.support.small_home import FRAMES_OUT, archive, small_home
+from tests.support.small_home import DATASET, FRAMES_OUT, archive, small_home
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,21 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     zipfile.ZipFile(wheel).extractall(folder)
     (metadata,) = folder.glob("simvp-*.dist-info")
-    left = list(PathDistribution(metadata).requires or [])
+    return _with(folder, list(PathDistribution(metadata).requires or []))
+
+
+@pytest.fixture(scope="module")
+def site_with_stores(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with the extra `store`."""
+    folder = tmp_path_factory.mktemp("stores") / "site"
+    shutil.copytree(site, folder, symlinks=True)
+    (metadata,) = folder.glob("simvp-*.dist-info")
+    requires = [Requirement(text) for text in PathDistribution(metadata).requires or []]
+    return _with(folder, [f"{r.name}" for r in requires if r.marker and r.marker.evaluate({"extra": "store"})])
+
+
+def _with(folder: Path, left: list[str]) -> Path:
+    """Links to what is required, and what that requires."""
     seen: set[str] = set()
     while left:
         requirement = Requirement(left.pop())
@@ -69,6 +83,35 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             if not (folder / top).exists():
                 (folder / top).symlink_to(found.locate_file(top))
     return folder
+
+
+def test_stores_are_read_by_the_wheel_and_by_icechunk_alone(site_with_stores: Path, tmp_path: Path) -> None:
+    home, _folder = small_home()
+    assert not {"prefect", "mlflow", "dask"} & {path.name for path in site_with_stores.iterdir()}
+    place = str(home.archive(DATASET))
+    ours = (
+        f"import simvp; ds = simvp.open_archive({place!r}); assert simvp.__file__.startswith({str(site_with_stores)!r})"
+    )
+    theirs = (
+        "import icechunk, xarray as xr\n"
+        f"repository = icechunk.Repository.open(icechunk.local_filesystem_storage({place!r}))\n"
+        "ds = xr.open_zarr(repository.readonly_session('main').store, consolidated=False, chunks=None)\n"
+        "assert 'simvp' not in sys.modules"
+    )
+    made = []
+    for number, code in enumerate((ours, theirs)):
+        end = f"pickle.dump(ds.drop_attrs().load().to_dict(data='array'), open('{number}.pickle', 'wb'))"
+        lines = [
+            f"sys.path[:] = [{str(site_with_stores)!r}] + [p for p in sys.path if '-packages' not in p and p]",
+            code,
+        ]
+        command = [sys.executable, "-I", "-S", "-c", "\n".join(["import pickle, sys", *lines, end])]
+        done = subprocess.run(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        made.append(xr.Dataset.from_dict(pickle.loads((tmp_path / f"{number}.pickle").read_bytes())))
+    whole = archive(home).load().drop_attrs()
+    for ds in made:
+        xr.testing.assert_equal(ds, whole)
 
 
 def test_wheel_predicts_with_a_file_and_nothing_of_the_pipeline(site: Path, tmp_path: Path) -> None:

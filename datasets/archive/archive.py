@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 AHEAD = 48  # frames without a value at the end of a source that are taken for late, however few hold values
 RECENT = 48  # commits that say what values are usual: two days of hourly ones
-ATTEMPTS = 5  # to commit before other writers do, where there is no lock
+ATTEMPTS = 10  # to commit before other writers do, where there is no lock
 Progress = Callable[[int, int], None]  # frames done, and frames in all
 
 
@@ -278,7 +278,7 @@ class Archive:
         else:
             with self._store.write(base=None if base is None else base.id) as into:
                 if base is None and into.base is not None:
-                    raise Conflict(f"Archive {self.path}", ["another writer has made it meanwhile"], "run it again")
+                    raise Conflict(self.path)
                 writer = BlockWriter(into, examined.schema, examined.template, last)
                 count = len(examined.candidates.slots)
                 for rows, block in examined.blocks:

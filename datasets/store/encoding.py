@@ -95,8 +95,14 @@ def write_array(
             dimension_names=tuple(str(dim) for dim in variable.dims),
             attributes={**own, **attrs},
         )
-        array[...] = values
+        if not is_fill(values, array):
+            array[...] = values
     return array
+
+
+def is_fill(values: np.ndarray, array: zarr.Array) -> bool:
+    """Whether whole numbers are what the array reads as without chunks: to write them takes long, and keeps nothing."""
+    return values.dtype.kind == "i" and bool((values == array.fill_value).all())
 
 
 def write_arrays(group: zarr.Group, ds: xr.Dataset, axis: str, chunks: Mapping[str, int]) -> dict[str, zarr.Array]:

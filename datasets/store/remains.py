@@ -18,7 +18,7 @@ import icechunk
 from datasets.store import disk
 from datasets.store.store import Store
 from simvp.errors import ArchiveError
-from simvp.stores import MAIN, Place, in_short, in_words, is_address, open_repository, storage_at
+from simvp.places import MAIN, Place, in_short, in_words, is_address, open_repository, storage_at
 
 _PARTS = ("snapshots", "manifests", "chunks", "transactions")
 

@@ -17,10 +17,9 @@ when its lease is over: a time-based UUID says when it was made.
 """
 
 import logging
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +29,25 @@ import xarray as xr
 from filelock import FileLock
 
 from datasets.store import disk
+from datasets.store.repository import (
+    LEASE,
+    Conflict,
+    drop_left_over,
+    expire,
+    first_of_a_day,
+    is_there,
+    make,
+    move,
+    new_branch,
+)
 from datasets.store.writer import Writer, refuse_without_frames
 from simvp.errors import ArchiveError
-from simvp.stores import MAIN, Snapshot, damaged, in_short, in_words, is_address, open_repository, storage_at
+from simvp.places import MAIN, in_short, in_words, is_address, open_repository
+from simvp.stores import Snapshot
 
 _log = logging.getLogger(__name__)
 
-INCOMING = "incoming-"
 BUILDING = "building"
-# What a writer may take, and how long old commits and what nobody names are kept: longer than the longest run.
-LEASE = timedelta(days=7)
-# A commit writes anew the list of the chunks of every array that it touches: in pieces, so that this stays short.
-CHUNKS_LISTED = 256
-
-
-class Conflict(ArchiveError):
-    """Another writer committed in between."""
 
 
 class Store:
@@ -86,9 +88,9 @@ class Store:
         ArchiveError
             As `exists`.
         """
-        if not (self._repository_exists() if is_address(self.path) else Path(self.path).exists()):
+        if not is_there(self.path):
             return None
-        repository = self._open()
+        repository = open_repository(self.path)
         if self._branch != MAIN:
             with in_words(self.path):
                 if self._branch not in repository.list_branches():
@@ -121,7 +123,7 @@ class Store:
     def history(self) -> Iterator[icechunk.SnapshotInfo]:
         """Every commit that is kept, the last one first: its id, message, metadata and time."""
         with in_words(self.path):
-            for commit in self._open().ancestry(branch=self._branch):
+            for commit in open_repository(self.path).ancestry(branch=self._branch):
                 if commit.parent_id is not None:  # the empty one with which every repository begins
                     yield commit
 
@@ -235,14 +237,12 @@ class Store:
             Main is no longer at `base`, or moved while the changes were made.
         """
         with self.lock():
-            repository = self._to_write()
+            repository = self._made()
             head = repository.lookup_branch(self._branch if self._branch in repository.list_branches() else MAIN)
             if base is not None and base != head:
-                raise self._conflict()
-            self._drop_left_over(repository)
-            # Without the address of this machine, which uuid1 takes otherwise.
-            incoming = f"{INCOMING}{uuid.uuid1(node=uuid.uuid4().int & 0xFFFFFFFFFFFF | 1 << 40)}"
-            repository.create_branch(incoming, head)
+                raise Conflict(self.path)
+            drop_left_over(repository, alone=self._lock is not None)
+            incoming = new_branch(repository, head)
             try:
                 session = repository.writable_session(incoming)
                 writer = Writer(self.path, session, Snapshot.head(self.path, repository, incoming))
@@ -251,18 +251,17 @@ class Store:
                 writer.finish()
                 try:
                     with in_words(self.path):
-                        made = session.commit(writer.message, metadata=dict(writer.metadata))
+                        writer.snapshot = session.commit(writer.message, metadata=dict(writer.metadata))
                 except ArchiveError as error:
                     if isinstance(error.__cause__, icechunk.ConflictError):  # its lease was over
-                        raise self._conflict() from error
+                        raise Conflict(self.path) from error
                     raise
-                self._move(repository, made, head)
-                writer.snapshot = made
+                move(repository, self.path, self._branch, writer.snapshot, head)
             finally:
                 with suppress(icechunk.IcechunkError):
                     repository.delete_branch(incoming)
-            if repository.lookup_snapshot(head).written_at.date() < datetime.now(UTC).date():
-                self._expire(repository, LEASE)
+            if first_of_a_day(repository, head):
+                expire(repository, self.path)
 
     def keep(self, name: str, snapshot: str) -> None:
         """Let a commit never expire, since something else names it; `name` may have been given to it before.
@@ -270,7 +269,7 @@ class Store:
         Where this process may only read, a warning says that it can expire.
         """
         try:
-            repository = self._open()
+            repository = open_repository(self.path)
             if name not in repository.list_tags():
                 repository.create_tag(name, snapshot)
         except (ArchiveError, icechunk.IcechunkError) as error:
@@ -285,16 +284,7 @@ class Store:
             Less than the longest run, and a writer that is at work loses what it has written.
         """
         with self.lock():
-            return self._expire(self._to_write(), kept)
-
-    def _expire(self, repository: icechunk.Repository, kept: timedelta) -> int:
-        before = datetime.now(UTC) - kept
-        with in_words(self.path):
-            expired = repository.expire_snapshots(before)
-            freed = repository.garbage_collect(before).bytes_deleted
-        if expired or freed:
-            _log.info("%s: %d old commits cleared away, %.1f MiB given back", self.path, len(expired), freed / 2**20)
-        return freed
+            return expire(self._made(), self.path, kept)
 
     def building(self) -> "Store":
         """The same store on a branch that nobody reads: for what takes the place of all that is there, once whole."""
@@ -305,80 +295,17 @@ class Store:
     def publish(self) -> None:
         """Let what was built take the place of what readers see, at once."""
         with self.lock():
-            repository = self._to_write()
-            self._move(repository, repository.lookup_branch(self._branch), repository.lookup_branch(MAIN), MAIN)
+            repository = self._made()
+            move(repository, self.path, MAIN, repository.lookup_branch(self._branch), repository.lookup_branch(MAIN))
             repository.delete_branch(self._branch)
 
     def discard(self) -> None:
         """Forget what was built."""
         with self.lock():
-            repository = self._to_write()
+            repository = self._made()
             if self._branch in repository.list_branches():
                 repository.delete_branch(self._branch)
 
-    def _open(self) -> icechunk.Repository:
-        return open_repository(self.path, _config())
-
-    def _repository_exists(self) -> bool:
-        with in_words(self.path):
-            return icechunk.Repository.exists(storage_at(self.path))
-
-    def _to_write(self) -> icechunk.Repository:
-        """The repository, made where there is none."""
-        if isinstance(self.path, Path) and not self.path.exists():
-            # Under its own name it is whole from the beginning: what is not whole there is damaged.
-            made = self.path.with_name(f"{self.path.name}.new")
-            disk.discard(made)
-            made.parent.mkdir(parents=True, exist_ok=True)
-            icechunk.Repository.create(storage_at(made))
-            disk.sync_all(made)
-            made.rename(self.path)
-            disk.sync(self.path.parent)
-        elif is_address(self.path) and not self._repository_exists():
-            try:
-                icechunk.Repository.create(storage_at(self.path))
-            except icechunk.IcechunkError as error:
-                if not self._repository_exists():  # another writer has made it meanwhile
-                    raise damaged(self.path, f"the branch {MAIN} is not there, but other objects are") from error
-        return self._open()
-
-    def _move(self, repository: icechunk.Repository, to: str, head: str, branch: str | None = None) -> None:
-        branch = branch or self._branch
-        if isinstance(self.path, Path):
-            disk.sync_all(self.path)
-        if branch not in repository.list_branches():
-            repository.create_branch(branch, to)
-        else:
-            try:
-                repository.reset_branch(branch, to, from_snapshot_id=head)
-            except icechunk.IcechunkError as error:
-                if repository.lookup_branch(branch) == head:
-                    raise
-                raise self._conflict() from error
-        if isinstance(self.path, Path):
-            ref = self.path / "refs" / f"branch.{branch}"
-            disk.sync(ref / "ref.json")
-            disk.sync(ref)
-
-    def _conflict(self) -> Conflict:
-        return Conflict(f"Store {self.path}", ["another writer has committed meanwhile"], "run it again")
-
-    def _drop_left_over(self, repository: icechunk.Repository) -> None:
-        for branch in repository.list_branches():
-            if branch.startswith(INCOMING) and (self._lock or datetime.now(UTC) - _begun(branch) > LEASE):
-                repository.delete_branch(branch)
-
-
-def _begun(branch: str) -> datetime:
-    """When an incoming branch was made; a time-based UUID counts 100 ns since 1582-10-15."""
-    return datetime(1582, 10, 15, tzinfo=UTC) + timedelta(
-        microseconds=uuid.UUID(branch.removeprefix(INCOMING)).time / 10
-    )
-
-
-def _config() -> icechunk.RepositoryConfig:
-    """How writers lay out lists of chunks; not kept in the repository, so that there is a file less to lose."""
-    pieces = icechunk.ManifestSplittingConfig.from_dict(
-        {icechunk.ManifestSplitCondition.AnyArray(): {icechunk.ManifestSplitDimCondition.Any(): CHUNKS_LISTED}}
-    )
-    return icechunk.RepositoryConfig(manifest=icechunk.ManifestConfig(splitting=pieces))
+    def _made(self) -> icechunk.Repository:
+        make(self.path)
+        return open_repository(self.path)

@@ -9,11 +9,12 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from datasets.store.encoding import encode, fit, fixed_width_texts, loose_coordinates, same, write_arrays
+from datasets.store.encoding import encode, fit, fixed_width_texts, is_fill, loose_coordinates, same, write_arrays
 from simvp.coords import decode_times
 from simvp.errors import ArchiveError
+from simvp.places import Place, in_words
 from simvp.record import plain
-from simvp.stores import ATTRIBUTE, Place, Snapshot, in_words
+from simvp.stores import ATTRIBUTE, Snapshot
 
 
 class Writer:
@@ -102,8 +103,11 @@ class Writer:
             with in_words(self.place, name), fixed_width_texts():
                 array = self._arrays[name]
                 at = self._dims(array).index(self._axis)
+                before = array.shape[at]
                 if array.shape[at] != length:
                     array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
+                if start >= before and start % array.chunks[at] == 0 and is_fill(values, array):
+                    continue
                 array[(slice(None),) * at + (slice(start, start + values.shape[at]),)] = values
         self.length = length
 

@@ -121,7 +121,7 @@ def _fetch(settings: DemoSettings, home: Home) -> None:
     """Have the files of a named source, so that what cannot be had is refused before a server is started."""
     from datasets.catalog import find_source
 
-    if settings.source is None and not home.archive(settings.dataset).exists():
+    if settings.source is None and settings.dataset not in home.datasets:
         find_source(settings.dataset).files()
 
 

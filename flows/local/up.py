@@ -27,6 +27,8 @@ def _second_terminal(services: Services) -> list[str]:
         lines.append(f"export PREFECT_API_URL={services.addresses.prefect_api}")
     if services.home.prefect != CHECKOUT / ".simvp" / "prefect":
         lines.append(f"export SIMVP_HOME={services.home.path} PREFECT_HOME={services.home.prefect}")
+    if services.home.store != services.home.path:
+        lines.append(f"export SIMVP_STORE={services.home.store}")
     return [*lines, "prefect deployment run forecast/daily --watch"]
 
 

@@ -45,7 +45,7 @@ class Run:
         params = [Param(name, value) for name, value in flat(settings).items() if name not in logged]
         self._client.log_batch(self.run_id, params=params, tags=[RunTag(k, v) for k, v in tags.items()])
 
-    def log_data(self, name: str, source: Path, commit: str) -> None:
+    def log_data(self, name: str, source: Path | str, commit: str) -> None:
         """The archive and the commit that was read."""
         import mlflow
         from mlflow.data.dataset_source_registry import get_dataset_source_from_json

@@ -23,6 +23,7 @@ from pipelines.verify_archive.faults import StoreReport
 from pipelines.verify_archive.reading import Reading, read_store
 from simvp.coords import name_time
 from simvp.errors import ArchiveError, Refusal
+from simvp.places import is_address
 
 COPY = "put the folder back from a copy"
 AGAIN = "or set it aside and ingest the sources that are there"
@@ -125,6 +126,9 @@ def heal_derived(reading: Reading, progress: Progress, again: Callable[[], objec
         In words, what that is.
     """
     healing = Healing.of(reading, progress)
+    if is_address(reading.path):
+        healing.lost.append(f"on an object store nothing is set aside: remove {reading.path}; then {how}")
+        return replace(reading.report, lost=tuple(healing.lost))
     aside = _set_aside(Path(reading.path))
     healing.done.append(f"set aside as {aside.name}")
     if again is None:
@@ -220,6 +224,8 @@ def _go_back(home: Home, dataset: str, healing: Healing, source: Source, known: 
 
 
 def _from_the_beginning(home: Home, dataset: str, healing: Healing, known: Mapping[str, Any]) -> None:
+    if is_address(home.archive(dataset)):
+        raise ArchiveError(f"Archive {home.archive(dataset)}", ["on an object store nothing is set aside"], "remove it")
     path = Path(home.archive(dataset))
     aside = _set_aside(path)
     try:

@@ -15,7 +15,8 @@ from pipelines.verify_archive.faults import Fault, StoreReport, What
 from simvp.budget import BUDGET, fitting
 from simvp.coords import name_time
 from simvp.errors import ArchiveError
-from simvp.stores import Place, Snapshot, in_short
+from simvp.places import Place, in_short
+from simvp.stores import Snapshot
 
 if TYPE_CHECKING:
     import zarr

@@ -18,6 +18,30 @@ def test_default_is_a_folder_in_the_working_directory(tmp_path: Path, monkeypatc
     assert home.path == tmp_path / "elsewhere"  # a later change of directory moves nothing
 
 
+def test_stores_lie_in_the_home_or_at_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMVP_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SIMVP_STORE", raising=False)
+    assert Home.default().archive("a") == tmp_path / "home" / "a" / "archive.zarr"
+    monkeypatch.setenv("SIMVP_STORE", str(tmp_path / "shared"))
+    home = Home.default()
+    assert home.forecasts("a", "3h") == tmp_path / "shared" / "a" / "forecasts" / "3h.zarr"
+    assert home.training("a") == tmp_path / "home" / "a" / "training"
+    monkeypatch.setenv("SIMVP_STORE", "gs://bucket/weather/")
+    home = Home.default()
+    assert home.archive("a") == "gs://bucket/weather/a/archive.zarr"
+    assert home.scores("a", "forecasts-3h") == "gs://bucket/weather/a/scores/forecasts-3h.zarr"
+    with pytest.raises(ConfigError, match="lower case letters"):
+        home.archive("../b")
+    monkeypatch.setenv("SIMVP_STORE", "ftp://host/weather")
+    with pytest.raises(ConfigError, match="expected a folder, or s3://, gs:// or az://"):
+        Home.default()
+    monkeypatch.delenv("SIMVP_STORE")
+    monkeypatch.setenv("SIMVP_HOME", "s3://bucket/home")
+    with pytest.raises(ConfigError, match=r"SIMVP_HOME s3://bucket/home: expected a local folder.*\n.*as SIMVP_STORE"):
+        Home.default()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_asking_creates_nothing(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.archive("a")

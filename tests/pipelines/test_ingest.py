@@ -395,7 +395,7 @@ def look(folder: Path) -> None:
         assert ds.t2m.values[:, 0, 0].tolist() == [1000.0 * hour for hour in range(ds.sizes["time"])]
 
 
-@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [13, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_and_started_again(tmp_path: Path, stride: int) -> None:
     write_files(tmp_path / "files", range(0, 12))
     folders = kill_everywhere(

@@ -25,6 +25,7 @@ from pipelines.training.gridded import GriddedTask
 from pipelines.training.loop import DivergedError
 from simvp.errors import ConfigError
 from simvp.inference.forecaster import Forecaster
+from tests.support.files.repositories import repository
 from tests.support.worlds import formula_world
 
 SETTINGS = {
@@ -110,6 +111,7 @@ def test_report_says_what_was_made(whole):
     home, report, _ = whole
     assert (report.version, report.existing) == ("1", False)
     assert report.archive_commit == Archive(home.archive("world")).head.id
+    assert repository(home.archive("world")).list_tags() == {f"commit-{report.archive_commit}"}
     assert [row["part"] for row in report.audit] == ["train", "validation", "held_out"]
     for row in report.audit:
         assert row["offered"] == row["used"] + sum(row[n] for n in ("series_edge", "split_edge", "gap", "nan"))

@@ -8,12 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from datasets.archive.archive import Archive
+from datasets.store import store as store_module
 from datasets.store.store import Store
 from pipelines import score_store
 from pipelines.evaluation.evaluate import SYSTEMS, evaluate
@@ -138,15 +140,15 @@ def test_verifying_twice_changes_nothing(home: Home) -> None:
 @contextmanager
 def cut_off_after(commits: int) -> Iterator[None]:
     """A run that is cut off when it has committed so many times to a store."""
-    move, done = Store._move, count()
+    move, done = store_module.move, count()
 
-    def cut_off(self: Store, *arguments: object) -> None:
+    def cut_off(*arguments: Any) -> None:
         if next(done) == commits:
             raise KeyboardInterrupt
-        move(self, *arguments)  # type: ignore[arg-type]
+        move(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Store, "_move", cut_off)
+        patch.setattr(store_module, "move", cut_off)
         with pytest.raises(KeyboardInterrupt):
             yield
 

@@ -11,10 +11,12 @@ no threads.
 
 import importlib
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +50,18 @@ def kill_everywhere(work: str, look: str, folder: Path, *, stride: int = 1) -> l
     return [folder / name for name in done.stdout.split()]
 
 
+def kill_at_random(work: str, look: str, folder: Path, *, kills: int, seed: int = 0) -> None:
+    """Kill ``work(folder)`` that often, each time after a random part of the time that it takes; look after each."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.killing", work, look, str(folder), str(-kills), str(seed)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def _function(name: str) -> Callable[[Path], object]:
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
@@ -74,17 +88,12 @@ def _die_at(call: int) -> None:
 def _forked(function: Callable[[Path], object], folder: Path, die_at: int = 0) -> int:
     child = os.fork()
     if child == 0:
-        try:
-            # A kill empties no page cache: the order counts.
-            setattr(os, "fsync", lambda handle: None)  # noqa: B010
-            disk.sync_all = lambda folder: None
-            if die_at:
-                _die_at(die_at)
-            function(folder)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
+        # A kill empties no page cache: the order counts.
+        setattr(os, "fsync", lambda handle: None)  # noqa: B010
+        disk.sync_all = lambda folder: None
+        if die_at:
+            _die_at(die_at)
+        os._exit(_run(function, folder))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -108,5 +117,50 @@ def _main(work: str, look: str, folder: Path, stride: int) -> None:
         call += stride
 
 
+def _at_random(work: str, look: str, folder: Path, kills: int, seed: int) -> None:
+    xr.backends.list_engines()
+    worker, reader, chance = _function(work), _function(look), random.Random(seed)
+    start = time.monotonic()
+    assert _run_in_fork(worker, folder) == 0
+    seconds, killed = time.monotonic() - start, 0
+    while killed < kills:
+        start = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            os._exit(_run(worker, folder))
+        until = start + chance.uniform(0, 1.1) * seconds
+        while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < until:
+            time.sleep(0.001)
+        if ended[0] == 0:
+            os.kill(child, signal.SIGKILL)
+            killed += 1
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, -signal.SIGKILL)
+        else:
+            assert os.waitstatus_to_exitcode(ended[1]) == 0, f"the run after {killed} kills"
+            seconds = time.monotonic() - start
+        assert _run_in_fork(reader, folder) == 0, f"kill {killed}"
+    assert _run_in_fork(worker, folder) == 0
+    assert _run_in_fork(reader, folder) == 0
+
+
+def _run_in_fork(function: Callable[[Path], object], folder: Path) -> int:
+    child = os.fork()
+    if child == 0:
+        os._exit(_run(function, folder))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _run(function: Callable[[Path], object], folder: Path) -> int:
+    try:
+        function(folder)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    if int(sys.argv[4]) < 0:
+        _at_random(sys.argv[1], sys.argv[2], Path(sys.argv[3]), -int(sys.argv[4]), int(sys.argv[5]))
+    else:
+        _main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

@@ -16,7 +16,8 @@ import xarray as xr
 import zarr
 from hypothesis import given, settings, strategies as st
 
-from datasets.store.store import INCOMING, Conflict, Store
+from datasets.store.repository import INCOMING, Conflict
+from datasets.store.store import Store
 from simvp.errors import ArchiveError
 from tests.support.files.repositories import branches, plain, repository
 from tests.support.killing import CHECKOUT, kill_everywhere

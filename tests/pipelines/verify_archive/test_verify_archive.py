@@ -294,7 +294,7 @@ def test_scores_wait_until_the_forecasts_are_whole(whole: Whole, copied: Home) -
     report = verify_archive(copied, DATASET, heal=True, model=whole.model)
     scores = {store.name: store for store in report.stores}["scores of forecasts of 3h"]
     assert not scores.whole
-    assert "the forecasts of 3h are damaged" in scores.lost[0]
+    assert "damaged: forecasts of 3h" in scores.lost[0]
 
 
 def test_damaged_hindcasts_are_set_aside_and_can_be_made_again(whole: Whole, copied: Home) -> None:

@@ -1,0 +1,153 @@
+"""Places in which stores lie, folders and addresses on object stores, and what is said of one that cannot be read."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from simvp.errors import ArchiveError, ConfigError, Refusal
+
+if TYPE_CHECKING:
+    import icechunk
+
+Place = str | os.PathLike[str]
+
+MAIN = "main"
+# A commit writes anew the list of the chunks of every array that it touches: in pieces, so that this stays short.
+CHUNKS_LISTED = 256
+_REMEDY = (
+    "see what is lost and what can be healed: make verify-archive NAME=<data set>; "
+    "or put it back from a copy, or make it again: move {} away and read its sources again"
+)
+# What an object store or the way to it says when nothing is wrong with the data.
+_UNREACHABLE = re.compile(r"dispatch failure|timed? ?out|connect|credential|denied|forbidden|dns|service error", re.I)
+
+
+def is_address(place: Place) -> bool:
+    """Whether a place lies behind a scheme, such as ``s3://``."""
+    return "://" in str(place)
+
+
+def storage_at(place: Place) -> "icechunk.Storage":
+    """Where the objects of the repository at a place lie.
+
+    Raises
+    ------
+    ConfigError
+        An address of another kind, or one that holds a password.
+    """
+    import icechunk
+
+    if "ICECHUNK_LOG" not in os.environ:
+        # Without its words on standard error: what it cannot read is raised, and local writers hold a lock.
+        icechunk.set_logs_filter("off")
+    if not is_address(place):
+        return icechunk.local_filesystem_storage(os.path.abspath(place))
+    address = urlsplit(str(place))
+    if "@" in address.netloc:
+        raise ConfigError(
+            f"Address {address.scheme}://...@{address.hostname}{address.path}",
+            ["expected no name and no password in it"],
+            "state credentials by the environment variables of the cloud",
+        )
+    where: dict[str, Any] = {"prefix": address.path.strip("/") or None, "from_env": True}
+    if address.scheme == "s3":
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        return icechunk.s3_storage(
+            bucket=address.netloc,
+            region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
+            endpoint_url=endpoint,
+            allow_http=(endpoint or "").startswith("http://"),
+            force_path_style=endpoint is not None,
+            **where,
+        )
+    if address.scheme in ("gs", "gcs"):
+        return icechunk.gcs_storage(bucket=address.netloc, **where)
+    if address.scheme in ("az", "azure"):
+        account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+        return icechunk.azure_storage(account=account, container=address.netloc, **where)
+    raise ConfigError(f"Address {place}", ["expected a folder, or s3://, gs:// or az://"], "choose one of these")
+
+
+def open_repository(place: Place) -> "icechunk.Repository":
+    """The repository at a place.
+
+    How it is read and written is not kept in the repository, so that there is a file less to lose.
+
+    Raises
+    ------
+    ArchiveError
+        There is none, something else is there, or it is damaged.
+    """
+    import icechunk
+
+    pieces = icechunk.ManifestSplittingConfig.from_dict(
+        {icechunk.ManifestSplitCondition.AnyArray(): {icechunk.ManifestSplitDimCondition.Any(): CHUNKS_LISTED}}
+    )
+    none = icechunk.ManifestPreloadConfig(max_total_refs=0)  # lists of chunks are read when a value is asked for
+    config = icechunk.RepositoryConfig(manifest=icechunk.ManifestConfig(splitting=pieces, preload=none))
+    if is_address(place) or os.path.isdir(place):  # to look into a folder that is not there would make it
+        storage = storage_at(place)
+        with in_words(place):
+            if icechunk.Repository.exists(storage):
+                return icechunk.Repository.open(storage, config)
+    refuse_anything_else(place)
+    raise ArchiveError(f"Store {place}", ["there is none"], "check the path, or ingest first")
+
+
+def refuse_anything_else(place: Place) -> None:
+    """Refuse a folder that is there and no repository: one that never was, or what is left of one.
+
+    Raises
+    ------
+    ArchiveError
+        Always, where something is there.
+    """
+    folder = Path(place)
+    if is_address(place) or not folder.exists():
+        return
+    if (folder / "zarr.json").is_file():
+        raise ArchiveError(
+            f"Store {place}",
+            ["expected an Icechunk repository, got a Zarr store, such as earlier versions kept theirs in"],
+            f"move it away and ingest the source again; {folder.name}.log/recipe.json beside it says how it was read",
+        )
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if names and not {"refs", "snapshots", "manifests", "chunks", "transactions"} & set(names):
+        raise ArchiveError(f"Store {place}", ["expected nothing there yet, got a file or a folder"])
+    what = "its folder is empty" if not names else f"the branch {MAIN} is not there, only {', '.join(names)}"
+    raise damaged(place, what)
+
+
+def damaged(place: Place, what: str) -> ArchiveError:
+    """What is said of a store that is not whole."""
+    return ArchiveError(f"Store {place} is damaged", [what], _REMEDY.format("what is left of it"))
+
+
+@contextmanager
+def in_words(place: Place, what: str = "") -> Iterator[None]:
+    """Errors of Icechunk and Zarr as refusals: damage, or a place that cannot be reached.
+
+    Parameters
+    ----------
+    what
+        Variable that is read.
+    """
+    try:
+        yield
+    except (Refusal, MemoryError, IndexError):
+        raise
+    except Exception as error:  # a codec, Zarr and Icechunk have kinds of their own
+        text = f"{what + ': ' if what else ''}{in_short(error)}"
+        if is_address(place) and _UNREACHABLE.search(str(error)):
+            raise ArchiveError(f"Store {place} cannot be reached", [text], "check address and credentials") from error
+        raise damaged(place, text) from error
+
+
+def in_short(error: Exception) -> str:
+    """What an error of Icechunk says, without where in its sources."""
+    first = re.split(r"\n\s*(?:\||context:)", str(error).strip())[0].removeprefix("x ").strip()
+    return first or type(error).__name__
