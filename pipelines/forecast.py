@@ -24,10 +24,10 @@ from pipelines.evaluation import batch_size, chunks, scorable, select_frames, st
 from pipelines.forecast_store import Kind, as_stored, refuse_other_variables
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
+from pipelines.integrity import refuse_damaged, refuse_missing
 from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
 from pipelines.verified import due_weights
-from pipelines.verify_archive import refuse_damaged, refuse_missing
 from pipelines.windows import MEANING, dropped_words
 from simvp.coords import Step, name_time
 from simvp.errors import ConfigError, ContractError

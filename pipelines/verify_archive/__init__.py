@@ -1,6 +1,6 @@
-"""Whether everything that a data set has kept can be read and is what it was, and what can be made whole again.
+"""Whether everything that a data set has kept is whole, and what can be made whole again.
 
-`stage` is the whole of it; `faults` says what was found and done, in words, `reading` finds it, `healing` mends it.
+`stage` is all of it, `report` what it found and did, `healing` mends a store.
 """
 
 import lazy_loader

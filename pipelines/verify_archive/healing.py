@@ -18,9 +18,8 @@ from datasets.catalog import FileSource, Source, find_source
 from datasets.store import Kept, Store, put_back
 from pipelines.home import Home
 from pipelines.ingest import ingest, recorded
+from pipelines.integrity import Reading, StoreReport, read_store
 from pipelines.progress import Progress
-from pipelines.verify_archive.faults import StoreReport
-from pipelines.verify_archive.reading import Reading, read_store
 from simvp.coords import name_time
 from simvp.errors import ArchiveError, Refusal
 from simvp.places import is_address

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from datasets.location import join, names_in
 from pipelines.forecast_store import Kind, forecasts_at, horizons
 from pipelines.home import Home
+from pipelines.integrity import read_store
 from pipelines.progress import Progress, silent
 from pipelines.verify import verify
-from pipelines.verify_archive.faults import ArchiveReport
 from pipelines.verify_archive.healing import heal_archive, heal_derived, heal_forecasts, losses
-from pipelines.verify_archive.reading import read_store
+from pipelines.verify_archive.report import ArchiveReport
 from simvp.errors import ArchiveError, ConfigError
 from simvp.places import Place, is_address
 

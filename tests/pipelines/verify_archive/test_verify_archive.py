@@ -14,9 +14,9 @@ from datasets.store.store import Store
 from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.ingest import ingest
+from pipelines.integrity.faults import StoreReport
 from pipelines.verify import verify
-from pipelines.verify_archive import verify_archive
-from pipelines.verify_archive.faults import StoreReport
+from pipelines.verify_archive.stage import verify_archive
 from simvp.errors import ArchiveError, ConfigError
 from simvp.inference.forecaster import Forecaster
 from tests.support.damage import OF_THE_REPOSITORY, chunk_of, delete, flip, tree

@@ -1,6 +1,5 @@
 """What is wrong with stores, and what has been done about it, in words."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,6 +88,16 @@ class StoreReport:
         return "healed" if self.healed else "damaged" if self.faults else "whole"
 
     @property
+    def table(self) -> list[dict[str, str]]:
+        """Rows to show: one of the store, and one for each fault."""
+        counts = f"{self.frames} frames in {self.chunks} chunks, {self.commits} commits"
+        rows = [{"store": self.name, "state": self.state, "variable": "", "frames": "", "where": counts}]
+        for fault in self.faults[:LISTED]:
+            place = {"variable": fault.variable, "frames": fault.frames, "where": fault.where}
+            rows.append({"store": self.name, "state": fault.what, **place})
+        return rows
+
+    @property
     def lines(self) -> list[str]:
         """In words."""
         head = f"{self.name}: {self.state}; {self.frames} frames, {self.chunks} chunks, {self.commits} commits"
@@ -99,35 +108,3 @@ class StoreReport:
             *(f"  healed: {line}" for line in self.done),
             *(f"  lost: {line}" for line in self.lost),
         ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArchiveReport:
-    """All stores of a data set."""
-
-    dataset: str
-    stores: Sequence[StoreReport]
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is damaged now."""
-        return all(store.whole for store in self.stores)
-
-    @property
-    def table(self) -> list[dict[str, str]]:
-        """Rows to show, one for each store that is whole, and one for each fault."""
-        rows = []
-        for store in self.stores:
-            counts = f"{store.frames} frames in {store.chunks} chunks, {store.commits} commits"
-            faults = store.faults[:LISTED]
-            rows += [{"store": store.name, "state": store.state, "variable": "", "frames": "", "where": counts}]
-            rows += [
-                {"store": store.name, "state": f.what, "variable": f.variable, "frames": f.frames, "where": f.where}
-                for f in faults
-            ]
-        return rows
-
-    def __str__(self) -> str:
-        count = sum(not store.whole for store in self.stores)
-        said = "everything is whole" if not count else f"{count} of {len(self.stores)} stores are damaged"
-        return "\n".join([f"{self.dataset}: {said}", *(line for store in self.stores for line in store.lines)])

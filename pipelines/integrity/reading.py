@@ -10,8 +10,8 @@ import numpy as np
 
 from datasets.archive import sum_fault, unlike_digest
 from datasets.store import Remains, Store
+from pipelines.integrity.faults import Fault, StoreReport, What
 from pipelines.progress import Progress, silent
-from pipelines.verify_archive.faults import Fault, StoreReport, What
 from simvp.budget import BUDGET, fitting
 from simvp.coords import name_time
 from simvp.errors import ArchiveError
