@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipelines.progress import Progress, silent
 from simvp.budget import BUDGET, fitting
 from simvp.coords import name_time
 from simvp.errors import ArchiveError
-from simvp.places import Place, in_short
+from simvp.places import in_short
 from simvp.stores import Snapshot
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Reading:
     """
 
     name: str
-    path: Place
+    path: Path | str
     remains: Remains
     head: Snapshot | None = None
     faults: list[Fault] = field(default_factory=list)
@@ -68,7 +69,7 @@ class Reading:
         )
 
 
-def read_store(name: str, path: Place, progress: Progress = silent) -> Reading:
+def read_store(name: str, path: Path | str, progress: Progress = silent) -> Reading:
     """Read everything of one store that is there; nothing is written, nothing is raised for damage.
 
     Parameters

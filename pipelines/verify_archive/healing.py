@@ -246,7 +246,7 @@ def _ingest_again(home: Home, dataset: str, healing: Healing, known: Mapping[str
         They cannot be read, or give other frames.
     """
     settings = dict(known.get("settings") or {})
-    options = {name: settings.get(name) for name in ("source", "variables", "units", "select")}
+    options: dict[str, Any] = {name: settings.get(name) for name in ("source", "variables", "units", "select")}
     fresh = not Archive(home.archive(dataset)).exists
     report = ingest(home, dataset, **(options if fresh and "source" in settings else {}), replace=not fresh)
     while report.commit != known.get("commit", report.commit) and report.length < known["length"]:
