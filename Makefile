@@ -18,7 +18,9 @@ DEMO = $(call option,DATA,data) $(call option,SOURCE,source) $(call option,VARIA
 BENCHMARK = $(call option,DATA,data) $(call option,PRESET,preset) $(call option,EPOCHS,epochs) $(call option,SEED,seed) \
 	$(call option,SET,set)
 
-.PHONY: demo up catalog benchmark ablation bench skill test test-all lint wheel lock clean
+VERIFY_ARCHIVE = $(call option,NAME,name) $(call option,DATA,data) $(call option,HEAL,heal)
+
+.PHONY: demo up catalog verify-archive benchmark ablation bench skill test test-all lint wheel lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m flows.commands.demo $(DEMO)
@@ -28,6 +30,10 @@ up: $(READY)
 
 catalog: $(READY)
 	@$(BIN)/python -m flows.commands.catalog $(call option,NAME,name)
+
+# Everything that a data set has kept, read whole: 0 if it is whole, 1 if not; HEAL=yes mends what can be.
+verify-archive: $(READY)
+	@$(BIN)/python -m flows.commands.verify_archive $(VERIFY_ARCHIVE)
 
 benchmark: $(READY)
 	@$(BIN)/python -m flows.commands.vision $(BENCHMARK) $(call option,VARIANT,variant) \

@@ -24,6 +24,7 @@ from pipelines.evaluation import batch_size, chunks, scorable, select_frames, st
 from pipelines.forecast_store import Kind, as_stored, refuse_other_variables
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
+from pipelines.integrity import refuse_damaged, refuse_missing
 from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
 from pipelines.verified import due_weights
@@ -168,7 +169,9 @@ def forecast(
     if hindcast is not None:
         return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
     kept = home.verified(dataset, run.horizon, forecaster.fingerprint), archive
-    return _operational(run, Store(home.forecasts(dataset, run.horizon)), kept, init_hours, max_catch_up, first_days)
+    store = Store(home.forecasts(dataset, run.horizon))
+    refuse_missing(store, Store(home.scores(dataset, f"forecasts-{run.horizon}")))
+    return _operational(run, store, kept, init_hours, max_catch_up, first_days)
 
 
 @dataclass(frozen=True)
@@ -290,6 +293,7 @@ def _operational(
     with store.lock():  # held while forecasting: a second run waits, and then finds nothing left to do
         last = None
         if store.exists:
+            refuse_damaged(store)
             refuse_other_variables(store, run.forecaster.spec)
             last = store.ends()[-1]
         chosen = due(times, run.step, last=last, init_hours=init_hours, most=max_catch_up, first_days=first_days)

@@ -80,5 +80,5 @@ def refuse_other_variables(store: Store, spec: "FrameSpec") -> None:
         raise ConfigError(
             f"Forecast store {store.path}",
             faults,
-            "what was issued stays as it is: move the store away, or give this model a data set of its own",
+            "what was issued stays as it is: move the store and its scores away, or give this model its own data set",
         )

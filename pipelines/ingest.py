@@ -1,5 +1,6 @@
 """Ingest: bring what a source has into the archive of a data set."""
 
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ import xarray as xr
 from datasets.archive import Archive, Commit, shown, stamps_of
 from datasets.catalog import FileSource, Source, find_source
 from datasets.readers import checksums, file_of
+from datasets.store import disk
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from simvp.contract import percent
@@ -171,6 +173,7 @@ def ingest(
             )
         with archive.lock():
             reading.note(commit)
+        _record(home, dataset, {"settings": archive.source_settings, "commit": commit.id, "length": commit.length})
         schema, absent = archive.schema, archive.absent
     offered = 0 if ds is None else ds.sizes["time"]
     if empty := offered - commit.taken:
@@ -266,6 +269,26 @@ class _Reading:
         new = {name: stamp for name, stamp in self._stamps.items() if name not in self.unchanged}
         if new and isinstance(self._source, FileSource):
             self._archive.manifest(self._manifests, self._source.settings).add(new, self._noted, head)
+
+
+def recorded(home: Home, dataset: str) -> dict[str, Any]:
+    """How the archive was first ingested ("settings"), and its "commit" and "length" after the last ingest.
+
+    Kept beside it, for an archive that cannot say so itself any more; empty where it was ingested on another machine.
+    """
+    try:
+        return json.loads(_record_at(home, dataset).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def _record(home: Home, dataset: str, what: Mapping[str, Any]) -> None:
+    if recorded(home, dataset) != what:
+        disk.write(_record_at(home, dataset), json.dumps(dict(what)).encode())
+
+
+def _record_at(home: Home, dataset: str) -> Path:
+    return home.manifests(dataset) / "archive.json"
 
 
 def _jumps(ds: xr.Dataset | None, jumps: Sequence[tuple[str, Any, str]]) -> list[str]:

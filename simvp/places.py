@@ -18,7 +18,10 @@ Place = str | os.PathLike[str]
 MAIN = "main"
 # A commit writes anew the list of the chunks of every array that it touches: in pieces, so that this stays short.
 CHUNKS_LISTED = 256
-_REMEDY = "put it back from a copy, or make it again: move {} away and read its sources again"
+_REMEDY = (
+    "see what is lost and what can be healed: make verify-archive NAME=<data set>; "
+    "or put it back from a copy, or make it again: move {} away and read its sources again"
+)
 # What an object store or the way to it says when nothing is wrong with the data.
 _UNREACHABLE = re.compile(r"dispatch failure|timed? ?out|connect|credential|denied|forbidden|dns|service error", re.I)
 

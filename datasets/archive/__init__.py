@@ -2,7 +2,7 @@
 
 `archive` is the whole of it; `schema` says what an archive holds, `candidate` compares candidate frames with it,
 `summary` tells their lowest, highest, mean and missing values, `block_writer` writes, `commits` and `manifest` keep
-what was taken in, and from which files.
+what was taken in, and from which files; `integrity` finds frames that are not what they were, and writes them anew.
 """
 
 import lazy_loader

@@ -1,4 +1,5 @@
 from .archive import Archive as Archive
 from .commits import Commit as Commit
+from .integrity import regain as regain, sum_fault as sum_fault, unlike_digest as unlike_digest
 from .manifest import stamps_of as stamps_of
 from .schema import shown as shown

@@ -32,20 +32,20 @@ def load(entrypoint: str) -> Any:
     return load_flow_from_entrypoint(entrypoint)
 
 
-def test_deployments_are_the_six_with_schedules_that_are_off() -> None:
+def test_deployments_are_the_seven_with_schedules_that_are_off() -> None:
     names = {f"{load(one['entrypoint']).name}/{one['name']}" for one in DEPLOYMENTS}
     daily = {"ingest/daily", "forecast/daily", "verify/daily"}
-    assert names == daily | {"train/weekly", "promote/manual", "benchmark/manual"}
+    assert names == daily | {"train/weekly", "verify-archive/weekly", "promote/manual", "benchmark/manual"}
     for one in DEPLOYMENTS:
         # A file as entrypoint would put flows/ first on the path, where flows/ingest.py hides other modules.
-        assert re.fullmatch(r"flows\.([a-z]+)\.\1", one["entrypoint"])
+        assert re.fullmatch(r"flows\.([a-z_]+)\.\1", one["entrypoint"])
         assert "work_pool" not in one  # one declaration for every pool: tests/flows/test_pools.py
         schedules = one.get("schedules", [])
         assert bool(schedules) == (one["name"] != "manual")
         assert all(schedule["active"] is False for schedule in schedules)
 
 
-@pytest.mark.parametrize("name", [*FLOWS, "benchmark"])
+@pytest.mark.parametrize("name", [*FLOWS, "verify_archive", "benchmark"])
 def test_every_parameter_is_described_and_typed(name: str) -> None:
     schema = load(f"flows.{name}.{name}").parameters
     assert schema.required == []

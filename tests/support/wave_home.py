@@ -78,13 +78,14 @@ def forecaster(
     frames_out: int = FRAMES_OUT,
     train: Sequence[tuple[str, str]] = (TRAIN,),
     held_out: tuple[str, str] | None = HELD_OUT,
+    ds: xr.Dataset | None = None,
 ) -> WaveForecaster:
     """A model that forecasts every frame of the formula world `error` kelvin too warm.
 
     Climatology and baselines are fitted on the first days; the baselines have no cycle, so that persistence is the
     last frame and climatology the mean map.
     """
-    ds = world()
+    ds = world() if ds is None else ds
     spec = FrameSpec.fit(ds, frames_in=frames_in, frames_out=frames_out, train=train, cycle=None)
     baselines = Baselines.fit(
         ds, variables=["t2m"], step=spec.step, cycle=None, leads=frames_out, period=train, weights=spec.weights
