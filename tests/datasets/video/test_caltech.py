@@ -14,7 +14,7 @@ from datasets.video.caltech import KITTI_CALTECH, SETS
 from datasets.video.clips import PARTS
 from datasets.video.seq import SeqFile
 from simvp.errors import SourceError
-from tests.support.footage import TOLERANCE, flat, jpeg, write_hickle, write_seq
+from tests.support.files.footage import TOLERANCE, flat, jpeg, write_hickle, write_seq
 
 H, W = KITTI_CALTECH.size
 # KITTI recordings in the order of the file, with their numbers of frames.

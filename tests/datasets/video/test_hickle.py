@@ -10,7 +10,7 @@ import pytest
 
 from datasets.video.hickle import HickledFrames, hickled_strings
 from simvp.errors import SourceError
-from tests.support.footage import write_hickle
+from tests.support.files.footage import write_hickle
 
 VERSIONS = (1, 2, 3, 4, 5)
 SHAPE = (4, 5, 3)

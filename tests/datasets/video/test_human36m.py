@@ -11,7 +11,7 @@ import pytest
 from datasets.video.clips import PARTS
 from datasets.video.human36m import HUMAN
 from simvp.errors import SourceError
-from tests.support.footage import TOLERANCE, flat, jpeg, opened_images
+from tests.support.files.footage import TOLERANCE, flat, jpeg, opened_images
 
 SMALL = replace(HUMAN, size=(16, 16))
 # Ten scenes of one camera each but the last, which two cameras saw; sorted, S9_Walking is the last.

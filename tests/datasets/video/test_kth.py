@@ -13,7 +13,7 @@ from PIL import Image
 from datasets.video.clips import PARTS
 from datasets.video.kth import EVERY, KTH
 from simvp.errors import SourceError
-from tests.support.footage import address, jpeg, opened_images, quarters
+from tests.support.files.footage import address, jpeg, opened_images, quarters
 
 ACTIONS = list(EVERY)
 SHORT = [1, 2, 3, 4, 5, 6]

@@ -14,7 +14,7 @@ from datasets.video.clips import windows
 from datasets.video.kth import KTH
 from datasets.video.recordings import ImageFiles, Recording, VideoClips, held_out, resized
 from simvp.errors import SourceError
-from tests.support.footage import jpeg, quarters
+from tests.support.files.footage import jpeg, quarters
 
 TINY = replace(KTH, size=(2, 3), frames_in=2, frames_out=1)
 

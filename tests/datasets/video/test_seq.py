@@ -10,7 +10,7 @@ import pytest
 
 from datasets.video.seq import SeqFile
 from simvp.errors import SourceError
-from tests.support.footage import flat, jpeg, write_seq
+from tests.support.files.footage import flat, jpeg, write_seq
 
 H, W = 24, 32
 
