@@ -56,12 +56,24 @@ def logs(tmp_path, monkeypatch) -> Path:
     return folder
 
 
+EARLIER: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _earlier() -> None:
+    """Servers that tests of other files have started live as long as this process."""
+    EARLIER.clear()
+    EARLIER.update(child.pid for child in psutil.Process().children(recursive=True))
+
+
 def children() -> list[psutil.Process]:
-    """Processes that this one started and that are not over; Python's own helper of spawned ones is none."""
+    """Processes that the test started and that are not over; Python's own helper of spawned ones is none."""
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline())
+        if child.pid not in EARLIER
+        and child.status() != psutil.STATUS_ZOMBIE
+        and "resource_tracker" not in " ".join(child.cmdline())
     ]
 
 
