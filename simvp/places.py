@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from simvp.errors import ArchiveError, ConfigError, Refusal
+from simvp.settings import shown_address
 
 if TYPE_CHECKING:
     import icechunk
@@ -49,7 +50,7 @@ def storage_at(place: Place) -> "icechunk.Storage":
     address = urlsplit(str(place))
     if "@" in address.netloc:
         raise ConfigError(
-            f"Address {address.scheme}://...@{address.hostname}{address.path}",
+            f"Address {shown_address(str(place))}",
             ["expected no name and no password in it"],
             "state credentials by the environment variables of the cloud",
         )

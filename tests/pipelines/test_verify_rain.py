@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,8 @@ from pipelines.evaluation import evaluate as evaluation
 from pipelines.evaluation.evaluate import SYSTEMS, evaluate
 from pipelines.forecast import forecast
 from pipelines.home import Home
-from pipelines.tracking import makers
 from pipelines.verify import VerifyReport, verify
-from simvp.inference.registry import Registry, Version
+from tests.support.registries import stand_in
 from tests.support.wave_home import WaveForecaster, forecaster, wave_home, world
 
 INTERVAL = ("2020-01-12T00", "2020-01-13T23")
@@ -40,15 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put models into a registry that is only asked by fingerprint."""
-
-    def put(*models: WaveForecaster) -> None:
-        prints = {m.version[-1]: m.fingerprint for m in models}
-        versions = [Version(name="simvp-waves", version=v, tags={"fingerprint": f}) for v, f in prints.items()]
-        monkeypatch.setattr(makers, "list_versions", lambda home, dataset: versions)
-        monkeypatch.setattr(makers, "open_registry", lambda home: Registry(uri="not asked"))
-        monkeypatch.setattr(Registry, "load", lambda registry, v: {m.version: m for m in models}[v.label])
-
-    return put
+    return partial(stand_in, monkeypatch, "simvp-waves")
 
 
 def moving(error: float, version: str = "unregistered") -> WaveForecaster:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from pipelines.tracking import makers
 from simvp.inference.forecaster import Forecaster
+from simvp.inference.registry import Registry, Version
 
 
 def database(home: Path) -> str:
@@ -47,3 +49,12 @@ def register(home: Path, name: str, forecaster: Forecaster, alias: str) -> str:
     version = client.create_model_version(name, str(folder)).version
     client.set_registered_model_alias(name, alias, version)
     return str(version)
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, *models: Forecaster) -> None:
+    """Let a registry that is only asked by fingerprint hold these models, and no others."""
+    prints = {model.version[-1]: model.fingerprint for model in models}
+    versions = [Version(name=name, version=v, tags={"fingerprint": f}) for v, f in prints.items()]
+    monkeypatch.setattr(makers, "list_versions", lambda home, dataset: versions)
+    monkeypatch.setattr(makers, "open_registry", lambda home: Registry(uri="not asked"))
+    monkeypatch.setattr(Registry, "load", lambda registry, v: {m.version: m for m in models}[v.label])

@@ -4,6 +4,7 @@ import csv
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,12 @@ from pipelines import score_store
 from pipelines.evaluation.evaluate import SYSTEMS
 from pipelines.forecast import forecast
 from pipelines.home import Home
-from pipelines.tracking import makers
 from pipelines.verify import VerifyReport, verify
 from simvp.coords.steps import Step
 from simvp.inference.forecaster import Forecaster
-from simvp.inference.registry import Registry, Version
 from simvp.inference.replay import Replay
 from tests.support.mixed import DAYS, FRAMES_OUT, mixed_forecaster, noisy_world
+from tests.support.registries import stand_in
 
 HOUR = Step.parse("1h")
 DATASET = "noisy"
@@ -47,15 +47,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch) -> Register:
     """Put models into a registry that is only asked by fingerprint; those before are deleted."""
-
-    def put(*models: Forecaster) -> None:
-        prints = {m.version[-1]: m.fingerprint for m in models}
-        versions = [Version(name="simvp-noisy", version=v, tags={"fingerprint": f}) for v, f in prints.items()]
-        monkeypatch.setattr(makers, "list_versions", lambda home, dataset: versions)
-        monkeypatch.setattr(makers, "open_registry", lambda home: Registry(uri="not asked"))
-        monkeypatch.setattr(Registry, "load", lambda registry, v: {m.version: m for m in models}[v.label])
-
-    return put
+    return partial(stand_in, monkeypatch, "simvp-noisy")
 
 
 @pytest.fixture
