@@ -22,6 +22,8 @@ _MODEL = ("#000000", "o", "-")
 # Okabe and Ito (2008), without their yellow, which is too light for a line on white.
 _COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
 _LINES = tuple((colour, marker, "--") for colour, marker in zip(_COLOURS, "s^vDXP", strict=True))
+# What the model is made of is drawn like it, but less of it.
+_PARTS = {"unmixed": ("0.25", "o", ":"), "base": ("0.6", "o", ":")}
 _MOST_MAPS = 4
 _FIELD, _DIFFERENCE, _ABSENT = "viridis", "RdBu_r", "0.85"
 
@@ -81,14 +83,15 @@ def skill_curve(summary: xr.Dataset, *, title: str = "") -> Figure:
         figure.suptitle(title, fontsize=11)
     leads, unit = _lead_axis(summary["lead_time"])
     systems = [str(name) for name in summary["system"].values]
-    styles = dict(zip([name for name in systems if name != "model"], _LINES * 3, strict=False)) | {"model": _MODEL}
+    others = [name for name in systems if name not in ("model", *_PARTS)]
+    styles = dict(zip(others, _LINES * 3, strict=False)) | _PARTS | {"model": _MODEL}
     for axes, name in zip(panels, names, strict=False):
         for system in sorted(systems, key=lambda name: name == "model"):
             colour, marker, dash = styles[system]
             values = summary["rmse"].sel(system=system, variable=name)
             label = system.replace("_", " ")
             if "rmse_all" in summary:
-                label += f"  {float(summary['rmse_all'].sel(system=system, variable=name)):.3g}"
+                label += f"  {float(summary['rmse_all'].sel(system=system, variable=name)):#.3g}"
             width = 2.4 if system == "model" else 1.2
             few = marker if len(leads) <= 36 else None
             axes.plot(leads, values, color=colour, marker=few, ms=4.5, ls=dash, lw=width, label=label)

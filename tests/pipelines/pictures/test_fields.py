@@ -1,19 +1,23 @@
 """Pictures: what is drawn, in which colours and on which axes."""
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from pipelines.evaluation.evaluate import SYSTEMS
+from pipelines.evaluation.skill import OWN
 from pipelines.pictures.fields import learning_curve, png, sample_strip, skill_curve
 from simvp.errors import ConfigError
 
 HOURS = np.arange(1, 7) * np.timedelta64(3_600_000_000_000, "ns")
 
 
-def summary(variables: tuple[str, ...] = ("t2m",)) -> xr.Dataset:
-    systems = ["model", "persistence", "climatology"]
+def summary(
+    variables: tuple[str, ...] = ("t2m",), systems: Sequence[str] = ("model", "persistence", "climatology")
+) -> xr.Dataset:
     rmse = np.arange(1.0, 1.0 + len(systems) * len(variables) * 6).reshape(len(systems), len(variables), 6)
     return xr.Dataset(
         {
@@ -22,7 +26,7 @@ def summary(variables: tuple[str, ...] = ("t2m",)) -> xr.Dataset:
             "n": (("system", "variable", "lead_time"), np.full(rmse.shape, 157)),
         },
         coords={
-            "system": systems,
+            "system": list(systems),
             "variable": list(variables),
             "lead_time": HOURS,
             "units": ("variable", ["K"] * len(variables)),
@@ -58,6 +62,13 @@ def test_the_skill_curve_draws_every_method_on_hours() -> None:
     assert drawn["model"].get_label() == "model  3.89"
     assert len({line.get_color() for line in drawn.values()}) == 3
     assert len({line.get_marker() for line in drawn.values()}) == 3
+
+
+def test_no_two_systems_are_drawn_alike() -> None:
+    systems = (*SYSTEMS, "extrapolation", *OWN)
+    (axes,) = skill_curve(summary(systems=systems)).axes
+    drawn = [(line.get_color(), line.get_marker()) for line in axes.get_lines()]
+    assert len(drawn) == len(set(drawn)) == 9
 
 
 def test_one_panel_per_variable_and_long_leads_in_days_or_months() -> None:
