@@ -284,7 +284,9 @@ def recorded(home: Home, dataset: str) -> dict[str, Any]:
 
 def _record(home: Home, dataset: str, what: Mapping[str, Any]) -> None:
     if recorded(home, dataset) != what:
-        disk.write(_record_at(home, dataset), json.dumps(dict(what)).encode())
+        disk.write(
+            _record_at(home, dataset), json.dumps(dict(what)).encode(), private=True
+        )  # an address may hold a password
 
 
 def _record_at(home: Home, dataset: str) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
 from simvp.errors import SourceError, shortened
+from simvp.settings import shown_address, without_secrets
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -183,9 +184,10 @@ def _remote(source: Location) -> list[str]:
         else:
             objects = sorted(fs.find(path)) if fs.exists(path) else []
     except Exception as error:  # each file system raises its own
-        raise SourceError("source", [f"{url} cannot be reached: {type(error).__name__}: {error}"]) from error
+        reason = f"{url} cannot be reached: {type(error).__name__}: {error}"
+        raise SourceError("source", [without_secrets(reason, url)]) from error
     if not objects:
-        raise SourceError("source", [f"nothing is there at {url}"])
+        raise SourceError("source", [f"nothing is there at {shown_address(url)}"])
     stores = {one.rsplit("/", 1)[0] for one in objects if one.rsplit("/", 1)[-1] in ZARR_ROOTS}
     roots = {one for one in stores if not any(one.startswith(f"{other}/") for other in stores)}
     loose = [one for one in objects if not any(one.startswith(f"{root}/") for root in roots)]

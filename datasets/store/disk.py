@@ -15,11 +15,19 @@ from simvp.errors import ArchiveError
 _log = logging.getLogger(__name__)
 
 
-def write(path: Path, data: bytes) -> None:
-    """Put `data` at `path`: every reader sees the old bytes or the new ones, and after a power cut as well."""
+def write(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Put `data` at `path`: every reader sees the old bytes or the new ones, and after a power cut as well.
+
+    Parameters
+    ----------
+    private
+        Nobody but the owner may read it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.part")
     with open(beside, "wb") as file:
+        if private:
+            beside.chmod(0o600)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

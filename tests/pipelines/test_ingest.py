@@ -408,3 +408,18 @@ def test_killed_and_started_again(tmp_path: Path, stride: int) -> None:
         xr.testing.assert_identical(plain(store).load(), plain(stores[-1]).load())
         assert log == logs[-1]
         assert len(log[0]["sources"]) == 2
+
+
+def test_how_a_source_was_read_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """An address may hold a password."""
+    home = Home(tmp_path / "home")
+    write_files(tmp_path / "in", range(6))
+    ingest(home, "own", source=str(tmp_path / "in"))
+    assert (home.manifests("own") / "archive.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("path", ["x.nc", "*.nc"])
+def test_a_source_that_is_not_there_is_refused_without_its_password(tmp_path: Path, path: str) -> None:
+    with pytest.raises(SourceError, match=rf"http://127\.0\.0\.1:1/{path.replace('*', '[*]')}") as caught:
+        ingest(Home(tmp_path), "own", source=f"http://user:secret@127.0.0.1:1/{path}")
+    assert "secret" not in str(caught.value)
