@@ -14,7 +14,7 @@ import flows  # noqa: F401  threads wait as they do in every flow
 from performance.report import where, write
 from pipelines.tracking import CHECKOUT, git_state
 
-SECTIONS = ("step", "loader", "ingest", "predict", "start", "growth")
+SECTIONS = ("step", "loader", "ingest", "commits", "predict", "start", "growth")
 KEPT = CHECKOUT / "performance" / "measured"  # kept with the code, so that one section can be measured again alone
 
 

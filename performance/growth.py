@@ -10,7 +10,7 @@ import torch
 
 from datasets.archive import Archive
 from datasets.simulated import SimulatedWeather
-from performance.section import Goal, Section, Table
+from performance.report import Goal, Section, Table
 from performance.timing import Process, Timing, in_process, said
 from pipelines.forecast import forecast
 from pipelines.home import Home

@@ -14,7 +14,7 @@ import xarray as xr
 
 from datasets.archive import Archive, stamps_of
 from datasets.catalog import FileSource
-from performance.section import Goal, Section, Table
+from performance.report import Goal, Section, Table
 from performance.timing import Process, Timing, in_process, ratios, said
 from pipelines.home import Home
 from pipelines.ingest import ingest

@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 from datasets.archive import Archive
-from performance.section import Goal, Section, Table
+from performance.report import Goal, Section, Table
 from performance.timing import Process, Timing, alternate, in_process, ratios, said
 from pipelines.training import Score, TrainConfig, TrainingLoop, build_network
 from pipelines.windows import Frames, Sequences

@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from performance.section import Goal, Section, Table
+from performance.report import Goal, Section, Table
 from performance.timing import Process, alternate, in_process, ratios, said
 from pipelines.training import SIZES, Size
 from simvp.contract import Climatology, Forcing, FrameSpec, State, what_was_seen

@@ -13,7 +13,7 @@ from typing import Any
 from datasets.archive import Archive
 from datasets.simulated import SimulatedWeather
 from flows.local import Addresses, Services, free_port
-from performance.section import Goal, Section, Table
+from performance.report import Goal, Section, Table
 from performance.timing import Timing, alternate, in_process, said
 from pipelines.home import Home
 from pipelines.tracking import CHECKOUT

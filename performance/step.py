@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from datasets.benchmarks import find_benchmark
 from performance.plain import PlainSimVP
-from performance.section import Goal, Section, Table
+from performance.report import Goal, Section, Table
 from performance.timing import Process, Timing, in_process, ratios, said
 from pipelines.benchmark import ClipBatches, costs_of
 from pipelines.training import LoopConfig, TrainingLoop, choose_precision

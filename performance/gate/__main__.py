@@ -8,7 +8,7 @@ import numpy as np
 
 from performance.gate.bounds import TESTS
 from performance.gate.series import World
-from performance.section import Table
+from performance.report import Table
 
 LEVEL = 0.1
 BLOCKS = (5, 10, 20)  # of T + T' + 1 steps, that the data are long

@@ -15,8 +15,7 @@ from unittest import mock
 import flows  # noqa: F401  threads wait as they do in every flow
 from datasets.catalog import DEFAULT, SOURCES, find_source
 from datasets.simulated import SimulatedWeather
-from performance.report import where, write
-from performance.section import Section
+from performance.report import Section, where, write
 from performance.skill.tables import section
 from performance.skill.trial import run
 from pipelines.home import Home

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from datasets.catalog import NamedSource
-from performance.section import Section, Table
+from performance.report import Section, Table
 from performance.skill.trial import Trial, Trials
 from pipelines.evaluation import PARTS, SHARP, WEIGHT, rain_lines
 from simvp.coords import Step

@@ -12,6 +12,7 @@ import xarray as xr
 
 from simvp.base_forecast.folds import Passage, Past, pass_over
 from simvp.base_forecast.linear_forecast import LinearForecast
+from simvp.base_forecast.places import fitted
 from simvp.base_forecast.predictors import Design
 from simvp.base_forecast.ridge import Choices, Ridge
 from simvp.base_forecast.sample import factors, squares
@@ -89,7 +90,7 @@ def fit_variable(
         others={period: made.climatologies[period] for period in past.periods},
         valid=summary.valid,
         area=past.area,
-        group=np.zeros_like(ridge.sums.group) if uniform else ridge.sums.group,
+        group=np.zeros_like(made.group) if uniform else made.group,
         coefficients=coefficients,
         within=within,
         transform=made.transform,
@@ -177,8 +178,10 @@ def past_of(
     area = np.asarray(weights, np.float64)[summary.valid]
     area = (area / area.sum()).astype(np.float32)
     periods = _further(summary, period, summary.valid.size, 3)
-    inits = _at_most(series.slots(init_times), max(FEWEST_INITS, WORK // len(area)))
     design = _design(field, summary, baselines, frames_in, periods)
+    # Whatever it is that is fitted on, motion is estimated on whole maps.
+    points = len(area) if design.moving else int(fitted(summary.valid).sum())
+    inits = _at_most(series.slots(init_times), max(FEWEST_INITS, WORK // points))
     bounded = design.amount or bounds_of(str(field.name), field.attrs, summary.points)[0] == 0
     bounded &= bool((summary.points > 0).any())  # nothing but zeros has no scale
     return Past(

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.base_forecast.normal_equations import NormalEquations, group_points, most_groups
+from simvp.base_forecast.places import fitted, stride, with_neighbours
 from simvp.base_forecast.predictors import Block, Design
 from simvp.base_forecast.ridge import Ridge
 from simvp.base_forecast.sample import Sample
@@ -64,10 +65,14 @@ class Past:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Passage:
-    """What a pass leaves under one transform: sums to solve, climatologies by period of all frames, and a sample."""
+    """What a pass leaves under one transform: sums to solve, climatologies by period of all frames, and a sample.
+
+    `group` (P,) is of all points, those of the sums are of the points that were fitted on.
+    """
 
     transform: Transform
     ridge: Ridge
+    group: np.ndarray
     climatologies: Mapping[str, Climatology]
     sample: Sample
 
@@ -84,13 +89,17 @@ def pass_over(
     sampled
         Whether a sample is taken.
     """
-    design, series, area = past.design, past.series, past.area
+    design, series, valid = past.design, past.series, past.series.valid
+    places = fitted(valid)
+    near = with_neighbours(places, valid)
+    on, area = places[near], _shares(past.area, near[valid])
     reads: dict[Hashable, np.ndarray] | None = {} if len(transforms) > 1 else None
-    kept = [replace(series, transform=transform, kept=reads) for transform in transforms]
+    kept = [replace(series, transform=transform, kept=reads, valid=near) for transform in transforms]
     folds, size = len(past.cuts) - 1, len(design.names)
-    group, _ = group_points(series.valid, most_groups(folds, len(leads) * len(transforms), size))
-    sums = [NormalEquations.empty(folds, len(leads), group, size, area) for _ in transforms]
-    samples = [Sample.empty(transform, group, area, len(leads) * size) for transform in transforms]
+    whole_group, groups = group_points(valid, most_groups(folds, len(leads) * len(transforms), size), stride(valid))
+    group, area_on = whole_group[places[valid]], _shares(past.area, places[valid])
+    sums = [NormalEquations.empty(folds, len(leads), group, size, area_on, groups) for _ in transforms]
+    samples = [Sample.empty(transform, group, area_on, len(leads) * size) for transform in transforms]
     spread = samples[0].spread(past.inits) if sampled else past.inits[:0]
     periods = list(dict.fromkeys([past.period, *past.periods]))
     totals = [Sums(series.step, periods, series.valid.shape) for _ in transforms]
@@ -110,24 +119,32 @@ def pass_over(
                     inits=part,
                     leads=reach,
                     ahead=True,
+                    whole=series,
                 )
                 for number, lead in enumerate(leads):
-                    z, y = block.predictors(lead), block.targets(lead)
+                    made = block.predictors(lead), block.targets(lead), block.reference(lead)
+                    z, y, reference = made if on.all() else (maps[on] for maps in made)
                     here = np.isfinite(z[0]).all(0)  # frames that are not there lack at all points
                     total.add(fold, number + 1, *((z, y) if here.all() else (z[..., here], y[:, here])))
                     if (taken := here & np.isin(part, spread)).any():
-                        sample.add(fold, number, z, block.reference(lead), y, taken)
+                        sample.add(fold, number, z, reference, y, taken)
             if reads:
                 reads.clear()
     return [
         Passage(
             transform=transform,
             ridge=Ridge(own, design, past.cycle, np.ones(size, bool)),
+            group=whole_group,
             climatologies={period: total.climatology(period)[0] for period in periods},
             sample=sample,
         )
         for transform, own, total, sample in zip(transforms, sums, totals, samples, strict=True)
     ]
+
+
+def _shares(area: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Area weights of some points, of sum one again."""
+    return area if points.all() else area[points] / area[points].sum()
 
 
 def without_folds(

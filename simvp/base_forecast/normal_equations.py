@@ -14,9 +14,12 @@ from simvp.budget import fitting
 CHUNK = 128  # points whose products are made at once, in a processor's caches
 
 
-def group_points(valid: np.ndarray, size: int) -> tuple[np.ndarray, int]:
-    """Group of each point (P,), in at most `size` square tiles: of a single point where these are few enough."""
-    side = 1
+def group_points(valid: np.ndarray, size: int, stride: int = 1) -> tuple[np.ndarray, int]:
+    """Group of each point (P,), in at most `size` square tiles: of a single point where these are few enough.
+
+    Sides are multiples of `stride`, so that each tile begins with one of the squares that are fitted on.
+    """
+    side = stride
     while True:
         columns = -(-valid.shape[1] // side)
         row, column = np.nonzero(valid)
@@ -24,7 +27,8 @@ def group_points(valid: np.ndarray, size: int) -> tuple[np.ndarray, int]:
         names, group = np.unique(tile, return_inverse=True)
         if len(names) <= size or side > max(valid.shape):
             return group, len(names)
-        side = max(side + 1, math.isqrt(side * side * len(names) // size))
+        larger = math.isqrt(side * side * len(names) // size)
+        side = max(side // stride + 1, larger // stride) * stride
 
 
 def most_groups(folds: int, leads: int, predictors: int) -> int:
@@ -52,9 +56,11 @@ class NormalEquations:
     area: np.ndarray
 
     @classmethod
-    def empty(cls, folds: int, leads: int, group: np.ndarray, predictors: int, area: np.ndarray) -> "NormalEquations":
-        """Without any init time yet; `group` and `area` (P,)."""
-        shape = folds, leads, int(group.max()) + 1
+    def empty(
+        cls, folds: int, leads: int, group: np.ndarray, predictors: int, area: np.ndarray, groups: int | None = None
+    ) -> "NormalEquations":
+        """Without any init time yet; `group` and `area` (P,). There are as many `groups` as it names, or more."""
+        shape = folds, leads, int(group.max()) + 1 if groups is None else groups
         return cls(
             products=np.zeros((*shape, predictors, predictors), np.float32),
             targets=np.zeros((*shape, predictors), np.float32),

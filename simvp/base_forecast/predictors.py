@@ -40,6 +40,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simvp.base_forecast.series import Series, fill_forward, maps_at
+from simvp.budget import fitting
 from simvp.contract import Climatology
 from simvp.motion import FRAMES, extrapolate
 from simvp.record import Record
@@ -175,6 +176,8 @@ class Block:
         Leads that will be asked for.
     ahead
         Whether frames after the init times are read, for the targets.
+    whole
+        The untransformed frames at all points, where `series` has some of them: of these the motion is estimated.
     """
 
     series: Series
@@ -185,6 +188,7 @@ class Block:
     inits: np.ndarray
     leads: int
     ahead: bool = False
+    whole: Series | None = None
 
     def __post_init__(self) -> None:
         T, names = self.design.frames_in, self.design.names
@@ -292,14 +296,27 @@ class Block:
 
     def _carried_on(self) -> np.ndarray:
         """The last frames carried on along their motion, which is that of the physical values, (L, P, n)."""
-        valid, transform = self.series.valid, self.series.transform
+        valid, transform, steps = self.series.valid, self.series.transform, min(FRAMES, self.design.frames_in)
+        whole = self.whole if self.whole is not None and (self.whole.valid != valid).any() else None
+        everywhere = valid if whole is None else whole.valid
+        at_once = fitting(4 * valid.size * (steps + self.leads), 4)
 
         def carried() -> np.ndarray:
-            back = range(min(FRAMES, self.design.frames_in) - 1, -1, -1)
-            frames = np.full((len(self.inits), len(back), *valid.shape), np.nan, np.float32)
-            for number, steps in enumerate(back):
-                frames[:, number, valid] = transform.inverse(self._recent(steps)).T
-            return np.ascontiguousarray(extrapolate(frames, self.leads)[..., valid].transpose(1, 2, 0))
+            made = np.empty((self.leads, int(valid.sum()), len(self.inits)), np.float32)
+            for start in range(0, len(self.inits), at_once):
+                some = slice(start, start + at_once)
+                frames = np.full((len(self.inits[some]), steps, *valid.shape), np.nan, np.float32)
+                if whole is None:
+                    for number in range(steps):
+                        recent = self._recent(steps - 1 - number)[:, some]
+                        frames[:, number, valid] = transform.inverse(recent).T
+                else:
+                    for number, init in enumerate(self.inits[some]):
+                        near = whole.read(int(init) - steps + 1, int(init)).copy()
+                        fill_forward(near)
+                        frames[number][:, everywhere] = near.T
+                made[..., some] = extrapolate(frames, self.leads)[..., valid].transpose(1, 2, 0)
+            return made
 
         return transform.forward(self.series.once(("motion", self.leads, *self.inits.tolist()), carried))
 

@@ -10,7 +10,7 @@ import torch
 
 from performance import __main__ as bench, report
 from performance.plain import PlainSimVP
-from performance.section import Goal, Section, Table, load
+from performance.report import Goal, Section, Table, load
 from performance.timing import Timing, alternate, in_process, ratios
 from pipelines.tracking.provenance import CHECKOUT, git_state
 from simvp.networks.config import SimVPConfig

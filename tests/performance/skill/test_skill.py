@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from datasets.catalog import SOURCES
-from performance.section import Section, Table
+from performance.report import Section, Table
 from performance.skill import __main__ as command, trial as trial_module
 from performance.skill.tables import SUMMARY, section
 from performance.skill.trial import Trials, run
