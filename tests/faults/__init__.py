@@ -1,0 +1,1 @@
+"""Faults: what is killed, torn, full or away, and what is there afterwards."""
