@@ -23,7 +23,9 @@ _REMEDY = (
     "see what is lost and what can be healed: make verify-archive NAME=<data set>; "
     "or put it back from a copy, or make it again: move {} away and read its sources again"
 )
-# What an object store or the way to it says when nothing is wrong with the data.
+# What an object store says of an object that is not there, whatever stands around it: damage, no fault of the way.
+_GONE = re.compile(r"NoSuchKey|BlobNotFound|object at location \S+ not found", re.I)
+# What it, or the way to it, says when nothing is wrong with the data.
 _UNREACHABLE = re.compile(r"dispatch failure|timed? ?out|connect|credential|denied|forbidden|dns|service error", re.I)
 
 
@@ -143,12 +145,13 @@ def in_words(place: Place, what: str = "") -> Iterator[None]:
         raise
     except Exception as error:  # a codec, Zarr and Icechunk have kinds of their own
         text = f"{what + ': ' if what else ''}{in_short(error)}"
-        if is_address(place) and _UNREACHABLE.search(str(error)):
+        if is_address(place) and _UNREACHABLE.search(str(error)) and not _GONE.search(str(error)):
             raise ArchiveError(f"Store {place} cannot be reached", [text], "check address and credentials") from error
         raise damaged(place, text) from error
 
 
 def in_short(error: Exception) -> str:
-    """What an error of Icechunk says, without where in its sources."""
+    """What an error of Icechunk says, without where in its sources, and that an object is not there, if it is that."""
     first = re.split(r"\n\s*(?:\||context:)", str(error).strip())[0].removeprefix("x ").strip()
-    return first or type(error).__name__
+    gone = _GONE.search(str(error))
+    return f"{first}: {gone[0]}" if gone and gone[0] not in first else first or type(error).__name__

@@ -1,5 +1,6 @@
 """What every test file may ask for."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,10 @@ from hypothesis import settings
 import flows  # noqa: F401  first of all, for the waiting of torch's threads
 from pipelines.tracking.provenance import CHECKOUT
 
-__all__ = ["CHECKOUT"]
+__all__ = ["CHECKOUT", "SECRET"]
+
+SECRET = "moto-never-looks-at-it"
+"""The key of the bucket, which nothing may write down."""
 
 # The same examples on every run, so that a change is blamed for what it did; `make test-all` looks for new ones.
 settings.register_profile("repeatable", derandomize=True)
@@ -35,6 +39,33 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[dict[str, str]]:
+    """Environment of whoever keeps something with moto's server, in the place of S3."""
+    pytest.importorskip("boto3", reason="no boto3, which makes buckets")
+    moto = pytest.importorskip("moto.server", reason="no moto, whose server is the object store of the tests")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": SECRET}
+    regions = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+    yield {"AWS_ENDPOINT_URL": f"http://{host}:{port}", **keys, **regions}
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_store: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """An address in an empty bucket, and the environment in which it can be reached."""
+    import boto3
+
+    for name, value in object_store.items():
+        monkeypatch.setenv(name, value)
+    name = "weather" + "".join(c for c in tmp_path.name if c.isalnum()).lower()[-30:]
+    boto3.client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}/simvp"
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 """Stores on an object store: moto's server in the place of S3."""
 
-import logging
 import threading
 import uuid
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,33 +22,9 @@ from pipelines.verify import verify
 from simvp.coords import Step
 from simvp.errors import ArchiveError, ConfigError
 from simvp.places import open_repository
+from tests.conftest import SECRET
 from tests.datasets.store.test_store import forecasts, small
 from tests.support.wave_home import forecaster, wave_home, world
-
-SECRET = "moto-never-looks-at-it"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    moto = pytest.importorskip("moto.server")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """An address in an empty bucket."""
-    boto3 = pytest.importorskip("boto3")
-    settings = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": SECRET}
-    for name, value in {**settings, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(name, value)
-    name = "weather" + "".join(c for c in tmp_path.name if c.isalnum()).lower()[-30:]
-    boto3.client("s3").create_bucket(Bucket=name)
-    return f"s3://{name}/simvp"
 
 
 def make(bucket: str) -> Store:

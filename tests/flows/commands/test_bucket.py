@@ -1,13 +1,11 @@
 """The whole demo with its stores and models in a bucket (moto's server): killed and gone on with, and two at once."""
 
-import logging
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -15,37 +13,17 @@ import pytest
 
 import simvp
 from pipelines.home import Home
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, SECRET
 from tests.support.small_home import write_source
 
 pytestmark = pytest.mark.slow
 
-SECRET = "moto-never-looks-at-it"
 KILLS = 4
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_source(tmp_path_factory.mktemp("source")))
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[dict[str, str]]:
-    """Environment of a process that keeps its stores in a bucket."""
-    boto3 = pytest.importorskip("boto3", reason="MLflow needs boto3 for artifacts on S3")
-    moto = pytest.importorskip("moto.server", reason="moto is not installed")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": SECRET}
-    where = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**keys, **where}.items():
-            patch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="fields")
-        yield {**keys, **where}
-    server.stop()
 
 
 def demo(source: str, home: Path, store: str | None = None) -> subprocess.Popen[str]:
@@ -69,12 +47,10 @@ def table(running: subprocess.Popen[str]) -> pd.DataFrame:
     return pd.read_csv(out.splitlines()[-1])
 
 
-def test_killed_at_random_and_gone_on_with_it_ends_as_in_a_folder(
-    source: str, bucket: dict[str, str], tmp_path: Path
-) -> None:
+def test_killed_at_random_and_gone_on_with_it_ends_as_in_a_folder(source: str, bucket: str, tmp_path: Path) -> None:
     start = time.monotonic()
     expected = table(demo(source, tmp_path / "folder"))
-    seconds, chance, store = time.monotonic() - start, random.Random(16), "s3://fields/killed"
+    seconds, chance, store = time.monotonic() - start, random.Random(16), bucket
     home = Home(tmp_path / "home", store)
     for number in range(KILLS):
         running = demo(source, home.path, store)
@@ -95,23 +71,20 @@ def test_killed_at_random_and_gone_on_with_it_ends_as_in_a_folder(
     # Nothing of ours but databases, unfinished trainings and pictures lies in the home; models went to the bucket.
     import boto3
 
-    listed = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket="fields", Prefix="killed/")
+    listed = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket.split("/")[2])
     keys = [one["Key"] for page in listed for one in page["Contents"]]
-    assert any(key.startswith("killed/mlflow/") and key.endswith(".safetensors") for key in keys)
+    assert any(key.startswith("simvp/mlflow/") and key.endswith(".safetensors") for key in keys)
     kept = [path for path in home.path.rglob("*") if path.is_file()]
     assert not [path for path in kept if path.suffix == ".safetensors" and "training" not in path.parts]
     assert not [path for path in kept if SECRET.encode() in path.read_bytes()]
 
 
-def test_two_demos_at_once_write_each_frame_and_each_forecast_once(
-    source: str, bucket: dict[str, str], tmp_path: Path
-) -> None:
+def test_two_demos_at_once_write_each_frame_and_each_forecast_once(source: str, bucket: str, tmp_path: Path) -> None:
     """Each with a home and a registry of its own, and one bucket for both: the same model is trained in either."""
-    store = "s3://fields/shared"
-    both = [demo(source, tmp_path / name, store) for name in ("one", "other")]
+    both = [demo(source, tmp_path / name, bucket) for name in ("one", "other")]
     first, second = (table(running) for running in both)
     pd.testing.assert_frame_equal(first, second)
-    home = Home(tmp_path / "one", store)
+    home = Home(tmp_path / "one", bucket)
     assert simvp.open_archive(home.archive("mine")).sizes["time"] == 16 * 24
     for at in (home.forecasts("mine", "3h"), home.hindcasts("mine", "3h")):
         assert simvp.open_forecasts(at).indexes["init_time"].is_unique
