@@ -9,11 +9,13 @@ import logging
 import os
 import sys
 import threading
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from simvp.budget import BUDGET
 from simvp.errors import ConfigError, Refusal
@@ -33,6 +35,7 @@ ABANDONED = 120
 RELEVANT = ("simvp", "dask", "distributed", "numpy", "xarray", "zarr", "icechunk", "netCDF4", "h5py", "torch")
 PACKAGES = ("simvp", "datasets", "pipelines")
 
+S = TypeVar("S")
 T = TypeVar("T")
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -84,6 +87,10 @@ class Workers:
         """How many there are now; one at least."""
         return max(1, len(self._client.nthreads()))
 
+    def everywhere(self, function: Callable[..., object], *given: Any) -> None:
+        """Let every worker do this now; raises what one of them refused."""
+        self._client.run(function, *given)
+
     def start(self, function: Callable[..., T], *given: Any) -> "Future[T]":
         """Let a worker do this; what it gives stays there until `result` asks for it.
 
@@ -92,7 +99,8 @@ class Workers:
         given
             Arguments, among them what `start` and `share` returned.
         """
-        return self._client.submit(_alone, function, *given, pure=False)
+        key = f"{function.__name__.strip('_')}-{uuid.uuid4().hex}"  # what the scheduler's pages call it
+        return self._client.submit(_alone, function, *given, key=key, pure=False)
 
     def share(self, value: T) -> "Future[T]":
         """A value that many pieces of work need, sent once to each worker, and again where a worker was killed."""
@@ -158,6 +166,31 @@ class Workers:
             [what],
             "look into the logs of scheduler and workers (a worker that is out of memory is killed); then run it again",
         )
+
+
+class Shared(Generic[S]):
+    """What many pieces of work need, and who does them.
+
+    Parameters
+    ----------
+    what
+        The first argument of all work.
+    workers
+        None: this process does it, one piece when the one before has been taken.
+    """
+
+    def __init__(self, what: S, workers: Workers | None) -> None:
+        self._workers = workers
+        self._what: S | Future[S] = self.also(what)
+
+    def also(self, value: T) -> "T | Future[T]":
+        """Something that some of the work needs too, as an argument of it."""
+        return value if self._workers is None else self._workers.share(value)
+
+    def each(self, function: Callable[..., T], jobs: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+        """What `function` gives for each of the further arguments, in their order."""
+        tasks = ((self._what, *job) for job in jobs)
+        yield from starmap(function, tasks) if self._workers is None else self._workers.each(function, tasks)
 
 
 def code() -> str:
