@@ -32,7 +32,19 @@ ANSWER, ARRIVAL = 5, 3
 # Seconds without any worker after which nobody is waited for any more; a nanny takes a few to start one again.
 ABANDONED = 120
 # What values, files and messages between processes depend on.
-RELEVANT = ("simvp", "dask", "distributed", "numpy", "xarray", "zarr", "icechunk", "netCDF4", "h5py", "torch")
+RELEVANT = (
+    "simvp",
+    "dask",
+    "distributed",
+    "numpy",
+    "xarray",
+    "zarr",
+    "icechunk",
+    "netCDF4",
+    "h5py",
+    "eccodes",
+    "torch",
+)
 PACKAGES = ("simvp", "datasets", "pipelines")
 
 S = TypeVar("S")
