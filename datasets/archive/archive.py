@@ -253,12 +253,13 @@ class Archive:
         given = Given(candidates, schema, archived, replace)
         source: BlocksHere | BlocksOnWorkers
         source = BlocksHere(given) if workers is None or in_memory(ds) else BlocksOnWorkers(given, workers)
-        blocks = []
+        blocks, done = [], 0
         for block in source.compared():
             reasons += block.faults
             blocks.append(block)
+            done += len(block.slots)
             if progress:
-                progress(sum(len(done.slots) for done in blocks) // 2, count)
+                progress(done // 2, count)
         absent = all((block.kinds == "absent").all() for block in blocks)
         if not reasons and archived is None and absent:
             reasons.append("expected frames with values, got missing values only")
@@ -290,7 +291,7 @@ class Archive:
             with self._store.write(base=None if base is None else base.id) as into:
                 if base is None and into.base is not None:
                     raise Conflict(self.path)
-                later = isinstance(examined.source, BlocksOnWorkers)
+                later = examined.source.later
                 writer = BlockWriter(into, examined.schema, examined.template, last, later=later)
                 try:
                     examined.source.write(examined.blocks, into, writer, partial(_second_half, progress, len(kinds)))

@@ -63,6 +63,9 @@ class Given:
 class BlocksHere:
     """Read and written by this process."""
 
+    later = False
+    """Whether frames are written after all times and digests."""
+
     def __init__(self, given: Given) -> None:
         self._given, self._rows = given, given.rows
         self._keep = len(given.candidates.slots) <= given.room
@@ -87,6 +90,8 @@ class BlocksOnWorkers:
 
     A block is whole chunks, so that no two workers write into one.
     """
+
+    later = True
 
     def __init__(self, given: Given, workers: Workers) -> None:
         self._rows, self._workers = given.rows, workers
