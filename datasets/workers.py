@@ -96,8 +96,11 @@ class Workers:
 
     @property
     def count(self) -> int:
-        """How many there are now; one at least."""
-        return max(1, len(self._client.nthreads()))
+        """How many there are now; none also where the scheduler does not answer."""
+        try:
+            return len(self._client.nthreads())
+        except OSError:
+            return 0
 
     def everywhere(self, function: Callable[..., object], *given: Any) -> None:
         """Let every worker do this now; raises what one of them refused."""
@@ -138,7 +141,7 @@ class Workers:
         try:
             for future in futures:
                 under_way.append(future)
-                if len(under_way) >= 2 * self.count:
+                if len(under_way) >= 2 * max(1, self.count):
                     yield self.result(under_way.popleft())
             while under_way:
                 yield self.result(under_way.popleft())
@@ -164,7 +167,7 @@ class Workers:
             except TimeoutError:
                 if future.done():  # it is the error of the work itself
                     raise
-                alone = 0 if self._client.nthreads() else alone + 5
+                alone = 0 if self.count else alone + 5
                 if alone >= ABANDONED:
                     raise self._gone(f"it has had no worker for {ABANDONED} s") from None
             except KilledWorker as error:

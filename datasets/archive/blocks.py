@@ -95,7 +95,7 @@ class BlocksOnWorkers:
 
     def __init__(self, given: Given, workers: Workers) -> None:
         self._rows, self._workers = given.rows, workers
-        self._keep = len(given.candidates.slots) <= given.room * workers.count
+        self._keep = len(given.candidates.slots) <= given.room * max(1, workers.count)
         self._given = workers.share(given)
         self._kept: list[Future[Comparison] | None] = []
 
