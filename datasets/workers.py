@@ -4,6 +4,7 @@ A worker does one piece of work at a time: each piece stays within the budget of
 (`simvp.budget`), and a second one beside it would not. What a worker that is killed was at is done again by another.
 """
 
+import asyncio
 import hashlib
 import logging
 import os
@@ -12,6 +13,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import starmap
 from pathlib import Path
@@ -252,13 +254,26 @@ def _connected(address: str) -> "Client":
     from distributed import Client
 
     try:
+        # `Client` itself waits for ever for something that takes the connection and says nothing. In a thread, for the
+        # caller may have a loop of its own, as notebooks have.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, _answers(address)).result()
         return Client(address, timeout=ANSWER, set_as_default=False)
     except Exception as error:  # what else may answer there makes errors of every kind
         raise ConfigError(
             f"Scheduler {shown_address(address)}",
-            [f"expected a scheduler of dask to answer within {ANSWER} s, got {type(error).__name__}: {error}"],
+            [f"expected a scheduler of dask to answer within {ANSWER} s, got {type(error).__name__} {error}".rstrip()],
             f'start one ("dask scheduler" says its address), or leave scheduler and {VARIABLE} out to work here',
         ) from None
+
+
+async def _answers(address: str) -> None:
+    from distributed import Security
+    from distributed.comm import connect
+
+    how = Security().get_connection_args("client")
+    comm = await asyncio.wait_for(connect(address, timeout=ANSWER, **how), ANSWER)
+    await comm.close()
 
 
 def _check(client: "Client") -> None:

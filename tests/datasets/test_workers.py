@@ -138,15 +138,15 @@ def test_frames_that_change_while_they_are_taken_are_refused(
     tmp_path: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("simvp.budget.BUDGET", 1)  # all is read twice
-    file, archive = tmp_path / "one.nc", Archive(tmp_path / "archive.zarr")
-    world = SimulatedWeather(shape=(16, 16)).dataset(frames=48).load()
-    world.to_netcdf(file)
-    ds = open_source(str(file))
+    archive, world = Archive(tmp_path / "archive.zarr"), SimulatedWeather(shape=(16, 16)).dataset(frames=48).load()
+    for day in range(2):
+        world.isel(time=slice(24 * day, 24 * day + 24)).to_netcdf(tmp_path / f"day{day}.nc")
+    ds = open_source(str(tmp_path / "day*.nc"))
 
     def swapped(frames: int, of: int) -> None:
         if frames == 24:  # all are compared
-            (world + 1).to_netcdf(tmp_path / "other.nc")
-            (tmp_path / "other.nc").replace(file)
+            (world.isel(time=slice(24, 48)) + 1).to_netcdf(tmp_path / "other.nc")
+            (tmp_path / "other.nc").replace(tmp_path / "day1.nc")
 
     with workers(cluster.scheduler_address) as team, pytest.raises(Refusal, match="have changed in the source since"):
         archive.append(ds, workers=team, progress=swapped)
