@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,8 @@ class Writer:
         self._commit("part", PART)
         self._session = self._repository.writable_session(self._branch)
         fork = pickle.dumps(self._session.fork())
-        tasks = ((fork, self.place, self._branch, write, *job) for job in jobs)
+        here = socket.gethostname()
+        tasks = ((fork, self.place, self._branch, here, write, *job) for job in jobs)
         for number, filled in enumerate(workers.each(_filled, tasks)):
             with in_words(self.place):
                 self._session.merge(pickle.loads(filled))
@@ -247,15 +249,15 @@ class Writer:
         return tuple(str(name) for name in array.metadata.dimension_names or ())  # type: ignore[union-attr]
 
 
-def _filled(fork: bytes, place: Path | str, branch: str, write: Callable[..., None], *job: Any) -> bytes:
+def _filled(fork: bytes, place: Path | str, branch: str, host: str, write: Callable[..., None], *job: Any) -> bytes:
     """On a worker: the fork of a session after `write`."""
     refuse_unseen(place, branch)
     session = pickle.loads(fork)
     with in_words(place):
         group = zarr.open_group(session.store, mode="r+")
     write(group, *job)
-    if isinstance(place, Path):
-        disk.sync_all(place)  # this machine's part of it
+    if isinstance(place, Path) and socket.gethostname() != host:
+        disk.sync_all(place)  # what `host` does for all, it cannot do for this machine
     return pickle.dumps(session)
 
 
