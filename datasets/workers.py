@@ -179,7 +179,7 @@ class Workers:
 
     def _gone(self, what: str) -> Refusal:
         return ConfigError(
-            f"Scheduler {shown_address(str(self._client.scheduler.address))}",
+            f"Scheduler {_address(self._client)}",
             [what],
             "look into the logs of scheduler and workers (a worker that is out of memory is killed); then run it again",
         )
@@ -267,6 +267,11 @@ def _connected(address: str) -> "Client":
         ) from None
 
 
+def _address(client: "Client") -> str:
+    assert client.scheduler is not None
+    return shown_address(str(client.scheduler.address))
+
+
 async def _answers(address: str) -> None:
     from distributed import Security
     from distributed.comm import connect
@@ -278,7 +283,7 @@ async def _answers(address: str) -> None:
 
 def _check(client: "Client") -> None:
     """Refuse a scheduler without workers, and workers that are not like this process."""
-    address = shown_address(str(client.scheduler.address))
+    address = _address(client)
     try:
         client.wait_for_workers(1, timeout=ARRIVAL)
     except TimeoutError:
@@ -288,7 +293,7 @@ def _check(client: "Client") -> None:
             f'start some in the checkout, with the same environment: "dask worker {address} --nworkers 2 --nthreads 1"',
         ) from None
     # `check=True` only warns, and also of what does not matter here.
-    found = client.get_versions(packages=RELEVANT)
+    found: Any = client.get_versions(packages=RELEVANT)
     ours = found["client"]["packages"]
     reasons = [
         f"worker {worker}: expected {name} {ours[name]}, got {theirs['packages'].get(name) or 'none'}"

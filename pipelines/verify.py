@@ -147,8 +147,9 @@ def verify(
     state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": issue.get("key")}
     rescored = 0
     with workers(scheduler) as team, store.lock():
-        for place in (archive.path, issued.path) if team is not None else ():
-            team.everywhere(refuse_unseen, place)
+        if team is not None:
+            team.everywhere(refuse_unseen, archive.path)
+            team.everywhere(refuse_unseen, issued.path)
         makers = Makers(home, dataset, model)
         run = ScoringRun(dataset, forecasts, ds, archive.step, makers, batch, progress, team)
         # Scored when the last valid time lies within the archive.

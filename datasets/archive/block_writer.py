@@ -187,7 +187,7 @@ class BlockWriter:
         start, stop = int(slots[0]), int(slots[-1]) + 1
         stored = self._writer.base.dataset(dated=False).isel(time=slice(start, stop))
         stored = stored.drop_vars(list(self._schema.variables) if self._later else []).load()
-        fields = {name: stored[name].values for name in stored.data_vars}
+        fields = {str(name): values.values for name, values in stored.data_vars.items()}
         for name, values in fields.items():
             values[slots - start] = block.frames[name][rows]
         self._parts.append(Rows(rows, start, stop))
