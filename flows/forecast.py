@@ -21,6 +21,7 @@ def forecast(
     max_catch_up: int = MAX_CATCH_UP,
     hindcast_start: str | None = None,
     hindcast_end: str | None = None,
+    scheduler: str | None = None,
 ) -> ForecastReport:
     """Issue the forecasts of every init time since the last one; each init time is issued once.
 
@@ -35,6 +36,8 @@ def forecast(
         hindcast_start: First time to forecast afterwards, as "2019-03-25T00". Together with hindcast_end this goes
             into the hindcast store and leaves the operational one alone.
         hindcast_end: Last time to forecast afterwards.
+        scheduler: Address of a dask scheduler whose workers make the forecasts, as "tcp://10.0.0.5:8786". Where it is
+            left out, that of the variable SIMVP_DASK; else this process does it.
     """
     if (hindcast_start is None) != (hindcast_end is None):
         raise ConfigError(
@@ -45,7 +48,13 @@ def forecast(
     hindcast = None if hindcast_start is None or hindcast_end is None else (hindcast_start, hindcast_end)
     with one_writer(dataset, "hindcasts" if hindcast else "forecasts"):
         report = _issue(
-            dataset, model=model, init_hours=init_hours, horizon=horizon, max_catch_up=max_catch_up, hindcast=hindcast
+            dataset,
+            model=model,
+            init_hours=init_hours,
+            horizon=horizon,
+            max_catch_up=max_catch_up,
+            hindcast=hindcast,
+            scheduler=scheduler,
         )
     get_run_logger().info("%s", report.summary)
     # The init times of a hindcast are a whole period: their number is enough.

@@ -29,6 +29,7 @@ def ingest(
     select: dict[str, str | int | float] | None = None,
     step: str | None = None,
     replace: bool = False,
+    scheduler: str | None = None,
 ) -> IngestReport:
     """Append what is new at the source of a data set to its archive; the first time, make the archive.
 
@@ -47,11 +48,20 @@ def ingest(
         step: Words such as "1h", "30min", "1D" or "1 month". Needed only where the first source has a single frame, or
             times that jitter too much to tell.
         replace: Take frames that differ from those in the archive, of all files. Otherwise they are refused.
+        scheduler: Address of a dask scheduler whose workers read and write, as "tcp://10.0.0.5:8786". Where it is left
+            out, that of the variable SIMVP_DASK; else this process does it.
     """
     files = [source] if isinstance(source, str) else source
     with one_writer(dataset, "archive"):
         report = _append(
-            dataset, source=files, variables=variables, units=units, select=select, step=step, replace=replace
+            dataset,
+            source=files,
+            variables=variables,
+            units=units,
+            select=select,
+            step=step,
+            replace=replace,
+            scheduler=scheduler,
         )
     get_run_logger().info("%s", report)
     artifacts.table("ingest", dataset, report.table, f"Archive of {dataset} after this ingest")

@@ -19,19 +19,21 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
-from datasets.store import Store
-from pipelines.evaluation import batch_size, chunks, scorable, select_frames, stretch
+from datasets.store import Store, refuse_unseen
+from datasets.workers import Shared, workers
+from pipelines.evaluation import batch_size, chunks, scorable
 from pipelines.forecast_store import Kind, as_stored, refuse_other_variables
 from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.integrity import refuse_damaged, refuse_missing
+from pipelines.issuing import Setting, made
 from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
 from pipelines.verified import due_weights
 from pipelines.windows import MEANING, dropped_words
 from simvp.coords import Step
 from simvp.errors import ConfigError, ContractError
-from simvp.inference import CHAMPION, steps_of, weighted
+from simvp.inference import CHAMPION, steps_of
 from simvp.times import name_time
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ def forecast(
     hindcast: tuple[Any, Any] | None = None,
     batch: int = 32,
     device: str | None = None,
+    scheduler: str | None = None,
     progress: Progress = silent,
 ) -> ForecastReport:
     """Issue every init time since the last one issued, in order; or forecast an interval afterwards.
@@ -149,6 +152,9 @@ def forecast(
         inputs and targets are all in the archive goes into the hindcast store.
     batch
         Init times at a time; fewer where their maps are large.
+    scheduler
+        Address of the dask scheduler whose workers make the forecasts, batch by batch; this process writes them. See
+        `datasets.workers.workers`.
     progress
         Called as progress("forecast", init times done, init times).
 
@@ -156,7 +162,8 @@ def forecast(
     ------
     Refusal
         No archive, no such model, data that the model does not accept, hours or a horizon that do not fit the step,
-        a store that holds other variables, an interval without an init time. Nothing is written.
+        a store that holds other variables, an interval without an init time, a scheduler that does not answer.
+        Nothing is written.
     """
     if max_catch_up < 1 or first_days < 1:
         raise ConfigError("Forecast", [f"expected 1 or more, got max_catch_up {max_catch_up}, first_days {first_days}"])
@@ -165,13 +172,17 @@ def forecast(
     forecaster = _model(home, dataset, model, device)
     forecaster.spec.check(ds)
     leads = steps_of(horizon, forecaster.spec.step, forecaster.spec.frames_out)
-    run = _Run(dataset, forecaster, archive, ds, leads, batch, device, progress)
-    if hindcast is not None:
-        return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
-    kept = home.verified(dataset, run.horizon, forecaster.fingerprint), archive
-    store = Store(home.forecasts(dataset, run.horizon))
-    refuse_missing(store, Store(home.scores(dataset, f"forecasts-{run.horizon}")))
-    return _operational(run, store, kept, init_hours, max_catch_up, first_days)
+    with workers(scheduler) as team:
+        if team is not None:
+            team.everywhere(refuse_unseen, archive.path)
+        setting = Setting(forecaster, ds, leads, device)
+        run = _Run(dataset, archive, setting, Shared(setting, team), batch, progress)
+        if hindcast is not None:
+            return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
+        kept = home.verified(dataset, run.horizon, forecaster.fingerprint), archive
+        store = Store(home.forecasts(dataset, run.horizon))
+        refuse_missing(store, Store(home.scores(dataset, f"forecasts-{run.horizon}")))
+        return _operational(run, store, kept, init_hours, max_catch_up, first_days)
 
 
 @dataclass(frozen=True)
@@ -179,14 +190,24 @@ class _Run:
     """One model on one archive, one horizon."""
 
     dataset: str
-    forecaster: "Forecaster"
     archive: Archive
-    ds: xr.Dataset
-    leads: int
+    setting: Setting
+    shared: Shared[Setting]
     batch: int
-    device: str | None
     progress: Progress
     filled: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def forecaster(self) -> "Forecaster":
+        return self.setting.forecaster
+
+    @property
+    def ds(self) -> xr.Dataset:
+        return self.setting.ds
+
+    @property
+    def leads(self) -> int:
+        return self.setting.leads
 
     @property
     def step(self) -> Step:
@@ -219,9 +240,12 @@ class _Run:
         refused: dict[Any, str] = {}
         done = 0
         size = batch_size(self.forecaster.spec, self.leads, self.batch)
-        for chosen in chunks(times, self.step, size):
-            own = None if weights is None else weights[done : done + len(chosen)]
-            for part in self._forecasts(chosen, refused, own):
+        batches = list(chunks(times, self.step, size))
+        ends = np.cumsum([len(chosen) for chosen in batches])
+        own = [None] * len(batches) if weights is None else np.split(weights, ends[:-1])
+        for batch in self.shared.each(made, zip(batches, own, strict=True)):
+            refused |= batch.refused
+            for part in batch.parts:
                 # Of these init times alone: attributes of a store hold for all that will ever be in it.
                 what = part.attrs.pop("filled_input", None)
                 if what is not None:
@@ -234,32 +258,9 @@ class _Run:
                     common.attrs = {name: text for name, text in part.attrs.items() if name not in _OF_ONE_RUN}
                     store.create(common, axis="init_time", chunks={"init_time": chunk}, state=state)
                 issued += list(part["init_time"].values)
-            done += len(chosen)
+            done += len(batch.times)
             self.progress("forecast", done, len(times))
         return issued, refused
-
-    def _forecasts(
-        self, times: np.ndarray, refused: dict[Any, str], weights: np.ndarray | None = None
-    ) -> list[xr.Dataset]:
-        """Forecasts of these init times; where some cannot be made, those of the others, one by one."""
-        forecaster, spec = self.forecaster, self.forecaster.spec
-        wanted = [stretch(times, self.step, before=spec.frames_in - 1, after=0)]
-        if forecaster.base is not None:
-            wanted += [forecaster.frame_times(times), forecaster.baselines.frame_times(times, self.leads)]
-        # Not loaded: `predict` reads what the histories need of it.
-        near = select_frames(self.ds, spec.states, *wanted)
-        try:
-            made = forecaster.predict(near, init_time=times, horizon=self.leads, device=self.device, weights=weights)
-            return [made if "weights_digest" in made.coords else weighted(made, forecaster, None)]
-        except ContractError as refusal:
-            if len(times) == 1:
-                refused[times[0]] = "; ".join(refusal.reasons) or str(refusal)
-                return []
-        parts = []
-        for number in range(len(times)):
-            one = slice(number, number + 1)
-            parts += self._forecasts(times[one], refused, None if weights is None else weights[one])
-        return parts
 
     def report(
         self, kind: Kind, store: Store, issued: Iterable[Any], skipped: Mapping[Any, str], **counts: Any
@@ -300,7 +301,7 @@ def _operational(
         gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
         whole = np.delete(chosen.times, list(gaps))
         earlier = times[on_hours(times, run.step, init_hours)]
-        weights = due_weights(run.forecaster, run.ds, whole, earlier, run.leads, kept=kept, device=run.device)
+        weights = due_weights(run.forecaster, run.ds, whole, earlier, run.leads, kept=kept, shared=run.shared)
         if len(whole):
             run.archive.keep(run.ds)  # what they name has to stay
         issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset}, weights)
@@ -342,7 +343,7 @@ def _hindcast(
             if building.exists and building.state.get("key") != key:
                 building.discard()
             left = times[times > building.ends()[-1]] if building.exists else times
-            weights = due_weights(run.forecaster, run.ds, left, times, run.leads, device=run.device)
+            weights = due_weights(run.forecaster, run.ds, left, times, run.leads, shared=run.shared)
             issued, refused = run.issue(building, left, state, weights, run.chunk)
             if not building.exists:
                 raise ContractError(

@@ -19,6 +19,7 @@ from datasets.archive import Archive, Commit, shown, stamps_of
 from datasets.catalog import FileSource, Source, find_source
 from datasets.readers import checksums, file_of
 from datasets.store import disk
+from datasets.workers import workers
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
 from simvp.contract import percent
@@ -122,6 +123,7 @@ def ingest(
     select: Mapping[str, Any] | None = None,
     step: str | None = None,
     replace: bool = False,
+    scheduler: str | None = None,
     progress: Progress = silent,
 ) -> IngestReport:
     """Append what is new in the source to the archive of `dataset`, and make the archive if there is none.
@@ -142,13 +144,16 @@ def ingest(
     replace
         Take frames that differ from the archived ones; then all files are read, also those that were read before and
         have neither another size nor another time of change.
+    scheduler
+        Address of the dask scheduler whose workers read and write; see `datasets.workers.workers`.
     progress
         Of "ingest", in frames.
 
     Raises
     ------
     Refusal
-        SourceError, ArchiveError or ConfigError with every reason; nothing is written.
+        SourceError, ArchiveError or ConfigError with every reason, among them a scheduler that does not answer; nothing
+        is written.
     """
     archive = Archive(home.archive(dataset))
     chosen_values = None if select is None else {key: _plain(value) for key, value in select.items()}
@@ -163,14 +168,16 @@ def ingest(
         if ds is None:
             commit = archive.unchanged
         else:
-            commit = archive.append(
-                ds,
-                replace=replace,
-                sources=checksums(reading.files),
-                step=stated,
-                source_settings=settings,
-                progress=partial(progress, "ingest"),
-            )
+            with workers(scheduler) as team:
+                commit = archive.append(
+                    ds,
+                    replace=replace,
+                    sources=checksums(reading.files),
+                    step=stated,
+                    source_settings=settings,
+                    workers=team,
+                    progress=partial(progress, "ingest"),
+                )
         with archive.lock():
             reading.note(commit)
         _record(home, dataset, {"settings": archive.source_settings, "commit": commit.id, "length": commit.length})

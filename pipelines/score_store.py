@@ -4,7 +4,7 @@ They do not where the archive has changed below them, or where they were made by
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from datasets.store import Store, disk
+from datasets.workers import Shared, Workers
 from pipelines.evaluation import MOVING, OWN, batch_size, chunks, lies_in, score_alone, score_issued, taken_over
 from pipelines.init_times import missing_history
 from pipelines.pictures import png, sample_strip, skill_curve
@@ -32,7 +33,7 @@ _ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class ScoringRun:
-    """Forecasts, the archive they are scored against, and their models; `gone` are those that it was said of."""
+    """Forecasts, archive, their models, and who scores them; `gone` are those that it was said of."""
 
     dataset: str
     forecasts: xr.Dataset
@@ -41,6 +42,7 @@ class ScoringRun:
     models: Makers
     batch: int
     progress: Progress
+    workers: Workers | None = None
     gone: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -78,8 +80,7 @@ class ScoringRun:
             before = () if held is None else held.attrs.get(MOVING, ())
             moving = tuple(dict.fromkeys((*before, *self.moving(positions))))
         done = 0
-        for rows in self._batches(positions):
-            scores = self._score(rows, moving, held)
+        for rows, scores in self._scores(positions, moving, held):
             if store.exists:
                 store.append(scores, state)
             else:
@@ -103,8 +104,8 @@ class ScoringRun:
         stale = np.union1d(stale, lonely[np.array(found, bool)])
         waiting: tuple[xr.Dataset, int] | None = None
         changed = 0
-        for rows in self._batches(stale):
-            scores, numbers = self._score(rows, moving), np.flatnonzero(np.isin(positions, rows))
+        for rows, scores in self._scores(stale, moving):
+            numbers = np.flatnonzero(np.isin(positions, rows))
             differ = differing(scores, old.isel(init_time=numbers))
             chosen = np.flatnonzero(differ | (rows == stale[-1]))
             for run in np.split(chosen, np.flatnonzero(np.diff(numbers[chosen]) > 1) + 1) if len(chosen) else ():
@@ -174,28 +175,59 @@ class ScoringRun:
             batches += np.split(run, np.cumsum(lengths[:-1]))
         return batches
 
-    def _score(self, rows: np.ndarray, moving: tuple[str, ...], held: xr.Dataset | None = None) -> xr.Dataset:
-        """Scores of some forecasts of one model."""
-        forecast = self.forecasts.isel(init_time=rows).load()
-        maker = self._makers(rows)[0]
-        model = self._model(maker)
-        if model is None:
-            if maker not in self.gone:
-                _log.warning("%s, content %s, is not there: its forecasts of %s are scored alone", *maker, self.dataset)
+    def _scores(
+        self, positions: np.ndarray, moving: tuple[str, ...], held: xr.Dataset | None = None
+    ) -> Iterator[tuple[np.ndarray, xr.Dataset]]:
+        """Scores of some forecasts, batch by batch, each with the positions of its own."""
+        batches = self._batches(positions)
+        shared = Shared(_Setting(self.forecasts, self.ds, self.step), self.workers)
+        sent: dict[str, Any] = {}
+        jobs = []
+        for rows in batches:
+            version, fingerprint = maker = self._makers(rows)[0]
+            model = self._model(maker)
+            if model is None and maker not in self.gone:
+                text = "%s, content %s, is not there: its forecasts of %s are scored alone"
+                _log.warning(text, version, fingerprint, self.dataset)
                 self.gone.append(maker)
-            scores = score_alone(forecast, self.ds, moving=moving, step=self.step)
-            scores = scores if held is None else taken_over(scores, held)
-        else:
-            whole = np.ones(len(rows), bool)
-            if model.base is not None:
-                whole[list(missing_history(self.ds, model.spec, self.inits[rows]))] = False
-            scores = score_issued(forecast, self.ds, model, moving=moving, whole=whole)
-        scores = scores.transpose("init_time", "system", "variable", "lead_time", ...)
-        origin = {name: coord.variable for name, coord in forecast.coords.items() if coord.dims == ("init_time",)}
-        return scores.assign_coords(origin)
+            if model is not None and fingerprint not in sent:
+                sent[fingerprint] = shared.also(model)
+            jobs.append((rows, moving, sent.get(fingerprint), held if model is None else None))
+        yield from zip(batches, shared.each(_scored, jobs), strict=True)
 
     def _model(self, maker: tuple[str, str]) -> "Forecaster | None":
         return self.models.find(*maker)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """Forecasts and the archive, both lazy, and its step."""
+
+    forecasts: xr.Dataset
+    ds: xr.Dataset
+    step: Step
+
+
+def _scored(
+    setting: _Setting,
+    rows: np.ndarray,
+    moving: tuple[str, ...],
+    model: "Forecaster | None",
+    held: xr.Dataset | None,
+) -> xr.Dataset:
+    """Scores of some forecasts of one model."""
+    forecast = setting.forecasts.isel(init_time=rows).load()
+    if model is None:
+        scores = score_alone(forecast, setting.ds, moving=moving, step=setting.step)
+        scores = scores if held is None else taken_over(scores, held)
+    else:
+        whole = np.ones(len(rows), bool)
+        if model.base is not None:
+            whole[list(missing_history(setting.ds, model.spec, forecast["init_time"].values))] = False
+        scores = score_issued(forecast, setting.ds, model, moving=moving, whole=whole)
+    scores = scores.transpose("init_time", "system", "variable", "lead_time", ...)
+    origin = {name: coord.variable for name, coord in forecast.coords.items() if coord.dims == ("init_time",)}
+    return scores.assign_coords(origin)
 
 
 def moving_in(store: Store) -> tuple[str, ...]:

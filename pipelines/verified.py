@@ -14,8 +14,10 @@ import xarray as xr
 
 from datasets.archive import Archive
 from datasets.store import Store
+from datasets.workers import Shared
 from pipelines.evaluation import chunks, lies_in, select_frames, stretch
 from pipelines.init_times import missing_history
+from pipelines.issuing import Setting
 from simvp.scoring import positions_of
 from simvp.times import encode_times
 
@@ -34,7 +36,7 @@ def due_weights(
     leads: int,
     *,
     kept: tuple[Path | str, Archive] | None = None,
-    device: str | None = None,
+    shared: Shared[Setting] | None = None,
 ) -> np.ndarray | None:
     """Weights (I, L, S, E) of rising init times by what was verified by each of them; None without a mixture.
 
@@ -51,24 +53,25 @@ def due_weights(
     kept
         Where the store of what has been computed lies, and the archive that `ds` is of, which knows what has changed
         since; None: nothing has been computed, and nothing is kept.
-    device
-        Where the network runs.
+    shared
+        The model on `ds`, and who computes; None: this process.
     """
     if forecaster.mixture is None or not len(init_times):
         return None
     from simvp.inference import Replay, honest
 
-    replay = Replay(forecaster, leads, device)
+    shared = shared or Shared(Setting(forecaster, ds, leads, None), None)
+    replay = Replay(forecaster, leads)
     before = earlier[encode_times(earlier)[0] < encode_times(init_times[-1:])[0]]
     learned = before[honest(forecaster, before)]
     store = None if kept is None else Store(kept[0])
     if kept is not None and store is not None and store.exists:
-        _refresh(store, kept[1], replay, ds)
+        _refresh(store, kept[1], replay, ds, shared)
     known, grams = _known(store, learned)
     if known.any():
         replay.take(learned[known], grams)
-    for chosen in chunks(learned[~known], forecaster.spec.step, BATCH):
-        own = _grams(replay, ds, chosen)
+    batches = list(chunks(learned[~known], forecaster.spec.step, BATCH))
+    for chosen, own in zip(batches, shared.each(_grams, ((batch,) for batch in batches)), strict=True):
         replay.take(chosen, own)
         if store is not None:
             over = _valid(replay, chosen)[:, -1] <= ds["time"].values[-1]
@@ -76,7 +79,7 @@ def due_weights(
     return replay.weights(init_times)
 
 
-def _refresh(store: Store, archive: Archive, replay: "Replay", ds: xr.Dataset) -> None:
+def _refresh(store: Store, archive: Archive, replay: "Replay", ds: xr.Dataset, shared: Shared[Setting]) -> None:
     """Compute again what was kept of init times whose targets or inputs have been filled or replaced since.
 
     Where nobody knows which these are, all of it is. The commit of the archive is put down
@@ -94,8 +97,9 @@ def _refresh(store: Store, archive: Archive, replay: "Replay", ds: xr.Dataset) -
             slice(None) if spans is None else lies_in(spans, forecaster.spec.calendar, _valid(replay, times), *behind)
         )
         stale = times[touched]
-        for chosen in chunks(stale, forecaster.spec.step, BATCH):
-            grams, rows = _grams(replay, ds, chosen), np.flatnonzero(np.isin(times, chosen))
+        batches = list(chunks(stale, forecaster.spec.step, BATCH))
+        for chosen, grams in zip(batches, shared.each(_grams, ((batch,) for batch in batches)), strict=True):
+            rows = np.flatnonzero(np.isin(times, chosen))
             for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) > 1) + 1):
                 last = chosen[run[-1]] == stale[-1]
                 part = _labelled(forecaster, chosen[run], grams[run])
@@ -107,9 +111,11 @@ def _valid(replay: "Replay", times: np.ndarray) -> np.ndarray:
     return replay.forecaster.spec.step.shift(times[:, None], np.arange(1, replay.leads + 1))
 
 
-def _grams(replay: "Replay", ds: xr.Dataset, times: np.ndarray) -> np.ndarray:
+def _grams(setting: Setting, times: np.ndarray) -> np.ndarray:
     """Gram matrices (I, L, S, E, E) of the experts' errors; NaN where the history is not there, or the truth."""
-    forecaster, leads = replay.forecaster, replay.leads
+    from simvp.inference import Replay
+
+    forecaster, ds, leads = setting.forecaster, setting.ds, setting.leads
     spec, mixture = forecaster.spec, forecaster.mixture
     assert mixture is not None
     found = np.full((len(times), leads, spec.n_states, *[len(mixture.experts)] * 2), np.nan)
@@ -119,7 +125,7 @@ def _grams(replay: "Replay", ds: xr.Dataset, times: np.ndarray) -> np.ndarray:
         near = stretch(chosen, spec.step, before=spec.frames_in - 1, after=leads)
         wanted = (near, forecaster.frame_times(chosen), forecaster.baselines.frame_times(chosen, leads))
         frames = spec.grid.align(select_frames(ds, spec.states, *wanted).load())
-        found[there] = replay.grams(frames, chosen)
+        found[there] = Replay(forecaster, leads, setting.device).grams(frames, chosen)
     return found
 
 

@@ -18,7 +18,8 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
-from datasets.store import Store, disk
+from datasets.store import Store, disk, refuse_unseen
+from datasets.workers import workers
 from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_table, unpredictable
 from pipelines.forecast_store import Kind, forecasts_at, only_horizon
 from pipelines.home import Home
@@ -106,6 +107,7 @@ def verify(
     horizon: str | None = None,
     model: "Forecaster | Path | str | None" = None,
     batch: int = 64,
+    scheduler: str | None = None,
     progress: Progress = silent,
 ) -> VerifyReport:
     """Score what can be scored, and write the skill table and the pictures.
@@ -121,30 +123,37 @@ def verify(
         The model or its file, for forecasts of a model that is not in the registry.
     batch
         Init times at a time.
+    scheduler
+        Address of the dask scheduler whose workers score, batch by batch; see `datasets.workers.workers`.
     progress
         Called as progress("verify", init times done, init times).
 
     Raises
     ------
     ConfigError
-        Several horizons and none chosen.
+        Several horizons and none chosen, or a scheduler that does not answer.
     ArchiveError
         No such forecasts, or no archive.
     RegistryError
         A registry that does not answer, or no such file as `model`.
     """
     horizon = horizon or only_horizon(home, dataset, kind)
-    forecasts, issue = Store(forecasts_at(home, dataset, kind, horizon)).snapshot()
+    issued = Store(forecasts_at(home, dataset, kind, horizon))
+    forecasts, issue = issued.snapshot()
     archive = Archive(home.archive(dataset))
     ds = archive.dataset()
-    run = ScoringRun(dataset, forecasts, ds, archive.step, Makers(home, dataset, model), batch, progress)
     path = home.scores(dataset, f"{kind}-{horizon}")
     store = Store(path)
     state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": issue.get("key")}
-    # Scored when the last valid time lies within the archive.
-    ready = np.flatnonzero(run.valid(run.inits)[:, -1] <= ds["time"].values[-1])
     rescored = 0
-    with store.lock():
+    with workers(scheduler) as team, store.lock():
+        if team is not None:
+            team.everywhere(refuse_unseen, archive.path)
+            team.everywhere(refuse_unseen, issued.path)
+        makers = Makers(home, dataset, model)
+        run = ScoringRun(dataset, forecasts, ds, archive.step, makers, batch, progress, team)
+        # Scored when the last valid time lies within the archive.
+        ready = np.flatnonzero(run.valid(run.inits)[:, -1] <= ds["time"].values[-1])
         later = ready[run.inits[ready] > store.ends()[-1]] if store.exists else ready
         # `system` was called `method` once, rain had five baselines, and models had no parts. Scores can be made anew,
         # but for those of models that are gone.

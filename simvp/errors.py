@@ -1,6 +1,7 @@
 """Refusals: errors for the person who has to do something about them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class Refusal(ValueError):
@@ -36,6 +37,16 @@ class Refusal(ValueError):
         if self.remedy:
             lines.append(f"To mend it: {self.remedy}")
         return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Raised in another process it arrives as it is, also where a kind of refusal is made from something else.
+        return _again, (type(self), self.subject, self.reasons, self.remedy), self.__dict__
+
+
+def _again(kind: type[Refusal], subject: str, reasons: Sequence[str], remedy: str) -> Refusal:
+    refusal = kind.__new__(kind)
+    Refusal.__init__(refusal, subject, reasons, remedy)
+    return refusal
 
 
 class ContractError(Refusal):

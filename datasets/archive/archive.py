@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace as changed
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,13 +25,14 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive.block_writer import FORMAT, BlockWriter
-from datasets.archive.candidate import Candidates, Comparison, candidates_of, compare
+from datasets.archive.blocks import BlocksHere, BlocksOnWorkers, FramesChanged, Given, in_memory
+from datasets.archive.candidate import Candidates, Comparison, candidates_of
 from datasets.archive.commits import Commit, content_id
 from datasets.archive.manifest import Manifest
 from datasets.archive.schema import LISTED, Schema, new_schema, schema_of, shown
 from datasets.archive.summary import Summary, usual
 from datasets.store import Conflict, Store
-from simvp.budget import fitting
+from datasets.workers import Workers
 from simvp.coords import Step
 from simvp.errors import ArchiveError, Refusal, shortened
 from simvp.stores import TAG, Snapshot
@@ -172,6 +174,7 @@ class Archive:
         sources: Mapping[str, str] | None = None,
         step: Step | None = None,
         source_settings: Mapping[str, Any] | None = None,
+        workers: Workers | None = None,
         progress: Progress | None = None,
     ) -> Commit:
         """Take in frames: new ones after the last, late ones into their slots; make the archive if there is none.
@@ -188,6 +191,8 @@ class Archive:
             Needed to make an archive from one frame; otherwise seen from the times.
         source_settings
             How to open the source again; kept when the archive is made.
+        workers
+            Who reads, checks and writes the frames; None: this process. Frames that are in memory already stay here.
         progress
             Called with frames done and frames in all.
 
@@ -202,14 +207,15 @@ class Archive:
             With every reason why the frames cannot be taken; nothing is written.
         """
         # A refusal must not even leave the lock's file, where there is no archive yet.
-        examined = self._examine(None, ds, replace, step, progress) if self._is_new() else None
+        examined = self._examine(None, ds, replace, step, workers, progress) if self._is_new() else None
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with self.lock():
                     if examined is None or not self._is_new():
                         base = self._store.find()
-                        examined = self._examine(base and self._ours(base), ds, replace, step, progress)
-                    return self._write(examined, replace, sources or {}, source_settings or {}, progress)
+                        base = base and self._ours(base)
+                        examined = self._examine(base, ds, replace, step, workers, progress)
+                    return self._write(examined, sources or {}, source_settings or {}, progress)
             except Conflict:
                 if attempt == ATTEMPTS:
                     raise
@@ -221,7 +227,13 @@ class Archive:
         return isinstance(self.path, Path) and not self.path.exists()
 
     def _examine(
-        self, base: Snapshot | None, ds: xr.Dataset, replace: bool, step: Step | None, progress: Progress | None
+        self,
+        base: Snapshot | None,
+        ds: xr.Dataset,
+        replace: bool,
+        step: Step | None,
+        workers: Workers | None,
+        progress: Progress | None,
     ) -> "_Examined":
         """Read all candidate frames and compare them with the commit `base`.
 
@@ -238,21 +250,22 @@ class Archive:
         if candidates is None:
             raise self._refused(reasons)
         archived, count = template if schema.length else None, len(candidates.slots)
-        # All is checked before any is written: what does not fit into memory until then is read a second time.
-        keep = count <= fitting(sum(field.nbytes for field in candidates.ds.values()) // count, 4)
-        blocks = []
-        for rows in candidates.blocks(schema.block):
-            block = compare(candidates, rows, schema, archived, replace=replace)
+        given = Given(candidates, schema, archived, replace)
+        source: BlocksHere | BlocksOnWorkers
+        source = BlocksHere(given) if workers is None or in_memory(ds) else BlocksOnWorkers(given, workers)
+        blocks, done = [], 0
+        for block in source.compared():
             reasons += block.faults
-            blocks.append((rows, block if keep else changed(block, frames={})))
+            blocks.append(block)
+            done += len(block.slots)
             if progress:
-                progress(rows.stop // 2, count)
-        absent = all((block.kinds == "absent").all() for _, block in blocks)
+                progress(done // 2, count)
+        absent = all((block.kinds == "absent").all() for block in blocks)
         if not reasons and archived is None and absent:
             reasons.append("expected frames with values, got missing values only")
         if reasons:
             raise self._refused(shortened(reasons, LISTED, "and {} more like these"))
-        whole = {name: Summary.joined([block.summaries[name] for _, block in blocks]) for name in schema.variables}
+        whole = {name: Summary.joined([block.summaries[name] for block in blocks]) for name in schema.variables}
         before = {} if archived is None else usual(self._recent_values())
         labels = candidates.ds["time"].values
         jumps = [
@@ -260,17 +273,16 @@ class Archive:
             for name, summary in whole.items()
             for i, text in summary.jumps(before.get(name, {}))
         ]
-        return _Examined(base, schema, template, candidates, archived, keep, blocks, whole, tuple(jumps))
+        return _Examined(base, schema, template, candidates, source, blocks, whole, tuple(jumps))
 
     def _write(
         self,
         examined: "_Examined",
-        replace: bool,
         sources: Mapping[str, str],
         source_settings: Mapping[str, Any],
         progress: Progress | None,
     ) -> Commit:
-        kinds = np.concatenate([block.kinds for _, block in examined.blocks])
+        kinds = np.concatenate([block.kinds for block in examined.blocks])
         last, base = _last(examined.candidates.slots, kinds), examined.base
         if np.isin(kinds, ("same", "absent")).all() and last < examined.schema.length:
             assert base is not None
@@ -279,14 +291,12 @@ class Archive:
             with self._store.write(base=None if base is None else base.id) as into:
                 if base is None and into.base is not None:
                     raise Conflict(self.path)
-                writer = BlockWriter(into, examined.schema, examined.template, last)
-                count = len(examined.candidates.slots)
-                for rows, block in examined.blocks:
-                    if not np.isin(block.kinds, ("same", "absent")).all():
-                        writer.write(block if examined.keep else self._read_again(examined, rows, replace))
-                    if progress:
-                        progress((count + rows.stop) // 2, count)
-                writer.extend_to_last()
+                later = examined.source.later
+                writer = BlockWriter(into, examined.schema, examined.template, last, later=later)
+                try:
+                    examined.source.write(examined.blocks, into, writer, partial(_second_half, progress, len(kinds)))
+                except FramesChanged as changes:  # the files have, since they were examined
+                    raise self._refused(list(changes.faults)) from None
                 commit = writer.finish(sources, source_settings)
             commit = changed(commit, snapshot=into.snapshot)
             _log.info("%s: commit %s, %s", self.path, commit.id, commit.message)
@@ -302,12 +312,6 @@ class Archive:
             jumps=examined.jumps,
         )
 
-    def _read_again(self, examined: "_Examined", rows: slice, replace: bool) -> Comparison:
-        block = compare(examined.candidates, rows, examined.schema, examined.archived, replace=replace)
-        if block.faults:  # the files have changed since they were examined
-            raise self._refused(list(block.faults))
-        return block
-
     def _recent_values(self) -> list[tuple[int, Mapping[str, Mapping[str, Any]]]]:
         """Of the last commits, how many frames each brought, and what these held."""
         recent = map(Commit.of, islice(self._store.history(), RECENT))
@@ -320,6 +324,11 @@ class Archive:
             reasons,
             "correct the source" + (", or give replace=True to take the new values" if differ else ""),
         )
+
+
+def _second_half(progress: Progress | None, count: int, done: int) -> None:
+    if progress:
+        progress((count + done) // 2, count)
 
 
 def _unchanged(head: Snapshot) -> Commit:
@@ -354,8 +363,7 @@ class _Examined(NamedTuple):
     schema: Schema
     template: xr.Dataset
     candidates: Candidates
-    archived: xr.Dataset | None
-    keep: bool
-    blocks: list[tuple[slice, Comparison]]
+    source: BlocksHere | BlocksOnWorkers
+    blocks: list[Comparison]
     summaries: Mapping[str, Summary]
     jumps: tuple[tuple[str, Any, str], ...]

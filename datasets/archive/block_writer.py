@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from datasets.archive.candidate import Comparison
 from datasets.archive.commits import ABSENT, Commit, archive_digest, content_id
@@ -16,6 +17,34 @@ from simvp.times import encode_times
 
 FORMAT = 2
 NO_ROWS = np.empty(0, np.int64)
+
+
+class Rows(NamedTuple):
+    """Frames of a block that belong into the slots start .. stop - 1, some of which may be others'.
+
+    Parameters
+    ----------
+    rows
+        Positions in the block, rising.
+    """
+
+    rows: np.ndarray
+    start: int
+    stop: int
+
+
+def fill(group: zarr.Group, block: Comparison, parts: Sequence[Rows]) -> None:
+    """Write frames of a block into arrays that are as long as they will be."""
+    for rows, start, stop in parts:
+        for name, frames in block.frames.items():
+            array = group[name]
+            assert isinstance(array, zarr.Array)
+            if len(rows) == stop - start:
+                values = frames[rows[0] : rows[-1] + 1]
+            else:
+                values = np.asarray(array[start:stop])
+                values[block.slots[rows] - start] = frames[rows]
+            array[start:stop] = values
 
 
 class BlockWriter:
@@ -29,10 +58,13 @@ class BlockWriter:
         What the archive is: see `datasets.archive.schema`.
     last
         Slot with which the archive ends, if it does not end later; what follows it gets no slots.
+    later
+        Only times and digests are written, and the frames afterwards by others (`fill`).
     """
 
-    def __init__(self, writer: Writer, schema: Schema, template: xr.Dataset, last: int) -> None:
-        self._writer, self._last = writer, last
+    def __init__(self, writer: Writer, schema: Schema, template: xr.Dataset, last: int, *, later: bool = False) -> None:
+        self._writer, self._last, self._later = writer, last, later
+        self._parts: list[Rows] = []
         self._schema, self._template = schema, template
         self._length = schema.length
         self._counts = {"appended": 0, "absent": 0, "filled": 0, "replaced": 0}
@@ -56,8 +88,9 @@ class BlockWriter:
                 "block": schema.block,
             }
 
-    def write(self, block: Comparison) -> None:
-        """Write the late and replaced frames of a block, then its new ones."""
+    def write(self, block: Comparison) -> list[Rows]:
+        """Write the late and replaced frames of a block, then its new ones; returns where they belong."""
+        self._parts = []
         late = np.flatnonzero(np.isin(block.kinds, ("fill", "replace")))
         if len(late):
             self._amend(block, late)
@@ -66,6 +99,7 @@ class BlockWriter:
             while self._end() <= block.slots[new[0]]:
                 self._extend(self._end())
             self._extend(self._end(), block, new)
+        return self._parts
 
     def extend_to_last(self) -> None:
         """Append the slots after the last new frame, absent."""
@@ -117,17 +151,11 @@ class BlockWriter:
             digests[at] = block.digests[rows]
             times[at] = block.times[rows]
         present = digests != ABSENT
-        fields = {}
-        for name, (dtype, _) in self._schema.variables.items():
-            if block is not None and present.all():  # as almost always: no copy
-                fields[name] = block.frames[name][rows[0] : rows[-1] + 1]
-                continue
-            fields[name] = np.full((stop - start, *self._schema.grid.shape), np.nan, dtype)
-            if block is not None:
-                fields[name][at] = block.frames[name][rows]
-        ds = self._label(times, fields, digests)
+        if block is not None:
+            self._parts.append(Rows(rows, start, stop))
+        ds = self._label(times, self._frames(block, rows, start, stop), digests)
         if self._writer.exists:
-            self._writer.append(ds)
+            self._writer.append(ds, later=self._schema.variables if self._later else ())
         else:
             self._writer.create(ds.assign_coords(self._static()), "time", {"time": self._schema.chunk})
         self._length = stop
@@ -135,15 +163,34 @@ class BlockWriter:
         before = np.zeros_like(digests)
         self._note(block, rows, (start, stop - 1), digests, before, appended=frames, absent=stop - start - frames)
 
+    def _frames(self, block: Comparison | None, rows: np.ndarray, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Frames of the slots start .. stop - 1 by variable, as far as they are written now; NaN without a row."""
+        shape, types = (stop - start, *self._schema.grid.shape), self._schema.variables
+        if self._later:  # what describes the variables is needed once
+            return (
+                {}
+                if self._writer.exists
+                else {n: np.broadcast_to(of[0].type(np.nan), shape) for n, of in types.items()}
+            )
+        if block is not None and len(rows) == stop - start:  # as almost always: no copy
+            return {name: block.frames[name][rows[0] : rows[-1] + 1] for name in types}
+        fields = {name: np.full(shape, np.nan, of[0]) for name, of in types.items()}
+        if block is not None:
+            for name, values in fields.items():
+                values[block.slots[rows] - start] = block.frames[name][rows]
+        return fields
+
     def _amend(self, block: Comparison, rows: np.ndarray) -> None:
         """Rewrite the range of slots that holds the frames at `rows`."""
         assert self._writer.base is not None
         slots = block.slots[rows]
         start, stop = int(slots[0]), int(slots[-1]) + 1
-        stored = self._writer.base.dataset(dated=False).isel(time=slice(start, stop)).load()
-        fields = {name: stored[name].values for name in self._schema.variables}
+        stored = self._writer.base.dataset(dated=False).isel(time=slice(start, stop))
+        stored = stored.drop_vars(list(self._schema.variables) if self._later else []).load()
+        fields = {str(name): values.values for name, values in stored.data_vars.items()}
         for name, values in fields.items():
             values[slots - start] = block.frames[name][rows]
+        self._parts.append(Rows(rows, start, stop))
         digests = stored["digest"].values.copy()
         before = digests[slots - start]
         digests[slots - start] = block.digests[rows]

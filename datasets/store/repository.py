@@ -1,6 +1,7 @@
 """The repository of a store: made whole, its branches moved when what they name is on the disk, old commits expired."""
 
 import logging
+import socket
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,22 @@ class Conflict(ArchiveError):
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(f"Store {path}", ["another writer has committed meanwhile"], "run it again")
+
+
+def refuse_unseen(path: Path | str, branch: str = MAIN) -> None:
+    """Refuse to work on a store in a folder that this process, of another machine, does not see.
+
+    Raises
+    ------
+    ArchiveError
+        Something else is there, or nothing.
+    """
+    if isinstance(path, Path) and not (path / "refs" / f"branch.{branch}").exists():
+        raise ArchiveError(
+            f"Store {path}",
+            [f"a worker on {socket.gethostname()} does not see it"],
+            "let the folder be the same one on every machine with workers, or let SIMVP_STORE be a bucket",
+        )
 
 
 def is_there(path: Path | str) -> bool:

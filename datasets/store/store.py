@@ -40,7 +40,7 @@ from datasets.store.repository import (
     move,
     new_branch,
 )
-from datasets.store.writer import Writer, refuse_without_frames
+from datasets.store.writer import PART, Writer, refuse_without_frames
 from simvp.errors import ArchiveError
 from simvp.places import MAIN, in_short, in_words, is_address, open_repository
 from simvp.stores import Snapshot
@@ -124,7 +124,8 @@ class Store:
         """Every commit that is kept, the last one first: its id, message, metadata and time."""
         with in_words(self.path):
             for commit in open_repository(self.path).ancestry(branch=self._branch):
-                if commit.parent_id is not None:  # the empty one with which every repository begins
+                # Every repository begins with an empty one; a part is nothing by itself.
+                if commit.parent_id is not None and commit.metadata != PART:
                     yield commit
 
     def lock(self) -> AbstractContextManager[None]:
@@ -244,18 +245,11 @@ class Store:
             drop_left_over(repository, alone=self._lock is not None)
             incoming = new_branch(repository, head)
             try:
-                session = repository.writable_session(incoming)
-                writer = Writer(self.path, session, Snapshot.head(self.path, repository, incoming))
+                writer = Writer(self.path, repository, incoming)
                 writer.state = dict(state or {})
                 yield writer
                 writer.finish()
-                try:
-                    with in_words(self.path):
-                        writer.snapshot = session.commit(writer.message, metadata=dict(writer.metadata))
-                except ArchiveError as error:
-                    if isinstance(error.__cause__, icechunk.ConflictError):  # its lease was over
-                        raise Conflict(self.path) from error
-                    raise
+                writer.commit()
                 move(repository, self.path, self._branch, writer.snapshot, head)
             finally:
                 with suppress(icechunk.IcechunkError):

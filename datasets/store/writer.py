@@ -1,7 +1,10 @@
 """What one commit changes in a store: arrays made, grown and rewritten, seen by nobody before it is done."""
 
 import json
-from collections.abc import Mapping
+import pickle
+import socket
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import icechunk
@@ -9,12 +12,18 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from datasets.store import disk
 from datasets.store.encoding import encode, fit, fixed_width_texts, is_fill, loose_coordinates, same, write_arrays
+from datasets.store.repository import Conflict, refuse_unseen
+from datasets.workers import Workers
 from simvp.errors import ArchiveError
 from simvp.places import Place, in_words
 from simvp.record import plain
 from simvp.stores import ATTRIBUTE, Snapshot
 from simvp.times import decode_times
+
+PART = {"part": True}
+"""Metadata of a commit that is there for workers to begin at, before the one that it is a part of."""
 
 
 class Writer:
@@ -24,13 +33,13 @@ class Writer:
     ----------
     place
         The store, for messages.
-    session
-        Of Icechunk, writable.
-    base
-        The commit that is changed; None: there is none yet.
+    repository, branch
+        Where the changes are made; nobody else writes on that branch.
 
     Attributes
     ----------
+    base
+        The commit that is changed; None: there is none yet.
     state
         Small, JSON. What is under "attrs" in it, plain xarray shows as attributes.
     message, metadata
@@ -39,19 +48,23 @@ class Writer:
         The repository's own name of it, once it is done.
     """
 
-    def __init__(self, place: Place, session: icechunk.Session, base: Snapshot | None) -> None:
-        self.place, self.base = place, base
+    def __init__(self, place: Path | str, repository: icechunk.Repository, branch: str) -> None:
+        self.place, self.base = place, Snapshot.head(place, repository, branch)
         self.state: Mapping[str, Any] = {}
         self.message = "frames"
         self.metadata: Mapping[str, Any] = {}
         self.snapshot = ""
-        self._store = session.store
+        self._repository, self._branch = repository, branch
+        self._session = repository.writable_session(branch)
         self._group: zarr.Group | None = None
-        if base is not None:
-            self._axis, self._variables, self.length = base.axis, base.variables, base.length
-            with in_words(place):
-                self._group = zarr.open_group(self._store, mode="r+")
-                self._arrays = dict(self._group.arrays())
+        if self.base is not None:
+            self._axis, self._variables, self.length = self.base.axis, self.base.variables, self.base.length
+            self._open()
+
+    def _open(self) -> None:
+        with in_words(self.place):
+            self._group = zarr.open_group(self._session.store, mode="r+")
+            self._arrays = dict(self._group.arrays())
 
     @property
     def exists(self) -> bool:
@@ -75,13 +88,22 @@ class Writer:
         if loose := loose_coordinates(first):
             attributes["coordinates"] = loose
         with in_words(self.place):
-            self._group = zarr.create_group(self._store, attributes=attributes, overwrite=True)
+            self._group = zarr.create_group(self._session.store, attributes=attributes, overwrite=True)
             self._arrays = write_arrays(self._group, first, axis, chunks)
 
-    def append(self, ds: xr.Dataset) -> None:
-        """Add frames after the last; see `Store.append`."""
-        arrays = self._encode(ds, complete=True)
-        self._write(arrays, self.length, self.length + ds.sizes[self._axis])
+    def append(self, ds: xr.Dataset, later: Collection[str] = ()) -> None:
+        """Add frames after the last; see `Store.append`.
+
+        Parameters
+        ----------
+        later
+            Variables that `ds` does not have, which are filled afterwards (`fill`), and missing until then.
+        """
+        arrays = self._encode(ds, complete=True, later=later)
+        length = self.length + ds.sizes[self._axis]
+        for name in later:
+            self._resize(self._arrays[name], length)
+        self._write(arrays, self.length, length)
 
     def rewrite(self, ds: xr.Dataset, start: int) -> None:
         """Replace frames from position `start`; see `Store.rewrite`."""
@@ -91,6 +113,53 @@ class Writer:
                 f"Store {self.place}", [f"expected frames within the {self.length} committed, got {start} and after"]
             )
         self._write(self._encode(ds, complete=False), start, self.length)
+
+    def fill(
+        self,
+        workers: Workers,
+        write: Callable[..., None],
+        jobs: Iterable[tuple[Any, ...]],
+        done: Callable[[int], None],
+    ) -> None:
+        """Let workers write values into the arrays as they are now.
+
+        Parameters
+        ----------
+        write
+            Called on a worker as ``write(group, *job)``. No two jobs write into one chunk.
+        done
+            Called with the number of each job that is done.
+        """
+        # A session with changes has no forks.
+        self._commit("part", PART)
+        self._session = self._repository.writable_session(self._branch)
+        fork = pickle.dumps(self._session.fork())
+        here = socket.gethostname()
+        tasks = ((fork, self.place, self._branch, here, write, *job) for job in jobs)
+        for number, filled in enumerate(workers.each(_filled, tasks)):
+            with in_words(self.place):
+                self._session.merge(pickle.loads(filled))
+            done(number)
+        self._open()
+
+    def commit(self) -> None:
+        """Make the commit, on the branch.
+
+        Raises
+        ------
+        Conflict
+            Its lease was over.
+        """
+        self.snapshot = self._commit(self.message, dict(self.metadata))
+
+    def _commit(self, message: str, metadata: dict[str, Any]) -> str:
+        try:
+            with in_words(self.place):
+                return self._session.commit(message, metadata=metadata)
+        except ArchiveError as error:
+            if isinstance(error.__cause__, icechunk.ConflictError):
+                raise Conflict(self.place) from error
+            raise
 
     def finish(self) -> None:
         """Put down the state: nothing else is to come."""
@@ -104,14 +173,18 @@ class Writer:
                 array = self._arrays[name]
                 at = self._dims(array).index(self._axis)
                 before = array.shape[at]
-                if array.shape[at] != length:
-                    array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
+                self._resize(array, length)
                 if start >= before and start % array.chunks[at] == 0 and is_fill(values, array):
                     continue
                 array[(slice(None),) * at + (slice(start, start + values.shape[at]),)] = values
         self.length = length
 
-    def _encode(self, ds: xr.Dataset, *, complete: bool) -> dict[str, np.ndarray]:
+    def _resize(self, array: zarr.Array, length: int) -> None:
+        at = self._dims(array).index(self._axis)
+        if array.shape[at] != length:
+            array.resize((*array.shape[:at], length, *array.shape[at + 1 :]))
+
+    def _encode(self, ds: xr.Dataset, *, complete: bool, later: Collection[str] = ()) -> dict[str, np.ndarray]:
         """Values to write, by array.
 
         Raises
@@ -125,7 +198,7 @@ class Writer:
         given = {str(name) for name, variable in ds.variables.items() if self._axis in variable.dims}
         reasons = [f"{name}: not in the store, which has {', '.join(sorted(along))}" for name in sorted(given - along)]
         if complete:
-            reasons += [f"{name}: expected in every append, is missing" for name in sorted(along - given)]
+            reasons += [f"{name}: expected in every append, is missing" for name in sorted(along - given - {*later})]
         if not ds.sizes.get(self._axis):
             reasons.append(f"expected frames along {self._axis}, got none")
         reasons += self._static_faults(ds, set(stored) - along)
@@ -174,6 +247,18 @@ class Writer:
     @staticmethod
     def _dims(array: zarr.Array) -> tuple[str, ...]:
         return tuple(str(name) for name in array.metadata.dimension_names or ())  # type: ignore[union-attr]
+
+
+def _filled(fork: bytes, place: Path | str, branch: str, host: str, write: Callable[..., None], *job: Any) -> bytes:
+    """On a worker: the fork of a session after `write`."""
+    refuse_unseen(place, branch)
+    session = pickle.loads(fork)
+    with in_words(place):
+        group = zarr.open_group(session.store, mode="r+")
+    write(group, *job)
+    if isinstance(place, Path) and socket.gethostname() != host:
+        disk.sync_all(place)  # what `host` does for all, it cannot do for this machine
+    return pickle.dumps(session)
 
 
 def refuse_without_frames(place: Place, first: xr.Dataset, axis: str) -> None:

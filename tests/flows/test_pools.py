@@ -20,6 +20,7 @@ TYPES = {"process": "prefect", "docker": "prefect-docker", "kubernetes": "prefec
 SITE = {
     "MLFLOW_TRACKING_URI": "http://tracking.example:5000",
     "SIMVP_STORE": "s3://fields/simvp",
+    "SIMVP_DASK": "tcp://scheduler.example:8786",
     "AWS_SECRET_ACCESS_KEY": "not-for-prefect",
 }
 
@@ -104,6 +105,7 @@ def test_a_container_gets_image_home_and_addresses_of_the_worker_s_own_environme
     assert job["env"]["SIMVP_HOME"] == "/var/lib/simvp"
     assert job["env"]["MLFLOW_TRACKING_URI"] == SITE["MLFLOW_TRACKING_URI"]
     assert job["env"]["SIMVP_STORE"] == SITE["SIMVP_STORE"]
+    assert job["env"]["SIMVP_DASK"] == SITE["SIMVP_DASK"]
     assert "not-for-prefect" not in json.dumps(job, default=str)
     assert job["command"] is None  # Prefect's own
     assert rendered("docker", {})["image"] == "simvp:latest"
