@@ -17,7 +17,7 @@ import xarray as xr
 
 from datasets.archive import Archive, Commit, shown, stamps_of
 from datasets.catalog import FileSource, Source, find_source
-from datasets.readers import checksums, file_of
+from datasets.readers import checksums, file_of, refuse_secrets
 from datasets.store import disk
 from pipelines.home import Home
 from pipelines.progress import Progress, silent
@@ -131,7 +131,7 @@ def ingest(
     dataset
         A name of the catalogue, or any name together with a source of files.
     source
-        Files, folder, glob or URL. None: as at the first ingest, or the catalogue's source of that name. Another source
+        Files, folder, glob or URL, which names its secrets (`datasets.readers.credentials`). None: as at the first ingest, or the catalogue's source of that name. Another source
         than at the first ingest is read this once.
     variables, units, select
         Of the files, as in `datasets.readers.open_source`: variables to keep, units that the files do not state, one
@@ -150,6 +150,7 @@ def ingest(
     Refusal
         SourceError, ArchiveError or ConfigError with every reason; nothing is written.
     """
+    refuse_secrets(source)
     archive = Archive(home.archive(dataset))
     chosen_values = None if select is None else {key: _plain(value) for key, value in select.items()}
     options = {"variables": variables, "units": units, "select": chosen_values}

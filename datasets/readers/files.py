@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.readers.credentials import with_secrets, without_values
 from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
 from simvp.errors import SourceError, shortened
 from simvp.settings import shown_address, without_secrets
@@ -32,7 +33,7 @@ class SourceFile:
     name
         As the user knows it: a path or an address.
     path
-        What to open: a local path, or the address of a Zarr store.
+        What to open: a local path, or the address of a Zarr store, with the secrets that its name only names.
     format
         By content.
     group
@@ -84,7 +85,7 @@ def recognise(names: Iterable[Location]) -> list[SourceFile]:
         try:
             files.append(_recognised(str(name)))
         except SourceError as error:
-            reasons += [f"{name}: {reason}" for reason in error.reasons]
+            reasons += [f"{shown_address(str(name))}: {reason}" for reason in error.reasons]
     formats = sorted({file.format for file in files})
     if len(formats) > 1:
         examples = [f"{f} ({next(file.name for file in files if file.format == f)})" for f in formats]
@@ -173,8 +174,9 @@ def _remote(source: Location) -> list[str]:
     import fsspec
 
     url = str(source)
+    address = with_secrets(url)
     try:
-        fs, path = fsspec.core.url_to_fs(url)
+        fs, path = fsspec.core.url_to_fs(address)
         if _remote_root(fs, path):
             return [url]
         if any(mark in path for mark in "*["):
@@ -184,14 +186,14 @@ def _remote(source: Location) -> list[str]:
         else:
             objects = sorted(fs.find(path)) if fs.exists(path) else []
     except Exception as error:  # each file system raises its own
-        reason = f"{url} cannot be reached: {type(error).__name__}: {error}"
-        raise SourceError("source", [without_secrets(reason, url)]) from error
+        reason = f"{address} cannot be reached: {type(error).__name__}: {error}"
+        raise SourceError("source", [without_secrets(reason, address)]) from error
     if not objects:
         raise SourceError("source", [f"nothing is there at {shown_address(url)}"])
     stores = {one.rsplit("/", 1)[0] for one in objects if one.rsplit("/", 1)[-1] in ZARR_ROOTS}
     roots = {one for one in stores if not any(one.startswith(f"{other}/") for other in stores)}
     loose = [one for one in objects if not any(one.startswith(f"{root}/") for root in roots)]
-    return [str(fs.unstrip_protocol(one)) for one in sorted([*roots, *loose])]
+    return [without_values(str(fs.unstrip_protocol(one)), url) for one in sorted([*roots, *loose])]
 
 
 def _recognised(name: str) -> SourceFile:
@@ -199,13 +201,15 @@ def _recognised(name: str) -> SourceFile:
     if is_address(name):
         import fsspec
 
+        address = with_secrets(name)
         try:
-            fs, inner = fsspec.core.url_to_fs(name)
+            fs, inner = fsspec.core.url_to_fs(address)
             if _remote_root(fs, inner):
-                return SourceFile(name=name, path=name, format="zarr")
-            path = fsspec.open_local(name if "::" in name else f"simplecache::{name}")
+                return SourceFile(name=name, path=address, format="zarr")
+            path = fsspec.open_local(address if "::" in address else f"simplecache::{address}")
         except Exception as error:
-            raise SourceError("", [f"cannot be fetched: {type(error).__name__}: {error}"]) from error
+            reason = f"cannot be fetched: {type(error).__name__}: {error}"
+            raise SourceError("", [without_secrets(reason, address)]) from error
     if Path(path).is_dir():
         if inside := _special_inside(path):
             raise SourceError("", [f"{inside} is no regular file; copy its content into a file first"])
@@ -229,7 +233,7 @@ def _checksum(name: str) -> str:
     if is_address(name):
         import fsspec
 
-        fs, inner = fsspec.core.url_to_fs(name)
+        fs, inner = fsspec.core.url_to_fs(with_secrets(name))
         with fs.open(_remote_root(fs, inner) or inner, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest, store = hashlib.sha256(), Path(name).is_dir()

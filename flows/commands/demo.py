@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from rich.console import Console
 
+from datasets.readers import refuse_secrets
 from flows.local import (
     Addresses,
     Services,
@@ -58,6 +59,8 @@ def parse(arguments: Sequence[str]) -> DemoSettings:
 
     Raises
     ------
+    SourceError
+        A source with a password in its address: it would be a parameter, which Prefect keeps.
     ConfigError
         If settings contradict each other or cannot be read, with every reason.
     """
@@ -66,6 +69,7 @@ def parse(arguments: Sequence[str]) -> DemoSettings:
     for option in ("data", "source", *texts, *COUNTED):
         parser.add_argument(f"--{option.replace('_', '-')}", default="")
     words = parser.parse_args(arguments)
+    refuse_secrets(words.source)
     reasons: list[str] = []
     if words.data and words.source:
         reasons.append("DATA names a known source and SOURCE gives files: expected one of them, got both")
@@ -96,7 +100,7 @@ def _dataset_name(source: str, variables: list[str] | None, select: dict[str, in
     """The same name for the same files and selection, another for any other: the end of the path, and a digest."""
     place = source if "://" in source else os.path.abspath(source)
     digest = hashlib.sha256(repr((place, variables, select)).encode()).hexdigest()
-    return f"{slug('-'.join(Path(place).parts[-2:]))[-50:].lstrip('-')}-{digest[:6]}"
+    return f"{slug('-'.join(Path(shown_address(place)).parts[-2:]))[-50:].lstrip('-')}-{digest[:6]}"
 
 
 def _pairs(setting: str, text: str, example: str, reasons: list[str]) -> dict[str, str] | None:

@@ -12,6 +12,7 @@ import time
 
 from rich.console import Console
 
+from flows.local.password import password_file
 from flows.local.services import Addresses, Services
 from flows.local.signals import SIGNALS, Stop, stop_on_signals
 from pipelines.home import Home
@@ -29,7 +30,10 @@ def _second_terminal(services: Services) -> list[str]:
     if services.addresses.prefect_port != Addresses.prefect_port:
         lines.append(f"export PREFECT_API_URL={services.addresses.prefect_api}")
     if services.home.prefect != CHECKOUT / ".simvp" / "prefect":
-        lines.append(f"export SIMVP_HOME={services.home.path} PREFECT_HOME={services.home.prefect}")
+        prefect = services.home.prefect
+        lines.append(
+            f"export SIMVP_HOME={services.home.path} PREFECT_HOME={prefect} PREFECT_PROFILES_PATH={prefect}/profiles.toml"
+        )
     if services.home.store != services.home.path:
         lines.append(f"export SIMVP_STORE={services.home.store}")
     return [*lines, "prefect deployment run forecast/daily --watch"]
@@ -57,7 +61,7 @@ def main() -> int:
         console.print("Deploying the flows ...")
         services.deploy(POOL)
         services.start_worker(POOL)
-        console.print(f"Prefect   {addresses.prefect_ui}")
+        console.print(f"Prefect   {addresses.prefect_ui}   (its pages ask for a password: cat {password_file(home)})")
         console.print(f"MLflow    {shown_address(addresses.mlflow)}")
         console.print(f"Home      {services.home.path}")
         console.print(f"Logs      {', '.join(str(path) for path in services.logs.values())}")
