@@ -38,6 +38,21 @@ class Refusal(ValueError):
         return "\n".join(lines)
 
 
+class Unavailable(Refusal):
+    """What cannot be done now, and may be done later without a change: a network, a server or a lock of somebody else.
+
+    Every other refusal is final: asked again, it is given again.
+
+    Parameters
+    ----------
+    subject, reasons, remedy
+        As for `Refusal`.
+    """
+
+    def __init__(self, subject: str, reasons: Sequence[str] = (), remedy: str = "try again later") -> None:
+        super().__init__(subject, reasons, remedy)
+
+
 class ContractError(Refusal):
     """Data that does not fit what a model was trained on."""
 
