@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
-from simvp.errors import SourceError, shortened
+from simvp.errors import SourceError, Unavailable, fault_around, shortened
 from simvp.settings import shown_address, without_secrets
 
 if TYPE_CHECKING:
@@ -166,7 +166,19 @@ def _is_store(folder: str) -> bool:
 def _remote_root(fs: "AbstractFileSystem", path: str) -> str | None:
     """Metadata at the root of a Zarr store on a file system of fsspec; None where there is no store."""
     roots = [f"{path.rstrip('/')}/{name}" for name in ZARR_ROOTS]
-    return next((root for root in roots if fs.exists(root)), None)
+    return next((root for root in roots if _is_there(fs, root)), None)
+
+
+def _is_there(fs: "AbstractFileSystem", path: str) -> bool:
+    """Whether a file system has something there; over HTTP fsspec takes a server that is away for one without it."""
+    if not {"http", "https"} & {fs.protocol, *fs.protocol}:
+        return bool(fs.exists(path))
+    try:
+        return bool(fs.exists(path, strict=True))
+    except Exception as error:  # of aiohttp
+        if isinstance(fault_around(error, path), Unavailable):
+            raise
+        return False  # not found, or not for us
 
 
 def _remote(source: Location) -> list[str]:
@@ -179,13 +191,15 @@ def _remote(source: Location) -> list[str]:
             return [url]
         if any(mark in path for mark in "*["):
             objects = sorted(fs.glob(path))
-        elif fs.isfile(path):
+        elif _is_there(fs, path) and fs.isfile(path):
             return [url]
         else:
             objects = sorted(fs.find(path)) if fs.exists(path) else []
     except Exception as error:  # each file system raises its own
         reason = f"{url} cannot be reached: {type(error).__name__}: {error}"
-        raise SourceError("source", [without_secrets(reason, url)]) from error
+        raise fault_around(error, f"source {shown_address(url)}") or SourceError(
+            "source", [without_secrets(reason, url)]
+        ) from error
     if not objects:
         raise SourceError("source", [f"nothing is there at {shown_address(url)}"])
     stores = {one.rsplit("/", 1)[0] for one in objects if one.rsplit("/", 1)[-1] in ZARR_ROOTS}
@@ -203,14 +217,32 @@ def _recognised(name: str) -> SourceFile:
             fs, inner = fsspec.core.url_to_fs(name)
             if _remote_root(fs, inner):
                 return SourceFile(name=name, path=name, format="zarr")
-            path = fsspec.open_local(name if "::" in name else f"simplecache::{name}")
+            path = _fetched(name if "::" in name else f"simplecache::{name}")
         except Exception as error:
-            raise SourceError("", [f"cannot be fetched: {type(error).__name__}: {error}"]) from error
+            raise fault_around(error, f"source {shown_address(name)}") or SourceError(
+                "", [f"cannot be fetched: {type(error).__name__}: {error}"]
+            ) from error
     if Path(path).is_dir():
         if inside := _special_inside(path):
             raise SourceError("", [f"{inside} is no regular file; copy its content into a file first"])
         return SourceFile(name=name, path=path, format="zarr")
     return SourceFile(name=name, path=path, format=format_of(path))
+
+
+def _fetched(address: str) -> str:
+    """Path of the local copy of a file, fetched the first time.
+
+    fsspec would take the beginning of a file, left by a connection that broke off, for the whole of it the next time.
+    """
+    import fsspec
+
+    try:
+        return str(fsspec.open_local(address))
+    except Exception:
+        cache, inner = fsspec.core.url_to_fs(address)
+        if part := getattr(cache, "_check_file", lambda path: None)(inner):
+            os.unlink(part if isinstance(part, str) else part[1])
+        raise
 
 
 def _special_inside(folder: str) -> str:
