@@ -90,7 +90,7 @@ def recognise(names: Iterable[Location]) -> list[SourceFile]:
         examples = [f"{f} ({next(file.name for file in files if file.format == f)})" for f in formats]
         reasons.append("formats are mixed: " + ", ".join(examples) + "; read them one by one")
     if reasons:
-        raise SourceError("source cannot be read", shortened(reasons, 20))
+        raise SourceError("source cannot be read", shortened(reasons, 20), "give files that are whole, of one format")
     return files
 
 
@@ -111,10 +111,10 @@ def _local(source: str, noted: Container[str]) -> list[str]:
     if glob.has_magic(source):
         matches = glob.glob(path, recursive=True)
         if not matches:
-            raise SourceError("source", [f"no file matches {source!r}"])
+            raise SourceError("source", [f"no file matches {source!r}"], "check the pattern")
         return [file for match in matches for file in _inside(match, noted)]
     nearest = next((parent for parent in Path(path).absolute().parents if parent.exists()), Path("/"))
-    raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"])
+    raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"], "check the path")
 
 
 def _inside(path: str, noted: Container[str]) -> list[str]:
@@ -141,7 +141,9 @@ def _inside(path: str, noted: Container[str]) -> list[str]:
                 else:
                     logger.info("passed over, not NetCDF, GRIB or Zarr: %s", entry.path)
     if not files:
-        raise SourceError("source", [f"folder {path!r} holds no NetCDF, GRIB or Zarr data"])
+        raise SourceError(
+            "source", [f"folder {path!r} holds no NetCDF, GRIB or Zarr data"], "give a folder or files with some"
+        )
     return files
 
 
@@ -201,7 +203,7 @@ def _remote(source: Location) -> list[str]:
             "source", [without_secrets(reason, url)]
         ) from error
     if not objects:
-        raise SourceError("source", [f"nothing is there at {shown_address(url)}"])
+        raise SourceError("source", [f"nothing is there at {shown_address(url)}"], "check the address")
     stores = {one.rsplit("/", 1)[0] for one in objects if one.rsplit("/", 1)[-1] in ZARR_ROOTS}
     roots = {one for one in stores if not any(one.startswith(f"{other}/") for other in stores)}
     loose = [one for one in objects if not any(one.startswith(f"{root}/") for root in roots)]
