@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from simvp.errors import ArchiveError, ConfigError, Refusal
+from simvp.errors import ArchiveError, ConfigError, Refusal, Unavailable, fault_around
 from simvp.settings import shown_address
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ _REMEDY = (
     "or put it back from a copy, or make it again: move {} away and read its sources again"
 )
 # What an object store or the way to it says when nothing is wrong with the data.
-_UNREACHABLE = re.compile(r"dispatch failure|timed? ?out|connect|credential|denied|forbidden|dns|service error", re.I)
+_CLOSED = re.compile(r"credential|denied|forbidden|NoSuchBucket|bucket does not exist|InvalidAccessKey|Signature", re.I)
+_AWAY = re.compile(r"dispatch failure|timed? ?out|connect|dns|service error|SlowDown", re.I)
 
 
 def is_address(place: Place) -> bool:
@@ -143,8 +144,14 @@ def in_words(place: Place, what: str = "") -> Iterator[None]:
         raise
     except Exception as error:  # a codec, Zarr and Icechunk have kinds of their own
         text = f"{what + ': ' if what else ''}{in_short(error)}"
-        if is_address(place) and _UNREACHABLE.search(str(error)):
+        if is_address(place) and _CLOSED.search(str(error)):
             raise ArchiveError(f"Store {place} cannot be reached", [text], "check address and credentials") from error
+        if is_address(place) and _AWAY.search(str(error)):
+            raise Unavailable(
+                f"Store {place} cannot be reached", [text], "check the address, or try again later"
+            ) from error
+        if fault := fault_around(error, f"Store {place}"):
+            raise fault from error
         raise damaged(place, text) from error
 
 

@@ -19,7 +19,7 @@ import xarray as xr
 from datasets.catalog.sources import NamedSource
 from datasets.readers import checksums, open_source
 from datasets.video import DATA_VARIABLE
-from simvp.errors import SourceError
+from simvp.errors import SourceError, Unavailable, fault_around
 
 GIT = "git"  # marks a checksum as the id of a git blob
 MANY = 10  # files of which pooch speaks one by one
@@ -138,7 +138,8 @@ class PublishedSource(NamedSource):
         except Exception as error:  # of requests, urllib3 or pooch, by where the network fails
             directory = os.environ.get(DATA_VARIABLE)
             where = f"{Path(directory, self.folder)} has no such file" if directory else f"{DATA_VARIABLE} is not set"
-            raise SourceError(
+            kind = Unavailable if isinstance(fault_around(error, file.name), Unavailable) else SourceError
+            raise kind(
                 f"file {file.name}",
                 [f"cannot be fetched from {file.url} ({type(error).__name__}), and {where}"],
                 self._remedy,

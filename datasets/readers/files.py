@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from datasets.readers.credentials import with_secrets, without_values
 from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
-from simvp.errors import SourceError, shortened
+from simvp.errors import SourceError, Unavailable, fault_around, shortened
 from simvp.settings import shown_address, without_secrets
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def recognise(names: Iterable[Location]) -> list[SourceFile]:
         examples = [f"{f} ({next(file.name for file in files if file.format == f)})" for f in formats]
         reasons.append("formats are mixed: " + ", ".join(examples) + "; read them one by one")
     if reasons:
-        raise SourceError("source cannot be read", shortened(reasons, 20))
+        raise SourceError("source cannot be read", shortened(reasons, 20), "give files that are whole, of one format")
     return files
 
 
@@ -112,10 +112,10 @@ def _local(source: str, noted: Container[str]) -> list[str]:
     if glob.has_magic(source):
         matches = glob.glob(path, recursive=True)
         if not matches:
-            raise SourceError("source", [f"no file matches {source!r}"])
+            raise SourceError("source", [f"no file matches {source!r}"], "check the pattern")
         return [file for match in matches for file in _inside(match, noted)]
     nearest = next((parent for parent in Path(path).absolute().parents if parent.exists()), Path("/"))
-    raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"])
+    raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"], "check the path")
 
 
 def _inside(path: str, noted: Container[str]) -> list[str]:
@@ -142,7 +142,9 @@ def _inside(path: str, noted: Container[str]) -> list[str]:
                 else:
                     logger.info("passed over, not NetCDF, GRIB or Zarr: %s", entry.path)
     if not files:
-        raise SourceError("source", [f"folder {path!r} holds no NetCDF, GRIB or Zarr data"])
+        raise SourceError(
+            "source", [f"folder {path!r} holds no NetCDF, GRIB or Zarr data"], "give a folder or files with some"
+        )
     return files
 
 
@@ -167,7 +169,19 @@ def _is_store(folder: str) -> bool:
 def _remote_root(fs: "AbstractFileSystem", path: str) -> str | None:
     """Metadata at the root of a Zarr store on a file system of fsspec; None where there is no store."""
     roots = [f"{path.rstrip('/')}/{name}" for name in ZARR_ROOTS]
-    return next((root for root in roots if fs.exists(root)), None)
+    return next((root for root in roots if _is_there(fs, root)), None)
+
+
+def _is_there(fs: "AbstractFileSystem", path: str) -> bool:
+    """Whether a file system has something there; over HTTP fsspec takes a server that is away for one without it."""
+    if not {"http", "https"} & {fs.protocol, *fs.protocol}:
+        return bool(fs.exists(path))
+    try:
+        return bool(fs.exists(path, strict=True))
+    except Exception as error:  # of aiohttp
+        if isinstance(fault_around(error, path), Unavailable):
+            raise
+        return False  # not found, or not for us
 
 
 def _remote(source: Location) -> list[str]:
@@ -181,15 +195,17 @@ def _remote(source: Location) -> list[str]:
             return [url]
         if any(mark in path for mark in "*["):
             objects = sorted(fs.glob(path))
-        elif fs.isfile(path):
+        elif _is_there(fs, path) and fs.isfile(path):
             return [url]
         else:
             objects = sorted(fs.find(path)) if fs.exists(path) else []
     except Exception as error:  # each file system raises its own
         reason = f"{address} cannot be reached: {type(error).__name__}: {error}"
-        raise SourceError("source", [without_secrets(reason, address)]) from error
+        raise fault_around(error, f"source {shown_address(url)}") or SourceError(
+            "source", [without_secrets(reason, address)]
+        ) from error
     if not objects:
-        raise SourceError("source", [f"nothing is there at {shown_address(url)}"])
+        raise SourceError("source", [f"nothing is there at {shown_address(url)}"], "check the address")
     stores = {one.rsplit("/", 1)[0] for one in objects if one.rsplit("/", 1)[-1] in ZARR_ROOTS}
     roots = {one for one in stores if not any(one.startswith(f"{other}/") for other in stores)}
     loose = [one for one in objects if not any(one.startswith(f"{root}/") for root in roots)]
@@ -206,15 +222,33 @@ def _recognised(name: str) -> SourceFile:
             fs, inner = fsspec.core.url_to_fs(address)
             if _remote_root(fs, inner):
                 return SourceFile(name=name, path=address, format="zarr")
-            path = fsspec.open_local(address if "::" in address else f"simplecache::{address}")
+            path = _fetched(address if "::" in address else f"simplecache::{address}")
         except Exception as error:
             reason = f"cannot be fetched: {type(error).__name__}: {error}"
-            raise SourceError("", [without_secrets(reason, address)]) from error
+            raise fault_around(error, f"source {shown_address(name)}") or SourceError(
+                "", [without_secrets(reason, address)]
+            ) from error
     if Path(path).is_dir():
         if inside := _special_inside(path):
             raise SourceError("", [f"{inside} is no regular file; copy its content into a file first"])
         return SourceFile(name=name, path=path, format="zarr")
     return SourceFile(name=name, path=path, format=format_of(path))
+
+
+def _fetched(address: str) -> str:
+    """Path of the local copy of a file, fetched the first time.
+
+    fsspec would take the beginning of a file, left by a connection that broke off, for the whole of it the next time.
+    """
+    import fsspec
+
+    try:
+        return str(fsspec.open_local(address))
+    except Exception:
+        cache, inner = fsspec.core.url_to_fs(address)
+        if part := getattr(cache, "_check_file", lambda path: None)(inner):
+            os.unlink(part if isinstance(part, str) else part[1])
+        raise
 
 
 def _special_inside(folder: str) -> str:

@@ -25,12 +25,16 @@ def write(path: Path, data: bytes, *, private: bool = False) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.part")
-    with open(beside, "wb") as file:
-        if private:
-            beside.chmod(0o600)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(beside, "wb") as file:
+            if private:
+                beside.chmod(0o600)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # a full disk is not filled further
+        beside.unlink(missing_ok=True)
+        raise
     os.replace(beside, path)
     sync(path.parent)
 

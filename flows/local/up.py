@@ -16,6 +16,7 @@ from flows.local.password import password_file
 from flows.local.services import Addresses, Services
 from flows.local.signals import SIGNALS, Stop, stop_on_signals
 from pipelines.home import Home
+from pipelines.machine import refuse_unusable
 from pipelines.tracking import CHECKOUT
 from simvp.errors import Refusal
 from simvp.inference import registry_exists
@@ -50,6 +51,7 @@ def main() -> int:
         addresses = Addresses.from_environment()
         addresses.check_free()
         home = Home.default()
+        refuse_unusable(home)
         if home.tracking_uri != addresses.mlflow:
             registry_exists(home.tracking_uri)
         services = Services(home=home, addresses=addresses)
