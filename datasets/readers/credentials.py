@@ -7,8 +7,9 @@ stands; the environment of the process that reads has what belongs there.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from simvp.errors import SourceError
 from simvp.settings import shown_address
@@ -27,18 +28,31 @@ REMEDY = (
 )
 
 
-def secret_reasons(text: str) -> list[str]:
-    """Why a text must not be written down: every address in it that holds what `shown_address` leaves out."""
-    reasons = []
+def secret_reasons(value: Any) -> list[str]:
+    """Why a value of texts, lists and mappings must not be written down.
+
+    That is every address in it, or in its texts, that holds what `shown_address` leaves out, as it may be shown.
+    """
+    reasons: list[str] = []
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            reasons += _in_text(one)
+        elif isinstance(one, Mapping):
+            waiting += [*one, *one.values()]
+        elif isinstance(one, list | tuple):
+            waiting += one
+    return sorted(set(reasons))
+
+
+def _in_text(text: str) -> Iterator[str]:
     # As a whole too, where it begins with an address: nobody knows which signs a password has.
     for address in dict.fromkeys([*_ADDRESS.findall(text), *([text] if _ADDRESS.match(text) else [])]):
         plain = _NAMED.sub("", address)
         if shown_address(plain) != plain:
-            reasons.append(
-                f"{shown_address(plain)}: expected no user, no password and no query in the address, since it is kept in "
-                "databases, logs and archives"
-            )
-    return list(dict.fromkeys(reasons))
+            shown = shown_address(plain)
+            yield f"{shown}: expected no user, password or query in the address: databases, logs and archives keep it"
 
 
 def refusal(reasons: Sequence[str]) -> SourceError:
@@ -54,8 +68,8 @@ def refuse_secrets(source: str | Path | Sequence[str | Path] | None) -> None:
     SourceError
         With every such address, as it may be shown, and where the secret belongs.
     """
-    places = [source] if isinstance(source, str | Path) else list(source or ())
-    if reasons := [reason for place in places for reason in secret_reasons(str(place))]:
+    places = [source] if isinstance(source, str | Path) else source or ()
+    if reasons := secret_reasons([str(place) for place in places]):
         raise refusal(reasons)
 
 

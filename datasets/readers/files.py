@@ -243,7 +243,8 @@ def _fetched(address: str) -> str:
     import fsspec
 
     try:
-        return str(fsspec.open_local(address))
+        (copy,) = fsspec.open_local([address])  # of one address with a "?" it would make a list too
+        return str(copy)
     except Exception:
         cache, inner = fsspec.core.url_to_fs(address)
         if part := getattr(cache, "_check_file", lambda path: None)(inner):

@@ -6,7 +6,7 @@ MLflow's lets in every origin of this machine, and looks at the origin under /ap
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from datasets.readers import refusal, secret_reasons
 from simvp.errors import ConfigError
+from simvp.settings import shown_address
 
 __all__ = ["OwnOrigins", "PlainParameters", "own_origins", "stated_origins"]
 
@@ -38,7 +39,9 @@ def stated_origins(environment: Mapping[str, str] = os.environ) -> tuple[str, ..
     for origin in origins:
         parts = urlsplit(origin)
         if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
-            reasons.append(f"expected scheme, host and port as https://forecasts.example:8443, got {origin!r}")
+            reasons.append(
+                f"expected scheme, host and port as https://forecasts.example:8443, got {shown_address(origin)!r}"
+            )
     if reasons:
         raise ConfigError(ORIGINS, reasons, "separate several by commas; no path, and no / at the end")
     return tuple(origin.lower() for origin in origins)
@@ -132,7 +135,7 @@ class PlainParameters:
         while messages[-1].get("more_body"):
             messages.append(await receive())
         body = b"".join(message.get("body", b"") for message in messages)
-        if reasons := sorted({reason for text in _parameters(body) for reason in secret_reasons(text)}):
+        if reasons := secret_reasons(_parameters(body)):
             await JSONResponse({"detail": str(refusal(reasons))}, status_code=422)(scope, receive, send)
             return
         waiting = iter(messages)
@@ -143,20 +146,20 @@ class PlainParameters:
         await self.app(scope, again, send)
 
 
-def _parameters(body: bytes) -> Iterator[str]:
-    """Every text in the parameters and job variables of a request."""
+def _parameters(body: bytes) -> list[Any]:
+    """Parameters and job variables, wherever they are in a request."""
     if b'"parameters"' not in body and b'"job_variables"' not in body:
-        return
+        return []
     try:
-        content = json.loads(body)
+        waiting = [json.loads(body)]
     except (ValueError, RecursionError):  # the server will say so
-        return
-    waiting = [(content, False)]
+        return []
+    found = []
     while waiting:
-        value, inside = waiting.pop()
-        if isinstance(value, str) and inside:
-            yield value
-        elif isinstance(value, Mapping):
-            waiting += [(one, inside or name in ("parameters", "job_variables")) for name, one in value.items()]
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            found += [value[name] for name in ("parameters", "job_variables") if name in value]
+            waiting += value.values()
         elif isinstance(value, list):
-            waiting += [(one, inside) for one in value]
+            waiting += value
+    return found

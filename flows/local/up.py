@@ -31,10 +31,8 @@ def _second_terminal(services: Services) -> list[str]:
     if services.addresses.prefect_port != Addresses.prefect_port:
         lines.append(f"export PREFECT_API_URL={services.addresses.prefect_api}")
     if services.home.prefect != CHECKOUT / ".simvp" / "prefect":
-        prefect = services.home.prefect
-        lines.append(
-            f"export SIMVP_HOME={services.home.path} PREFECT_HOME={prefect} PREFECT_PROFILES_PATH={prefect}/profiles.toml"
-        )
+        lines.append(f"export SIMVP_HOME={services.home.path} PREFECT_HOME={services.home.prefect}")
+        lines.append(f"export PREFECT_PROFILES_PATH={services.home.prefect / 'profiles.toml'}")
     if services.home.store != services.home.path:
         lines.append(f"export SIMVP_STORE={services.home.store}")
     return [*lines, "prefect deployment run forecast/daily --watch"]

@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-import prefect
 from prefect import Flow, get_run_logger
 from prefect.states import Failed
 
+from datasets.readers import refusal, secret_reasons
 from simvp.errors import Refusal
 
 __all__ = ["flow"]
@@ -41,9 +41,26 @@ def flow(name: str) -> Callable[[Callable[P, R]], Flow[P, R]]:
                 get_run_logger().error("%s", refusal)
                 return Failed(message=str(refusal), data=refusal)
 
-        return prefect.flow(name=name)(run)
+        return _PlainFlow(run, name=name)
 
     return decorate
+
+
+class _PlainFlow(Flow[P, R]):
+    """A flow that is not begun with a password among its parameters: Prefect would keep it in its database."""
+
+    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """What Prefect is to keep, when a run is made.
+
+        Raises
+        ------
+        SourceError
+            Addresses with passwords or signatures.
+        """
+        kept = super().serialize_parameters(parameters)
+        if reasons := secret_reasons(kept):
+            raise refusal(reasons)
+        return kept
 
 
 class _SaidAlready(logging.Filter):
