@@ -140,6 +140,12 @@ _FAULTS = (
         f"give this user the right to read and write it, {_ELSEWHERE}",
     ),
     _Fault(
+        (errno.EADDRINUSE,),
+        re.compile(r"address already in use", re.I),
+        "somebody listens on its port already",
+        "stop that, or choose other ports: PREFECT_PORT and MLFLOW_PORT",
+    ),
+    _Fault(
         (errno.EMFILE, errno.ENFILE),
         re.compile(r"too many open files", re.I),
         "too many files are open",

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -43,6 +44,7 @@ def storage_at(place: Place) -> "icechunk.Storage":
     """
     import icechunk
 
+    _refuse_forked(place)
     if "ICECHUNK_LOG" not in os.environ:
         # Without its words on standard error: what it cannot read is raised, and local writers hold a lock.
         icechunk.set_logs_filter("off")
@@ -131,13 +133,14 @@ def damaged(place: Place, what: str) -> ArchiveError:
 
 @contextmanager
 def in_words(place: Place, what: str = "") -> Iterator[None]:
-    """Errors of Icechunk and Zarr as refusals: damage, or a place that cannot be reached.
+    """Errors of Icechunk and Zarr as refusals: damage, a fault of the machine, or a place that cannot be reached.
 
     Parameters
     ----------
     what
         Variable that is read.
     """
+    _refuse_forked(place)
     try:
         yield
     except (Refusal, MemoryError, IndexError):
@@ -153,6 +156,22 @@ def in_words(place: Place, what: str = "") -> Iterator[None]:
         if fault := fault_around(error, f"Store {place}"):
             raise fault from error
         raise damaged(place, text) from error
+
+
+@cache
+def _first_process() -> int:
+    """The process that opened a store first; a forked one inherits the answer."""
+    return os.getpid()
+
+
+def _refuse_forked(place: Place) -> None:
+    """Icechunk works with threads, which a fork leaves behind: the forked process would wait for them for ever."""
+    if _first_process() != os.getpid():
+        raise Refusal(
+            f"Store {place}",
+            ["this process was forked from one that had opened stores, and these cannot be read here"],
+            "start processes by spawn or forkserver: multiprocessing.get_context('spawn')",
+        )
 
 
 def in_short(error: Exception) -> str:

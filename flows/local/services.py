@@ -25,8 +25,9 @@ from flows.local.databases import PREFECT_DATABASES, check_prefect_database
 from flows.local.doors import stated_origins
 from flows.local.password import prefect_login
 from pipelines.home import Home
+from pipelines.machine import refuse_unusable
 from pipelines.tracking import CHECKOUT, artifact_root
-from simvp.errors import ConfigError, Refusal
+from simvp.errors import ConfigError, Refusal, fault_around
 from simvp.settings import shown_address
 
 __all__ = ["Addresses", "Services", "free_port", "offline_environment", "running"]
@@ -36,6 +37,7 @@ PREFECT, MLFLOW = "prefect server", "mlflow server"
 GUARDED = "flows.local.guarded"  # runs either with its doors closed
 START_SECONDS = 120  # for a new database on a busy machine; otherwise it takes 5 to 12 s
 STOP_SECONDS = 15
+LAST_WORDS = 4096  # bytes at the end of a log
 POOLS = CHECKOUT / "flows" / "pools"  # base job templates, by type
 
 # What a server for one process that calls flows does without: its pages, schedules, and what looks after workers.
@@ -292,7 +294,14 @@ class Services:
                     raise Refusal(f"{name} did not answer within {START_SECONDS} s", [], f"see {self.logs[name]}")
                 time.sleep(0.2)
             if code is not None:
-                raise Refusal(f"{name} ended while starting, exit code {code}", [], f"see {self.logs[name]}")
+                raise self._why(f"{name} ended while starting, exit code {code}", self.logs[name])
+
+    def _why(self, subject: str, log: Path) -> Refusal:
+        """Why a server ended, by what its log says last: faults of the machine are known there too."""
+        refuse_unusable(self.home)
+        said = log.read_bytes()[-LAST_WORDS:].decode(errors="replace")
+        fault = fault_around(RuntimeError(said), subject) or Refusal(subject)
+        return Refusal(subject, fault.reasons, "; ".join(filter(None, (fault.remedy, f"see {log}"))))
 
     def announce(self) -> None:
         """Tell `make demo` that servers of this home are there."""

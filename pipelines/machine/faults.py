@@ -3,15 +3,17 @@
 It is said in one place, around a whole stage or command; what is no fault of the machine passes with its traceback.
 """
 
+import errno
 import functools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from pipelines.home import Home
-from simvp.errors import Refusal, fault_around
+from simvp.errors import Refusal, Unavailable, fault_around
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +48,14 @@ def faults_in_words(home: Home) -> Iterator[None]:
         if gone := _gone(home, held, error):
             subject, remedy = f"SIMVP_HOME {home.path}", "put it back, or run again: a new home begins empty"
             raise Refusal(subject, [f"{gone} was removed while it was in use"], remedy) from error
-        if isinstance(error, Refusal) or not (fault := fault_around(error, f"SIMVP_HOME {home.path}")):
+        if isinstance(error, Refusal):
+            raise
+        # On a full disk libraries and servers fail in ways that do not tell.
+        seen = OSError(errno.ENOSPC, "") if _full(home.path) else error
+        fault = fault_around(seen, f"SIMVP_HOME {home.path}")
+        if isinstance(fault, Unavailable):
+            raise Unavailable(f"Not now (SIMVP_HOME {home.path})", fault.reasons, fault.remedy) from error
+        if fault is None:
             raise
         raise fault from error
     finally:
@@ -60,6 +69,13 @@ def _held(folder: Path) -> int | None:
         return os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     except OSError:  # not made yet, or not to be read
         return None
+
+
+def _full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < 2**18
+    except OSError:
+        return False
 
 
 def _gone(home: Home, held: int | None, error: Exception) -> str:

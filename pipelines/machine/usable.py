@@ -29,12 +29,13 @@ def refuse_unusable(home: Home) -> None:
 
 def _faults(place: Path, home: Home | None) -> list[str]:
     nearest = next(folder for folder in (place, *place.parents) if os.path.lexists(folder))
-    if not nearest.is_dir():
-        return [f"expected a folder, and {nearest} is {'a file' if nearest.exists() else 'a link to nowhere'}"]
+    if not os.path.isdir(nearest):
+        what = "a file" if os.path.exists(nearest) else "a link to nowhere"
+        return [f"expected a folder, and {nearest} is {what}"]
     kept = [] if home is None else [home.mlflow, home.mlflow / "mlflow.db", home.prefect, home.prefect / "prefect.db"]
     reasons = []
-    for path in (nearest, *(path for path in kept if path.exists())):
-        if not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+    for path in (nearest, *filter(os.path.exists, kept)):
+        if not os.access(path, os.W_OK | (os.X_OK if os.path.isdir(path) else 0)):
             only_read = os.statvfs(path).f_flag & os.ST_RDONLY
             why = "its file system may only be read" if only_read else f"this user ({_user()}) has no permission"
             reasons.append(f"expected to write to {path}, but {why}")

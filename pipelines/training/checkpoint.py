@@ -3,12 +3,14 @@
 import io
 import logging
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from datasets.store import disk
+from simvp.errors import fault_around
 
 FORMAT = 2
 NAME = "checkpoint.pt"
@@ -32,10 +34,15 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | N
     if not path.is_file():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:  # torch reads past a wrong checksum
+            if record := archive.testzip():
+                raise zipfile.BadZipFile(f"{record} has another content than was written")
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # of torch, zipfile or pickle, by where the damage is
+        if fault_around(error, str(path)):
+            raise
         aside = path.with_name(f"{NAME}.damaged")
         os.replace(path, aside)
         why = str(error).partition("\n")[0] or type(error).__name__

@@ -342,7 +342,7 @@ def _is_registry(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_SECONDS)) as database:
             tables = database.execute("SELECT name FROM sqlite_master WHERE name = 'registered_models'").fetchall()
     except sqlite3.Error as error:
         raise _Fault(f"expected an MLflow database, got a file that cannot be read as one: {error}", error) from error
