@@ -51,10 +51,10 @@ def storage_at(place: Place) -> "icechunk.Storage":
     if not is_address(place):
         return icechunk.local_filesystem_storage(os.path.abspath(place))
     address = urlsplit(str(place))
-    if "@" in address.netloc:
+    if shown_address(str(place)) != str(place):
         raise ConfigError(
             f"Address {shown_address(str(place))}",
-            ["expected no name and no password in it"],
+            ["expected no name, no password and no query in it"],
             "state credentials by the environment variables of the cloud",
         )
     where: dict[str, Any] = {"prefix": address.path.strip("/") or None, "from_env": True}

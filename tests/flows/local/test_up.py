@@ -1,6 +1,7 @@
 """`make up` with its processes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.local.password import home_password, password_file
 from flows.local.services import Addresses, free_port, running
 from pipelines.home import Home
 from tests.conftest import CHECKOUT
@@ -38,17 +40,34 @@ def test_up_serves_a_second_terminal_and_leaves_no_process(tmp_path: Path) -> No
             time.sleep(1)
         addresses = running(home)
         assert addresses == Addresses.from_environment(ports)
-        second = {
-            **os.environ,
+        said = (tmp_path / "up.log").read_text()
+        exported = dict(re.findall(r"(\w+)=(\S+)", " ".join(re.findall(r"^ +export (.+)$", said, re.MULTILINE))))
+        assert exported == {
             "PREFECT_API_URL": addresses.prefect_api,
+            "SIMVP_HOME": str(home.path),
             "PREFECT_HOME": str(home.prefect),
+            "PREFECT_PROFILES_PATH": str(home.prefect / "profiles.toml"),
         }
+        assert f"cat {password_file(home)}" in said
+        assert home_password(home) not in said
+        second = {**os.environ, **exported}
         run = [sys.executable, "-m", "prefect", "deployment", "run", "ingest/daily", "--watch"]
         run += ["--param", f"dataset={DATASET}", "--param", f"source={source}"]
         done = subprocess.run(run, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Completed" in done.stdout
         assert plain(home.archive(DATASET)).sizes["time"] == 48
+        secret = [*run[:-1], "source=https://user:hunter2@files.example/a.nc"]
+        refused = subprocess.run(secret, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=60)
+        assert refused.returncode == 1
+        assert "expected no user, password or query in the address" in refused.stdout + refused.stderr
+        assert "Traceback" not in refused.stdout + refused.stderr
+        assert "hunter2" not in refused.stdout + refused.stderr
+        stranger = {**second, "PREFECT_PROFILES_PATH": str(tmp_path / "none.toml")}
+        asked = [sys.executable, "-m", "prefect", "flow-run", "ls"]
+        closed = subprocess.run(asked, cwd=CHECKOUT, env=stranger, capture_output=True, text=True, timeout=60)
+        assert closed.returncode != 0
+        assert "401" in closed.stdout + closed.stderr
         family = psutil.Process(up.pid).children(recursive=True)
         assert len(family) >= 3
     finally:
