@@ -9,7 +9,7 @@ import pytest
 
 from flows.commands.demo import parse
 from pipelines.home import Home
-from simvp.errors import ConfigError
+from simvp.errors import ConfigError, SourceError
 from tests.conftest import CHECKOUT
 from tests.support.small_home import write_source
 
@@ -32,6 +32,15 @@ def test_data_sets_of_different_sources_have_different_names() -> None:
     assert names[0].startswith("rain-nc-")
     assert parse(["--source", "/a/rain/*.nc", "--variables", "a"]).dataset != names[0]
     assert Home("/home").dataset(parse(["--source", f"/{'long' * 40}.nc"]).dataset).name
+
+
+def test_a_source_with_a_password_is_refused_and_one_that_names_it_is_taken() -> None:
+    with pytest.raises(SourceError, match=r"\{SIMVP_SOURCE_LOGIN\}@host") as refused:
+        parse(["--source", "https://user:hunter2@files/rain.nc?sig=hunter2"])
+    assert "hunter2" not in str(refused.value)
+    settings = parse(["--source", "https://{SIMVP_SOURCE_LOGIN}@files/rain.nc?{SIMVP_SOURCE_QUERY}"])
+    assert settings.source == "https://{SIMVP_SOURCE_LOGIN}@files/rain.nc?{SIMVP_SOURCE_QUERY}"
+    assert settings.dataset.startswith("files-rain-nc-")
 
 
 def test_demo_settings_that_contradict_are_refused_at_once() -> None:
