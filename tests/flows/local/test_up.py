@@ -49,6 +49,14 @@ def test_up_serves_a_second_terminal_and_leaves_no_process(tmp_path: Path) -> No
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Completed" in done.stdout
         assert plain(home.archive(DATASET)).sizes["time"] == 48
+        # A refusal: the run has failed, the second terminal says why, and neither of them shows a traceback.
+        refused = [*run[:-1], f"source={tmp_path / 'absent.nc'}"]
+        done = subprocess.run(refused, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 1
+        words = f"there is no file or folder '{tmp_path / 'absent.nc'}'".replace(" ", "")
+        for said in (done.stdout + done.stderr, (tmp_path / "up.log").read_text()):
+            assert words in "".join(said.split())
+            assert "Traceback" not in said
         family = psutil.Process(up.pid).children(recursive=True)
         assert len(family) >= 3
     finally:
