@@ -25,10 +25,10 @@ def cut(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [cut, lambda data: b"", lambda data: b"\x80\x04junk" * 99, lambda data: data[:-30], lambda data: data[30:]],
-)
+DAMAGES = [cut, lambda data: b"", lambda data: b"\x80\x04" * 99, lambda data: data[:-30], lambda data: data[30:]]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_set_aside(damage: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     checkpoint.save(tmp_path, STATE)
     path = tmp_path / checkpoint.NAME
