@@ -141,11 +141,10 @@ class PublishedSource(NamedSource):
             fault = fault_around(error, f"file {file.name}")
             if fault is not None and not isinstance(fault, Unavailable):  # of the disk, not of the network
                 raise fault from error
-            raise (Unavailable if fault else SourceError)(
-                f"file {file.name}",
-                [f"cannot be fetched from {file.url} ({type(error).__name__}), and {where}"],
-                self._remedy,
-            ) from error
+            reason = f"cannot be fetched from {file.url} ({type(error).__name__}), and {where}"
+            if fault is not None:
+                raise Unavailable(f"file {file.name}", [reason], f"try again later, or {self._remedy}") from error
+            raise SourceError(f"file {file.name}", [reason], self._remedy) from error
         if git:
             try:
                 _check(file, path, f"fetch it again; if that gives the same, {file.url} gives another file now")
