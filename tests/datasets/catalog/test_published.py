@@ -193,7 +193,7 @@ def test_era5_lies_in_the_directory_itself(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
     (tmp_path / ERA5).write_bytes(b"GRIB something else 7777")
     assert source.present()
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(SourceError) as caught:
         source.open()
     expected = "e5e82609f0e28e84822852e15d20c88dbb4b142a30264a7e6f87b9b5c7501df9"
     assert f"{tmp_path / ERA5}: expected sha256 {expected}, got sha256 " in str(caught.value)
