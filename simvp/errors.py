@@ -98,6 +98,8 @@ def fault_around(error: BaseException, subject: str) -> Refusal | None:
     while seen is not None and seen not in chain:
         chain.append(seen)
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    if any(_answered(one) not in _BUSY | {0} for one in chain):
+        return None  # a server has refused, and will again
     for seen in reversed(chain):  # the innermost knows best
         if reason := _away(seen):
             return Unavailable(subject, [reason])
@@ -203,18 +205,22 @@ _BROKEN = re.compile(r"connect|timeout|timed ?out|incomplete|payload|endpoint|UR
 _ANSWERED = re.compile(r"(?:error code|too many) (5\d\d|408|429)\b")  # in the words of MLflow and of urllib3
 
 
-def _away(error: BaseException) -> str:
-    """Why a network or a server could not be reached; empty where it is something else."""
+def _answered(error: BaseException) -> int:
+    """The status with which a server has refused; 0 where none has."""
     answer = getattr(error, "response", None)
     status = getattr(answer, "status_code", None)
     if isinstance(answer, dict):  # of botocore
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    for name in ("status", "code"):
-        status = status or getattr(error, name, None)
+    status = status or getattr(error, "status", None)
     if said := _ANSWERED.search(str(error)):
         status = int(said[1])
-    if isinstance(status, int) and status >= 400:
-        return f"the server answers {status}" if status in _BUSY else ""
+    return status if isinstance(status, int) and status >= 400 else 0
+
+
+def _away(error: BaseException) -> str:
+    """Why a network or a server could not be reached; empty where it is something else."""
+    if status := _answered(error):
+        return f"the server answers {status}"
     if isinstance(error, socket.gaierror):
         return "the name of the host is not known here"
     if isinstance(error, ConnectionRefusedError):

@@ -118,7 +118,8 @@ def open_source(
         raise
     except Refusal as refusal:
         title = f"source {source}" if isinstance(source, Location) else f"source of {len(names)} files"
-        raise SourceError(title, shortened(refusal.reasons, SHOWN), refusal.remedy) from None
+        remedy = refusal.remedy or "mend the files, or state variables, units and select as they have them"
+        raise SourceError(title, shortened(refusal.reasons, SHOWN), remedy) from None
 
 
 def file_of(ds: xr.Dataset, variable: str, time: Any) -> str:

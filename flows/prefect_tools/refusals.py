@@ -12,6 +12,8 @@ from prefect import Flow, get_run_logger
 from prefect.states import Failed
 
 from datasets.readers import refusal, secret_reasons
+from pipelines.home import Home
+from pipelines.machine import faults_in_words
 from simvp.errors import Refusal
 
 __all__ = ["flow"]
@@ -36,7 +38,8 @@ def flow(name: str) -> Callable[[Callable[P, R]], Flow[P, R]]:
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> Any:
             try:
-                return function(*args, **kwargs)
+                with faults_in_words(Home.default()):
+                    return function(*args, **kwargs)
             except Refusal as refusal:
                 get_run_logger().error("%s", refusal)
                 return Failed(message=str(refusal), data=refusal)

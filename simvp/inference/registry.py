@@ -31,7 +31,6 @@ CHAMPION = "champion"
 PREFIX = "simvp-"
 _DATABASES = ("postgres", "mysql", "mssql")
 _SECONDS = 5.0  # MLflow's own client tries a silent server for minutes
-# For questions to a registry. What a training writes may take longer, and rides through a server that starts anew.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
@@ -213,7 +212,7 @@ class Registry:
         except ImportError as error:
             raise RegistryError(subject, ["MLflow is not installed"], "install mlflow, or give model=<file>") from error
         try:
-            with _set_where_unset(_PATIENCE):
+            with short_waits():
                 yield MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         except (MlflowException, OSError) as error:
             refusal = RegistryError(subject, [without_secrets(str(error), self.uri)])
@@ -249,9 +248,12 @@ def registry_exists(uri: str) -> bool:
 
 
 @contextmanager
-def _set_where_unset(variables: Mapping[str, str]) -> Iterator[None]:
-    """MLflow reads these whenever it asks a server."""
-    new = {name: value for name, value in variables.items() if name not in os.environ}
+def short_waits() -> Iterator[None]:
+    """Let MLflow wait for a server for seconds instead of minutes, unless somebody has told how long.
+
+    For questions to a registry. What a training writes may take longer, and rides through a server that starts anew.
+    """
+    new = {name: value for name, value in _PATIENCE.items() if name not in os.environ}  # read at every request
     os.environ.update(new)
     try:
         yield
@@ -329,7 +331,8 @@ def model_file_in(path: str | os.PathLike[str]) -> Path:
 
 def _ask(uri: str) -> None:
     try:
-        urlopen(f"{uri.rstrip('/')}/health", timeout=_SECONDS).close()
+        # Its health is for everybody, and urllib would take a password for a part of the name.
+        urlopen(f"{shown_address(uri).rstrip('/')}/health", timeout=_SECONDS).close()
     except (URLError, OSError, InvalidURL) as error:
         if isinstance(error, HTTPError) and not isinstance(fault_around(error, uri), Unavailable):
             return  # somebody answers; what is refused here may be allowed to MLflow's client

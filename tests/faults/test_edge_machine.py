@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 import simvp.inference.registry as registry
 from pipelines.forecast import forecast
@@ -70,6 +71,17 @@ def test_what_a_fault_is_called(error: Exception, kind: type[Refusal], text: str
     wrapped = KeyError("wrapped")  # by a library
     wrapped.__context__ = error
     assert str(fault_around(wrapped, "X")) == str(refusal)
+
+
+def test_a_server_that_lets_nobody_in_is_no_fault_of_the_machine() -> None:
+    denied = ClientError({"ResponseMetadata": {"HTTPStatusCode": 403}, "Error": {"Code": "AccessDenied"}}, "GetObject")
+    error = PermissionError(errno.EACCES, "Access Denied")
+    error.__cause__ = denied
+    assert fault_around(error, "X") is None
+    busy = ClientError({"ResponseMetadata": {"HTTPStatusCode": 503}, "Error": {"Code": "SlowDown"}}, "GetObject")
+    error = OSError(errno.EBUSY, "Slow Down")
+    error.__cause__ = busy
+    assert str(fault_around(error, "X")) == "X: the server answers 503\nTo mend it: try again later"
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), FileNotFoundError(2, "no", "/h/a"), ValueError("404"), OSError("x")])

@@ -63,11 +63,20 @@ def test_up_serves_a_second_terminal_and_leaves_no_process(tmp_path: Path) -> No
         assert "expected no user, password or query in the address" in refused.stdout + refused.stderr
         assert "Traceback" not in refused.stdout + refused.stderr
         assert "hunter2" not in refused.stdout + refused.stderr
+        # Who does not know the password.
         stranger = {**second, "PREFECT_PROFILES_PATH": str(tmp_path / "none.toml")}
         asked = [sys.executable, "-m", "prefect", "flow-run", "ls"]
         closed = subprocess.run(asked, cwd=CHECKOUT, env=stranger, capture_output=True, text=True, timeout=60)
         assert closed.returncode != 0
         assert "401" in closed.stdout + closed.stderr
+        # A refusal: the run has failed, the second terminal says why, and neither of them shows a traceback.
+        refused = [*run[:-1], f"source={tmp_path / 'absent.nc'}"]
+        done = subprocess.run(refused, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 1
+        words = f"there is no file or folder '{tmp_path / 'absent.nc'}'".replace(" ", "")
+        for said in (done.stdout + done.stderr, (tmp_path / "up.log").read_text()):
+            assert words in "".join(said.split())
+            assert "Traceback" not in said
         family = psutil.Process(up.pid).children(recursive=True)
         assert len(family) >= 3
     finally:
