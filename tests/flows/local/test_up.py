@@ -58,11 +58,12 @@ def test_up_serves_a_second_terminal_and_leaves_no_process(tmp_path: Path) -> No
         assert "Completed" in done.stdout
         assert plain(home.archive(DATASET)).sizes["time"] == 48
         secret = [*run[:-1], "source=https://user:hunter2@files.example/a.nc"]
-        refused = subprocess.run(secret, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=60)
-        assert refused.returncode == 1
-        assert "expected no user, password or query in the address" in refused.stdout + refused.stderr
-        assert "Traceback" not in refused.stdout + refused.stderr
-        assert "hunter2" not in refused.stdout + refused.stderr
+        told = subprocess.run(secret, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=60)
+        assert told.returncode == 1
+        printed = told.stdout + told.stderr
+        assert "expectednouser,passwordorqueryintheaddress" in "".join(printed.split())
+        assert "Traceback" not in printed
+        assert "hunter2" not in printed
         # Who does not know the password.
         stranger = {**second, "PREFECT_PROFILES_PATH": str(tmp_path / "none.toml")}
         asked = [sys.executable, "-m", "prefect", "flow-run", "ls"]
