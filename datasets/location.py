@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from simvp.errors import ConfigError
+from simvp.errors import ConfigError, Unavailable, fault_around
 from simvp.places import Place, is_address
 
 
@@ -16,6 +16,8 @@ def names_in(place: Place) -> list[str]:
 
     Raises
     ------
+    Unavailable
+        The network or the store is away.
     ConfigError
         An address that cannot be listed.
     """
@@ -31,5 +33,7 @@ def names_in(place: Place) -> list[str]:
     except ImportError as error:
         raise ConfigError(f"Address {place}", [f"cannot be listed: {error}"], "install what fsspec asks for") from None
     except Exception as error:  # every system has kinds of its own
+        if isinstance(away := fault_around(error, f"Address {place}"), Unavailable):
+            raise away from error
         reason = f"cannot be listed: {type(error).__name__}: {error}"
         raise ConfigError(f"Address {place}", [reason], "check address and credentials") from error

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 
-from flows.prefect_tools import artifacts, stage_task
+from flows.prefect_tools import artifacts, flow, stage_task
 from pipelines.benchmark import BenchmarkReport, PresetName, plan_benchmark, run_benchmark
 from simvp.networks import Variant
 
 _run = stage_task("train and score", run_benchmark)
 
 
-@flow(name="benchmark")
+@flow("benchmark")
 def benchmark(
     data: str = "moving-mnist",
     variant: Variant = "simvp",

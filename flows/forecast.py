@@ -1,8 +1,8 @@
 """Flow `forecast`: issue the forecasts of every init time since the last one."""
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 
-from flows.prefect_tools import artifacts, one_writer, stage_task
+from flows.prefect_tools import artifacts, flow, one_writer, stage_task
 from pipelines.forecast import ForecastReport, forecast as stage
 from simvp.errors import ConfigError
 
@@ -12,7 +12,7 @@ MAX_CATCH_UP = 56
 _issue = stage_task("issue", stage)
 
 
-@flow(name="forecast")
+@flow("forecast")
 def forecast(
     dataset: str = "simulated-weather",
     model: int | str | None = None,

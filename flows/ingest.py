@@ -1,26 +1,14 @@
 """Flow `ingest`: what is new at the source of a data set goes into its archive."""
 
-from typing import Any
+from prefect import get_run_logger
 
-from prefect import Task, flow, get_run_logger
-from prefect.client.schemas.objects import State, TaskRun
-
-from flows.prefect_tools import artifacts, one_writer, stage_task
+from flows.prefect_tools import artifacts, flow, one_writer, stage_task
 from pipelines.ingest import IngestReport, ingest as stage
-from simvp.errors import Refusal
+
+_append = stage_task("read and append", stage)
 
 
-def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """A network that is down may be back in a minute; what was refused in words will be refused again."""
-    return not isinstance(state.result(raise_on_failure=False), Refusal)
-
-
-_append = stage_task(
-    "read and append", stage, retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=_worth_another_try
-)
-
-
-@flow(name="ingest")
+@flow("ingest")
 def ingest(
     dataset: str = "simulated-weather",
     source: str | list[str] | None = None,

@@ -1,9 +1,9 @@
 """Flow `promote`: the gate judges a challenger and moves the alias champion, or gives it back."""
 
-from prefect import flow, get_run_logger, task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.prefect_tools import artifacts, one_writer, stage_task
+from flows.prefect_tools import artifacts, flow, one_writer, stage_task
 from pipelines.evaluation import Gate
 from pipelines.home import Home
 from pipelines.promote import Promotion, Rollback, promote as judge, rollback as give_back
@@ -12,12 +12,13 @@ from simvp.errors import ConfigError
 _judge = stage_task("judge", judge)
 
 
+# Never tried again: a second rollback would go back one champion further.
 @task(name="roll back", cache_policy=NO_CACHE)
 def _roll_back(dataset: str) -> Rollback:
     return give_back(Home.default(), dataset)
 
 
-@flow(name="promote")
+@flow("promote")
 def promote(
     dataset: str = "simulated-weather",
     version: int | None = None,

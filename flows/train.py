@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 
-from flows.prefect_tools import artifacts, one_writer, stage_task
+from flows.prefect_tools import artifacts, flow, one_writer, stage_task
 from pipelines.home import Home
 from pipelines.train import TrainReport, train as stage
 from pipelines.training import Size, TrainConfig
@@ -14,7 +14,7 @@ from simvp.networks import Variant
 _train = stage_task("train and register", stage)
 
 
-@flow(name="train")
+@flow("train")
 def train(
     dataset: str = "simulated-weather",
     variables: list[str] | None = None,

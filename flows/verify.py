@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 
-from flows.prefect_tools import artifacts, one_writer, stage_task
+from flows.prefect_tools import artifacts, flow, one_writer, stage_task
 from pipelines.forecast_store import horizons
 from pipelines.home import Home
 from pipelines.verify import VerifyReport, verify as stage
@@ -12,7 +12,7 @@ from pipelines.verify import VerifyReport, verify as stage
 _score = stage_task("score", stage)
 
 
-@flow(name="verify")
+@flow("verify")
 def verify(
     dataset: str = "simulated-weather",
     kind: Literal["forecasts", "hindcasts"] = "forecasts",

@@ -1,15 +1,15 @@
 """Flow `verify-archive`: read everything that a data set has kept, and say what is damaged."""
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 
-from flows.prefect_tools import artifacts, stage_task
+from flows.prefect_tools import artifacts, flow, stage_task
 from pipelines.verify_archive import ArchiveReport, verify_archive as stage
 from simvp.errors import ArchiveError
 
 _read = stage_task("read all", stage)
 
 
-@flow(name="verify-archive")
+@flow("verify-archive")
 def verify_archive(dataset: str = "simulated-weather", heal: bool = False) -> ArchiveReport:
     """Read archive, forecasts and scores of a data set whole; the run fails where something is damaged.
 

@@ -27,8 +27,9 @@ from pipelines.home import Home
 from pipelines.init_times import due, missing_history, on_hours
 from pipelines.integrity import refuse_damaged, refuse_missing
 from pipelines.issuing import Setting, made
+from pipelines.machine import stage
 from pipelines.progress import Progress, silent
-from pipelines.tracking import open_registry, resolve_version
+from pipelines.tracking import load_champion, open_registry, resolve_version
 from pipelines.verified import due_weights
 from pipelines.windows import MEANING, dropped_words
 from simvp.coords import Step
@@ -43,6 +44,7 @@ _MOST_FILLED = 3
 
 # Attributes of a store are written once, with its first init time; these are of that run and that model alone.
 _OF_ONE_RUN = ("history", "code_version")
+_SOURCE_ATTRS = {"long_name": "where the model was read: the registry, a file, or a copy of an earlier reading"}
 _CHUNK_BYTES, _CHUNK_INITS = 2 * 2**20, 64
 
 
@@ -68,6 +70,8 @@ class ForecastReport:
         Init times in the store now.
     filled
         What of the inputs was missing and filled: first and last init time of a batch, and how much of what.
+    model_source
+        Where the model was read: "registry", "file", or "copy of ..." where the registry was away.
     """
 
     dataset: str
@@ -83,6 +87,7 @@ class ForecastReport:
     dropped: Mapping[str, int] = field(default_factory=dict)
     length: int
     filled: tuple[tuple[str, str], ...] = ()
+    model_source: str = "registry"
 
     @property
     def summary(self) -> str:
@@ -94,6 +99,8 @@ class ForecastReport:
                 f"{self.dataset}: {len(self.issued)} {self.kind} of {self.horizon} issued ({span}) "
                 f"by {self.model_version}; the store holds {self.length} init times."
             ]
+        if self.model_source.startswith("copy"):
+            lines.append(f"The registry is away: this is the last champion that this home knows ({self.model_source}).")
         if self.beyond_cap:
             lines.append(f"{self.beyond_cap} older init times were missed and are more than the catch-up takes.")
         lines += [f"Left out {time}: {reason}." for time, reason in self.skipped]
@@ -116,6 +123,7 @@ class ForecastReport:
         return "\n".join(lines)
 
 
+@stage
 def forecast(
     home: Home,
     dataset: str,
@@ -158,8 +166,12 @@ def forecast(
     progress
         Called as progress("forecast", init times done, init times).
 
+    Where the registry is away, the last champion that this home knows is taken; log, report and forecasts say so.
+
     Raises
     ------
+    Unavailable
+        The registry is away, and another model than the champion was named, or none is known here.
     Refusal
         No archive, no such model, data that the model does not accept, hours or a horizon that do not fit the step,
         a store that holds other variables, an interval without an init time, a scheduler that does not answer.
@@ -169,14 +181,14 @@ def forecast(
         raise ConfigError("Forecast", [f"expected 1 or more, got max_catch_up {max_catch_up}, first_days {first_days}"])
     archive = Archive(home.archive(dataset))
     ds = archive.dataset()
-    forecaster = _model(home, dataset, model, device)
+    forecaster, model_source = _model(home, dataset, model, device)
     forecaster.spec.check(ds)
     leads = steps_of(horizon, forecaster.spec.step, forecaster.spec.frames_out)
     with workers(scheduler) as team:
         if team is not None:
             team.everywhere(refuse_unseen, archive.path)
         setting = Setting(forecaster, ds, leads, device)
-        run = _Run(dataset, archive, setting, Shared(setting, team), batch, progress)
+        run = _Run(dataset, model_source, archive, setting, Shared(setting, team), batch, progress)
         if hindcast is not None:
             return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
         kept = home.verified(dataset, run.horizon, forecaster.fingerprint), archive
@@ -190,6 +202,7 @@ class _Run:
     """One model on one archive, one horizon."""
 
     dataset: str
+    model_source: str
     archive: Archive
     setting: Setting
     shared: Shared[Setting]
@@ -248,6 +261,8 @@ class _Run:
             for part in batch.parts:
                 # Of these init times alone: attributes of a store hold for all that will ever be in it.
                 what = part.attrs.pop("filled_input", None)
+                source = np.full(part.sizes["init_time"], self.model_source)
+                part = part.assign_coords(model_source=("init_time", source, _SOURCE_ATTRS))
                 if what is not None:
                     first, last = (name_time(part["init_time"].values[n]) for n in (0, -1))
                     self.filled.append((first if first == last else f"{first} .. {last}", what))
@@ -277,6 +292,7 @@ class _Run:
             skipped=tuple((name_time(time), skipped[time]) for time in sorted(skipped)),
             length=store.length if store.exists else 0,
             filled=tuple(self.filled),
+            model_source=self.model_source,
             **counts,
         )
 
@@ -353,11 +369,14 @@ def _hindcast(
     return run.report("hindcasts", final, issued, refused, dropped=dropped)
 
 
-def _model(home: Home, dataset: str, model: Any, device: str | None) -> "Forecaster":
+def _model(home: Home, dataset: str, model: Any, device: str | None) -> tuple["Forecaster", str]:
+    """The model, and where it was read."""
     from simvp.inference import Forecaster
 
     if isinstance(model, Forecaster):
-        return model
+        return model, "file"
     if isinstance(model, os.PathLike) or (isinstance(model, str) and Path(model).suffix == ".safetensors"):
-        return Forecaster.load(model, device)
-    return open_registry(home).load(resolve_version(home, dataset, CHAMPION if model is None else model), device)
+        return Forecaster.load(model, device), "file"
+    if model is None or str(model).removeprefix("@") == CHAMPION:
+        return load_champion(home, dataset, device)
+    return open_registry(home).load(resolve_version(home, dataset, model), device), "registry"

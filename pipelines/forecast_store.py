@@ -52,8 +52,11 @@ def only_horizon(home: Home, dataset: str, kind: Kind) -> str:
 
 
 def as_stored(store: Store, forecast: xr.Dataset) -> xr.Dataset:
-    """The forecast as a store takes it: without weights, where it was made before forecasts had them."""
-    if "weights_digest" in store.dataset().coords:
+    """The forecast as a store takes it: without weights and source, where it was made before forecasts had them."""
+    kept = store.dataset().coords
+    if "model_source" not in kept:
+        forecast = forecast.drop_vars("model_source")
+    if "weights_digest" in kept:
         return forecast
     own = [name for name in forecast.coords if "expert" in forecast[name].dims]
     return forecast.drop_vars([*own, "weights_digest"])

@@ -5,6 +5,7 @@
     $SIMVP_HOME/                      default: .simvp in the working directory
       <dataset>/read/                 which source files were taken in, and what they looked like
                /training/<key>/       checkpoints of a training that is not finished
+               /champion/             the champion that was forecast with last, for when the registry is away
                /pictures/             skill curves, map strips
                /skill.csv             the last skill table
       benchmarks/<name>/training/<key>/   checkpoints of a benchmark that is not finished
@@ -27,6 +28,7 @@ The stores, each an Icechunk repository, lie there too, or at another place that
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +70,8 @@ class Home:
     Raises
     ------
     ConfigError
-        An address instead of a folder, or of a kind that no store can lie at.
+        An address instead of a folder, or of a kind that no store can lie at; or characters that mean something else
+        in the addresses of databases, or nothing.
     """
 
     path: Path
@@ -82,6 +85,12 @@ class Home:
                 "state the address as SIMVP_STORE, where archives, forecasts and scores lie",
             )
         folder = Path(path).expanduser().absolute()
+        if strange := sorted({c for c in str(folder) if c in "?#%" or unicodedata.category(c) in ("Cc", "Cs")}):
+            raise ConfigError(
+                f"SIMVP_HOME {str(folder)!r}",
+                [f"expected a path without {' '.join(map(repr, strange))}: databases and servers read these otherwise"],
+                "choose a folder with another name",
+            )
         object.__setattr__(self, "path", folder)
         if store is not None and is_address(store):
             storage_at(store)
@@ -126,6 +135,10 @@ class Home:
     def training(self, dataset: str) -> Path:
         """Folder of trainings that are not finished, one folder per training key."""
         return self.dataset(dataset) / "training"
+
+    def champion(self, dataset: str) -> Path:
+        """Folder of the champion that was forecast with last."""
+        return self.dataset(dataset) / "champion"
 
     def forecasts(self, dataset: str, horizon: str) -> Path | str:
         """Store of the operational forecasts of one horizon ("12h")."""

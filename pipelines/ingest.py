@@ -17,10 +17,11 @@ import xarray as xr
 
 from datasets.archive import Archive, Commit, shown, stamps_of
 from datasets.catalog import FileSource, Source, find_source
-from datasets.readers import checksums, file_of
+from datasets.readers import checksums, file_of, refuse_secrets
 from datasets.store import disk
 from datasets.workers import workers
 from pipelines.home import Home
+from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from simvp.contract import percent
 from simvp.coords import Step
@@ -113,6 +114,7 @@ class IngestReport:
         return "\n".join(f"{row['what']:<{width}}  {row['value']}" for row in self.table)
 
 
+@stage
 def ingest(
     home: Home,
     dataset: str,
@@ -133,8 +135,8 @@ def ingest(
     dataset
         A name of the catalogue, or any name together with a source of files.
     source
-        Files, folder, glob or URL. None: as at the first ingest, or the catalogue's source of that name. Another source
-        than at the first ingest is read this once.
+        Files, folder, glob or URL, which names its secrets (`datasets.readers.credentials`). None: as at the first
+        ingest, or the catalogue's source of that name. Another source than at the first ingest is read this once.
     variables, units, select
         Of the files, as in `datasets.readers.open_source`: variables to keep, units that the files do not state, one
         value of every further axis.
@@ -156,14 +158,11 @@ def ingest(
         is written.
     """
     archive = Archive(home.archive(dataset))
-    chosen_values = None if select is None else {key: _plain(value) for key, value in select.items()}
-    options = {"variables": variables, "units": units, "select": chosen_values}
-    chosen, settings = _source(archive, dataset, source, options)
+    chosen, settings = _source(archive, dataset, source, variables=variables, units=units, select=select)
     stated = None if step is None else Step.parse(step)
     # While a source that grows is asked for what follows the last frame, nobody else may append.
     with archive.lock() if archive.exists else nullcontext():
-        whole = replace or not archive.exists or (stated is not None and str(stated) != str(archive.step))
-        reading = _Reading(chosen, archive, home.manifests(dataset), whole=whole)
+        reading = _reading(home, dataset, archive, chosen, stated, replace=replace)
         ds = reading.open()
         if ds is None:
             commit = archive.unchanged
@@ -212,6 +211,40 @@ def ingest(
         },
         jumps=tuple(_jumps(ds, commit.jumps)),
     )
+
+
+def refuse_unreadable(
+    home: Home,
+    dataset: str,
+    *,
+    source: Location | Sequence[Location] | None = None,
+    variables: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    select: Mapping[str, Any] | None = None,
+    step: str | None = None,
+) -> None:
+    """Refuse what `ingest` with the same settings would refuse of the source, by its headers; nothing is written.
+
+    Raises
+    ------
+    Unavailable
+        A network that may be back when `ingest` is tried again.
+    Refusal
+        As `ingest`.
+    """
+    archive = Archive(home.archive(dataset))
+    chosen, _ = _source(archive, dataset, source, variables=variables, units=units, select=select)
+    stated = None if step is None else Step.parse(step)
+    ds = _reading(home, dataset, archive, chosen, stated).open()
+    if ds is not None:
+        ds.close()
+
+
+def _reading(
+    home: Home, dataset: str, archive: Archive, source: Source, step: Step | None, *, replace: bool = False
+) -> "_Reading":
+    whole = replace or not archive.exists or (step is not None and str(step) != str(archive.step))
+    return _Reading(source, archive, home.manifests(dataset), whole=whole)
 
 
 class _Reading:
@@ -284,9 +317,10 @@ def recorded(home: Home, dataset: str) -> dict[str, Any]:
     Kept beside it, for an archive that cannot say so itself any more; empty where it was ingested on another machine.
     """
     try:
-        return json.loads(_record_at(home, dataset).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        record = json.loads(_record_at(home, dataset).read_bytes())
+    except (FileNotFoundError, ValueError):
         return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _record(home: Home, dataset: str, what: Mapping[str, Any]) -> None:
@@ -326,9 +360,12 @@ def _shown(record: Mapping[str, Any]) -> str:
 
 
 def _source(
-    archive: Archive, dataset: str, source: Location | Sequence[Location] | None, options: Mapping[str, Any]
+    archive: Archive, dataset: str, source: Location | Sequence[Location] | None, **options: Any
 ) -> tuple[Source, dict[str, Any]]:
     """The source to open, and the settings by which a later ingest opens it again; `options` is of files."""
+    refuse_secrets(source)
+    if options["select"] is not None:
+        options["select"] = {key: _plain(value) for key, value in options["select"].items()}
     kept = archive.source_settings if archive.exists else {}
     if source is None and "source" not in kept:
         if any(options.values()):

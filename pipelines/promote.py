@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from datasets.archive import Archive
 from pipelines.evaluation import Gate, Judgement, Outcome, judge, skill_csv
 from pipelines.home import Home
+from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.tracking import CHALLENGER, LONGEST_TAG, model_name, open_registry, resolve_version
 from simvp.errors import RegistryError
@@ -84,6 +85,7 @@ class Rollback:
         return f"The champion is now {self.champion.label}{left}: {self.reason}."
 
 
+@stage
 def promote(
     home: Home,
     dataset: str,
@@ -136,6 +138,7 @@ def promote(
     )
 
 
+@stage
 def rollback(home: Home, dataset: str) -> Rollback:
     """Give the alias back to the champion before.
 

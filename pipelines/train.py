@@ -19,6 +19,7 @@ import xarray as xr
 from datasets.archive import Archive
 from datasets.catalog import find_source
 from pipelines.home import Home
+from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.ranks import Ranks, joined, launched, launches
 from pipelines.tracking import close_run, find_version, set_challenger
@@ -40,6 +41,7 @@ from simvp.errors import ConfigError, Refusal
 __all__ = ["TrainConfig", "TrainReport", "train"]
 
 
+@stage
 def train(home: Home, config: TrainConfig, *, progress: Progress = silent) -> TrainReport:
     """Train on the archive of a data set and register the version as `challenger`.
 

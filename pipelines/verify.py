@@ -23,6 +23,7 @@ from datasets.workers import workers
 from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_table, unpredictable
 from pipelines.forecast_store import Kind, forecasts_at, only_horizon
 from pipelines.home import Home
+from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.score_store import ScoringRun, has_parts, moving_in
 from pipelines.tracking import Makers
@@ -99,6 +100,7 @@ class VerifyReport:
         return "\n\n".join(heads[version] + markdown(table) for version, table in self.skills.items())
 
 
+@stage
 def verify(
     home: Home,
     dataset: str,

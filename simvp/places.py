@@ -4,11 +4,12 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from simvp.errors import ArchiveError, ConfigError, Refusal
+from simvp.errors import ArchiveError, ConfigError, Refusal, Unavailable, fault_around
 from simvp.settings import shown_address
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ _REMEDY = (
 # What an object store says of an object that is not there, whatever stands around it: damage, no fault of the way.
 _GONE = re.compile(r"NoSuchKey|BlobNotFound|object at location \S+ not found", re.I)
 # What it, or the way to it, says when nothing is wrong with the data.
-_UNREACHABLE = re.compile(r"dispatch failure|timed? ?out|connect|credential|denied|forbidden|dns|service error", re.I)
+_CLOSED = re.compile(r"credential|denied|forbidden|NoSuchBucket|bucket does not exist|InvalidAccessKey|Signature", re.I)
+_AWAY = re.compile(r"dispatch failure|timed? ?out|connect|dns|service error|SlowDown", re.I)
 
 
 def is_address(place: Place) -> bool:
@@ -44,16 +46,17 @@ def storage_at(place: Place) -> "icechunk.Storage":
     """
     import icechunk
 
+    _refuse_forked(place)
     if "ICECHUNK_LOG" not in os.environ:
         # Without its words on standard error: what it cannot read is raised, and local writers hold a lock.
         icechunk.set_logs_filter("off")
     if not is_address(place):
         return icechunk.local_filesystem_storage(os.path.abspath(place))
     address = urlsplit(str(place))
-    if "@" in address.netloc:
+    if shown_address(str(place)) != str(place):
         raise ConfigError(
             f"Address {shown_address(str(place))}",
-            ["expected no name and no password in it"],
+            ["expected no name, no password and no query in it"],
             "state credentials by the environment variables of the cloud",
         )
     where: dict[str, Any] = {"prefix": address.path.strip("/") or None, "from_env": True}
@@ -132,22 +135,46 @@ def damaged(place: Place, what: str) -> ArchiveError:
 
 @contextmanager
 def in_words(place: Place, what: str = "") -> Iterator[None]:
-    """Errors of Icechunk and Zarr as refusals: damage, or a place that cannot be reached.
+    """Errors of Icechunk and Zarr as refusals: damage, a fault of the machine, or a place that cannot be reached.
 
     Parameters
     ----------
     what
         Variable that is read.
     """
+    _refuse_forked(place)
     try:
         yield
     except (Refusal, MemoryError, IndexError):
         raise
     except Exception as error:  # a codec, Zarr and Icechunk have kinds of their own
         text = f"{what + ': ' if what else ''}{in_short(error)}"
-        if is_address(place) and _UNREACHABLE.search(str(error)) and not _GONE.search(str(error)):
+        behind = is_address(place) and not _GONE.search(str(error))
+        if behind and _CLOSED.search(str(error)):
             raise ArchiveError(f"Store {place} cannot be reached", [text], "check address and credentials") from error
+        if behind and _AWAY.search(str(error)):
+            raise Unavailable(
+                f"Store {place} cannot be reached", [text], "check the address, or try again later"
+            ) from error
+        if fault := fault_around(error, f"Store {place}"):
+            raise fault from error
         raise damaged(place, text) from error
+
+
+@cache
+def _first_process() -> int:
+    """The process that opened a store first; a forked one inherits the answer."""
+    return os.getpid()
+
+
+def _refuse_forked(place: Place) -> None:
+    """Icechunk works with threads, which a fork leaves behind: the forked process would wait for them for ever."""
+    if _first_process() != os.getpid():
+        raise Refusal(
+            f"Store {place}",
+            ["this process was forked from one that had opened stores, and these cannot be read here"],
+            "start processes by spawn or forkserver: multiprocessing.get_context('spawn')",
+        )
 
 
 def in_short(error: Exception) -> str:

@@ -3,6 +3,7 @@
 Addresses are settings that may hold a password: `shown_address` is how one looks wherever people or logs see it.
 """
 
+import re
 from collections.abc import Mapping
 from itertools import groupby
 from types import NoneType, UnionType
@@ -108,13 +109,17 @@ def shown_address(address: str) -> str:
 def without_secrets(text: str, address: str) -> str:
     """A text that may quote an address (somebody else's error), with the address as `shown_address` shows it.
 
-    The password is hidden wherever else it stands as well.
+    Password and query are hidden wherever else they stand as well, also as they are decoded.
     """
     text = text.replace(address, shown_address(address)).replace(
         address.rstrip("/"), shown_address(address.rstrip("/"))
     )
-    authority = address.partition("://")[2].rpartition("@")[0]
-    secret = authority.partition(":")[2]
-    for word in {secret, unquote(secret)} - {""}:
-        text = text.replace(word, "***")
+    login = address.partition("://")[2].rpartition("@")[0]
+    query = address.partition("?")[2]
+    words = {login.partition(":")[2], query}
+    for word in sorted(words | {unquote(word) for word in words}, key=len, reverse=True):
+        text = text.replace(word, "***") if word else text
+    values = {pair.partition("=")[2] for pair in query.partition("#")[0].split("&")}
+    for value in values | {unquote(value) for value in values}:  # a short one may be part of any word
+        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "***", text) if len(value) > 3 else text
     return text

@@ -13,7 +13,7 @@ from datasets.archive.schema import LISTED, Schema, attrs_of, duplicate_faults, 
 from datasets.archive.summary import Summary
 from simvp.contract import impossible
 from simvp.coords import Step, differences, unsaid
-from simvp.errors import Refusal
+from simvp.errors import Refusal, Unavailable, fault_around
 from simvp.times import calendar_of, encode_times
 from simvp.values import same_units
 
@@ -126,6 +126,8 @@ def compare(
         raise
     except Exception as error:  # every reader has its own for a truncated or damaged file
         start, end = (shown(times[i]) for i in (0, -1))
+        if isinstance(away := fault_around(error, f"frames {start} .. {end} cannot be read"), Unavailable):
+            raise away from error
         fault = f"frames {start} .. {end} cannot be read: {type(error).__name__}: {error}"
         return Comparison(
             slots=slots,

@@ -19,7 +19,7 @@ import xarray as xr
 from datasets.catalog.sources import NamedSource
 from datasets.readers import checksums, open_source
 from datasets.video import DATA_VARIABLE
-from simvp.errors import SourceError
+from simvp.errors import SourceError, Unavailable, fault_around
 
 GIT = "git"  # marks a checksum as the id of a git blob
 MANY = 10  # files of which pooch speaks one by one
@@ -138,11 +138,13 @@ class PublishedSource(NamedSource):
         except Exception as error:  # of requests, urllib3 or pooch, by where the network fails
             directory = os.environ.get(DATA_VARIABLE)
             where = f"{Path(directory, self.folder)} has no such file" if directory else f"{DATA_VARIABLE} is not set"
-            raise SourceError(
-                f"file {file.name}",
-                [f"cannot be fetched from {file.url} ({type(error).__name__}), and {where}"],
-                self._remedy,
-            ) from error
+            fault = fault_around(error, f"file {file.name}")
+            if fault is not None and not isinstance(fault, Unavailable):  # of the disk, not of the network
+                raise fault from error
+            reason = f"cannot be fetched from {file.url} ({type(error).__name__}), and {where}"
+            if fault is not None:
+                raise Unavailable(f"file {file.name}", [reason], f"try again later, or {self._remedy}") from error
+            raise SourceError(f"file {file.name}", [reason], self._remedy) from error
         if git:
             try:
                 _check(file, path, f"fetch it again; if that gives the same, {file.url} gives another file now")

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.readers.credentials import with_secrets, without_values
 from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
-from simvp.errors import SourceError, shortened
+from simvp.errors import SourceError, Unavailable, fault_around, shortened
 from simvp.settings import shown_address, without_secrets
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class SourceFile:
     name
         As the user knows it: a path or an address.
     path
-        What to open: a local path, or the address of a Zarr store.
+        What to open: a local path, or the address of a Zarr store, with the secrets that its name only names.
     format
         By content.
     group
@@ -84,13 +85,13 @@ def recognise(names: Iterable[Location]) -> list[SourceFile]:
         try:
             files.append(_recognised(str(name)))
         except SourceError as error:
-            reasons += [f"{name}: {reason}" for reason in error.reasons]
+            reasons += [f"{shown_address(str(name))}: {reason}" for reason in error.reasons]
     formats = sorted({file.format for file in files})
     if len(formats) > 1:
         examples = [f"{f} ({next(file.name for file in files if file.format == f)})" for f in formats]
         reasons.append("formats are mixed: " + ", ".join(examples) + "; read them one by one")
     if reasons:
-        raise SourceError("source cannot be read", shortened(reasons, 20))
+        raise SourceError("source cannot be read", shortened(reasons, 20), "give files that are whole, of one format")
     return files
 
 
@@ -111,10 +112,10 @@ def _local(source: str, noted: Container[str]) -> list[str]:
     if glob.has_magic(source):
         matches = glob.glob(path, recursive=True)
         if not matches:
-            raise SourceError("source", [f"no file matches {source!r}"])
+            raise SourceError("source", [f"no file matches {source!r}"], "check the pattern")
         return [file for match in matches for file in _inside(match, noted)]
     nearest = next((parent for parent in Path(path).absolute().parents if parent.exists()), Path("/"))
-    raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"])
+    raise SourceError("source", [f"there is no file or folder {source!r}; {nearest} is there"], "check the path")
 
 
 def _inside(path: str, noted: Container[str]) -> list[str]:
@@ -141,7 +142,9 @@ def _inside(path: str, noted: Container[str]) -> list[str]:
                 else:
                     logger.info("passed over, not NetCDF, GRIB or Zarr: %s", entry.path)
     if not files:
-        raise SourceError("source", [f"folder {path!r} holds no NetCDF, GRIB or Zarr data"])
+        raise SourceError(
+            "source", [f"folder {path!r} holds no NetCDF, GRIB or Zarr data"], "give a folder or files with some"
+        )
     return files
 
 
@@ -166,32 +169,47 @@ def _is_store(folder: str) -> bool:
 def _remote_root(fs: "AbstractFileSystem", path: str) -> str | None:
     """Metadata at the root of a Zarr store on a file system of fsspec; None where there is no store."""
     roots = [f"{path.rstrip('/')}/{name}" for name in ZARR_ROOTS]
-    return next((root for root in roots if fs.exists(root)), None)
+    return next((root for root in roots if _is_there(fs, root)), None)
+
+
+def _is_there(fs: "AbstractFileSystem", path: str) -> bool:
+    """Whether a file system has something there; over HTTP fsspec takes a server that is away for one without it."""
+    if not {"http", "https"} & {fs.protocol, *fs.protocol}:
+        return bool(fs.exists(path))
+    try:
+        return bool(fs.exists(path, strict=True))
+    except Exception as error:  # of aiohttp
+        if isinstance(fault_around(error, path), Unavailable):
+            raise
+        return False  # not found, or not for us
 
 
 def _remote(source: Location) -> list[str]:
     import fsspec
 
     url = str(source)
+    address = with_secrets(url)
     try:
-        fs, path = fsspec.core.url_to_fs(url)
+        fs, path = fsspec.core.url_to_fs(address)
         if _remote_root(fs, path):
             return [url]
         if any(mark in path for mark in "*["):
             objects = sorted(fs.glob(path))
-        elif fs.isfile(path):
+        elif _is_there(fs, path) and fs.isfile(path):
             return [url]
         else:
             objects = sorted(fs.find(path)) if fs.exists(path) else []
     except Exception as error:  # each file system raises its own
-        reason = f"{url} cannot be reached: {type(error).__name__}: {error}"
-        raise SourceError("source", [without_secrets(reason, url)]) from error
+        reason = f"{address} cannot be reached: {type(error).__name__}: {error}"
+        raise fault_around(error, f"source {shown_address(url)}") or SourceError(
+            "source", [without_secrets(reason, address)]
+        ) from error
     if not objects:
-        raise SourceError("source", [f"nothing is there at {shown_address(url)}"])
+        raise SourceError("source", [f"nothing is there at {shown_address(url)}"], "check the address")
     stores = {one.rsplit("/", 1)[0] for one in objects if one.rsplit("/", 1)[-1] in ZARR_ROOTS}
     roots = {one for one in stores if not any(one.startswith(f"{other}/") for other in stores)}
     loose = [one for one in objects if not any(one.startswith(f"{root}/") for root in roots)]
-    return [str(fs.unstrip_protocol(one)) for one in sorted([*roots, *loose])]
+    return [without_values(str(fs.unstrip_protocol(one)), url) for one in sorted([*roots, *loose])]
 
 
 def _recognised(name: str) -> SourceFile:
@@ -199,18 +217,39 @@ def _recognised(name: str) -> SourceFile:
     if is_address(name):
         import fsspec
 
+        address = with_secrets(name)
         try:
-            fs, inner = fsspec.core.url_to_fs(name)
+            fs, inner = fsspec.core.url_to_fs(address)
             if _remote_root(fs, inner):
-                return SourceFile(name=name, path=name, format="zarr")
-            path = fsspec.open_local(name if "::" in name else f"simplecache::{name}")
+                return SourceFile(name=name, path=address, format="zarr")
+            path = _fetched(address if "::" in address else f"simplecache::{address}")
         except Exception as error:
-            raise SourceError("", [f"cannot be fetched: {type(error).__name__}: {error}"]) from error
+            reason = f"cannot be fetched: {type(error).__name__}: {error}"
+            raise fault_around(error, f"source {shown_address(name)}") or SourceError(
+                "", [without_secrets(reason, address)]
+            ) from error
     if Path(path).is_dir():
         if inside := _special_inside(path):
             raise SourceError("", [f"{inside} is no regular file; copy its content into a file first"])
         return SourceFile(name=name, path=path, format="zarr")
     return SourceFile(name=name, path=path, format=format_of(path))
+
+
+def _fetched(address: str) -> str:
+    """Path of the local copy of a file, fetched the first time.
+
+    fsspec would take the beginning of a file, left by a connection that broke off, for the whole of it the next time.
+    """
+    import fsspec
+
+    try:
+        (copy,) = fsspec.open_local([address])  # of one address with a "?" it would make a list too
+        return str(copy)
+    except Exception:
+        cache, inner = fsspec.core.url_to_fs(address)
+        if part := getattr(cache, "_check_file", lambda path: None)(inner):
+            os.unlink(part if isinstance(part, str) else part[1])
+        raise
 
 
 def _special_inside(folder: str) -> str:
@@ -229,7 +268,7 @@ def _checksum(name: str) -> str:
     if is_address(name):
         import fsspec
 
-        fs, inner = fsspec.core.url_to_fs(name)
+        fs, inner = fsspec.core.url_to_fs(with_secrets(name))
         with fs.open(_remote_root(fs, inner) or inner, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest, store = hashlib.sha256(), Path(name).is_dir()

@@ -29,7 +29,8 @@ from datasets.readers.groups import (
 )
 from datasets.readers.stored import AsStored
 from simvp.coords import Axes, axis_names, canonicalise, check_names, label_names, period_bounds, select_values
-from simvp.errors import Refusal, SourceError, shortened
+from simvp.errors import Refusal, SourceError, Unavailable, fault_around, shortened
+from simvp.settings import shown_address
 from simvp.values import is_unit
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ def open_source(
 
     Raises
     ------
+    Unavailable
+        A network or a server is away.
     SourceError
         With every reason, each with its file: nothing there, no known format, cut off, variables or axes that are not
         there, a grid or units that differ between files, a time in two files.
@@ -111,9 +114,12 @@ def open_source(
                 raise
             # Opened one by one, every file with something wrong is named.
             return _combined(alone(files), old, request)
+    except Unavailable:
+        raise
     except Refusal as refusal:
         title = f"source {source}" if isinstance(source, Location) else f"source of {len(names)} files"
-        raise SourceError(title, shortened(refusal.reasons, SHOWN), refusal.remedy) from None
+        remedy = refusal.remedy or "mend the files, or state variables, units and select as they have them"
+        raise SourceError(title, shortened(refusal.reasons, SHOWN), remedy) from None
 
 
 def file_of(ds: xr.Dataset, variable: str, time: Any) -> str:
@@ -318,6 +324,8 @@ def _open(file: SourceFile, request: _Request) -> list[xr.Dataset]:
     except SourceError:
         raise
     except Exception as error:  # the backends raise whatever the library beneath them does
+        if isinstance(away := fault_around(error, f"source {shown_address(file.title)}"), Unavailable):
+            raise away from error
         text = " ".join(str(error).replace(file.path, file.name).split())
         if file.group and (reason := not_there(file)):
             raise SourceError(file.name, [reason]) from None

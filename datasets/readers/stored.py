@@ -13,6 +13,7 @@ from xarray.backends import BackendEntrypoint
 
 from datasets.readers.files import is_address
 from simvp.errors import Refusal, SourceError
+from simvp.settings import shown_address
 from simvp.values import Form, decode_all, looks_like_mark
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _described(raw: xr.Dataset, path: str, group: "zarr.Group") -> tuple[Form, d
         variable.attrs.pop("_FillValue", None)
         if "_FillValue" in own:
             variable.attrs["_FillValue"] = _plain(own["_FillValue"])
-        _tell_absent(f"{path}: {name}", array, remote=is_address(path))
+        _tell_absent(f"{shown_address(path)}: {name}", array, remote=is_address(path))
     return ("zarr2" if group.metadata.zarr_format == 2 else "zarr3"), fills
 
 

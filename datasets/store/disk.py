@@ -10,9 +10,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from simvp.errors import ArchiveError
+from simvp.errors import ArchiveError, Unavailable
 
 _log = logging.getLogger(__name__)
+
+
+class Held(ArchiveError, Unavailable):
+    """A lock that another writer holds."""
 
 
 def write(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -25,12 +29,16 @@ def write(path: Path, data: bytes, *, private: bool = False) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.part")
-    with open(beside, "wb") as file:
-        if private:
-            beside.chmod(0o600)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(beside, "wb") as file:
+            if private:
+                beside.chmod(0o600)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # a full disk is not filled further
+        beside.unlink(missing_ok=True)
+        raise
     os.replace(beside, path)
     sync(path.parent)
 
@@ -81,7 +89,7 @@ def exclusive(lock: FileLock, timeout: float) -> Iterator[None]:
 
     Raises
     ------
-    ArchiveError
+    Held
         Somebody else held it for `timeout` seconds.
     """
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +100,7 @@ def exclusive(lock: FileLock, timeout: float) -> Iterator[None]:
         try:
             lock.acquire(timeout=timeout, poll_interval=min(0.2, timeout))
         except Timeout:
-            raise ArchiveError(
+            raise Held(
                 f"Lock {lock.lock_file}",
                 [f"expected to get it within {timeout:g} s, but another writer still holds it"],
                 "wait until the other ingest or forecast has ended, or end it; a killed one leaves no lock behind",

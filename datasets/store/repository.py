@@ -9,7 +9,7 @@ from pathlib import Path
 import icechunk
 
 from datasets.store import disk
-from simvp.errors import ArchiveError
+from simvp.errors import ArchiveError, Unavailable
 from simvp.places import MAIN, damaged, in_words, is_address, storage_at
 
 _log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ INCOMING = "incoming-"
 LEASE = timedelta(days=7)
 
 
-class Conflict(ArchiveError):
+class Conflict(ArchiveError, Unavailable):
     """Another writer committed in between."""
 
     def __init__(self, path: Path | str) -> None:

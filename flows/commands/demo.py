@@ -9,13 +9,14 @@ import atexit
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.console import Console
 
+from datasets.readers import refuse_secrets
 from flows.local import (
     Addresses,
     Services,
@@ -27,8 +28,9 @@ from flows.local import (
     stop_on_signals,
 )
 from pipelines.home import Home, slug
+from pipelines.machine import faults_in_words, refuse_unusable
 from pipelines.tracking import CHECKOUT
-from simvp.errors import ConfigError, Refusal
+from simvp.errors import ConfigError, Refusal, Unavailable
 from simvp.inference import registry_exists
 from simvp.settings import Settings, shown_address
 
@@ -58,6 +60,8 @@ def parse(arguments: Sequence[str]) -> DemoSettings:
 
     Raises
     ------
+    SourceError
+        A source with a password in its address: it would be a parameter, which Prefect keeps.
     ConfigError
         If settings contradict each other or cannot be read, with every reason.
     """
@@ -66,6 +70,7 @@ def parse(arguments: Sequence[str]) -> DemoSettings:
     for option in ("data", "source", *texts, *COUNTED):
         parser.add_argument(f"--{option.replace('_', '-')}", default="")
     words = parser.parse_args(arguments)
+    refuse_secrets(words.source)
     reasons: list[str] = []
     if words.data and words.source:
         reasons.append("DATA names a known source and SOURCE gives files: expected one of them, got both")
@@ -83,6 +88,7 @@ def parse(arguments: Sequence[str]) -> DemoSettings:
             counts[option] = int(text)
         elif text:
             reasons.append(f"{option.upper()}: expected a whole number, got {text!r}")
+    reasons += _refused_counts(counts)
     if reasons:
         raise ConfigError(DemoSettings.subject, reasons, "see 'Your own data' in the README")
     derived = _dataset_name(words.source, variables, select) if words.source else words.data or DEFAULT
@@ -92,11 +98,22 @@ def parse(arguments: Sequence[str]) -> DemoSettings:
     )
 
 
+def _refused_counts(counts: Mapping[str, Any]) -> list[str]:
+    """What a training would say of them, under the names that they have here."""
+    from pipelines.training import TrainConfig
+
+    try:
+        TrainConfig(dataset=DEFAULT, **counts)
+    except ConfigError as refusal:
+        return [f"{name.upper()}:{words}" for name, _, words in (one.partition(":") for one in refusal.reasons)]
+    return []
+
+
 def _dataset_name(source: str, variables: list[str] | None, select: dict[str, int | float | str] | None) -> str:
     """The same name for the same files and selection, another for any other: the end of the path, and a digest."""
     place = source if "://" in source else os.path.abspath(source)
     digest = hashlib.sha256(repr((place, variables, select)).encode()).hexdigest()
-    return f"{slug('-'.join(Path(place).parts[-2:]))[-50:].lstrip('-')}-{digest[:6]}"
+    return f"{slug('-'.join(Path(shown_address(place)).parts[-2:]))[-50:].lstrip('-')}-{digest[:6]}"
 
 
 def _pairs(setting: str, text: str, example: str, reasons: list[str]) -> dict[str, str] | None:
@@ -118,11 +135,16 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def _fetch(settings: DemoSettings, home: Home) -> None:
-    """Have the files of a named source, so that what cannot be had is refused before a server is started."""
+def _look_into_source(settings: DemoSettings, home: Home) -> None:
+    """Have the files of a named source and the headers of given ones: what is refused is so before a server starts."""
     from datasets.catalog import find_source
+    from pipelines.ingest import refuse_unreadable
 
-    if settings.source is None and settings.dataset not in home.datasets:
+    if settings.source is not None:
+        # Of a network that is down, the flow tries again.
+        with suppress(Unavailable):
+            refuse_unreadable(home, **settings.model_dump(exclude=set(COUNTED)))
+    elif settings.dataset not in home.datasets:
         find_source(settings.dataset).files()
 
 
@@ -222,15 +244,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = parse(sys.argv[1:] if arguments is None else arguments)
         home = Home.default()
-        home.dataset(settings.dataset)  # a name that cannot be a folder is refused before a server is started
-        registry_exists(home.tracking_uri)  # refused here if it cannot be reached, before anything is ingested
-        _fetch(settings, home)
-        services = _server(home)
-        with StageConsole(Console(highlight=False)) as console:
-            if services is not None:
-                with console.stage("server"):
-                    services.wait()
-            path = run(settings, home, console)
+        with faults_in_words(home):
+            # All that can be refused is refused before a server is started and before anything is written.
+            home.dataset(settings.dataset)
+            refuse_unusable(home)
+            registry_exists(home.tracking_uri)
+            _look_into_source(settings, home)
+            services = _server(home)
+            with StageConsole(Console(highlight=False)) as console:
+                if services is not None:
+                    with console.stage("server"):
+                        services.wait()
+                path = run(settings, home, console)
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return 2

@@ -26,6 +26,7 @@ from pipelines.benchmark import (
     score_checkpoint,
 )
 from pipelines.home import Home
+from pipelines.machine import faults_in_words, refuse_unusable
 from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal
 from simvp.settings import Settings, shown_address
@@ -153,9 +154,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.chdir(CHECKOUT)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     try:
-        settings = parse(sys.argv[1:] if arguments is None else arguments)
-        with StageConsole(Console(highlight=False)) as console:
-            run(settings, Home.default(), console)
+        settings, home = parse(sys.argv[1:] if arguments is None else arguments), Home.default()
+        refuse_unusable(home)
+        with StageConsole(Console(highlight=False)) as console, faults_in_words(home):
+            run(settings, home, console)
     except Refusal as refusal:
         print(refusal, file=sys.stderr)
         return 2

@@ -20,18 +20,24 @@ from pathlib import Path
 
 import psutil
 
+from datasets.store import disk
 from flows.local.databases import PREFECT_DATABASES, check_prefect_database
+from flows.local.doors import stated_origins
+from flows.local.password import prefect_login
 from pipelines.home import Home
+from pipelines.machine import refuse_unusable
 from pipelines.tracking import CHECKOUT, artifact_root
-from simvp.errors import ConfigError, Refusal
+from simvp.errors import ConfigError, Refusal, fault_around
 from simvp.settings import shown_address
 
 __all__ = ["Addresses", "Services", "free_port", "offline_environment", "running"]
 
 HOST = "127.0.0.1"
 PREFECT, MLFLOW = "prefect server", "mlflow server"
+GUARDED = "flows.local.guarded"  # runs either with its doors closed
 START_SECONDS = 120  # for a new database on a busy machine; otherwise it takes 5 to 12 s
 STOP_SECONDS = 15
+LAST_WORDS = 4096  # bytes at the end of a log
 POOLS = CHECKOUT / "flows" / "pools"  # base job templates, by type
 
 # What a server for one process that calls flows does without: its pages, schedules, and what looks after workers.
@@ -69,8 +75,9 @@ class Addresses:
         Raises
         ------
         ConfigError
-            If one is no port, or both are the same.
+            If one is no port, both are the same, or `SIMVP_ORIGINS` has what is no origin.
         """
+        stated_origins(environment)
         ports, reasons = {}, []
         for name, default in (("PREFECT_PORT", cls.prefect_port), ("MLFLOW_PORT", cls.mlflow_port)):
             text = environment.get(name) or str(default)
@@ -129,13 +136,14 @@ class Addresses:
 def offline_environment(home: Home) -> dict[str, str]:
     """Settings under which Prefect and MLflow stay in the home folder and look nothing up outside.
 
-    Folders that must exist before the first import of prefect are made.
+    Folders that must exist before the first import of prefect are made, and the password of the home.
     """
     home.prefect.mkdir(parents=True, exist_ok=True)
     home.artifacts.mkdir(parents=True, exist_ok=True)
     return {
         "SIMVP_HOME": str(home.path),
         "PREFECT_HOME": str(home.prefect),
+        **prefect_login(home),
         # The first for the server, the second for clients; with both nothing is looked up outside.
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -252,7 +260,7 @@ class Services:
         check_prefect_database()
         port = str(self.addresses.prefect_port)
         database = {name: os.environ[name] for name in PREFECT_DATABASES if name in os.environ}
-        self._spawn(PREFECT, "prefect", "server", "start", "--host", HOST, "--port", port, **database)
+        self._spawn(PREFECT, GUARDED, "prefect", "server", "start", "--host", HOST, "--port", port, **database)
 
     def start_mlflow(self) -> None:
         """Start the MLflow server, without waiting for it, unless `MLFLOW_TRACKING_URI` names one that runs elsewhere.
@@ -264,8 +272,8 @@ class Services:
         stated = self.home.tracking_uri
         self._spawn(
             MLFLOW,
-            "mlflow",
-            *("server", "--host", HOST, "--port", str(self.addresses.mlflow_port), "--workers", "1"),
+            GUARDED,
+            *("mlflow", "server", "--host", HOST, "--port", str(self.addresses.mlflow_port)),
             MLFLOW_BACKEND_STORE_URI=self.home.database_uri if stated.startswith("http") else stated,
             MLFLOW_DEFAULT_ARTIFACT_ROOT=artifact_root(self.home),
         )
@@ -286,13 +294,20 @@ class Services:
                     raise Refusal(f"{name} did not answer within {START_SECONDS} s", [], f"see {self.logs[name]}")
                 time.sleep(0.2)
             if code is not None:
-                raise Refusal(f"{name} ended while starting, exit code {code}", [], f"see {self.logs[name]}")
+                raise self._why(f"{name} ended while starting, exit code {code}", self.logs[name])
+
+    def _why(self, subject: str, log: Path) -> Refusal:
+        """Why a server ended, by what its log says last: faults of the machine are known there too."""
+        refuse_unusable(self.home)
+        said = log.read_bytes()[-LAST_WORDS:].decode(errors="replace")
+        fault = fault_around(RuntimeError(said), subject) or Refusal(subject)
+        return Refusal(subject, fault.reasons, "; ".join(filter(None, (fault.remedy, f"see {log}"))))
 
     def announce(self) -> None:
         """Tell `make demo` that servers of this home are there."""
         # MLflow's own way to tell a server's password is MLFLOW_TRACKING_PASSWORD.
         shown = replace(self.addresses, mlflow_server=shown_address(self.addresses.mlflow_server))
-        _address_file(self.home).write_text(json.dumps(asdict(shown)))
+        disk.write(_address_file(self.home), json.dumps(asdict(shown)).encode(), private=True)
 
     def deploy(self, pool: str) -> None:
         """Make the process pool and every deployment of prefect.yaml.

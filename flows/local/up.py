@@ -12,9 +12,11 @@ import time
 
 from rich.console import Console
 
+from flows.local.password import password_file
 from flows.local.services import Addresses, Services
 from flows.local.signals import SIGNALS, Stop, stop_on_signals
 from pipelines.home import Home
+from pipelines.machine import refuse_unusable
 from pipelines.tracking import CHECKOUT
 from simvp.errors import Refusal
 from simvp.inference import registry_exists
@@ -30,6 +32,7 @@ def _second_terminal(services: Services) -> list[str]:
         lines.append(f"export PREFECT_API_URL={services.addresses.prefect_api}")
     if services.home.prefect != CHECKOUT / ".simvp" / "prefect":
         lines.append(f"export SIMVP_HOME={services.home.path} PREFECT_HOME={services.home.prefect}")
+        lines.append(f"export PREFECT_PROFILES_PATH={services.home.prefect / 'profiles.toml'}")
     if services.home.store != services.home.path:
         lines.append(f"export SIMVP_STORE={services.home.store}")
     return [*lines, "prefect deployment run forecast/daily --watch"]
@@ -46,6 +49,7 @@ def main() -> int:
         addresses = Addresses.from_environment()
         addresses.check_free()
         home = Home.default()
+        refuse_unusable(home)
         if home.tracking_uri != addresses.mlflow:
             registry_exists(home.tracking_uri)
         services = Services(home=home, addresses=addresses)
@@ -57,7 +61,7 @@ def main() -> int:
         console.print("Deploying the flows ...")
         services.deploy(POOL)
         services.start_worker(POOL)
-        console.print(f"Prefect   {addresses.prefect_ui}")
+        console.print(f"Prefect   {addresses.prefect_ui}   (its pages ask for a password: cat {password_file(home)})")
         console.print(f"MLflow    {shown_address(addresses.mlflow)}")
         console.print(f"Home      {services.home.path}")
         console.print(f"Logs      {', '.join(str(path) for path in services.logs.values())}")

@@ -10,6 +10,8 @@ that it has.
 
 import hashlib
 import json
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -27,9 +29,12 @@ from pipelines.benchmark.config import EVALUATION_SEED, BenchmarkConfig
 from pipelines.benchmark.rows import Row, frame, published, report
 from pipelines.benchmark.training import VideoTask
 from pipelines.home import Home
+from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.ranks import Ranks, joined, launched, launches
 from pipelines.training import choose_device, exclusive_folder, join_training, run_training, training_key
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +78,7 @@ class BenchmarkReport:
         return "\n".join(lines)
 
 
+@stage
 def run_benchmark(
     home: Home, config: BenchmarkConfig, *, register: bool = True, progress: Progress = silent
 ) -> BenchmarkReport:
@@ -181,8 +187,19 @@ def _without_repetitions(rows: Sequence[Row]) -> list[Row]:
 
 
 def _finished(path: Path) -> dict[str, Any] | None:
-    """What a finished run wrote down; None where there is none."""
-    return json.loads(path.read_text()) if path.is_file() else None
+    """What a finished run wrote down; None where there is none. What is damaged is set aside, beside it, and said."""
+    try:
+        finished: dict[str, Any] = json.loads(path.read_bytes())
+        [Row.model_validate(row) for row in finished["rows"]]
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        os.replace(path, aside)
+        why = str(error).partition("\n")[0]
+        _log.warning("rows %s are damaged (%s): set aside as %s; the run begins anew", path, why, aside.name)
+        return None
+    return finished
 
 
 def _digest(parts: Sequence[Clips]) -> str:

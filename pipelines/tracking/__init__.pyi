@@ -1,5 +1,6 @@
 from .artifacts import artifact_root as artifact_root
 from .card import description as description, shares as shares
+from .known_champion import load_champion as load_champion
 from .makers import Makers as Makers
 from .provenance import (
     CHECKOUT as CHECKOUT,

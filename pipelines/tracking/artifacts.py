@@ -20,9 +20,16 @@ def artifact_root(home: Home) -> str:
     Raises
     ------
     ConfigError
-        `SIMVP_STORE` is an object store that MLflow knows by another address.
+        `SIMVP_STORE` is an object store that MLflow knows by another address, or an address holds a password, which
+        MLflow would write into its database.
     """
     if stated := os.environ.get(_OWN):
+        if shown_address(stated) != stated:
+            raise ConfigError(
+                f"{_OWN} {shown_address(stated)}",
+                ["expected no name, no password and no query in it: MLflow keeps it in its database"],
+                "state credentials by the environment variables of the cloud",
+            )
         return stated
     store = os.environ.get("SIMVP_STORE", "")
     if store.startswith(_BUCKETS):

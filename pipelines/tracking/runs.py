@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines.home import Home
 from pipelines.tracking.artifacts import artifact_root
 from pipelines.tracking.provenance import requirements
-from simvp.inference import registry_exists
+from simvp.errors import Unavailable, fault_around
+from simvp.inference import registry_exists, short_waits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,8 +118,10 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
 
     Raises
     ------
+    Unavailable
+        MLflow's server is away, silent or failing, or somebody else holds its database; nothing is written.
     RegistryError
-        MLflow's server or database cannot be reached, or is something else; nothing is written.
+        It is something else, or lets nobody in; nothing is written.
     """
     registry_exists(home.tracking_uri)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -134,13 +137,16 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
         mlflow.set_tracking_uri(address)
         os.environ[_ADDRESS] = address  # MLflow leaves it as it is where the address is set already
         client = mlflow.MlflowClient(tracking_uri=address)
-        experiment = _experiment(client, home, f"simvp-{dataset}")
-        if run_id is not None:
-            try:
-                client.get_run(run_id)
-            except MlflowException:
-                run_id = None
-        run_id = run_id or _unfinished(client, experiment, key)
+        with short_waits():
+            experiment = _experiment(client, home, f"simvp-{dataset}")
+            if run_id is not None:
+                try:
+                    client.get_run(run_id)
+                except MlflowException as error:
+                    if isinstance(fault_around(error, run_id), Unavailable):
+                        raise
+                    run_id = None
+            run_id = run_id or _unfinished(client, experiment, key)
         with mlflow.start_run(
             run_id=run_id,
             experiment_id=experiment,

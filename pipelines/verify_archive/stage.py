@@ -9,6 +9,7 @@ from datasets.location import join, names_in
 from pipelines.forecast_store import Kind, forecasts_at, horizons
 from pipelines.home import Home
 from pipelines.integrity import read_store
+from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.verify import verify
 from pipelines.verify_archive.healing import heal_archive, heal_derived, heal_forecasts, losses
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 KINDS: tuple[Kind, ...] = ("forecasts", "hindcasts")
 
 
+@stage
 def verify_archive(
     home: Home,
     dataset: str,

@@ -7,6 +7,7 @@ from .registry import (
     Version as Version,
     model_file_in as model_file_in,
     registry_exists as registry_exists,
+    short_waits as short_waits,
 )
 from .replay import Replay as Replay, honest as honest, truth_maps as truth_maps
 from .request import steps_of as steps_of

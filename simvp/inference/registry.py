@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from simvp.errors import RegistryError
+from simvp.errors import RegistryError, Unavailable, fault_around
 from simvp.settings import shown_address, without_secrets
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ CHAMPION = "champion"
 PREFIX = "simvp-"
 _DATABASES = ("postgres", "mysql", "mssql")
 _SECONDS = 5.0  # MLflow's own client tries a silent server for minutes
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,8 @@ class Registry:
         ------
         RegistryError
             Nothing there; nothing is created.
+        Unavailable
+            A server that is away, silent or failing.
         """
         folder = Path(home or os.environ.get("SIMVP_HOME") or ".simvp").absolute()
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
@@ -193,7 +196,15 @@ class Registry:
 
     @contextmanager
     def client(self) -> Iterator[Any]:
-        """MLflow's client for this registry; its errors come out as ours."""
+        """MLflow's client for this registry; its errors come out as ours.
+
+        Raises
+        ------
+        Unavailable
+            A server that is away, silent or failing, or a database that somebody else holds; within 20 s.
+        RegistryError
+            Anything else that MLflow refuses.
+        """
         subject = self.subject
         try:
             from mlflow import MlflowClient
@@ -201,9 +212,11 @@ class Registry:
         except ImportError as error:
             raise RegistryError(subject, ["MLflow is not installed"], "install mlflow, or give model=<file>") from error
         try:
-            yield MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            with short_waits():
+                yield MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         except (MlflowException, OSError) as error:
-            raise RegistryError(subject, [without_secrets(str(error), self.uri)]) from error
+            refusal = RegistryError(subject, [without_secrets(str(error), self.uri)])
+            raise fault_around(error, subject) or refusal from error
 
 
 def registry_exists(uri: str) -> bool:
@@ -213,8 +226,10 @@ def registry_exists(uri: str) -> bool:
 
     Raises
     ------
+    Unavailable
+        A server that is away, silent or failing, or a database that somebody else holds; within 5 s.
     RegistryError
-        What is there cannot be reached, or is something else.
+        What is there is something else, or lets nobody in.
     """
     try:
         if uri.startswith("sqlite:///"):
@@ -226,18 +241,42 @@ def registry_exists(uri: str) -> bool:
     except _Fault as fault:
         reason = without_secrets(str(fault), uri)
         # Not `from`: what the driver and SQLAlchemy say in between may quote the address.
-        raise RegistryError(f"{_subject(uri)} ({_told_by(uri)})", [reason], _REMEDY) from None
+        subject = f"{_subject(uri)} ({_told_by(uri)})"
+        kind, remedy = (Unavailable, _LATER) if fault.away else (RegistryError, _REMEDY)
+        raise kind(subject, [reason], remedy) from None
     return True
 
 
+@contextmanager
+def short_waits() -> Iterator[None]:
+    """Let MLflow wait for a server for seconds instead of minutes, unless somebody has told how long.
+
+    For questions to a registry. What a training writes may take longer, and rides through a server that starts anew.
+    """
+    new = {name: value for name, value in _PATIENCE.items() if name not in os.environ}  # read at every request
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
+
+
 class _Fault(Exception):
-    """Why an address is no registry."""
+    """Why an address is no registry, or is none now."""
+
+    def __init__(self, text: str, error: Exception | None = None) -> None:
+        super().__init__(text)
+        self.away = error is not None and isinstance(fault_around(error, ""), Unavailable)
 
 
 _REMEDY = (
     "train a model first (the flow train), set MLFLOW_TRACKING_URI or SIMVP_HOME to where models were registered, or "
     "give model=<file>"
 )
+
+
+_LATER = "try again later, start it, or set MLFLOW_TRACKING_URI to where models are registered"
 
 
 def _subject(uri: str) -> str:
@@ -292,11 +331,13 @@ def model_file_in(path: str | os.PathLike[str]) -> Path:
 
 def _ask(uri: str) -> None:
     try:
-        urlopen(f"{uri.rstrip('/')}/health", timeout=_SECONDS).close()
-    except HTTPError:
-        pass  # somebody answers; what is refused here may be allowed to MLflow's client
+        # Its health is for everybody, and urllib would take a password for a part of the name.
+        urlopen(f"{shown_address(uri).rstrip('/')}/health", timeout=_SECONDS).close()
     except (URLError, OSError, InvalidURL) as error:
-        raise _Fault(f"expected a server that answers, got {getattr(error, 'reason', error)}") from error
+        if isinstance(error, HTTPError) and not isinstance(fault_around(error, uri), Unavailable):
+            return  # somebody answers; what is refused here may be allowed to MLflow's client
+        reason = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
+        raise _Fault(f"expected a server that answers, got {reason}", error) from error
 
 
 def _is_registry(path: Path) -> bool:
@@ -304,10 +345,10 @@ def _is_registry(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_SECONDS)) as database:
             tables = database.execute("SELECT name FROM sqlite_master WHERE name = 'registered_models'").fetchall()
     except sqlite3.Error as error:
-        raise _Fault(f"expected an MLflow database, got a file that cannot be read as one: {error}") from error
+        raise _Fault(f"expected an MLflow database, got a file that cannot be read as one: {error}", error) from error
     if not tables:
         raise _Fault("expected an MLflow database, got one without registered models")
     return True
@@ -330,7 +371,7 @@ def _has_models(uri: str) -> bool:
     except ModuleNotFoundError as error:
         raise _Fault(f"the driver {error.name} is not installed: pip install 'psycopg[binary]'") from error
     except DBAPIError as error:
-        raise _Fault(f"expected a database that lets us in, got {str(error.orig).strip()}") from error
+        raise _Fault(f"expected a database that lets us in, got {str(error.orig).strip()}", error) from error
     if tables and "registered_models" not in tables:
         raise _Fault(f"expected an MLflow or an empty database, got one with other tables ({min(tables)}, ...)")
     return bool(tables)

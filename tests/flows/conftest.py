@@ -9,6 +9,7 @@ import pytest
 # Read once, when prefect is first imported, which the tests do after this: they leave no trace in the checkout.
 PREFECT_FOLDER = tempfile.TemporaryDirectory(prefix="simvp-prefect-")
 os.environ["PREFECT_HOME"] = PREFECT_FOLDER.name
+os.environ["PREFECT_PROFILES_PATH"] = f"{PREFECT_FOLDER.name}/profiles.toml"  # not that of the checkout's own home
 
 
 @pytest.fixture(scope="session")

@@ -75,9 +75,45 @@ def test_a_template_is_what_prefect_takes(kind: str) -> None:
             jsonschema.validate({name: entry.get("default")} if "default" in entry else {}, theirs["variables"])
     assert (kind, set(own["variables"]["properties"]) - set(theirs["variables"]["properties"])) in (
         ("process", set()),
-        ("docker", set()),
-        ("kubernetes", {"secret", "home_claim"}),
+        ("docker", {"$MLFLOW_TRACKING_URI", "$SIMVP_STORE"}),
+        ("kubernetes", set()),
     )
+
+
+# What a run could use to start something else than the flow, or elsewhere, or with other people's secrets.
+POWERS = {
+    *("command", "env", "image", "working_dir", "volumes", "network_mode", "privileged", "container_create_kwargs"),
+    *(
+        "job_manifest",
+        "namespace",
+        "service_account_name",
+        "secret",
+        "home_claim",
+        "image_pull_policy",
+        "registry_credentials",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_run_chooses_no_command_image_variables_or_mounts(kind: str) -> None:
+    own = template(kind)
+    assert not POWERS & set(own["variables"]["properties"])
+    for name in POWERS:
+        assert f"{{{{ {name} }}}}" not in json.dumps(own["job_configuration"])
+        # What Prefect's server asks before it takes a run or a deployment.
+        with pytest.raises(jsonschema.ValidationError, match="Additional properties are not allowed"):
+            jsonschema.validate({name: "x"}, own["variables"])
+    asked = {name: {"PATH": "/tmp"} if name == "job_manifest" else "else" for name in POWERS - {"env"}}
+    assert rendered(kind, asked) == rendered(kind, {})
+
+
+@pytest.mark.parametrize("name", ["$MLFLOW_TRACKING_URI", "$SIMVP_STORE"])
+def test_a_run_does_not_say_where_models_and_stores_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name[1:], "of the worker")
+    assert rendered("docker", {name: "of the run"})["env"][name[1:]] == "of the worker"
+    with pytest.raises(jsonschema.ValidationError, match="expected to be empty"):
+        jsonschema.validate({name: "of the run"}, template("docker")["variables"])
 
 
 def test_a_process_runs_in_the_worker_s_folder_and_nobody_else_chooses_the_command() -> None:
@@ -99,8 +135,7 @@ def test_a_container_gets_image_home_and_addresses_of_the_worker_s_own_environme
 ) -> None:
     for name, value in SITE.items():
         monkeypatch.setenv(name, value)
-    job = rendered("docker", {"image": "registry.example/simvp:0.1.0"})
-    assert job["image"] == "registry.example/simvp:0.1.0"
+    job = rendered("docker", {})
     assert job["volumes"] == ["simvp-home:/var/lib/simvp"]
     assert job["env"]["SIMVP_HOME"] == "/var/lib/simvp"
     assert job["env"]["MLFLOW_TRACKING_URI"] == SITE["MLFLOW_TRACKING_URI"]
@@ -108,7 +143,7 @@ def test_a_container_gets_image_home_and_addresses_of_the_worker_s_own_environme
     assert job["env"]["SIMVP_DASK"] == SITE["SIMVP_DASK"]
     assert "not-for-prefect" not in json.dumps(job, default=str)
     assert job["command"] is None  # Prefect's own
-    assert rendered("docker", {})["image"] == "simvp:latest"
+    assert job["image"] == "simvp:latest"
 
 
 def test_what_a_worker_does_not_have_is_empty_in_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,13 +156,14 @@ def test_what_a_worker_does_not_have_is_empty_in_the_container(monkeypatch: pyte
 def test_a_job_of_kubernetes_is_a_pod_without_root_and_secrets_pass_prefect_by(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SITE.items():
         monkeypatch.setenv(name, value)
-    job = rendered("kubernetes", {"memory_request": "4Gi", "cpu_request": "2", "image": "registry.example/simvp:1"})
+    job = rendered("kubernetes", {"memory_request": "4Gi", "cpu_request": "2"})
     manifest = job["job_manifest"]
     pod = manifest["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert manifest["metadata"]["namespace"] == "simvp"
     assert manifest["spec"]["ttlSecondsAfterFinished"] == 86400
-    assert container["image"] == "registry.example/simvp:1"
+    assert container["image"] == "simvp:latest"
+    assert job["env"]["SIMVP_HOME"] == "/var/lib/simvp"
     assert container["resources"] == {"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {}}
     assert container["envFrom"] == [{"secretRef": {"name": "simvp", "optional": True}}]
     assert pod["volumes"] == [{"name": "home", "persistentVolumeClaim": {"claimName": "simvp-home"}}]

@@ -14,7 +14,7 @@ from datasets.archive import schema as schema_module
 from datasets.archive.archive import Archive
 from pipelines.home import Home
 from pipelines.ingest import ingest
-from simvp.errors import ConfigError, Refusal, SourceError
+from simvp.errors import ConfigError, Refusal, SourceError, Unavailable
 from tests.support.files.repositories import plain
 from tests.support.files.small_files import hourly, write, write_zarr
 from tests.support.killing import kill_everywhere
@@ -420,6 +420,6 @@ def test_how_a_source_was_read_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["x.nc", "*.nc"])
 def test_a_source_that_is_not_there_is_refused_without_its_password(tmp_path: Path, path: str) -> None:
-    with pytest.raises(SourceError, match=rf"http://127\.0\.0\.1:1/{path.replace('*', '[*]')}") as caught:
+    with pytest.raises(Unavailable, match=rf"http://127\.0\.0\.1:1/{path.replace('*', '[*]')}") as caught:
         ingest(Home(tmp_path), "own", source=f"http://user:secret@127.0.0.1:1/{path}")
     assert "secret" not in str(caught.value)

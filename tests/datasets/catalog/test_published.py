@@ -17,7 +17,7 @@ import xarray as xr
 
 from datasets.catalog.entries import find_source
 from datasets.catalog.published import PackagedSource, PublishedFile, PublishedSource
-from simvp.errors import SourceError
+from simvp.errors import SourceError, Unavailable
 
 ERA5 = "era5-2mt-2019-03-uk.grib"
 CONTENT = {"a.nc": b"first", "b.nc": b"second", "c.nc": b"third"}
@@ -158,22 +158,22 @@ def test_without_network_it_says_which_files_from_where_and_where_to_put_them(
 ) -> None:
     monkeypatch.setattr(pooch, "retrieve", offline)
     source = source_of("https://here.example")
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(Unavailable) as caught:
         source.open()
     assert str(caught.value) == (
         "file a.nc: cannot be fetched from https://here.example/a.nc (ConnectionError), and SIMVP_DATA is not set\n"
-        "To mend it: put a.nc .. c.nc (3 files) into the folder three of a directory and set SIMVP_DATA to that "
-        "directory"
+        "To mend it: try again later, or put a.nc .. c.nc (3 files) into the folder three of a directory and set "
+        "SIMVP_DATA to that directory"
     )
     prepared = PublishedFile(url="ready.nc", checksum="0" * 64)
     two = replace(source, published=source.published[:2], prepared=prepared)
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(Unavailable) as caught:
         two.open()
     assert str(caught.value) == (
         f"file a.nc: cannot be fetched from https://here.example/a.nc (ConnectionError), and {tmp_path / 'three'} has "
-        "no such file\nTo mend it: put a.nc and b.nc into the folder three of a directory and set SIMVP_DATA to that "
-        "directory; or put ready.nc into the directory itself"
+        "no such file\nTo mend it: try again later, or put a.nc and b.nc into the folder three of a directory and set "
+        "SIMVP_DATA to that directory; or put ready.nc into the directory itself"
     )
     assert (
         two.wanted == "a.nc and b.nc, or ready.nc in the directory itself; where they are not there, they are fetched"
@@ -183,12 +183,12 @@ def test_without_network_it_says_which_files_from_where_and_where_to_put_them(
 def test_era5_lies_in_the_directory_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pooch, "retrieve", offline)
     source = find_source("era5-uk")
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(Unavailable) as caught:
         source.open()
     text = str(caught.value)
     assert f"file {ERA5}: cannot be fetched from https://github.com/" in text
     assert "SIMVP_DATA is not set" in text
-    assert text.endswith(f"put {ERA5} into a directory and set SIMVP_DATA to it")
+    assert text.endswith(f"try again later, or put {ERA5} into a directory and set SIMVP_DATA to it")
     assert source.wanted == f"{ERA5}; where it is not there, it is fetched"
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
     (tmp_path / ERA5).write_bytes(b"GRIB something else 7777")

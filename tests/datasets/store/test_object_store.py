@@ -137,7 +137,7 @@ def test_what_cannot_be_reached_or_read_is_said_without_secrets(bucket: str, mon
         simvp.open_archive("s3://no-such-bucket-here/x")
     with pytest.raises(ArchiveError, match="there is none"):
         simvp.open_archive(f"{bucket}/none")
-    with pytest.raises(ConfigError, match="no name and no password") as refused:
+    with pytest.raises(ConfigError, match="no name, no password and no query") as refused:
         simvp.open_archive(f"s3://me:{SECRET}@bucket/x")
     assert SECRET not in str(refused.value)
     with pytest.raises(ConfigError, match="expected a folder, or s3://, gs:// or az://"):

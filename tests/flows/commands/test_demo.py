@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from flows.commands import demo
 from flows.commands.demo import parse
 from pipelines.home import Home
-from simvp.errors import ConfigError
+from simvp.errors import ConfigError, SourceError
 from tests.conftest import CHECKOUT
 from tests.support.small_home import write_source
 
@@ -32,6 +33,15 @@ def test_data_sets_of_different_sources_have_different_names() -> None:
     assert names[0].startswith("rain-nc-")
     assert parse(["--source", "/a/rain/*.nc", "--variables", "a"]).dataset != names[0]
     assert Home("/home").dataset(parse(["--source", f"/{'long' * 40}.nc"]).dataset).name
+
+
+def test_a_source_with_a_password_is_refused_and_one_that_names_it_is_taken() -> None:
+    with pytest.raises(SourceError, match=r"\{SIMVP_SOURCE_LOGIN\}@host") as refused:
+        parse(["--source", "https://user:hunter2@files/rain.nc?sig=hunter2"])
+    assert "hunter2" not in str(refused.value)
+    settings = parse(["--source", "https://{SIMVP_SOURCE_LOGIN}@files/rain.nc?{SIMVP_SOURCE_QUERY}"])
+    assert settings.source == "https://{SIMVP_SOURCE_LOGIN}@files/rain.nc?{SIMVP_SOURCE_QUERY}"
+    assert settings.dataset.startswith("files-rain-nc-")
 
 
 def test_demo_settings_that_contradict_are_refused_at_once() -> None:
@@ -70,6 +80,71 @@ def test_demo_refuses_without_a_traceback_before_anything_is_started(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "home").exists()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    write_source(folder, days=1)
+    (folder / "empty").mkdir()
+    (folder / "text.nc").write_text("this is no data\n" * 20)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--frames-in 0", "FRAMES_IN: expected greater than or equal to 1, got 0"),
+        ("--cycle 1", "CYCLE: expected greater than or equal to 2"),
+        ("--data nope", "data set 'nope': expected one of simulated-weather, "),
+        ("--source {files}/absent.nc", "there is no file or folder '{files}/absent.nc'; {files} is there"),
+        ("--source {files}/empty", "folder '{files}/empty' holds no NetCDF, GRIB or Zarr data"),
+        ("--source {files}/text.nc", "{files}/text.nc: expected NetCDF, GRIB or Zarr by content"),
+        ("--source {files}/day000.nc --variables wind", "wind"),
+        ("--source {files}/day000.nc --units t2m:mm", "mm"),
+        ("--source {files}/day000.nc --step banana", "banana"),
+        ("--source {files}/day000.nc --name ../up", "data set name '../up': expected up to 64 lower case letters"),
+    ],
+)
+def test_demo_looks_at_settings_and_source_before_it_starts_a_server(
+    words: str, said: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("SIMVP_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(CHECKOUT)
+    monkeypatch.setattr(demo, "stop_on_signals", lambda: None)
+    monkeypatch.setattr(demo, "_server", lambda home: pytest.fail("a server was started"))
+    assert demo.main([word.format(files=files) for word in words.split()]) == 2
+    text = capsys.readouterr().err
+    assert said.format(files=files) in text
+    assert "To mend it: " in text or "expected words like" in text
+    assert len(text.splitlines()) <= 4
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("file/home", "expected a folder, and {folder}/file is a file"),
+        ("what?now/home", "expected a path without '?'"),
+        ("s3://bucket/x", "expected a local folder, for databases and unfinished trainings, got an address"),
+    ],
+)
+def test_demo_looks_at_its_home_first(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SIMVP_HOME", name if "://" in name else str(tmp_path / name))
+    monkeypatch.chdir(CHECKOUT)
+    monkeypatch.setattr(demo, "stop_on_signals", lambda: None)
+    monkeypatch.setattr(demo, "_server", lambda home: pytest.fail("a server was started"))
+    assert demo.main([]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("SIMVP_HOME ")
+    assert name in text
+    assert said.format(folder=tmp_path) in text
+    assert "To mend it: " in text
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from flows.local.services import Addresses, Services, free_port, offline_environment, running
 from pipelines.home import Home
-from simvp.errors import ConfigError
+from simvp.errors import ConfigError, Refusal
 from tests.conftest import CHECKOUT
 
 
@@ -114,3 +115,32 @@ def test_prefect_toml_names_the_default_addresses() -> None:
     settings = (CHECKOUT / "prefect.toml").read_text()
     assert f'url = "{Addresses().prefect_api}"' in settings
     assert 'home = ".simvp/prefect"' in settings
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("ERROR: [Errno 98] error while attempting to bind on address: address already in use", "listens on its port"),
+        ("sqlite3.OperationalError: database or disk is full", "there is no space left on the disk"),
+        ("sqlite3.DatabaseError: file is not a database", "the database is damaged"),
+        ("sqlite3.OperationalError: database is locked", "another process holds the database"),
+        ("KeyError: 'a bug'", "exit code 3\nTo mend it: see "),
+    ],
+)
+def test_a_server_that_ends_while_it_starts_is_quoted_where_the_machine_is_at_fault(
+    last: str, said: str, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "home")
+    services = Services(home=home, addresses=Addresses(prefect_port=free_port()))
+    log = services.logs["prefect server"]
+    log.parent.mkdir(parents=True)
+    log.write_text(f"Traceback (most recent call last):\n  ...\n{last}\n")
+    services.processes["prefect server"] = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    services.processes["prefect server"].wait()
+    with pytest.raises(Refusal) as refused:
+        services.wait()
+    text = str(refused.value)
+    assert text.startswith("prefect server ended while starting, exit code 3")
+    assert said in text
+    assert f"see {log}" in text
+    assert "Traceback" not in text

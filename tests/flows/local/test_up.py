@@ -1,6 +1,7 @@
 """`make up` with its processes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.local.password import home_password, password_file
 from flows.local.services import Addresses, free_port, running
 from pipelines.home import Home
 from tests.conftest import CHECKOUT
@@ -38,17 +40,44 @@ def test_up_serves_a_second_terminal_and_leaves_no_process(tmp_path: Path) -> No
             time.sleep(1)
         addresses = running(home)
         assert addresses == Addresses.from_environment(ports)
-        second = {
-            **os.environ,
+        said = (tmp_path / "up.log").read_text()
+        exported = dict(re.findall(r"(\w+)=(\S+)", " ".join(re.findall(r"^ +export (.+)$", said, re.MULTILINE))))
+        assert exported == {
             "PREFECT_API_URL": addresses.prefect_api,
+            "SIMVP_HOME": str(home.path),
             "PREFECT_HOME": str(home.prefect),
+            "PREFECT_PROFILES_PATH": str(home.prefect / "profiles.toml"),
         }
+        assert f"cat {password_file(home)}" in said
+        assert home_password(home) not in said
+        second = {**os.environ, **exported}
         run = [sys.executable, "-m", "prefect", "deployment", "run", "ingest/daily", "--watch"]
         run += ["--param", f"dataset={DATASET}", "--param", f"source={source}"]
         done = subprocess.run(run, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Completed" in done.stdout
         assert plain(home.archive(DATASET)).sizes["time"] == 48
+        secret = [*run[:-1], "source=https://user:hunter2@files.example/a.nc"]
+        told = subprocess.run(secret, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=60)
+        assert told.returncode == 1
+        printed = told.stdout + told.stderr
+        assert "expectednouser,passwordorqueryintheaddress" in "".join(printed.split())
+        assert "Traceback" not in printed
+        assert "hunter2" not in printed
+        # Who does not know the password.
+        stranger = {**second, "PREFECT_PROFILES_PATH": str(tmp_path / "none.toml")}
+        asked = [sys.executable, "-m", "prefect", "flow-run", "ls"]
+        closed = subprocess.run(asked, cwd=CHECKOUT, env=stranger, capture_output=True, text=True, timeout=60)
+        assert closed.returncode != 0
+        assert "401" in closed.stdout + closed.stderr
+        # A refusal: the run has failed, the second terminal says why, and neither of them shows a traceback.
+        refused = [*run[:-1], f"source={tmp_path / 'absent.nc'}"]
+        done = subprocess.run(refused, cwd=CHECKOUT, env=second, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 1
+        words = f"there is no file or folder '{tmp_path / 'absent.nc'}'".replace(" ", "")
+        for said in (done.stdout + done.stderr, (tmp_path / "up.log").read_text()):
+            assert words in "".join(said.split())
+            assert "Traceback" not in said
         family = psutil.Process(up.pid).children(recursive=True)
         assert len(family) >= 3
     finally:

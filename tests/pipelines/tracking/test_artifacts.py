@@ -45,6 +45,14 @@ def test_a_store_that_mlflow_calls_otherwise_is_refused(home: Home, monkeypatch:
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("stated", ["s3://key:secret@models", "https://files/models?sig=secret"])
+def test_a_root_with_a_password_is_refused(home: Home, stated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", stated)
+    with pytest.raises(ConfigError, match="MLflow keeps it in its database") as refused:
+        artifact_root(home)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_model_goes_to_the_bucket_and_comes_back(
     home: Home, bucket: str, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 import simvp
-from simvp.errors import RegistryError
+from simvp.errors import RegistryError, Unavailable
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.registry import Registry, Version
 from tests.support.registries import database, register, registry_at
@@ -134,7 +134,9 @@ class TestWhere:
         with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
             port = server.server_port
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-        with pytest.raises(RegistryError, match=r"expected a server that answers, got .*refused"):
+        with pytest.raises(
+            Unavailable, match=r"expected a server that answers, got .*refused\nTo mend it: try again later"
+        ):
             simvp.load("simvp-weather")
 
     def test_a_server_that_answers_anything_is_left_to_mlflow(
