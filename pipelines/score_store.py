@@ -15,7 +15,7 @@ import xarray as xr
 from datasets.store import Store, disk
 from datasets.workers import Shared, Workers
 from pipelines.evaluation import MOVING, OWN, batch_size, chunks, lies_in, score_alone, score_issued, taken_over
-from pipelines.init_times import missing_history
+from pipelines.issuing import missing_history
 from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.tracking import Makers

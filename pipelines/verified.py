@@ -16,8 +16,7 @@ from datasets.archive import Archive
 from datasets.store import Store
 from datasets.workers import Shared
 from pipelines.evaluation import chunks, lies_in, select_frames, stretch
-from pipelines.init_times import missing_history
-from pipelines.issuing import Setting
+from pipelines.issuing import Setting, missing_history
 from simvp.scoring import positions_of
 from simvp.times import encode_times
 

@@ -75,7 +75,7 @@ def test_a_template_is_what_prefect_takes(kind: str) -> None:
             jsonschema.validate({name: entry.get("default")} if "default" in entry else {}, theirs["variables"])
     assert (kind, set(own["variables"]["properties"]) - set(theirs["variables"]["properties"])) in (
         ("process", set()),
-        ("docker", {"$MLFLOW_TRACKING_URI", "$SIMVP_STORE"}),
+        ("docker", {"$MLFLOW_TRACKING_URI", "$SIMVP_DASK", "$SIMVP_STORE"}),
         ("kubernetes", set()),
     )
 
@@ -108,7 +108,7 @@ def test_a_run_chooses_no_command_image_variables_or_mounts(kind: str) -> None:
     assert rendered(kind, asked) == rendered(kind, {})
 
 
-@pytest.mark.parametrize("name", ["$MLFLOW_TRACKING_URI", "$SIMVP_STORE"])
+@pytest.mark.parametrize("name", ["$MLFLOW_TRACKING_URI", "$SIMVP_DASK", "$SIMVP_STORE"])
 def test_a_run_does_not_say_where_models_and_stores_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name[1:], "of the worker")
     assert rendered("docker", {name: "of the run"})["env"][name[1:]] == "of the worker"

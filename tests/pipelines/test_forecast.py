@@ -13,7 +13,7 @@ from datasets.archive.archive import Archive
 from datasets.store.store import Store
 from pipelines.forecast import forecast
 from pipelines.home import Home
-from pipelines.init_times import due, on_hours
+from pipelines.issuing.init_times import due, on_hours
 from simvp.coords.forecast_layout import VOLATILE, faults
 from simvp.coords.steps import Step
 from simvp.errors import ArchiveError, ConfigError, ContractError, RegistryError
