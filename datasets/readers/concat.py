@@ -21,6 +21,8 @@ from xarray.core import indexing
 
 from datasets.readers.dates import TIMES, counts_time, in_plain_words
 from datasets.readers.files import SourceFile
+from datasets.readers.sizes import refuse_arrays
+from datasets.readers.stored import shapes_of
 from simvp.coords import MEMBERS, Axes
 from simvp.times import dates_of
 from simvp.values import decode, in_single, stored_as
@@ -231,6 +233,7 @@ def _looked_at(
         with _opened(file.path, file.group) as opened:
             if not all(dim.size for dim in opened.dimensions.values()):
                 return None  # without a frame it shows nothing of the others
+            refuse_arrays(file.path, shapes_of(opened))
             header = file.group, _header(opened)
             if kind := kinds.get(header):
                 if file.group and any(not _own_dims(opened, name) for name in kind.names):

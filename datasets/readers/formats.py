@@ -61,7 +61,7 @@ def format_of(path: str) -> Format:
     if cut := _cut_off(path, head):
         raise SourceError("", [cut])
     if form == "netcdf" and not head.startswith(b"CDF"):
-        refuse_foreign(path, head)
+        refuse_foreign(path)
     return form
 
 

@@ -27,6 +27,7 @@ from datasets.readers.groups import (
     parents,
     with_parents,
 )
+from datasets.readers.sizes import refuse_coordinates, refuse_maps
 from datasets.readers.stored import AsStored
 from simvp.coords import Axes, axis_names, canonicalise, check_names, label_names, period_bounds, select_values
 from simvp.errors import Refusal, SourceError, shortened
@@ -220,7 +221,11 @@ def _canonical_one(
     units = {v: u for v, u in request.units.items() if v in ds.variables}
     select = {k: v for k, v in request.axes.items() if axis_names(ds, k)} if lenient else request.axes
     ds, select = settle_versions(ds, select)
+    planes = [(str(name), var.shape, var.dtype.itemsize) for name, var in ds.coords.items() if var.ndim > 1]
+    refuse_coordinates(file.path, planes)
     canonical, found = canonicalise(ds, wanted, select=select, units=units)
+    maps = [(str(name), var.shape[1:], var.dtype.itemsize) for name, var in canonical.data_vars.items()]
+    refuse_maps(file.path, maps)
     reasons = [
         f"{name}: units {unit!r} are no unit that is known; state them, as units={{{str(name)!r}: 'K'}}, or "
         f"units={{{str(name)!r}: {unit!r}}} where it counts things of that name"

@@ -4,6 +4,7 @@ import base64
 import binascii
 import logging
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import netCDF4
@@ -12,6 +13,7 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from datasets.readers.files import is_address
+from datasets.readers.sizes import Shape, refuse_arrays
 from simvp.errors import Refusal, SourceError
 from simvp.values import Form, decode_all, looks_like_mark
 
@@ -41,7 +43,7 @@ class AsStored(BackendEntrypoint):
         Raises
         ------
         SourceError
-            A coordinate whose header cannot be read.
+            A coordinate whose header cannot be read, or an axis that takes too much memory.
         """
         form: Form = "netcdf"
         fills: dict[str, Any] = {}
@@ -52,10 +54,12 @@ class AsStored(BackendEntrypoint):
             store = xr.backends.ZarrStore.open_group(
                 filename_or_obj, mode="r", group=group, consolidated=consolidated, use_zarr_fill_value_as_mask=True
             )
+            refuse_arrays(str(filename_or_obj), *_promised(store.members))
             raw = xr.open_dataset(store, engine="store", **options)
             form, fills = _described(raw, filename_or_obj, store.zarr_group)
         else:
             netcdf = xr.backends.NetCDF4DataStore.open(filename_or_obj, group=group)
+            refuse_arrays(str(filename_or_obj), shapes_of(netcdf.ds))
             options["drop_variables"] = [*(drop_variables or []), *_ragged(filename_or_obj, netcdf.ds)]
             raw = xr.open_dataset(netcdf, engine="store", **options)
         try:
@@ -64,6 +68,18 @@ class AsStored(BackendEntrypoint):
             raw.close()
             raise SourceError(str(filename_or_obj), refusal.reasons) from None
         return xr.decode_cf(ds, mask_and_scale=False, decode_times=decode_times, decode_timedelta=False)
+
+
+def shapes_of(file: netCDF4.Dataset) -> list[Shape]:
+    """What the variables of a group say that they hold."""
+    return [(name, var.shape, getattr(var.dtype, "itemsize", 16)) for name, var in file.variables.items()]
+
+
+def _promised(members: Mapping[str, Any]) -> tuple[list[Shape], list[Shape]]:
+    """What the arrays of a Zarr group say that they hold, and their chunks."""
+    arrays = {name: node for name, node in members.items() if hasattr(node, "chunks")}
+    whole = [(name, array.shape, array.dtype.itemsize) for name, array in arrays.items()]
+    return whole, [(name, array.chunks, array.dtype.itemsize) for name, array in arrays.items()]
 
 
 def _ragged(path: str, file: netCDF4.Dataset) -> list[str]:
