@@ -6,6 +6,7 @@ a small part of it also with the bytes that are there.
 """
 
 import os
+import zipfile
 from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
@@ -75,6 +76,23 @@ def _reasons(path: str, shapes: Iterable[Shape], what: str, most: int | None = B
             "cut a region out or thin it out first (cdo sellonlatbox, ncks -d)"
         )
     return reasons
+
+
+def refuse_unpacked(path: str | Path, most: int) -> None:
+    """Refuse a zip archive, such as .npz, whose members unpack to more than `most` bytes together.
+
+    Raises
+    ------
+    SourceError
+        With reasons alone; also for a file that is no such archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            size = sum(member.file_size for member in file.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise SourceError("", [f"it cannot be read: {error}"]) from error
+    if size > most:
+        raise SourceError("", [f"it unpacks to {in_words(size)}, at most {in_words(most)} are expected"])
 
 
 def bytes_in(path: str) -> int:

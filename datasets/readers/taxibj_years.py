@@ -18,6 +18,7 @@ from simvp.errors import SourceError
 
 YEARS = tuple(f"BJ{year}_M32x32_T30_InOut.h5" for year in (13, 14, 15, 16))
 SLOTS = 48
+MOST = 366 * SLOTS  # of a year
 HALF_HOUR = Step(seconds=1800)
 SIZE = (32, 32)
 CHUNK_DAYS = 10  # 3.7 MiB of float32
@@ -102,8 +103,8 @@ def _series(raw: xr.Dataset) -> xr.Dataset:
         raise SourceError("", [f"{name}: expected this dataset, got {got}" for name in lost])
     data, date = raw["data"], raw["date"]
     shaped = data.shape[1:] == (2, *SIZE) and date.shape == data.shape[:1] and len(data)
-    if not shaped or data.dtype.kind not in "fiu":
-        expected = f"data (N, 2, {SIZE[0]}, {SIZE[1]}) of numbers and date (N)"
+    if not shaped or data.dtype.kind not in "fiu" or len(data) > MOST:
+        expected = f"data (N, 2, {SIZE[0]}, {SIZE[1]}) of numbers and date (N), N at most {MOST}"
         raise SourceError("", [f"expected {expected}, got data {data.shape} of {data.dtype} and date {date.shape}"])
     try:
         dates = date.values

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from datasets.store import disk
+from simvp.networks import refuse_packed
 
 FORMAT = 2
 NAME = "checkpoint.pt"
@@ -27,6 +28,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | N
     path = folder / NAME
     if not path.is_file():
         return None
+    refuse_packed(path)
     state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     if state.pop("format", None) != FORMAT:
         _log.warning("checkpoint %s has another format; the training begins anew", path)

@@ -4,6 +4,12 @@ from .config import UNREAD as UNREAD, SimVPConfig as SimVPConfig, Variant as Var
 from .footprint import peak as peak, refuse_beyond as refuse_beyond
 from .gridded import GriddedConfig as GriddedConfig, GriddedSimVP as GriddedSimVP
 from .normalisation import LEAK as LEAK
-from .pretrained import from_pretrained as from_pretrained
-from .saved import build as build, evaluated as evaluated, written as written
+from .pretrained import from_pretrained as from_pretrained, refuse_packed as refuse_packed
+from .saved import (
+    FURTHEST as FURTHEST,
+    evaluated as evaluated,
+    loaded as loaded,
+    sizes_of as sizes_of,
+    written as written,
+)
 from .simvp import SimVP as SimVP

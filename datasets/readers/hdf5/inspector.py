@@ -41,7 +41,7 @@ def refuse_foreign(path: str) -> None:
         that lead nowhere, or back to a group around them, which it follows for ever. Chunks that are larger than they
         say. Whatever else the library does not survive. Or ODIM, whose values only its own attributes explain.
     """
-    answer = _ask(path)
+    answer = _ask(path, netcdf=True)
     faults, odd = list(answer.get("faults", [])), list(answer.get("odd", []))
     if answer.get("odim"):
         reason = "ODIM HDF5 of weather radar is not read: its values are scaled bytes in groups (dataset1/data1) whose"
@@ -56,12 +56,30 @@ def refuse_foreign(path: str) -> None:
         raise SourceError("", [_ending(ended)])
 
 
-def _ask(path: str) -> dict[str, Any]:
+def refuse_pointers(path: str | Path) -> None:
+    """Refuse an HDF5 file that reaches beyond itself, or whose chunks are larger than they say; one of no format passes.
+
+    For files that are read with h5py, in which NetCDF's types and dims are nothing.
+
+    Raises
+    ------
+    SourceError
+        With reasons alone.
+    """
+    answer = _ask(str(path), netcdf=False)
+    if faults := answer.get("faults"):
+        raise SourceError("", faults[:SHOWN])
+    if (ended := answer.get("ended")) is not None:
+        raise SourceError("", [_ending(ended)])
+
+
+def _ask(path: str, *, netcdf: bool) -> dict[str, Any]:
     """What the process says; "ended": how it ended instead."""
     process = _taken()
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps(os.path.abspath(path)).encode() + b"\n")
+        process.stdin.write(json.dumps([os.path.abspath(path), netcdf]).encode() + b"\n")
         process.stdin.flush()
         line = process.stdout.readline()
     except BrokenPipeError:
@@ -99,7 +117,9 @@ def _started() -> _Process:
 
 def _ending(code: int) -> str:
     if code == -signal.SIGALRM:
-        return f"the HDF5 library does not come to an end with this file ({SECONDS} s): it is damaged, or made to do harm"
+        return (
+            f"the HDF5 library does not come to an end with this file ({SECONDS} s): it is damaged, or made to do harm"
+        )
     how = f"was killed by it ({signal.Signals(-code).name})" if code < 0 else f"ended with it (exit code {code})"
     remedy = "it is damaged, or made to do harm; fetch it again, or write it anew (nccopy, h5repack)"
     return f"a process that opened it as NetCDF-4 to see whether that is safe {how}: {remedy}"
