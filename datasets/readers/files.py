@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
+from datasets.readers.zarr_store import refuse_outside
 from simvp.errors import SourceError, shortened
 from simvp.settings import shown_address, without_secrets
 
@@ -22,6 +23,13 @@ logger = logging.getLogger(__name__)
 Location = str | Path
 
 ZARR_ROOTS = ("zarr.json", ".zmetadata", ".zgroup")
+_UNPACK = "unpack it into a folder first"
+# File systems of fsspec that are not asked. References are those of kerchunk and of VirtualiZarr.
+SYSTEMS = {
+    "reference": "its references can name any file of this machine and any address; "
+    "open it with xarray where you trust it, and write the values as Zarr or NetCDF",
+    **dict.fromkeys(("zip", "tar", "libarchive"), _UNPACK),
+}
 FEW, AT_ONCE = 32, 4  # files that are looked into one after the other; threads that look into more
 
 
@@ -172,10 +180,18 @@ def _remote_root(fs: "AbstractFileSystem", path: str) -> str | None:
     return next((root for root in roots if fs.exists(root)), None)
 
 
+def _refuse_system(url: str) -> None:
+    """Refuse file systems of fsspec that unpack, or that read whatever a file of theirs names."""
+    for part in url.split("::"):
+        if (system := part.partition("://")[0].lower()) in SYSTEMS:
+            raise SourceError("source", [f"{shown_address(url)}: {system} is not read: {SYSTEMS[system]}"])
+
+
 def _remote(source: Location) -> list[str]:
     import fsspec
 
     url = str(source)
+    _refuse_system(url)
     try:
         fs, path = fsspec.core.url_to_fs(url)
         if _remote_root(fs, path):
@@ -217,22 +233,9 @@ def _recognised(name: str) -> SourceFile:
         except Exception as error:
             raise SourceError("", [f"cannot be fetched: {type(error).__name__}: {error}"]) from error
     if Path(path).is_dir():
-        if inside := _special_inside(path):
-            raise SourceError("", [f"{inside} is no regular file; copy its content into a file first"])
+        refuse_outside(path)
         return SourceFile(name=name, path=path, format="zarr")
     return SourceFile(name=name, path=path, format=format_of(path))
-
-
-def _special_inside(folder: str) -> str:
-    """The first pipe, socket or device in a Zarr store, which a reader of its chunks would wait for; empty if none."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if inside := _special_inside(entry.path):
-                    return inside
-            elif not entry.is_file() and os.path.exists(entry.path) and not os.path.isdir(entry.path):
-                return entry.path
-    return ""
 
 
 def _checksum(name: str) -> str:
