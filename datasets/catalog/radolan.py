@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import xarray as xr
@@ -29,7 +29,7 @@ VALUE, MISSING, NEGATIVE, CLUTTER = 0x0FFF, 0x2000, 0x4000, 0x8000
 
 # The composite of RADKLIM: cells of 1 km, and where its south-western corner lies, in km (DWD, table of the corners).
 ROWS, COLUMNS = 1100, 900
-# Members of the tar file of a month, which has 744 hours; bytes of one: a composite, with a header of at most this much.
+# Members of the tar file of a month, which has 744 hours; bytes of one: a composite with its header.
 MEMBERS, LARGEST = 1000, 2 * ROWS * COLUMNS + 4096
 WEST, SOUTH = -443.4622, -4758.645
 PROJECTION = {
@@ -98,7 +98,8 @@ def _unpacked(file: Path) -> Iterator[IO[bytes]]:
     with file.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        with gzip.open(raw) if packed else nullcontext(raw) as whole, _Bounded(whole) as stream:  # type: ignore[arg-type]
+        whole: Any = gzip.GzipFile(fileobj=raw) if packed else nullcontext(raw)
+        with whole as unpacked, _Bounded(unpacked) as stream:
             yield stream
 
 

@@ -138,7 +138,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
 def as_written(path: str | os.PathLike[str]) -> Iterator[None]:
     """What the records make of a header and of arrays that `Forecaster.save` did not write, as a refusal.
 
-    The file may have been made by anybody, with a fingerprint that fits: whatever it lets a record run into is its fault.
+    Anybody may have made the file, with a fingerprint that fits: whatever it lets a record run into is its fault.
     """
     remedy = "it was not written by this version of simvp, or changed since: copy it again, or train again"
     try:

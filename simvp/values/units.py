@@ -180,7 +180,7 @@ def _scale(text: str) -> tuple[Any, float, float] | None:
     factor = 1.0
     if match := FACTOR.match(text):
         power = match[1] or match[2]
-        factor, text = float(f"1e{int(power)}") if power else float(match[3]), text[match.end() :]
+        factor, text = 10.0 ** int(power) if power else float(match[3]), text[match.end() :]
     for spelling in _spellings(text):
         try:
             ends = [_parser().Quantity(value, spelling).to_base_units() for value in (0.0, factor)]

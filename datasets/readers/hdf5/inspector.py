@@ -1,7 +1,7 @@
 """Asks a process of its own what is wrong with an HDF5 file: a file that kills the library there does no harm here.
 
-HDF5 and NetCDF-C trust what stands in a file: an attribute of a wrong type, `NAME` as numbers or a `_Netcdf4Dimid` of two
-milliards, ends the interpreter. The process is started at the first HDF5 file (0.25 s) and is asked about every one
+HDF5 and NetCDF-C trust what stands in a file: an attribute of a wrong type, `NAME` as numbers or a `_Netcdf4Dimid` of
+two milliards, ends the interpreter. The process is started at the first HDF5 file (0.25 s) and is asked about every one
 (about 1 ms) until this process ends; many files are asked about on several threads, each with a process. The price is
 paid for HDF5 alone: classic NetCDF and GRIB are checked here (`formats`, `grib`), Zarr is read by Python.
 """
@@ -26,7 +26,7 @@ SECONDS = 60  # for the structure of one file, or for one of its chunks
 
 _Process = subprocess.Popen[bytes]
 _free: LifoQueue[tuple[int, _Process]] = LifoQueue()
-"""Processes that nobody asks at the moment, with the id of the process that started them: a fork has none of its own."""
+"""Processes that nobody asks at the moment, with the id of the one that started them: a fork has none of its own."""
 
 
 def refuse_foreign(path: str) -> None:
@@ -57,7 +57,7 @@ def refuse_foreign(path: str) -> None:
 
 
 def refuse_pointers(path: str | Path) -> None:
-    """Refuse an HDF5 file that reaches beyond itself, or whose chunks are larger than they say; one of no format passes.
+    """Refuse an HDF5 file that leads out of itself, or whose chunks are larger than they say; others pass.
 
     For files that are read with h5py, in which NetCDF's types and dims are nothing.
 
