@@ -171,7 +171,7 @@ class Planted:
 
 @pytest.mark.parametrize("where", ["compressor", "filters"])
 def test_a_pickle_as_a_codec(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """numcodecs has one, which it refuses to decode unless an environment variable allows it."""
+    """Of numcodecs, which it refuses to decode unless an environment variable allows it."""
     monkeypatch.setenv("PLANTED", str(tmp_path / "ran"))
     monkeypatch.setattr("numcodecs.pickles.ALLOW_UNSAFE_PICKLE_DECODE", True)
     path = store(tmp_path / "a.zarr", 2)
