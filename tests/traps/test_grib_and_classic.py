@@ -103,9 +103,10 @@ def test_grib_that_promises_too_much(made: Callable[[], bytearray], said: str, t
 
 @pytest.mark.parametrize("packing", ["grid_simple", "grid_jpeg", "grid_complex", "grid_ccsds"])
 def test_honest_packings_are_read(packing: str, tmp_path: Path) -> None:
-    (tmp_path / "a.grib").write_bytes(message(packing=packing))
-    ds = open_source(tmp_path / "a.grib")
-    np.testing.assert_allclose(ds["t2m"].values.ravel()[0], 280 + np.random.default_rng(0).random(64)[0], atol=1e-2)
+    (tmp_path / "a.grib").write_bytes(whole := message(packing=packing))
+    handle = eccodes.codes_new_from_message(bytes(whole))
+    np.testing.assert_allclose(open_source(tmp_path / "a.grib")["t2m"].values.ravel(), eccodes.codes_get_values(handle))
+    eccodes.codes_release(handle)
 
 
 @pytest.mark.parametrize("form", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"])

@@ -18,7 +18,7 @@ from zarr.codecs import Crc32cCodec, GzipCodec, ZstdCodec
 
 from datasets.readers import open_source
 from datasets.readers.zarr_store.unpacking import longer
-from simvp.errors import Refusal, SourceError
+from simvp.errors import SourceError
 from tests.support.files.small_files import KELVIN, hourly, maps, write_zarr
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("little_memory")]
@@ -145,23 +145,12 @@ def test_a_link_to_a_store_and_one_inside_of_it_are_followed(tmp_path: Path) -> 
     np.testing.assert_array_equal(open_source(tmp_path / "b.zarr")["t"], maps())
 
 
-def test_a_pipe_in_a_folder_behind_a_link_and_folders_without_end(tmp_path: Path) -> None:
+def test_a_pipe_in_a_folder_behind_a_link(tmp_path: Path) -> None:
     path = store(tmp_path / "a.zarr")
     os.mkfifo(path / "t" / "pipe")
     chunk(path).unlink()
     chunk(path).symlink_to(path / "t" / "pipe")
     assert f"{path / 't' / 'pipe'} is no regular file" in read_refused(path)
-    (path / "t" / "pipe").unlink()
-    deep, here = path / "t", os.getcwd()
-    try:
-        os.chdir(deep)
-        for _ in range(1500):  # deeper than Python's stack
-            os.mkdir("d")
-            os.chdir("d")
-    finally:
-        os.chdir(here)
-    with pytest.raises(Refusal):
-        open_source(path).load()
 
 
 class Planted:

@@ -19,8 +19,8 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5i, h5l, h5o, h5t, h5z
 
 # Objects of a file, each counted as often as links lead to it; a group in which every link leads to the next one twice
-# has 2 to the power of its depth. IMERG has 60, a year of radar in one file some 20,000.
-OBJECTS = 200_000
+# has 2 to the power of its depth. IMERG has 60 of them, a file with a group for each hour of a year 20,000.
+OBJECTS = 50_000
 DEPTH = 50
 # Bytes of an attribute: the longest that are known, metadata of satellites as XML, have some hundred thousand.
 ATTRIBUTE = 1 << 24

@@ -6,6 +6,7 @@ two milliards, ends the interpreter. The process is started at the first HDF5 fi
 paid for HDF5 alone: classic NetCDF and GRIB are checked here (`formats`, `grib`), Zarr is read by Python.
 """
 
+import atexit
 import json
 import os
 import signal
@@ -100,6 +101,19 @@ def _taken() -> _Process:
             return _started()
         if parent == os.getpid() and process.poll() is None:
             return process
+
+
+@atexit.register
+def _end() -> None:
+    """End the processes that nobody asks, so that none outlives this one."""
+    while True:
+        try:
+            parent, process = _free.get_nowait()
+        except Empty:
+            return
+        if parent == os.getpid():
+            process.stdin.close()  # type: ignore[union-attr]  # a pipe
+            process.wait()
 
 
 def _started() -> _Process:
