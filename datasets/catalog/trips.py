@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from datasets.readers import open_source, refuse_unpacked
+from datasets.readers import open_source
+from datasets.sizes import refuse_unpacked
 from simvp.budget import BUDGET
 from simvp.errors import SourceError
 

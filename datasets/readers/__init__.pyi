@@ -1,6 +1,5 @@
 from .files import checksums as checksums, source_files as source_files
 from .hdf5 import refuse_pointers as refuse_pointers
-from .sizes import refuse_unpacked as refuse_unpacked
 from .source import file_of as file_of, open_source as open_source
 from .taxibj_years import (
     HALF_HOUR as HALF_HOUR,

@@ -21,8 +21,8 @@ from xarray.core import indexing
 
 from datasets.readers.dates import TIMES, counts_time, in_plain_words
 from datasets.readers.files import SourceFile
-from datasets.readers.sizes import refuse_arrays
 from datasets.readers.stored import read_from, shapes_of
+from datasets.sizes import refuse_arrays
 from simvp.coords import MEMBERS, Axes
 from simvp.times import dates_of
 from simvp.values import decode, in_single, stored_as

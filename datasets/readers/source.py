@@ -27,8 +27,8 @@ from datasets.readers.groups import (
     parents,
     with_parents,
 )
-from datasets.readers.sizes import refuse_coordinates, refuse_maps
 from datasets.readers.stored import AsStored
+from datasets.sizes import refuse_coordinates, refuse_maps
 from simvp.coords import Axes, axis_names, canonicalise, check_names, label_names, period_bounds, select_values
 from simvp.errors import Refusal, SourceError, shortened
 from simvp.values import is_unit

@@ -15,7 +15,7 @@ from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
 from datasets.readers.files import is_address
-from datasets.readers.sizes import Shape, refuse_arrays
+from datasets.sizes import Shape, refuse_arrays
 from simvp.errors import Refusal, SourceError
 from simvp.values import Form, decode_all, looks_like_mark
 

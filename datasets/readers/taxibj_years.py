@@ -103,9 +103,11 @@ def _series(raw: xr.Dataset) -> xr.Dataset:
         raise SourceError("", [f"{name}: expected this dataset, got {got}" for name in lost])
     data, date = raw["data"], raw["date"]
     shaped = data.shape[1:] == (2, *SIZE) and date.shape == data.shape[:1] and len(data)
-    if not shaped or data.dtype.kind not in "fiu" or len(data) > MOST:
-        expected = f"data (N, 2, {SIZE[0]}, {SIZE[1]}) of numbers and date (N), N at most {MOST}"
+    if not shaped or data.dtype.kind not in "fiu":
+        expected = f"data (N, 2, {SIZE[0]}, {SIZE[1]}) of numbers and date (N)"
         raise SourceError("", [f"expected {expected}, got data {data.shape} of {data.dtype} and date {date.shape}"])
+    if len(data) > MOST:
+        raise SourceError("", [f"expected the {MOST} half hours of a year or fewer, got {len(data)}"])
     try:
         dates = date.values
     except Exception as error:

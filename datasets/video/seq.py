@@ -59,7 +59,7 @@ class SeqFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            if not path.is_file():
+            if path.exists() and not path.is_file():
                 raise SourceError(f"recording {path}", ["it is no regular file"], FETCH)
             with path.open("rb") as file:
                 frames = self._header(file.read(HEADER))

@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 from numpy.lib.npyio import NpzFile
 
-from datasets.readers import HALF_HOUR, SIZE, SLOTS, SOURCE, VARIABLES, YEARS, open_years, refuse_unpacked, year_files
+from datasets.readers import HALF_HOUR, SIZE, SLOTS, SOURCE, VARIABLES, YEARS, open_years, year_files
+from datasets.sizes import refuse_unpacked
 from datasets.video.clips import Benchmark, Clips, Part, windows
 from simvp.errors import SourceError
 

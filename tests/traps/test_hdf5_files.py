@@ -135,7 +135,7 @@ def test_a_header_that_promises_too_much(shape: Any, chunks: Any, said: str, tmp
 
 
 def test_a_large_grid_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.readers.sizes.SMALL", 1 << 10)
+    monkeypatch.setattr("datasets.sizes.SMALL", 1 << 10)
     path = promised(tmp_path / "a.nc", (2, 7000, 7000), (1, 500, 500))
     assert "t: one map of it has 7000 x 7000 values" in refused(path)
     with h5py.File(path, "a") as file:

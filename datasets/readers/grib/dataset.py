@@ -25,7 +25,7 @@ from datasets.readers.grib.series import (
     period_of,
     scanning_mode,
 )
-from datasets.readers.sizes import refuse_maps
+from datasets.sizes import refuse_maps
 from simvp.coords import axis_names, select_values
 from simvp.errors import Refusal, SourceError
 
