@@ -58,7 +58,7 @@ def test_what_is_no_idx_file_is_refused_in_words(tmp_path: Path) -> None:
         "other size": (struct.pack(">4i", 2051, 10, 32, 32) + bytes(10240), "pictures of 28 x 28, got 32 x 32"),
         "cut off": (good[:-392], "its header promises 10 pictures, got 9.5"),
         "longer": (good + bytes(784), "its header promises 10 pictures, got more"),
-        "none": (struct.pack(">4i", 2051, 0, 28, 28), "its header promises 0 pictures, got 0"),
+        "none": (struct.pack(">4i", 2051, 0, 28, 28), "expected 1 to 107,374 pictures, got 0"),
         "empty": (b"", "expected a header of 16 bytes, got 0 bytes"),
         "header": (good[:10], "expected a header of 16 bytes, got 10 bytes"),
         "gzip cut off": (packed[: len(packed) // 2], "it does not unpack: Compressed file ended before"),
