@@ -24,6 +24,7 @@ from pipelines.progress import Progress, silent
 from pipelines.tracking import CHALLENGER, LONGEST_TAG, model_name, open_registry, resolve_version
 from simvp.errors import RegistryError
 from simvp.inference import CHAMPION, Registry, Version
+from simvp.record import from_json
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -217,6 +218,6 @@ def _record(client: "MlflowClient", candidate: Version, before: Version | None, 
 def _history(client: "MlflowClient", name: str) -> list[str]:
     text = client.get_registered_model(name).tags.get(_HISTORY, "[]")
     try:
-        return [str(number) for number in json.loads(text)]
+        return [str(number) for number in from_json(text)]
     except ValueError:  # edited by hand
         return []

@@ -7,7 +7,6 @@ that key, and requested once more it returns the version that it has already mad
 that torchrun starts; the setting `processes` starts them by itself.
 """
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -37,6 +36,7 @@ from pipelines.training import (
 )
 from pipelines.windows import surely_fits
 from simvp.errors import ConfigError, Refusal
+from simvp.record import from_json
 
 __all__ = ["TrainConfig", "TrainReport", "train"]
 
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _settings(words: Sequence[str]) -> dict[str, Any]:
     try:
         (text,) = words
-        settings = json.loads(text)
+        settings = from_json(text)
     except ValueError:
         settings = None
     if not isinstance(settings, dict):

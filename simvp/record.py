@@ -1,11 +1,14 @@
 """Records that are kept in files: what is not an array as JSON, arrays beside it by dotted names."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import Field, fields
+from functools import cache
 from inspect import isclass
-from typing import Any, ClassVar, Self, get_args
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 
 class Record:
@@ -50,7 +53,22 @@ class Record:
                 values[name] = arrays.get("" if name == cls.unnamed else name)
             elif name in header:
                 values[name] = tuple(header[name]) if isinstance(header[name], list) else header[name]
+                _check(cls, field, values[name])
         return cls(**values)
+
+
+def from_json(text: str | bytes) -> Any:
+    """What a text in JSON says.
+
+    Raises
+    ------
+    ValueError
+        No JSON; or lists in lists, deeper than Python follows.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("lists or objects in each other, deeper than a thousand") from None
 
 
 def below(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
@@ -67,6 +85,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+@cache
+def _reader(cls: type[Record], name: str) -> TypeAdapter[Any]:
+    """What tells whether a value is of the type of a field."""
+    return TypeAdapter(get_type_hints(cls)[name], config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def _check(cls: type[Record], field: Field[Any], value: Any) -> None:
+    try:
+        _reader(cls, field.name).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise ValueError(f"{cls.__name__}.{field.name}: {error.errors()[0]['msg']}, got {value!r:.60}") from None
 
 
 def _is_array(field: Field[Any]) -> bool:

@@ -4,7 +4,6 @@ What is opened is one commit: whatever is replaced later, it stays what it was. 
 `datasets.store` of the checkout. Needs the extra ``store``: ``pip install 'simvp[store]'``.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,8 @@ from xarray.core import indexing
 
 from simvp.coords import unfilled
 from simvp.errors import ArchiveError
-from simvp.places import MAIN, Place, in_words, open_repository
+from simvp.places import MAIN, Place, damaged, in_words, open_repository
+from simvp.record import from_json
 
 if TYPE_CHECKING:
     import icechunk
@@ -130,8 +130,14 @@ class Snapshot:
                 ["an Icechunk repository that was not made here"],
                 "write to a store of its own; what it holds can be read as a source",
             )
-        note = json.loads(str(note))
-        return cls(place, session, group, arrays, note["axis"], note["variables"], note["state"])
+        try:
+            known = from_json(str(note))
+            axis, variables, state = known["axis"], list(known["variables"]), dict(known["state"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise damaged(place, f"what its root says of the last commit cannot be read: {error}") from error
+        if absent := [str(name) for name in (axis, *variables) if name not in arrays]:
+            raise damaged(place, f"what its root names is not there: {', '.join(absent)}")
+        return cls(place, session, group, arrays, axis, variables, state)
 
     @property
     def id(self) -> str:

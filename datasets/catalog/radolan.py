@@ -6,11 +6,14 @@ precision (PR) that the header states; bit 14 marks a cell without data, bit 15 
 """
 
 import gzip
+import io
 import re
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import xarray as xr
@@ -26,6 +29,8 @@ VALUE, MISSING, NEGATIVE, CLUTTER = 0x0FFF, 0x2000, 0x4000, 0x8000
 
 # The composite of RADKLIM: cells of 1 km, and where its south-western corner lies, in km (DWD, table of the corners).
 ROWS, COLUMNS = 1100, 900
+# Members of the tar file of a month, which has 744 hours; bytes of one: a composite with its header.
+MEMBERS, LARGEST = 1000, 2 * ROWS * COLUMNS + 4096
 WEST, SOUTH = -443.4622, -4758.645
 PROJECTION = {
     "grid_mapping_name": "polar_stereographic",
@@ -58,12 +63,15 @@ def read_radklim(files: Sequence[Path]) -> xr.Dataset:
     frames: dict[np.datetime64, np.ndarray] = {}
     for file in files:
         try:
-            with tarfile.open(file) as archive:
-                for member in archive:
-                    stream = archive.extractfile(member)
-                    if stream is None or "-dwd-" not in member.name:
+            with _unpacked(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+                for count, member in enumerate(archive):
+                    if count > MEMBERS or member.size > LARGEST:
+                        raise tarfile.TarError(f"more than {MEMBERS} members, or one of more than {LARGEST} bytes")
+                    if not member.isreg() or "-dwd-" not in member.name:  # nothing is unpacked to the disk
                         continue
-                    time, rain = composite(stream.read(), f"{file}: {member.name}", MIDDLE)
+                    content = archive.extractfile(member)
+                    assert content is not None  # a regular file
+                    time, rain = composite(content.read(), f"{file}: {member.name}", MIDDLE)
                     frames[time] = _block_means(rain)
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             first = str(error).partition("\n")[0].rstrip(":")
@@ -73,6 +81,26 @@ def read_radklim(files: Sequence[Path]) -> xr.Dataset:
     if not frames:
         raise SourceError(", ".join(map(str, files)), ["no composite lies in it"])
     return _labelled(frames)
+
+
+class _Bounded(io.BufferedReader):
+    """A file that gives no more at a time than a composite has: the header of a member may ask for any length."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= 2 * LARGEST:
+            raise tarfile.TarError(f"a header of {size} bytes")
+        return super().read(size)
+
+
+@contextmanager
+def _unpacked(file: Path) -> Iterator[IO[bytes]]:
+    """A file as it was before it was gzipped, if it is."""
+    with file.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        whole: Any = gzip.GzipFile(fileobj=raw) if packed else nullcontext(raw)
+        with whole as unpacked, _Bounded(unpacked) as stream:
+            yield stream
 
 
 def composite(
@@ -95,7 +123,9 @@ def composite(
         Another format, product, grid or interval, or a file that is cut off.
     """
     try:
-        content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        if content.startswith(b"\x1f\x8b"):
+            with gzip.open(io.BytesIO(content)) as packed:
+                content = packed.read(LARGEST + 1)  # one more shows that it is too long
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(name, [f"expected gzip: {error}"]) from error
     head, _, data = content.partition(ETX)

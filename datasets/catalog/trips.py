@@ -15,6 +15,8 @@ import pandas as pd
 import xarray as xr
 
 from datasets.readers import open_source
+from datasets.sizes import refuse_unpacked
+from simvp.budget import BUDGET
 from simvp.errors import SourceError
 
 logger = logging.getLogger(__name__)
@@ -126,13 +128,16 @@ def read_taxi(files: Sequence[Path]) -> xr.Dataset:
 def _volume(file: Path) -> np.ndarray:
     """Counts (N, H, W) of one part."""
     try:
-        arrays = np.load(file)
-    except (OSError, ValueError) as error:
+        refuse_unpacked(file, BUDGET // 16)  # a series has 2 MiB
+        with np.load(file, allow_pickle=False) as arrays:
+            names = list(arrays)
+            volume = arrays["volume"] if "volume" in names else None
+    except SourceError as error:
+        raise SourceError(f"file {file}", [f"expected npz: {reason}" for reason in error.reasons]) from None
+    except Exception as error:  # of zipfile, zlib or numpy, by where the damage is
         raise SourceError(f"file {file}", [f"expected npz: {error}"]) from error
-    with arrays:
-        if "volume" not in arrays:
-            raise SourceError(f"file {file}", [f"expected an array volume, got {', '.join(arrays) or 'nothing'}"])
-        volume = arrays["volume"]
+    if volume is None:
+        raise SourceError(f"file {file}", [f"expected an array volume, got {', '.join(names) or 'nothing'}"])
     if volume.ndim != 4:
         raise SourceError(f"file {file}", [f"expected volume (N, columns, rows, 1), got {volume.shape}"])
     return np.asarray(volume[..., 0].transpose(0, 2, 1))

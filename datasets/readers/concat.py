@@ -21,6 +21,8 @@ from xarray.core import indexing
 
 from datasets.readers.dates import TIMES, counts_time, in_plain_words
 from datasets.readers.files import SourceFile
+from datasets.readers.stored import read_from, shapes_of
+from datasets.sizes import refuse_arrays
 from simvp.coords import MEMBERS, Axes
 from simvp.times import dates_of
 from simvp.values import decode, in_single, stored_as
@@ -164,7 +166,7 @@ class Joined(BackendArray):
             there = np.flatnonzero(at == number)
             whole[self._axis] = rows[there] - (self._ends[number - 1] if number else 0)
             place = (slice(None),) * self._axis + (slice(there[0], there[-1] + 1),)
-            with _opened(*self._paths[number]) as file:
+            with read_from(self._paths[number][0], self._name), _opened(*self._paths[number]) as file:
                 variable = _raw(file, self._name, tuple(whole))
             out[place] = _values(self._name, variable)
         return out[tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in key)]
@@ -231,6 +233,7 @@ def _looked_at(
         with _opened(file.path, file.group) as opened:
             if not all(dim.size for dim in opened.dimensions.values()):
                 return None  # without a frame it shows nothing of the others
+            refuse_arrays(file.path, shapes_of(opened))
             header = file.group, _header(opened)
             if kind := kinds.get(header):
                 if file.group and any(not _own_dims(opened, name) for name in kind.names):

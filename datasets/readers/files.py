@@ -5,12 +5,14 @@ import hashlib
 import logging
 import os
 from collections.abc import Container, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.readers.credentials import with_secrets, without_values
 from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
+from datasets.readers.zarr_store import refuse_outside
 from simvp.errors import SourceError, Unavailable, fault_around, shortened
 from simvp.settings import shown_address, without_secrets
 
@@ -22,6 +24,14 @@ logger = logging.getLogger(__name__)
 Location = str | Path
 
 ZARR_ROOTS = ("zarr.json", ".zmetadata", ".zgroup")
+_UNPACK = "unpack it into a folder first"
+# File systems of fsspec that are not asked. References are those of kerchunk and of VirtualiZarr.
+SYSTEMS = {
+    "reference": "its references can name any file of this machine and any address; "
+    "open it with xarray where you trust it, and write the values as Zarr or NetCDF",
+    **dict.fromkeys(("zip", "tar", "libarchive"), _UNPACK),
+}
+FEW, AT_ONCE = 32, 4  # files that are looked into one after the other; threads that look into more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +90,13 @@ def recognise(names: Iterable[Location]) -> list[SourceFile]:
     SourceError
         Files that are of no known format or cut off, or formats that are mixed; every one is named.
     """
-    files, reasons = [], []
-    for name in names:
-        try:
-            files.append(_recognised(str(name)))
-        except SourceError as error:
-            reasons += [f"{shown_address(str(name))}: {reason}" for reason in error.reasons]
+    every = [str(name) for name in names]
+    # To look into an HDF5 file takes another process a millisecond: many are looked into side by side.
+    with ThreadPoolExecutor(min(AT_ONCE, 1 + len(every) // FEW)) as threads:
+        found = list(threads.map(_recognised_or_not, every))
+    files = [one for one in found if isinstance(one, SourceFile)]
+    refusals = [(name, one) for name, one in zip(every, found, strict=True) if isinstance(one, SourceError)]
+    reasons = [f"{shown_address(name)}: {reason}" for name, refusal in refusals for reason in refusal.reasons]
     formats = sorted({file.format for file in files})
     if len(formats) > 1:
         examples = [f"{f} ({next(file.name for file in files if file.format == f)})" for f in formats]
@@ -184,10 +195,18 @@ def _is_there(fs: "AbstractFileSystem", path: str) -> bool:
         return False  # not found, or not for us
 
 
+def _refuse_system(url: str) -> None:
+    """Refuse file systems of fsspec that unpack, or that read whatever a file of theirs names."""
+    for part in url.split("::"):
+        if (system := part.partition("://")[0].lower()) in SYSTEMS:
+            raise SourceError("source", [f"{shown_address(url)}: {system} is not read: {SYSTEMS[system]}"])
+
+
 def _remote(source: Location) -> list[str]:
     import fsspec
 
     url = str(source)
+    _refuse_system(url)
     address = with_secrets(url)
     try:
         fs, path = fsspec.core.url_to_fs(address)
@@ -212,6 +231,13 @@ def _remote(source: Location) -> list[str]:
     return [without_values(str(fs.unstrip_protocol(one)), url) for one in sorted([*roots, *loose])]
 
 
+def _recognised_or_not(name: str) -> SourceFile | SourceError:
+    try:
+        return _recognised(name)
+    except SourceError as error:
+        return error
+
+
 def _recognised(name: str) -> SourceFile:
     path = name
     if is_address(name):
@@ -229,8 +255,7 @@ def _recognised(name: str) -> SourceFile:
                 "", [without_secrets(reason, address)]
             ) from error
     if Path(path).is_dir():
-        if inside := _special_inside(path):
-            raise SourceError("", [f"{inside} is no regular file; copy its content into a file first"])
+        refuse_outside(path)
         return SourceFile(name=name, path=path, format="zarr")
     return SourceFile(name=name, path=path, format=format_of(path))
 
@@ -250,18 +275,6 @@ def _fetched(address: str) -> str:
         if part := getattr(cache, "_check_file", lambda path: None)(inner):
             os.unlink(part if isinstance(part, str) else part[1])
         raise
-
-
-def _special_inside(folder: str) -> str:
-    """The first pipe, socket or device in a Zarr store, which a reader of its chunks would wait for; empty if none."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if inside := _special_inside(entry.path):
-                    return inside
-            elif not entry.is_file() and os.path.exists(entry.path) and not os.path.isdir(entry.path):
-                return entry.path
-    return ""
 
 
 def _checksum(name: str) -> str:

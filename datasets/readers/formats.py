@@ -61,7 +61,7 @@ def format_of(path: str) -> Format:
     if cut := _cut_off(path, head):
         raise SourceError("", [cut])
     if form == "netcdf" and not head.startswith(b"CDF"):
-        refuse_foreign(path, head)
+        refuse_foreign(path)
     return form
 
 
@@ -92,6 +92,8 @@ def _cut_off(path: str, head: bytes) -> str:
                 expected = _classic_size(file)
             except (struct.error, IndexError):
                 return f"the file is cut off inside its header ({size} bytes)"
+            except ValueError as error:
+                return f"its header is damaged: {error}"
         elif head.startswith(b"\x89HDF"):
             expected = _hdf5_size(head)
     missing = expected - size
@@ -111,45 +113,69 @@ def _hdf5_size(head: bytes) -> int:
 
 
 def _classic_size(file: IO[bytes]) -> int:
-    """Length in bytes that the header of a classic NetCDF file promises (NetCDF User's Guide, file format)."""
+    """Length in bytes that the header of a classic NetCDF file promises (NetCDF User's Guide, file format).
+
+    Raises
+    ------
+    ValueError
+        A number or a type that cannot be: negative, or a list longer than the file.
+    """
+    size = os.fstat(file.fileno()).st_size
     version = file.read(4)[3]
     count, offset = (">q", ">q") if version == 5 else (">i", ">i" if version == 1 else ">q")
 
     def read(form: str) -> int:
-        return int(struct.unpack(form, file.read(struct.calcsize(form)))[0])
+        number = int(struct.unpack(form, file.read(struct.calcsize(form)))[0])
+        if number < 0:
+            raise ValueError(f"a count of {number}")
+        return number
 
-    def skip_text() -> None:
-        file.seek(-(-read(count) // 4) * 4, 1)
+    def listed() -> range:
+        """Of a list, whose every entry takes at least four bytes of the file."""
+        number = read(count)
+        if number > size // 4:
+            raise ValueError(f"a list of {number} entries in a file of {size} bytes")
+        return range(number)
+
+    def skip(length: int) -> None:
+        if length > size:
+            raise ValueError(f"a text or a list of {length} bytes in a file of {size}")
+        file.seek(-(-length // 4) * 4, 1)
+
+    def width() -> int:
+        if (kind := read(">i")) not in WIDTHS:
+            raise ValueError(f"numbers of type {kind}")
+        return WIDTHS[kind]
 
     def skip_attributes() -> None:
         read(">i")
-        for _ in range(read(count)):
-            skip_text()
-            width = WIDTHS[read(">i")]
-            file.seek(-(-read(count) * width // 4) * 4, 1)
+        for _ in listed():
+            skip(read(count))
+            each = width()
+            skip(read(count) * each)
 
-    records = read(count)
+    records = max(int(struct.unpack(count, file.read(struct.calcsize(count)))[0]), 0)  # -1: a stream, not counted
     read(">i")
     lengths = []
-    for _ in range(read(count)):
-        skip_text()
+    for _ in listed():
+        skip(read(count))
         lengths.append(read(count))
     skip_attributes()
     read(">i")
     fixed, recorded = 0, []
-    for _ in range(read(count)):
-        skip_text()
-        dims = [lengths[read(count)] for _ in range(read(count))]
+    for _ in listed():
+        skip(read(count))
+        dims = [lengths[read(count)] for _ in listed()]
         skip_attributes()
-        size = WIDTHS[read(">i")]
-        read(count)
+        each = width()
+        file.read(struct.calcsize(count))  # bytes of the variable, which is not kept where it does not fit in four
         begin = read(offset)
         if dims[:1] == [0]:  # unlimited
-            recorded.append((begin, size * math.prod(dims[1:])))
+            recorded.append((begin, each * math.prod(dims[1:])))
         else:
-            fixed = max(fixed, begin + size * math.prod(dims))
-    padded = [size if len(recorded) == 1 else -(-size // 4) * 4 for _, size in recorded]
-    ends = [begin + (records - 1) * sum(padded) + size for begin, size in recorded if records > 0]
+            fixed = max(fixed, begin + each * math.prod(dims))
+    padded = [each if len(recorded) == 1 else -(-each // 4) * 4 for _, each in recorded]
+    ends = [begin + (records - 1) * sum(padded) + each for begin, each in recorded if records > 0]
     return max([fixed, *ends])
 
 

@@ -28,6 +28,7 @@ from datasets.readers.groups import (
     with_parents,
 )
 from datasets.readers.stored import AsStored
+from datasets.sizes import refuse_coordinates, refuse_maps
 from simvp.coords import Axes, axis_names, canonicalise, check_names, label_names, period_bounds, select_values
 from simvp.errors import Refusal, SourceError, Unavailable, fault_around, shortened
 from simvp.settings import shown_address
@@ -226,7 +227,11 @@ def _canonical_one(
     units = {v: u for v, u in request.units.items() if v in ds.variables}
     select = {k: v for k, v in request.axes.items() if axis_names(ds, k)} if lenient else request.axes
     ds, select = settle_versions(ds, select)
+    planes = [(str(name), var.shape, var.dtype.itemsize) for name, var in ds.coords.items() if var.ndim > 1]
+    refuse_coordinates(file.path, planes)
     canonical, found = canonicalise(ds, wanted, select=select, units=units)
+    maps = [(str(name), var.shape[1:], var.dtype.itemsize) for name, var in canonical.data_vars.items()]
+    refuse_maps(file.path, maps)
     reasons = [
         f"{name}: units {unit!r} are no unit that is known; state them, as units={{{str(name)!r}: 'K'}}, or "
         f"units={{{str(name)!r}: {unit!r}}} where it counts things of that name"

@@ -4,14 +4,18 @@ import base64
 import binascii
 import logging
 import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import netCDF4
 import numpy as np
 import xarray as xr
-from xarray.backends import BackendEntrypoint
+from xarray.backends import BackendArray, BackendEntrypoint
+from xarray.core import indexing
 
 from datasets.readers.files import is_address
+from datasets.sizes import Shape, refuse_arrays
 from simvp.errors import Refusal, SourceError
 from simvp.settings import shown_address
 from simvp.values import Form, decode_all, looks_like_mark
@@ -42,29 +46,91 @@ class AsStored(BackendEntrypoint):
         Raises
         ------
         SourceError
-            A coordinate whose header cannot be read.
+            A coordinate whose header cannot be read, or an axis that takes too much memory.
         """
         form: Form = "netcdf"
         fills: dict[str, Any] = {}
         options: dict[str, Any] = {"mask_and_scale": False, "decode_times": False, "decode_timedelta": False}
         options |= {"drop_variables": drop_variables, "cache": False}
         if by == "zarr":
+            from datasets.readers.zarr_store import guarded, refuse_codecs
+
             # Its fill value as _FillValue: else format 3 decodes this attribute, and fails where it is a plain number.
             store = xr.backends.ZarrStore.open_group(
-                filename_or_obj, mode="r", group=group, consolidated=consolidated, use_zarr_fill_value_as_mask=True
+                guarded(str(filename_or_obj)),
+                mode="r",
+                group=group,
+                consolidated=consolidated,
+                use_zarr_fill_value_as_mask=True,
             )
+            arrays = {name: node for name, node in store.members.items() if hasattr(node, "chunks")}
+            refuse_codecs(str(filename_or_obj), arrays)
+            refuse_arrays(str(filename_or_obj), *_promised(arrays))
             raw = xr.open_dataset(store, engine="store", **options)
             form, fills = _described(raw, filename_or_obj, store.zarr_group)
         else:
             netcdf = xr.backends.NetCDF4DataStore.open(filename_or_obj, group=group)
+            refuse_arrays(str(filename_or_obj), shapes_of(netcdf.ds))
             options["drop_variables"] = [*(drop_variables or []), *_ragged(filename_or_obj, netcdf.ds)]
             raw = xr.open_dataset(netcdf, engine="store", **options)
+        raw = raw if is_address(str(filename_or_obj)) else in_words(raw, str(filename_or_obj))
         try:
             ds = decode_all(raw, form, fills)
         except Refusal as refusal:
             raw.close()
             raise SourceError(str(filename_or_obj), refusal.reasons) from None
         return xr.decode_cf(ds, mask_and_scale=False, decode_times=decode_times, decode_timedelta=False)
+
+
+class _Values(BackendArray):
+    """Values of a variable that say in words, where they are read, that they cannot be."""
+
+    def __init__(self, stored: Any, path: str, name: str) -> None:
+        self.shape, self.dtype = stored.shape, stored.dtype
+        self._stored, self._path, self._name = stored, path, name
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        with read_from(self._path, self._name):
+            return self._stored[key].get_duck_array()
+
+
+def in_words(ds: xr.Dataset, path: str) -> xr.Dataset:
+    """A local file or store whose damage is a refusal, also where it is found when values are read."""
+    lazy = {name: var for name, var in ds.variables.items() if not var._in_memory}
+    said = {
+        name: xr.Variable(
+            var.dims, indexing.LazilyIndexedArray(_Values(var._data, path, str(name))), var.attrs, var.encoding
+        )
+        for name, var in lazy.items()
+    }
+    whole = ds.assign({name: said[name] for name in ds.data_vars if name in said})
+    whole = whole.assign_coords({name: said[name] for name in ds.coords if name in said})
+    whole.set_close(ds._close)
+    whole.encoding = ds.encoding
+    return whole
+
+
+@contextmanager
+def read_from(path: str, name: str) -> Iterator[None]:
+    """What a library makes of damaged values, as a refusal."""
+    try:
+        yield
+    except (Refusal, MemoryError, IndexError):
+        raise
+    except Exception as error:  # a filter, a codec, HDF5 and NetCDF have kinds of their own
+        reason = f"{name}: its values cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise SourceError(path, [reason], "the file is damaged: fetch it again, or take it away") from error
+
+
+def shapes_of(file: netCDF4.Dataset) -> list[Shape]:
+    """What the variables of a group say that they hold."""
+    return [(name, var.shape, getattr(var.dtype, "itemsize", 16)) for name, var in file.variables.items()]
+
+
+def _promised(arrays: Mapping[str, Any]) -> tuple[list[Shape], list[Shape]]:
+    """What the arrays of a Zarr group say that they hold, and their chunks."""
+    whole = [(name, array.shape, array.dtype.itemsize) for name, array in arrays.items()]
+    return whole, [(name, array.chunks, array.dtype.itemsize) for name, array in arrays.items()]
 
 
 def _ragged(path: str, file: netCDF4.Dataset) -> list[str]:

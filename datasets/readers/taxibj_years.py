@@ -18,6 +18,7 @@ from simvp.errors import SourceError
 
 YEARS = tuple(f"BJ{year}_M32x32_T30_InOut.h5" for year in (13, 14, 15, 16))
 SLOTS = 48
+MOST = 366 * SLOTS  # of a year
 HALF_HOUR = Step(seconds=1800)
 SIZE = (32, 32)
 CHUNK_DAYS = 10  # 3.7 MiB of float32
@@ -105,6 +106,8 @@ def _series(raw: xr.Dataset) -> xr.Dataset:
     if not shaped or data.dtype.kind not in "fiu":
         expected = f"data (N, 2, {SIZE[0]}, {SIZE[1]}) of numbers and date (N)"
         raise SourceError("", [f"expected {expected}, got data {data.shape} of {data.dtype} and date {date.shape}"])
+    if len(data) > MOST:
+        raise SourceError("", [f"expected the {MOST} half hours of a year or fewer, got {len(data)}"])
     try:
         dates = date.values
     except Exception as error:

@@ -107,8 +107,9 @@ class KittiCaltechBenchmark(FrameFolders):
         if frames.shape[1:] != (H, W, 3) or not (frames.dtype == np.uint8 or frames.dtype.kind == "f"):
             raise _unfit(source, f"(N, {H}, {W}, 3) of floats or uint8", frames)
         starts = _mapped(folder / f"{name}_idx.npy")
-        if starts.ndim != 1 or starts.dtype.kind not in "iu" or not len(starts):
-            raise _unfit(folder / f"{name}_idx.npy", "starts of windows, (K,) of whole numbers", starts)
+        if starts.ndim != 1 or starts.dtype.kind not in "iu" or not 1 <= len(starts) <= len(frames):
+            wanted = f"starts of windows, (K,) of whole numbers, one for each of {len(frames)} frames at most"
+            raise _unfit(folder / f"{name}_idx.npy", wanted, starts)
         starts = np.sort(np.asarray(starts, dtype=np.int64))
         reasons = []
         if starts[0] < 0 or starts[-1] + length > len(frames):
@@ -162,8 +163,8 @@ def _width(h: int, w: int, size: tuple[int, int]) -> int:
 def _mapped(path: Path) -> np.ndarray:
     """A .npy file, mapped, so that a slice is read when asked for."""
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:  # no such format, objects, or fewer bytes than the header promises
+        array: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, EOFError) as error:  # no such format, objects, or fewer bytes than the header promises
         raise SourceError(f"array {path}", [f"expected a whole .npy file of numbers, got: {error}"], FETCH) from error
     return array
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.video.clips import PARTS, Part
+from simvp.budget import BUDGET
 from simvp.errors import SourceError
 
 SIZE = 28
@@ -17,6 +18,8 @@ MAGIC = 2051  # IDX: unsigned bytes (8), three dims (3)
 TRAIN_FILES = ("train-images-idx3-ubyte.gz", "train-images-idx3-ubyte", "train-images-10k-idx3-ubyte.gz")
 TEST_FILES = ("t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte")
 TRAIN_COUNT, TEST_COUNT = 60_000, 10_000  # of MNIST and of Fashion-MNIST, as they were published
+# Pictures of a file: MovingDigits keeps each with a margin, 100 x 100 bytes, and these fill the budget.
+MOST = BUDGET // 100**2
 VALIDATION_SHARE = 6  # the last sixth of the training pictures, as MNIST's 60,000 are often split
 
 
@@ -97,22 +100,33 @@ def read_idx(path: Path) -> np.ndarray:
     SourceError
         Another magic number, another size of the pictures, another length, or gzip that does not unpack.
     """
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise _damaged(path, f"it does not unpack: {error}") from error
-    if len(content) < 16:
-        raise _damaged(path, f"expected a header of 16 bytes, got {len(content)} bytes")
-    magic, count, rows, columns = struct.unpack(">iiii", content[:16])
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            count = _promised(path, file.read(16))
+            wanted = count * SIZE * SIZE
+            content = file.read(wanted + 1)  # no more, however much there is
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(path, f"it does not unpack: {error}") from error
+    if len(content) != wanted:
+        got = "more" if len(content) > wanted else f"{len(content) / SIZE**2:g}"
+        raise _damaged(path, f"its header promises {count} pictures, got {got}")
+    return np.frombuffer(content, np.uint8).reshape(count, SIZE, SIZE)
+
+
+def _promised(path: Path, header: bytes) -> int:
+    """Number of pictures in a header."""
+    if len(header) < 16:
+        raise _damaged(path, f"expected a header of 16 bytes, got {len(header)} bytes")
+    magic, count, rows, columns = struct.unpack(">iiii", header)
     if magic != MAGIC:
         raise _damaged(path, f"expected the magic number {MAGIC} (unsigned bytes, three dims), got {magic}")
     if (rows, columns) != (SIZE, SIZE):
         raise _damaged(path, f"expected pictures of {SIZE} x {SIZE}, got {rows} x {columns}")
-    if len(content) != 16 + count * SIZE * SIZE or count < 1:
-        raise _damaged(path, f"its header promises {count} pictures, got {(len(content) - 16) / SIZE**2:g}")
-    return np.frombuffer(content, np.uint8, offset=16).reshape(count, SIZE, SIZE)
+    if not 1 <= count <= MOST:
+        raise _damaged(path, f"expected 1 to {MOST:,} pictures, got {count}; of more, make a file of a part")
+    return int(count)
 
 
 def _damaged(path: Path, reason: str) -> SourceError:

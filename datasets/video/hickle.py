@@ -15,8 +15,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from datasets.readers import refuse_pointers
+from simvp.budget import BUDGET
 from simvp.errors import SourceError
 
+MOST, LONGEST = 1_000_000, 4096  # strings of a list, of which KITTI has 41,396; characters of one, which is a path
 ROOTS = ("data_0", "data")
 
 
@@ -63,12 +66,13 @@ def hickled_strings(path: Path) -> list[str]:
         stored = _stored(path, file, "a list of strings")
         strings: list[str] = []
         if isinstance(stored, h5py.Group):
-            numbers = range(len(stored))
+            numbers = range(min(len(stored), MOST + 1))
             items = (stored.get(f"data{number}", stored.get(f"data_{number}", stored)) for number in numbers)
             strings = [_characters(path, file, item) for item in items]
         elif stored.ndim == 1 and h5py.check_string_dtype(stored.dtype) is not None and not _pickled(stored):
-            strings = stored.asstr("utf-8", "replace")[()].tolist()
-        if not strings:
+            size = len(stored) * stored.dtype.itemsize
+            strings = [] if size > BUDGET // 64 else stored.asstr("utf-8", "replace")[()].tolist()
+        if not 1 <= len(strings) <= MOST:
             raise _no_strings(path, stored)
     return strings
 
@@ -77,8 +81,13 @@ def hickled_strings(path: Path) -> list[str]:
 def _opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file for reading; what HDF5 finds wrong with it becomes a refusal."""
     try:
+        refuse_pointers(path)
         with h5py.File(path, "r") as file:
             yield file
+    except SourceError as error:
+        raise (
+            error if error.subject else SourceError(f"hickle file {path}", error.reasons, "fetch the file again")
+        ) from None
     except OSError as error:
         raise _refused(path, f"expected a whole HDF5 file, got: {error}") from error
 
@@ -95,7 +104,8 @@ def _characters(path: Path, file: h5py.File, item: h5py.Dataset | h5py.Group) ->
     stored = item
     if isinstance(item, h5py.Dataset) and h5py.check_ref_dtype(item.dtype) is h5py.Reference and item.shape == ():
         stored = file[item[()]]
-    if not isinstance(stored, h5py.Dataset) or stored.dtype != "S1" or "str_type" not in stored.attrs:
+    text = isinstance(stored, h5py.Dataset) and stored.dtype == "S1" and "str_type" in stored.attrs
+    if not text or stored.size > LONGEST:
         raise _no_strings(path, item)
     return str(stored[()].tobytes(), "utf-8", "replace")
 

@@ -13,6 +13,7 @@ over what it shrinks.
 """
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +24,12 @@ from PIL import Image
 
 from datasets.video.clips import Part
 from datasets.video.recordings import COLOURS, FrameFolders, ImageFiles, Recording, Window, held_out
+from simvp.budget import BUDGET
 from simvp.errors import SourceError, shortened
 
 SHOWN = 5
+LONGEST = BUDGET // 64  # bytes of a list; the longest published one has 5 MB
+NUMBER = re.compile(r"\d{1,9}")
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,12 @@ class Human36MBenchmark(FrameFolders):
 def _listed(path: Path) -> list[Listed]:
     """Clips of a list, in its order."""
     clips, wrong = [], []
+    if (size := path.stat().st_size) > LONGEST:
+        raise SourceError(f"list {path}", [f"expected at most {LONGEST} bytes, got {size}"], "fetch the list again")
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         prefix, *numbers = line.strip().split(",")
-        if prefix and numbers and numbers[0].strip().isdecimal():
+        inside = prefix and not prefix.startswith("/") and ".." not in prefix.split("/")
+        if inside and numbers and NUMBER.fullmatch(numbers[0].strip()):
             clips.append(Listed(prefix, int(numbers[0])))
         elif line.strip():
             wrong.append(f"line {number}: expected prefix,begin, got {line.strip()[:60]!r}")

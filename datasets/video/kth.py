@@ -21,7 +21,7 @@ EVERY = {"boxing": None, "handclapping": None, "handwaving": None, "walking": No
 # Published: 1 to 16 and 17 to 25; the last two of training choose here what the test part chooses there.
 PERSONS: dict[Part, range] = {"train": range(1, 15), "validation": range(15, 17), "test": range(17, 26)}
 FOLDER = re.compile(r"person(\d\d)_[a-z]+_d\d+_uncomp")
-FRAME = re.compile(r"image_(\d+)\.jpg")
+FRAME = re.compile(r"image_(\d{1,9})\.jpg")
 
 
 class KTHBenchmark(FrameFolders):

@@ -6,10 +6,13 @@ Letters: N frames of a recording, K of them asked for, h and w rows and columns 
 B, L, C, H, W as in `datasets.video.clips`.
 """
 
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -23,6 +26,9 @@ from simvp.errors import SourceError
 # Of frames that stay decoded, in place of the frames that a training of gridded data keeps: a budget of its own.
 MEMORY = 4 * BUDGET
 COLOURS = {name: name for name in ("red", "green", "blue")}
+PIXELS = BUDGET // 16 // 3  # of one picture, in three channels: what is read at once; the largest here have a million
+# Pillow raises each of these on damaged files, and on pictures of absurd size.
+BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 REMEDY = "fetch the file again, or take the recording away"
 
 
@@ -178,17 +184,36 @@ class ImageFiles:
     def _frame(self, name: str) -> np.ndarray:
         path = self.folder / name
         try:
-            with Image.open(path) as image:
+            if not path.is_file() and path.exists():
+                raise ValueError("no regular file")
+            with opened(path) as image:
                 size = image.size
-                frame = self.pixels(image)
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of these on damaged files
+                first, expected = self._first = self._first or (name, size)
+                frame = self.pixels(image) if size == expected else None  # decoded only if it is as large as the first
+        except BROKEN as error:
             got = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise SourceError(f"image {path}", [f"expected a whole image, got: {got}"], REMEDY) from error
-        first, (w, h) = self._first = self._first or (name, size)
-        if size != (w, h):
-            reason = f"expected {w} x {h} pixels, as {first} has, got {size[0]} x {size[1]}"
+        if frame is None:
+            reason = f"expected {expected[0]} x {expected[1]} pixels, as {first} has, got {size[0]} x {size[1]}"
             raise SourceError(f"image {path}", [reason], REMEDY)
         return frame
+
+
+@contextmanager
+def opened(place: Path | IO[bytes], formats: Sequence[str] = ("JPEG", "PNG")) -> Iterator[Image.Image]:
+    """A picture whose pixels are not decoded yet.
+
+    No other format is tried, whatever a file is called: Pillow hands PostScript to another program. Raises one of
+    `BROKEN`, also for a picture that is larger than those of any recording.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        image = Image.open(place, formats=formats)
+    with image:
+        if image.width * image.height > PIXELS:
+            size = f"{image.width} x {image.height}"
+            raise ValueError(f"{size} pixels, more than the {PIXELS:,} that are decoded; make smaller ones")
+        yield image
 
 
 def resized(frames: Tensor, size: tuple[int, int]) -> Tensor:

@@ -22,8 +22,8 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from datasets.video.recordings import BROKEN, opened
 from simvp.errors import SourceError
 
 HEADER = 1024
@@ -59,6 +59,8 @@ class SeqFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            if path.exists() and not path.is_file():
+                raise SourceError(f"recording {path}", ["it is no regular file"], FETCH)
             with path.open("rb") as file:
                 frames = self._header(file.read(HEADER))
                 self._places = _places(file.fileno(), frames)
@@ -85,14 +87,16 @@ class SeqFile:
             with self.path.open("rb") as file:
                 file.seek(start)
                 content = file.read(length)
-            with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
-                frame = np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of these on damaged files
+            with opened(io.BytesIO(content), formats=("JPEG",)) as image:
+                size = image.size
+                # Decoded only if it is as large as the header says.
+                frame = np.asarray(image.convert("RGB")) if size == (self.width, self.height) else None
+        except BROKEN as error:
             reason = f"frame {index}: expected a whole JPEG, got: {error}"
             raise SourceError(f"recording {self.path}", [reason], FETCH) from error
-        if frame.shape[:2] != (self.height, self.width):
+        if frame is None:
             reason = f"frame {index}: expected {self.width} x {self.height} pixels, as its header says"
-            raise SourceError(f"recording {self.path}", [f"{reason}, got {frame.shape[1]} x {frame.shape[0]}"], FETCH)
+            raise SourceError(f"recording {self.path}", [f"{reason}, got {size[0]} x {size[1]}"], FETCH)
         return frame
 
     def _header(self, header: bytes) -> int:

@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.lib.npyio import NpzFile
 
 from datasets.readers import HALF_HOUR, SIZE, SLOTS, SOURCE, VARIABLES, YEARS, open_years, year_files
+from datasets.sizes import refuse_unpacked
 from datasets.video.clips import Benchmark, Clips, Part, windows
 from simvp.errors import SourceError
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NPZ = "dataset.npz"
+# Bytes that it unpacks to: of the four arrays, clips that begin in each half hour of four years, in double precision.
+MOST = 4 * 366 * SLOTS * 8 * 2 * SIZE[0] * SIZE[1] * 8
 TEST_DAYS = 28  # as Zhang et al. have it
 VALIDATION_WEEKS = 4
 LEAST_READY = 100  # training clips of the npz, so that a tenth and what is left out leave some
@@ -154,9 +157,12 @@ class ReadyClips(HalfHours):
         split = "test" if part == "test" else "train"
         expected = {f"X_{split}": benchmark.frames_in, f"Y_{split}": frames_out}
         try:
+            refuse_unpacked(path, MOST)
             with path.open("rb") as raw, NpzFile(raw, allow_pickle=False) as file:
                 lost = [name for name in expected if name not in file]
                 arrays = [] if lost else [np.asarray(file[name], "f4") for name in expected]
+        except SourceError as error:
+            raise _bad_npz(path, error.reasons) from None
         except Exception as error:  # of zipfile, zlib or numpy, by where the damage is
             raise _bad_npz(path, [f"it cannot be read: {error}"]) from error
         if lost:

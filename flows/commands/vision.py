@@ -4,7 +4,6 @@ No server is needed: the stages are called as they are. The flow `benchmark` doe
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from pipelines.home import Home
 from pipelines.machine import faults_in_words, refuse_unusable
 from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal
+from simvp.record import from_json
 from simvp.settings import Settings, shown_address
 
 DEFAULT = "moving-mnist"
@@ -88,8 +88,8 @@ def parse(arguments: Sequence[str]) -> VisionSettings:
 def _value(text: str) -> Any:
     """A number, true, false, null or a list as JSON has them; anything else is a word."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return from_json(text)
+    except ValueError:
         return text
 
 

@@ -11,6 +11,7 @@ import torch
 
 from datasets.store import disk
 from simvp.errors import fault_around
+from simvp.networks import refuse_packed
 
 FORMAT = 2
 NAME = "checkpoint.pt"
@@ -34,6 +35,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | N
     if not path.is_file():
         return None
     try:
+        refuse_packed(path)
         with zipfile.ZipFile(path) as archive:  # torch reads past a wrong checksum
             if record := archive.testzip():
                 raise zipfile.BadZipFile(f"{record} has another content than was written")

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.coords.roles import NAMES, Role, bounds, candidates
+from simvp.record import from_json
 from simvp.values import converted
 
 FIXED = "fixed_at"
@@ -151,7 +152,7 @@ def _text(value: Any, attrs: Mapping[str, Any]) -> str:
 
 def _fixed(attrs: Mapping[str, Any]) -> dict[str, str]:
     try:
-        return {str(name): str(text) for name, text in json.loads(attrs.get(FIXED, "{}")).items()}
+        return {str(name): str(text) for name, text in from_json(attrs.get(FIXED, "{}")).items()}
     except (TypeError, ValueError, AttributeError):  # somebody else's attribute of that name
         return {}
 

@@ -28,7 +28,7 @@ from simvp.inference.origin import origin_of
 from simvp.inference.replay import adapted_weights
 from simvp.inference.request import dataset_of, runs_of, steps_of
 from simvp.mixture import Mixture
-from simvp.networks import GriddedSimVP, SimVP, build, evaluated, refuse_beyond, written
+from simvp.networks import FURTHEST, GriddedSimVP, SimVP, evaluated, loaded, refuse_beyond, sizes_of, written
 from simvp.record import below
 from simvp.scoring import Baselines
 
@@ -134,35 +134,49 @@ class Forecaster:
             No such file; truncated; of another kind or format; content that is not what was saved.
         """
         header = read_header(path)
-        subject = f"Model file {os.fspath(path)}"
         arrays = model_file.read_arrays(path)
         fingerprint = model_file.fingerprint(header, arrays)
         if fingerprint != header["fingerprint"]:
             reason = f"expected the content {header['fingerprint']}, got {fingerprint}"
-            raise RegistryError(subject, [reason], "it was changed after it was written: copy it again")
-        try:
-            # Building a network draws random weights, which must not move the caller's random state.
-            network = None
-            if header["network"] is not None:
-                with torch.random.fork_rng(devices=[]):
-                    network = build(header["network"])
-                weights = below(arrays, "network").items()
-                network.load_state_dict({name: torch.from_numpy(value) for name, value in weights})
-                network.eval()
-        except (Refusal, RuntimeError) as error:
-            raise RegistryError(subject, [f"its weights do not fit its sizes: {error}"]) from error
-        forecaster = cls(
-            spec=FrameSpec.from_header(header["spec"], below(arrays, "spec")),
-            network=network,
-            baselines=Baselines.from_header(header["baselines"], below(arrays, "baselines")),
-            base=BaseForecast.from_header(header["base"], below(arrays, "base")) if "base" in header else None,
-            correction=arrays.get("correction"),
-            mixture=Mixture.from_header(header["mixture"], below(arrays, "mixture")) if "mixture" in header else None,
-            provenance=header["provenance"],
-            version=version,
-        )
+            raise RegistryError(
+                model_file.subject_of(path), [reason], "it was changed after it was written: copy it again"
+            )
+        with model_file.as_written(path):
+            weights = {name: torch.from_numpy(value) for name, value in below(arrays, "network").items()}
+            network = None if header["network"] is None else loaded(sizes_of(header["network"]), weights)
+            forecaster = cls(
+                spec=FrameSpec.from_header(header["spec"], below(arrays, "spec")),
+                network=network,
+                baselines=Baselines.from_header(header["baselines"], below(arrays, "baselines")),
+                base=BaseForecast.from_header(header["base"], below(arrays, "base")) if "base" in header else None,
+                correction=arrays.get("correction"),
+                mixture=Mixture.from_header(header["mixture"], below(arrays, "mixture"))
+                if "mixture" in header
+                else None,
+                provenance=header["provenance"],
+                version=version,
+            )
+            forecaster._refuse_misfits()
         forecaster._prints[() if network is None else written(network)] = fingerprint
         return forecaster if device is None else forecaster.to(device)
+
+    def _refuse_misfits(self) -> None:
+        """Refuse parts of a file that are each what they should be, but not of one model."""
+        spec, reasons = self.spec, []
+        if not (0 < spec.frames_in <= FURTHEST and 0 < spec.frames_out <= FURTHEST):
+            reasons.append(f"expected T and T' from 1 to {FURTHEST}, got {spec.frames_in} and {spec.frames_out}")
+        if self.network is None and self.base is None:
+            reasons.append("expected a network or a base forecast, got neither")
+        if self.network is not None:
+            sizes = getattr(self.network.config, "network", self.network.config)
+            got = (sizes.frames_in, sizes.frames_out, sizes.channels_in, sizes.channels_out)
+            expected = (spec.frames_in, spec.frames_out, spec.n_channels, spec.n_states)
+            if got != expected:
+                reasons.append(f"expected a network of T, T', C, S = {expected}, as in its contract, got {got}")
+        if self.base is not None and self.base.leads != spec.frames_out:
+            reasons.append(f"expected a base forecast of {spec.frames_out} leads, got {self.base.leads}")
+        if reasons:
+            raise Refusal("", reasons)
 
     def forecast(self, z: "ArrayLike | torch.Tensor", init_times: np.ndarray, steps: int) -> np.ndarray:
         """Roll the network out, in blocks of T'.

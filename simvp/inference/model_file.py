@@ -8,13 +8,17 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simvp.errors import RegistryError
+from simvp.budget import BUDGET
+from simvp.contract import FrameSpec
+from simvp.errors import Refusal, RegistryError
+from simvp.record import below, from_json
 
 if TYPE_CHECKING:
     from simvp.inference.forecaster import Forecaster
@@ -24,6 +28,8 @@ FORMAT, FORMATS = 1, (1, 2)
 # Parts of the header that the fingerprint covers; the provenance (who, when, which run) is not among them.
 CONTENT = ("format", "spec", "network", "baselines", "base", "mixture")
 _KEY = "simvp"
+HEADER = BUDGET // 64
+"""Bytes of a header: those of the largest models here have some hundred thousand."""
 
 
 def fingerprint(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
@@ -94,9 +100,14 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     from safetensors import SafetensorError, safe_open
 
-    subject = f"Model file {os.fspath(path)}"
+    subject = subject_of(path)
     if not Path(path).is_file():
         raise RegistryError(subject, ["expected a file, found none"], "check the path, or train a model first")
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if HEADER < length <= Path(path).stat().st_size:
+        reason = f"expected a header of {HEADER >> 20} MiB or less, got {length >> 20} MiB"
+        raise RegistryError(subject, [reason], "it is damaged, or made to take memory: copy it again")
     try:
         with safe_open(path, framework="numpy") as stream:
             metadata = stream.metadata() or {}
@@ -107,11 +118,49 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
     if _KEY not in metadata:
         reason = f"expected a {_KEY!r} header, got a safetensors file with {', '.join(metadata) or 'no header'}"
         raise RegistryError(subject, [reason], "give a file that Forecaster.save wrote")
-    header: dict[str, Any] = json.loads(metadata[_KEY])
+    try:
+        header: dict[str, Any] = from_json(metadata[_KEY])
+    except ValueError as error:
+        raise RegistryError(subject, [f"expected JSON in its header: {error}"], "copy it again") from error
+    if not isinstance(header, dict):
+        raise RegistryError(subject, [f"expected an object in its header, got {header!r:.60}"], "copy it again")
     if header.get("format") not in FORMATS:
         reason = f"expected format {' or '.join(map(str, FORMATS))}, got {header.get('format')!r}"
         raise RegistryError(subject, [reason], "load it with the version of simvp that wrote it, or train again")
+    parts = {"spec": dict, "network": dict | None, "baselines": dict, "provenance": dict, "fingerprint": str}
+    if absent := [name for name, kind in parts.items() if name not in header or not isinstance(header[name], kind)]:
+        reason = f"expected {', '.join(parts)} in its header; {', '.join(absent)} missing or of another type"
+        raise RegistryError(subject, [reason], "it was not written by Forecaster.save, or changed since: copy it again")
     return header
+
+
+@contextmanager
+def as_written(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the records make of a header and of arrays that `Forecaster.save` did not write, as a refusal.
+
+    Anybody may have made the file, with a fingerprint that fits: whatever it lets a record run into is its fault.
+    """
+    remedy = "it was not written by this version of simvp, or changed since: copy it again, or train again"
+    try:
+        yield
+    except RegistryError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__} {error}" if isinstance(error, KeyError | IndexError) else str(error)
+        said = "; ".join(error.reasons) if isinstance(error, Refusal) else said
+        reason = f"its parts do not fit together: {said.strip()[:300] or type(error).__name__}"
+        raise RegistryError(subject_of(path), [reason], remedy) from error
+
+
+def subject_of(path: str | os.PathLike[str]) -> str:
+    """How a file is named in refusals."""
+    return f"Model file {os.fspath(path)}"
+
+
+def read_contract(path: str | os.PathLike[str]) -> FrameSpec:
+    """The contract of a model file, without its network."""
+    with as_written(path):
+        return FrameSpec.from_header(read_header(path)["spec"], below(read_arrays(path, "spec"), "spec"))
 
 
 def read_arrays(path: str | os.PathLike[str], owner: str = "") -> dict[str, np.ndarray]:

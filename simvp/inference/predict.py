@@ -11,10 +11,9 @@ import xarray as xr
 from simvp.contract import FrameSpec
 from simvp.errors import RegistryError
 from simvp.inference.forecaster import Forecaster
-from simvp.inference.model_file import read_arrays, read_header
+from simvp.inference.model_file import read_contract
 from simvp.inference.registry import CHAMPION, PREFIX, Registry, Version, model_file_in
 from simvp.inference.request import dataset_of
-from simvp.record import below
 from simvp.settings import shown_address
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def _kept(registry: Registry, version: Version) -> Forecaster:
 @lru_cache(maxsize=32)
 def _contract(registry: Registry, version: Version) -> FrameSpec:
     with registry.file(version) as path:
-        return FrameSpec.from_header(read_header(path)["spec"], below(read_arrays(path, "spec"), "spec"))
+        return read_contract(path)
 
 
 def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] | None) -> Version:

@@ -13,6 +13,14 @@ Variant = Literal["simvp", "incepu", "gsta", "tau"]
 
 ENCODER_NORM_GROUPS = 2  # of the public code; the paper does not say
 INCEPTION = ("simvp", "incepu")  # the variants of an Inception U-Net; the others stack attention blocks
+FURTHEST = 10_000  # T and T': 14 months of hours; longer forecasts are rolled out
+# Sizes beyond which no machine has the memory, or no network was ever built; larger ones are slips, or bombs.
+MOST = {
+    **dict.fromkeys(("frames_in", "frames_out"), FURTHEST),
+    **dict.fromkeys(("channels_in", "channels_out", "hid_S", "hid_T", "groups"), 1 << 16),
+    **{"N_S": 32, "N_T": 256, "kernel_enc": 1023, "kernel_dec": 1023},
+}
+BRANCHES = 16  # kernels of a translator's block
 UNREAD: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(INCEPTION, ("mlp_ratio", "drop_path")),
     **dict.fromkeys(("gsta", "tau"), ("groups", "kernels", "temporal_shortcuts", "group_conv")),
@@ -121,6 +129,12 @@ class SimVPConfig(Sizes):
             least |= {"N_T": 2, "hid_T": 1}
         values = {name: getattr(self, name) for name in least}
         reasons = [f"{n}: expected {least[n]} or more, got {value}" for n, value in values.items() if value < least[n]]
+        reasons += [
+            f"{n}: expected {m} or less, got {getattr(self, n)}" for n, m in MOST.items() if getattr(self, n) > m
+        ]
+        if len(self.kernels) > BRANCHES or max(self.kernels, default=1) > MOST["kernel_enc"]:
+            wanted = f"{BRANCHES} kernels or fewer, of {MOST['kernel_enc']} or less"
+            reasons.append(f"kernels: expected {wanted}, got {len(self.kernels)} of up to {max(self.kernels)}")
         if self.hid_S < 1 or (self.group_norm and self.hid_S % ENCODER_NORM_GROUPS):
             reasons.append(f"hid_S: expected a multiple of {ENCODER_NORM_GROUPS}, got {self.hid_S}")
         if inception and (self.hid_T < 2 or self.hid_T % 2):

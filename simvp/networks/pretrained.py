@@ -5,9 +5,12 @@ IncepU, gSTA and TAU), as bare state dicts or within the checkpoints of either p
 live elsewhere, and what the files tell of them is in the tensors' shapes alone.
 """
 
+import codecs
+import pickletools
 import re
+import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from threading import Lock
@@ -16,11 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simvp.errors import ConfigError, SourceError, shortened
+from simvp.errors import ConfigError, SourceError
 from simvp.networks.config import SimVPConfig
+from simvp.networks.saved import loaded
 from simvp.networks.simvp import SimVP
 
 MANY = 6  # names in a message
+LONGEST_CODEC = 20  # characters of its name
 REMEDY = (
     "give a checkpoint of github.com/A4Bio/SimVP or github.com/chengtan9907/OpenSTL (incepu, gsta, tau); "
     "models trained here are opened with simvp.load"
@@ -126,7 +131,8 @@ def from_pretrained(path: str | Path) -> SimVP:
     public = _public_tensors(path, _content(path))
     tensors = {str(_our_name(name)): tensor for name, tensor in public.items()}
     try:
-        config = _config(tensors, shuffles=any(SHUFFLED.fullmatch(name) for name in public))
+        _refuse_absent(path, tensors)
+        return loaded(_config(tensors, shuffles=any(SHUFFLED.fullmatch(name) for name in public)), tensors)
     except KeyError as missing:
         reason = f"{missing.args[0]}: expected among the tensors, which are {_some(sorted(tensors))}"
         raise _no_fit(path, [reason]) from None
@@ -134,26 +140,78 @@ def from_pretrained(path: str | Path) -> SimVP:
         raise _no_fit(path, ["the convolutions' weights do not have four dims of one or more"]) from None
     except ConfigError as error:
         raise _no_fit(path, error.reasons) from None
+    except (RuntimeError, OverflowError, TypeError, ValueError) as error:  # of shapes and kinds that no layer has
+        raise _no_fit(path, [str(error).partition("\n")[0]]) from error
 
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
-        network = SimVP(config)
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    reasons = [
-        f"{name}: expected {expected.get(name, 'nothing')}, got {shapes.get(name, 'nothing')}"
-        for name in sorted(expected.keys() | shapes.keys())
-        if expected.get(name) != shapes.get(name)
-    ]
-    if reasons:
-        raise _no_fit(path, shortened(reasons, MANY, "and {} more"))
-    network.to_empty(device="cpu").load_state_dict(tensors)
-    return network.eval()
+
+def refuse_packed(path: str | Path) -> None:
+    """Refuse a file of `torch.save` that could take more memory than it has bytes, before it is read.
+
+    `torch.save` packs nothing, so that what is packed was made by another hand: a few kilobytes of zeros become
+    gigabytes. And what it calls to build an object is allowed by PyTorch where it runs no code, though it may grow:
+    a bytearray of any length, text encoded by codecs that double it.
+
+    Raises
+    ------
+    SourceError
+        Which of these it is.
+    """
+    subject, remedy = (
+        f"checkpoint {path} cannot be read",
+        f"it was not written by torch.save: copy it again; or, {EXTRACT}",
+    )
+    if not zipfile.is_zipfile(path):
+        return  # of before 2020: its sizes are compared with its bytes by PyTorch
+    try:
+        with zipfile.ZipFile(path) as file:
+            members = file.infolist()
+            packed = [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]
+            size, there = sum(member.file_size for member in members), Path(path).stat().st_size
+            if packed:
+                raise SourceError(subject, [f"expected nothing packed in it, got {_some(packed)}"], remedy)
+            if size > there:
+                raise SourceError(subject, [f"expected at most its {there} bytes in it, got {size}"], remedy)
+            pickles = [file.read(member) for member in members if member.filename.endswith(".pkl")]
+    except SourceError:
+        raise
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise SourceError(subject, [f"it is damaged: {error}"], f"copy it again; or, {EXTRACT}") from error
+    if growing := sorted({name for content in pickles for name in _growing(content)}):
+        raise SourceError(subject, [f"it calls what may take any memory: {_some(growing)}"], EXTRACT)
+
+
+def _growing(content: bytes) -> Iterator[str]:
+    """Names in a pickle by which it can become larger than it is."""
+    try:
+        for _operation, value, _ in pickletools.genops(content):
+            if value in ("__builtin__ bytearray", "builtins bytearray"):
+                yield "bytearray"
+            elif isinstance(value, str) and len(value) < LONGEST_CODEC and value.isascii() and _packs(value):
+                yield f"the codec {value}"
+    except (ValueError, UnicodeDecodeError, IndexError):  # torch says that it is damaged
+        return
+
+
+def _packs(name: str) -> bool:
+    """Whether this is a codec of bytes, such as hex and zlib, and not one of texts."""
+    try:
+        return not codecs.lookup(name)._is_text_encoding
+    except (LookupError, ValueError):
+        return False
+
+
+def _refuse_absent(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that were made without values in the file, such as a `torch.FloatTensor` of a length alone."""
+    stored = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in tensors.values()}
+    if (size := sum(stored.values())) > (there := path.stat().st_size):
+        raise _no_fit(path, [f"its tensors take {size} bytes, of which the file has {there} at most"])
 
 
 def _content(path: Path) -> Any:
     """What the file holds, with stand-ins for what is neither a tensor nor a plain value."""
     if not path.is_file():
         raise SourceError(f"checkpoint {path}", ["no such file"], "give the path of a file that torch.save wrote")
+    refuse_packed(path)
     try:
         classes = set(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
     except Exception:  # of an older format, or damaged; torch raises whatever its reader ran into

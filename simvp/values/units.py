@@ -50,6 +50,9 @@ TITLE = re.compile(r"\b[A-Z][a-z]{2,}\b")
 FACTOR = re.compile(r"(?:10 ?(?:\*\*|\^)([+-]?\d+)|10([+-]\d+)|(\d*\.?\d+(?:[eE][+-]?\d+)?))[ *]*(?=[^\W\d_]|[%°])")
 WATER = re.compile(r"\s*\(?\b(?:of (?:liquid )?water equivalent|water equivalent|w\.? ?e\b\.?|swe\b)\)?", re.IGNORECASE)
 
+LONGEST = 256  # characters of a unit; a longer text is none
+POWER_OF_POWER = re.compile(r"(\*\*|\^)[\s(+-]*[\w.]+[\s)]*(\*\*|\^)|\)\s*(\*\*|\^).*\)\s*(\*\*|\^)")
+
 # Words of units beside those that the parser reads, in lower case and the singular. First, things that are counted.
 COUNTED = """
     vehicle veh car truck lorry bus bike bicycle scooter motorcycle taxi cab train tram ship vessel boat aircraft
@@ -170,6 +173,8 @@ def _comparable(a: str, b: str) -> tuple[tuple[float, float], tuple[float, float
 @lru_cache(maxsize=512)
 def _scale(text: str) -> tuple[Any, float, float] | None:
     """Dimensionality, and where 0 and 1 of the unit lie in base units; None when it cannot be read."""
+    if _endless(text):
+        return None
     if _is_number(text):  # CF allows a bare scale, "1" or "1e-3"
         return ("[]", 0.0, float(text)) if 0 < float(text) < inf else None
     factor = 1.0
@@ -184,6 +189,12 @@ def _scale(text: str) -> tuple[Any, float, float] | None:
         dimensions = "[]" if ends[0].dimensionless else str(ends[0].dimensionality)
         return dimensions, float(ends[0].magnitude), float(ends[1].magnitude)
     return None
+
+
+def _endless(text: str) -> bool:
+    """Whether the parser could take for ever: it works out powers of numbers, such as 9**9**9, whoever wrote them."""
+    exponents = re.findall(r"(?:\*\*|\^)[\s(+-]*(\d+)", text)
+    return len(text) > LONGEST or POWER_OF_POWER.search(text) is not None or any(len(n) > 2 for n in exponents)
 
 
 @cache

@@ -25,6 +25,7 @@ from datasets.readers.grib.series import (
     period_of,
     scanning_mode,
 )
+from datasets.sizes import refuse_maps
 from simvp.coords import axis_names, select_values
 from simvp.errors import Refusal, SourceError
 
@@ -68,6 +69,8 @@ def open_grib(path: str, select: Mapping[str, Any], variables: Sequence[str] | N
     named = _by_name(path, fields)
     wanted = {name: named[name] for name in variables or () if name in named}
     named = {name: _chosen(fields, select) for name, fields in (wanted or named).items()}
+    maps = {(name, field.get("numberOfPoints") or 0) for name, fields in (wanted or named).items() for field in fields}
+    refuse_maps(path, [(name, (points,), 8) for name, points in sorted(maps)])  # ecCodes makes doubles of all
     if wanted or variables is None:
         reasons = [] if wanted else _to_be_named(named)
         reasons += [reason for name, fields in named.items() for reason in faults_of(path, name, fields)]

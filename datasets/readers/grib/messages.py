@@ -17,6 +17,9 @@ from simvp.errors import SourceError
 Place = int | tuple[int, int]
 """Byte at which a message begins; with the number of the field, where it is not the first of its message."""
 
+# Data representation templates (code table 5.0), of which 40000 and 40010 are those of before they had a number.
+SIMPLE, COMPLEX, JPEG, PNG = 0, (2, 3), (40, 40000), (41, 40010)
+
 # Keys that cfgrib asks of every field, "name:type" as it spells them, and those that `grib` needs beside them.
 READ = (
     *("edition", "centre", "centreDescription", "subCentre", "paramId", "dataType", "numberOfPoints", "typeOfLevel"),
@@ -221,7 +224,7 @@ def _headers(path: str, data: mmap.mmap, start: int, end: int) -> Iterator[tuple
         yield b"1" + whole[:12] + whole[17:24] + whole[25:] + data[grid:bitmap], whole[24:25] + whole[12:17], fault
         return
     sections: dict[int, bytes] = {}
-    discipline, at, has_bitmap, packed, indicator = data[start + 6 : start + 7], start + 16, False, 0, 255
+    discipline, at, has_bitmap, packing, indicator = data[start + 6 : start + 7], start + 16, False, b"", 255
     count = 0
     while at < end - 4:
         length, number = int.from_bytes(data[at : at + 4]), data[at + 4]
@@ -232,13 +235,14 @@ def _headers(path: str, data: mmap.mmap, start: int, end: int) -> Iterator[tuple
             for later in range(number + 1, 5):
                 sections.pop(later, None)
         elif number == 5:
-            packed = int.from_bytes(data[at + 5 : at + 9])
+            packing = data[at : at + min(length, 64)]
         elif number == 6:
             indicator = data[at + 5]
         elif {1, 3, 4} <= set(sections):
             has_bitmap = has_bitmap or indicator == 0
-            points = int.from_bytes(sections[3][6:10])
+            points, packed = int.from_bytes(sections[3][6:10]), int.from_bytes(packing[5:9])
             fault = _bitmap_fault(indicator, has_bitmap=has_bitmap, packed=packed, points=points)
+            fault = fault or _packing_fault(packing, packed, data[at + 5 : at + min(length, 64)], length - 5)
             first = sections[1]
             header = [b"2", discipline, first[:12], first[19:], *(sections[n] for n in (2, 3, 4) if n in sections)]
             yield b"".join(header), first[12:19], fault
@@ -255,6 +259,30 @@ def _bitmap_fault(indicator: int, *, has_bitmap: bool, packed: int, points: int)
     if 0 < indicator < 254:
         return f"its bitmap is number {indicator} of the producer's, which is not in the file"
     return f"it has {packed} values for {points} points, and no bitmap" if indicator == 255 and packed != points else ""
+
+
+def _packing_fault(section: bytes, packed: int, values: bytes, length: int) -> str:
+    """Why what is packed is not as much as the message says, which ecCodes finds out when it has taken the memory.
+
+    Parameters
+    ----------
+    section, values
+        The beginnings of sections 5 and 7 (without its number and length).
+    length
+        Of the values, bytes.
+    """
+    template = int.from_bytes(section[9:11])
+    if template == SIMPLE and packed * section[19] > 8 * length:
+        return f"it has {length} bytes for {packed} values of {section[19]} bits"
+    if template in COMPLEX and (groups := int.from_bytes(section[31:35])) > packed:
+        return f"it has {groups} groups of {packed} values"
+    size = None
+    if template in JPEG and values.startswith(b"\xff\x4f\xff\x51"):
+        right, lower, left, upper = (int.from_bytes(values[k : k + 4]) for k in (8, 12, 16, 20))
+        size = (right - left) * (lower - upper)
+    elif template in PNG and values.startswith(b"\x89PNG"):
+        size = int.from_bytes(values[16:20]) * int.from_bytes(values[20:24])
+    return "" if size in (None, packed) else f"its picture has {size} points for {packed} values"
 
 
 def _dated(date: bytes) -> dict[str, int]:

@@ -158,20 +158,18 @@ def test_links_into_other_files(target: str, tmp_path: Path) -> None:
         file["g/x"] = file["d"] = np.arange(3.0)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["outside"] = h5py.ExternalLink("other.h5", target)
-    said = f"/outside: the link leads into another file (other.h5:{target}), which the NetCDF library does not follow"
+    said = f"/outside: the link leads into another file (other.h5:{target}), and is not followed"
     assert said in refused(tmp_path / "a.h5")
 
 
 def test_links_to_nothing_in_hdf5(tmp_path: Path) -> None:
     with h5py.File(hdf5(tmp_path / "a.h5"), "a") as file:
         file["lost"] = h5py.SoftLink("/nowhere")
-        file["outside"] = h5py.ExternalLink("gone.h5", "/t")
-    said = refused(tmp_path / "a.h5")
-    assert "/lost: the link leads nowhere, /nowhere is not there" in said
-    assert "/outside: the link leads nowhere, gone.h5:/t is not there" in said
+    assert "/lost: the link leads nowhere, /nowhere is not there" in refused(tmp_path / "a.h5")
 
 
-def test_a_virtual_dataset_and_its_parts(tmp_path: Path) -> None:
+def test_a_virtual_dataset(tmp_path: Path) -> None:
+    """It reads whatever file it names, and a fill value where that is gone."""
     layout = h5py.VirtualLayout(shape=(4, 3, 4), dtype="f4")
     for number, values in enumerate(maps()):
         with h5py.File(tmp_path / f"{number}.part", "w") as part:
@@ -182,9 +180,8 @@ def test_a_virtual_dataset_and_its_parts(tmp_path: Path) -> None:
         file.create_virtual_dataset("t", layout, fillvalue=0.0).attrs.update(KELVIN)
         for axis, name in enumerate(("time", "lat", "lon")):
             file["t"].dims[axis].attach_scale(file[name])
-    np.testing.assert_array_equal(open_source(tmp_path / "a.h5")["t"], maps())
-    (tmp_path / "2.part").unlink()
-    assert "t: values of this virtual dataset lie in 2.part, which is not there" in refused(tmp_path / "a.h5")
+    said = "t: a virtual dataset, whose values lie in other files (0.part, 1.part, 2.part), which are not opened"
+    assert said in refused(tmp_path / "a.h5")
 
 
 def test_values_in_a_file_beside(tmp_path: Path) -> None:
@@ -196,9 +193,7 @@ def test_values_in_a_file_beside(tmp_path: Path) -> None:
         made.attrs.update(KELVIN)
         for axis, name in enumerate(("time", "lat", "lon")):
             made.dims[axis].attach_scale(file[name])
-    np.testing.assert_array_equal(open_source(tmp_path / "a.h5")["t"], maps())
-    os.truncate(raw, 100)
-    assert f"t: its values lie in {raw}, which holds 100 of 192 bytes of them" in refused(tmp_path / "a.h5")
+    assert f"t: its values lie in another file ({raw}), which is not opened" in refused(tmp_path / "a.h5")
 
 
 def test_hdf5_with_groups_and_no_dims_lists_them(tmp_path: Path) -> None:
