@@ -171,6 +171,7 @@ class Archive:
         replace: bool = False,
         sources: Mapping[str, str] | None = None,
         step: Step | None = None,
+        unchanged: Callable[[], None] | None = None,
         source_settings: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> Commit:
@@ -184,6 +185,8 @@ class Archive:
             Take frames that differ from the archived ones instead of refusing them.
         sources
             SHA-256 of the source files by name, for the log.
+        unchanged
+            Called when the last value has been read, before the commit: raises where `sources` are of other bytes.
         step
             Needed to make an archive from one frame; otherwise seen from the times.
         source_settings
@@ -209,7 +212,7 @@ class Archive:
                     if examined is None or not self._is_new():
                         base = self._store.find()
                         examined = self._examine(base and self._ours(base), ds, replace, step, progress)
-                    return self._write(examined, replace, sources or {}, source_settings or {}, progress)
+                    return self._write(examined, replace, sources or {}, unchanged, source_settings or {}, progress)
             except Conflict:
                 if attempt == ATTEMPTS:
                     raise
@@ -267,6 +270,7 @@ class Archive:
         examined: "_Examined",
         replace: bool,
         sources: Mapping[str, str],
+        unchanged: Callable[[], None] | None,
         source_settings: Mapping[str, Any],
         progress: Progress | None,
     ) -> Commit:
@@ -286,6 +290,8 @@ class Archive:
                         writer.write(block if examined.keep else self._read_again(examined, rows, replace))
                     if progress:
                         progress((count + rows.stop) // 2, count)
+                if unchanged:
+                    unchanged()
                 writer.extend_to_last()
                 commit = writer.finish(sources, source_settings)
             commit = changed(commit, snapshot=into.snapshot)
@@ -305,7 +311,7 @@ class Archive:
     def _read_again(self, examined: "_Examined", rows: slice, replace: bool) -> Comparison:
         block = compare(examined.candidates, rows, examined.schema, examined.archived, replace=replace)
         if block.faults:  # the files have changed since they were examined
-            raise self._refused(list(block.faults))
+            raise self._refused(list(block.faults), "none was committed")
         return block
 
     def _recent_values(self) -> list[tuple[int, Mapping[str, Mapping[str, Any]]]]:
@@ -313,10 +319,10 @@ class Archive:
         recent = map(Commit.of, islice(self._store.history(), RECENT))
         return [(entry.appended + entry.filled + entry.replaced, entry.values) for entry in recent]
 
-    def _refused(self, reasons: list[str]) -> ArchiveError:
+    def _refused(self, reasons: list[str], outcome: str = "nothing was written") -> ArchiveError:
         differ = any("differ from the archived" in reason for reason in reasons)
         return ArchiveError(
-            f"Archive {str(self.path).rpartition('/')[2]}: these frames cannot be taken, and nothing was written",
+            f"Archive {str(self.path).rpartition('/')[2]}: these frames cannot be taken, and {outcome}",
             reasons,
             "correct the source" + (", or give replace=True to take the new values" if differ else ""),
         )

@@ -203,7 +203,7 @@ def _recognised(name: str) -> SourceFile:
             fs, inner = fsspec.core.url_to_fs(name)
             if _remote_root(fs, inner):
                 return SourceFile(name=name, path=name, format="zarr")
-            path = fsspec.open_local(name if "::" in name else f"simplecache::{name}")
+            path = _copy_of(name)
         except Exception as error:
             raise SourceError("", [f"cannot be fetched: {type(error).__name__}: {error}"]) from error
     if Path(path).is_dir():
@@ -211,6 +211,13 @@ def _recognised(name: str) -> SourceFile:
             raise SourceError("", [f"{inside} is no regular file; copy its content into a file first"])
         return SourceFile(name=name, path=path, format="zarr")
     return SourceFile(name=name, path=path, format=format_of(path))
+
+
+def _copy_of(address: str) -> str:
+    """Path of a copy on this machine, fetched once in this process."""
+    import fsspec
+
+    return str(fsspec.open_local(address if "::" in address else f"simplecache::{address}"))
 
 
 def _special_inside(folder: str) -> str:
@@ -230,7 +237,9 @@ def _checksum(name: str) -> str:
         import fsspec
 
         fs, inner = fsspec.core.url_to_fs(name)
-        with fs.open(_remote_root(fs, inner) or inner, "rb") as file:
+        root = _remote_root(fs, inner)
+        # Of the copy that is read: what lies at the address may be another file by now.
+        with fs.open(root, "rb") if root else open(_copy_of(name), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest, store = hashlib.sha256(), Path(name).is_dir()
     for path in sorted(path for path in Path(name).rglob("*") if path.is_file()) if store else [Path(name)]:
