@@ -310,7 +310,7 @@ def _record(home: Home, dataset: str, what: Mapping[str, Any]) -> None:
 def _look(name: str) -> list[tuple[int, ...]]:
     """Which file lies at a path, and when it changed; of a Zarr store, of all its files. An address has none."""
     files = [Path(name), *sorted(Path(name).rglob("*"))] if os.path.isdir(name) else [Path(name)]
-    found = []
+    found: list[tuple[int, ...]] = []
     for file in files:
         with suppress(OSError):  # an address, or gone
             state = file.stat()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import psutil
 from filelock import FileLock, Timeout
@@ -98,12 +99,13 @@ def _runs(client: "SyncPrefectClient") -> "list[FlowRun]":
     return runs
 
 
-def _tasks(client: "SyncPrefectClient", run: "FlowRun") -> list:
-    filters = {
-        "flow_run_filter": FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
-        "task_run_filter": TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=AT_WORK))),
-    }
-    return [task.id for task in client.read_task_runs(**filters, limit=_PAGE)]
+def _tasks(client: "SyncPrefectClient", run: "FlowRun") -> list[UUID]:
+    found = client.read_task_runs(
+        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
+        task_run_filter=TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=AT_WORK))),
+        limit=_PAGE,
+    )
+    return [task.id for task in found]
 
 
 def _is_dead(home: Home, run: "FlowRun", pool: str, here: set[str]) -> bool:

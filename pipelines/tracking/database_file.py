@@ -157,7 +157,7 @@ class DatabaseFile:
         """Whether any row is there that does not come with a new database."""
         if not self.path.is_file():
             return False
-        tables = [name for (name,) in self._ask(self.path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = [str(name) for (name,) in self._ask(self.path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
         own = {"alembic_version": "1", **self.by_itself}
         for name in tables:
             # A migration that was cut off may have left a table under another name.

@@ -105,7 +105,10 @@ class Registry:
         folder = Path(home or os.environ.get("SIMVP_HOME") or ".simvp").absolute()
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
         if not registry_exists(uri):
-            missing = "there is no such database" if uri.startswith("sqlite:") else "it is an empty database"
+            missing = "it is an empty database"
+            if uri.startswith(_SQLITE):
+                half = "expected an MLflow database, got an empty one, or what a start that was killed has left of one"
+                missing = half if _file_at(uri).exists() else "there is no such database"
             raise RegistryError(f"{_subject(uri)} ({_told_by(uri)})", [missing], _REMEDY)
         _refuse_unfinished(uri)
         return cls(uri=uri)

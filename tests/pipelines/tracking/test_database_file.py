@@ -157,7 +157,7 @@ def test_a_block_that_fails_changes_nothing(tmp_path: Path) -> None:
             migrate(file.path, 2)
             rows(file.path, "INSERT INTO two VALUES ('of value')")
         before = file.path.read_bytes() if held else None
-        with pytest.raises(RuntimeError), file.unfinished() as part:
+        with pytest.raises(RuntimeError), file.unfinished() as part:  # noqa: PT012
             assert part is not None
             migrate(part)
             raise RuntimeError
