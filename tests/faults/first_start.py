@@ -7,6 +7,8 @@ when it was killed and what was there. Kinds:
     A training opens its run, and MLflow's database is made.
 ``earlier``
     The same by MLflow alone, in place, as versions before this one did; the next start is ours.
+``together``
+    Several trainings begin at once, one of them is killed.
 ``up``
     `make up`, with both databases, servers, work pool and deployments; everything that it started is killed with it.
 """
@@ -30,6 +32,7 @@ from flows.local.services import free_port
 from pipelines.home import Home
 from pipelines.tracking.database import mlflow_file
 from pipelines.tracking.database_file import DatabaseFile
+from simvp.errors import RegistryError
 from tests.conftest import CHECKOUT
 
 UP_SECONDS = 240
@@ -42,7 +45,7 @@ def train(home: Home) -> None:
 
     with open_run(home, "waves", "key") as run:
         run.log_settings({"epochs": 1}, {"training_key": "key"})
-    with open_registry(home).client() as client:
+    with open_registry(home).client() as client, suppress(RegistryError):  # one that began with it has made it
         client.create_registered_model("simvp-waves")
 
 
@@ -111,6 +114,22 @@ def kill_in_fork(work: Callable[[Home], None], folder: Path, kills: int, chance:
         shutil.rmtree(home.path)
 
 
+def kill_one_of_several(folder: Path, kills: int, chance: random.Random) -> None:
+    """Begin three trainings at once in each of `kills` homes, and kill one: the others find a whole database."""
+    import mlflow  # noqa: F401
+
+    for number in range(kills):
+        home, delay = Home(folder / str(number)), 15.0 * chance.random()
+        first, *others = [_fork(train, home) for _ in range(3)]
+        time.sleep(delay)
+        os.kill(first, signal.SIGKILL)
+        assert _ended(first) in (0, -signal.SIGKILL)
+        assert [_ended(other) for other in others] == [0, 0], f"the others after kill {number + 1}"
+        print(f"kill {number + 1} after {delay:.2f} s of one of three", flush=True)
+        refuse_half_made(mlflow_file(home.database_uri))
+        shutil.rmtree(home.path)
+
+
 # --- `make up` as it is -----------------------------------------------------------------------------------------------
 
 
@@ -171,8 +190,8 @@ def main(kind: str, folder: Path, kills: int, seed: int) -> None:
         os.environ.pop(name, None)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     chance = random.Random(seed)
-    if kind == "up":
-        kill_up(folder, kills, chance)
+    if kind in ("up", "together"):
+        {"up": kill_up, "together": kill_one_of_several}[kind](folder, kills, chance)
     else:
         kill_in_fork({"training": train, "earlier": by_mlflow_alone}[kind], folder, kills, chance)
 

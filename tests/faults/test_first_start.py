@@ -22,6 +22,7 @@ LONG = [pytest.mark.slow, pytest.mark.timeout(60 + 60 * KILLS)]
         ("earlier", 1),
         pytest.param("earlier", KILLS, marks=LONG),
         pytest.param("training", KILLS, marks=LONG),
+        pytest.param("together", max(1, KILLS // 4), marks=LONG),
         pytest.param("up", max(1, KILLS // 4), marks=LONG),
     ],
 )

@@ -40,15 +40,9 @@ def test_a_command_that_was_killed_has_crashed_and_one_at_work_has_not(server: N
 
     home = Home(tmp_path)
     environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    words = [sys.executable, "-c", WORK, str(tmp_path)]
     commands = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORK, str(tmp_path)],
-            cwd=CHECKOUT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
+        subprocess.Popen(words, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     try:
         killed, left = (UUID(command.stdout.readline().strip()) for command in commands if command.stdout)
