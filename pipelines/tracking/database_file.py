@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 300.0  # another start makes the same database: 10 s, minutes on a busy machine
 BUSY_SECONDS = 20.0
+_DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 _BESIDE = ("-journal", "-wal", "-shm")
 
 
@@ -172,11 +173,12 @@ class DatabaseFile:
             with closing(self._open(path)) as database:
                 return database.execute(question).fetchall()
         except sqlite3.Error as error:
-            raise ConfigError(
-                self.subject,
-                [f"expected an SQLite database, got a file that cannot be read as one: {error}"],
-                f"put back a copy of it, or move it away to begin anew: mv {path} {path}.damaged",
-            ) from error
+            reason = f"expected an SQLite database, got a file that cannot be read as one: {error}"
+            remedy = f"put back a copy of it, or move it away to begin anew: mv {path} {path}.damaged"
+            if getattr(error, "sqlite_errorname", "") not in _DAMAGED:
+                reason = f"cannot be read: {error}"
+                remedy = "see which other program holds it, who may read and write it, and whether the disk is full"
+            raise ConfigError(self.subject, [reason], remedy) from error
 
     def _open(self, path: Path) -> sqlite3.Connection:
         # Not read-only: after a kill the journal has to be played back first. In autocommit: each statement is whole.

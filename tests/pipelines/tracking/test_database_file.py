@@ -197,6 +197,20 @@ def test_what_is_no_database_is_refused_and_stays(tmp_path: Path) -> None:
     assert file.path.read_bytes() == b"of no use to SQLite" * 100
 
 
+def test_what_somebody_holds_is_refused_with_what_to_look_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.tracking.database_file.BUSY_SECONDS", 0.1)
+    file = file_in(tmp_path)
+    migrate(file.path)
+    with closing(sqlite3.connect(file.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ConfigError) as refused, file.unfinished():
+            pass
+    assert str(refused.value) == (
+        f"Database of mlflow {file.path}: cannot be read: database is locked\n"
+        "To mend it: see which other program holds it, who may read and write it, and whether the disk is full"
+    )
+
+
 def _slowly(folder: Path) -> None:
     with file_in(folder).unfinished() as part:
         if part:
