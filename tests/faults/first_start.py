@@ -7,6 +7,8 @@ when it was killed and what was there. Kinds:
     A training opens its run, and MLflow's database is made.
 ``earlier``
     The same by MLflow alone, in place, as versions before this one did; the next start is ours.
+``postgres``
+    As ``training``, in a database of a PostgreSQL server.
 ``together``
     Several trainings begin at once, one of them is killed.
 ``up``
@@ -26,6 +28,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
 from flows.local.databases import prefect_file
 from flows.local.services import free_port
@@ -34,8 +37,10 @@ from pipelines.tracking.database import mlflow_file
 from pipelines.tracking.database_file import DatabaseFile
 from simvp.errors import RegistryError
 from tests.conftest import CHECKOUT
+from tests.flows.postgres import postgres_server
 
 UP_SECONDS = 240
+SKIPPED = 5  # exit code
 
 
 def train(home: Home) -> None:
@@ -95,12 +100,19 @@ def _ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def kill_in_fork(work: Callable[[Home], None], folder: Path, kills: int, chance: random.Random) -> None:
-    """Kill the first start of `kills` homes; then train in each."""
+def kill_in_fork(
+    work: Callable[[Home], None],
+    folder: Path,
+    kills: int,
+    chance: random.Random,
+    before: Callable[[int], None] = lambda number: None,
+) -> None:
+    """Kill the first start of `kills` homes; then train in each. `before` each of them something may be done."""
     import mlflow  # noqa: F401
 
     span = 5.0
     for number in range(kills):
+        before(number)
         home, delay = Home(folder / str(number)), span * chance.random()
         child = _fork(work, home)
         time.sleep(delay)
@@ -110,8 +122,20 @@ def kill_in_fork(work: Callable[[Home], None], folder: Path, kills: int, chance:
         begin = time.monotonic()
         assert _ended(_fork(train, home)) == 0, f"the training after kill {number + 1}"
         span = max(span, time.monotonic() - begin)
-        refuse_half_made(mlflow_file(home.database_uri))
+        if home.tracking_uri == home.database_uri:
+            refuse_half_made(mlflow_file(home.database_uri))
         shutil.rmtree(home.path)
+
+
+def kill_on_postgres(folder: Path, kills: int, chance: random.Random) -> None:
+    """Kill the first start of `kills` homes whose MLflow has a database each on one server."""
+    with postgres_server() as server:
+
+        def before(number: int) -> None:
+            server.create(f"first{number}")
+            os.environ["MLFLOW_TRACKING_URI"] = server.address(f"first{number}")
+
+        kill_in_fork(train, folder, kills, chance, before)
 
 
 def kill_one_of_several(folder: Path, kills: int, chance: random.Random) -> None:
@@ -190,11 +214,16 @@ def main(kind: str, folder: Path, kills: int, seed: int) -> None:
         os.environ.pop(name, None)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     chance = random.Random(seed)
-    if kind in ("up", "together"):
-        {"up": kill_up, "together": kill_one_of_several}[kind](folder, kills, chance)
+    others = {"up": kill_up, "together": kill_one_of_several, "postgres": kill_on_postgres}
+    if kind in others:
+        others[kind](folder, kills, chance)
     else:
         kill_in_fork({"training": train, "earlier": by_mlflow_alone}[kind], folder, kills, chance)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    try:
+        main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    except pytest.skip.Exception as reason:  # no PostgreSQL here
+        print(reason)
+        sys.exit(SKIPPED)
