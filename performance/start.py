@@ -132,6 +132,7 @@ def _runs(folder: Path, repetitions: int) -> list[dict[str, float]]:
     in_process(prepare, str(home.path))
     services = Services(home=home, addresses=Addresses(prefect_port=free_port(), mlflow_port=free_port()))
     try:
+        services.make_databases()
         services.start_prefect()
         services.start_mlflow()
         services.wait()

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,7 +25,7 @@ from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from simvp.contract import percent
 from simvp.coords import Step
-from simvp.errors import ConfigError
+from simvp.errors import ConfigError, SourceError, shortened
 from simvp.times import duration_words
 
 logger = logging.getLogger(__name__)
@@ -172,6 +172,7 @@ def ingest(
                     ds,
                     replace=replace,
                     sources=checksums(reading.files),
+                    unchanged=reading.refuse_changed,
                     step=stated,
                     source_settings=settings,
                     workers=team,
@@ -280,6 +281,7 @@ class _Reading:
             names = source.files()
         self.unchanged = {n: stamp for n, stamp in reversed(self._noted.items()) if self._stamps.get(n) == stamp}
         self.files = [name for name in names if name not in self.unchanged]
+        self._looks = {str(name): _look(str(name)) for name in self.files}
 
     def open(self) -> xr.Dataset | None:
         """Frames of the files, lazily; None where there is nothing to read.
@@ -303,6 +305,22 @@ class _Reading:
             if wanted <= set(ds.data_vars) or len(beside) < count:
                 return ds if ds.sizes["time"] else None
             count *= 8  # so that a thousand files without the variable cost few attempts
+
+    def refuse_changed(self) -> None:
+        """Refuse files that are not what they were when they were opened: their checksums may be of other values.
+
+        Raises
+        ------
+        SourceError
+            With every file.
+        """
+        changed = [name for name, look in self._looks.items() if _look(name) != look]
+        if changed:
+            raise SourceError(
+                "source changed while it was read, and no frame was committed",
+                shortened([f"{name}: expected it as it was when it was opened" for name in changed], LISTED),
+                "wait until nobody writes it any more, then ingest again",
+            )
 
     def note(self, head: Commit) -> None:
         """Note the files as taken in, the archive's last commit being `head` then."""
@@ -328,6 +346,17 @@ def _record(home: Home, dataset: str, what: Mapping[str, Any]) -> None:
         disk.write(
             _record_at(home, dataset), json.dumps(dict(what)).encode(), private=True
         )  # an address may hold a password
+
+
+def _look(name: str) -> list[tuple[int, ...]]:
+    """Which file lies at a path, and when it changed; of a Zarr store, of all its files. An address has none."""
+    files = [Path(name), *sorted(Path(name).rglob("*"))] if os.path.isdir(name) else [Path(name)]
+    found: list[tuple[int, ...]] = []
+    for file in files:
+        with suppress(OSError):  # an address, or gone
+            state = file.stat()
+            found.append((state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+    return found
 
 
 def _record_at(home: Home, dataset: str) -> Path:

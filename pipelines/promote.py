@@ -12,6 +12,7 @@ has made champion and nobody has taken back, oldest first.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -109,8 +110,8 @@ def promote(
     Raises
     ------
     RegistryError
-        Nothing of that name; a model without a held-out period; a champion that has seen some of that period, or
-        that cannot forecast the archive as it is.
+        Nothing of that name; a model that cannot be loaded, or without a held-out period; a champion that has seen some
+        of that period, or that cannot forecast the archive as it is. The alias stays where it is.
     """
     registry = open_registry(home)
     candidate = resolve_version(home, dataset, CHALLENGER if version is None else version)
@@ -126,6 +127,8 @@ def promote(
         device=device,
         progress=progress,
     )
+    if judgement.verdict.outcome == "promote":
+        registry.load(candidate)  # the judgement took its time: what will forecast is still there, and whole
     with registry.client() as client:
         _record(client, candidate, before, judgement)
         if judgement.verdict.outcome == "promote":
@@ -141,7 +144,7 @@ def promote(
 
 @stage
 def rollback(home: Home, dataset: str) -> Rollback:
-    """Give the alias back to the champion before.
+    """Give the alias back to the champion before that can be loaded.
 
     Where somebody has moved the alias by hand, that is taken back first: the champion is then the last one that
     `promote` has made.
@@ -149,7 +152,7 @@ def rollback(home: Home, dataset: str) -> Rollback:
     Raises
     ------
     RegistryError
-        No model, or nothing to go back to.
+        No model, or nothing to go back to; the alias stays where it is.
     """
     registry, name = open_registry(home), model_name(dataset)
     versions = {version.version: version for version in registry.versions(name)}
@@ -163,17 +166,34 @@ def rollback(home: Home, dataset: str) -> Rollback:
     if holder in history[-1:]:
         reason = "it was the champion before"
         history = [number for number in history if number != holder]
+    lost = _drop_unloadable(registry, versions, history)
+    if lost and history:
+        reason += f"; passed over: {'; '.join(lost)}"
     if not history:
         shown = f"the champion is {name}/{holder}" if holder else "there is no champion"
+        other = "other version that can be loaded" if lost else "other version"
         raise RegistryError(
             f"Rollback of {name}",
-            [f"no other version was ever promoted; {shown}, versions are {', '.join(versions)}"],
+            [f"no {other} was ever promoted; {shown}, versions are {', '.join(versions)}", *lost],
             "set the alias champion in MLflow's page to the version that you want",
         )
     with registry.client() as client:
         client.set_registered_model_alias(name, CHAMPION, history[-1])
         client.set_registered_model_tag(name, _HISTORY, json.dumps(history))
     return Rollback(before=before, champion=registry.resolve(f"{name}/{history[-1]}"), reason=reason)
+
+
+def _drop_unloadable(registry: Registry, versions: Mapping[str, Version], history: list[str]) -> list[str]:
+    """Take from the end of a history what cannot be loaded; returns what that is, and why."""
+    lost = []
+    while history:
+        try:
+            registry.load(versions[history[-1]])
+            break
+        except RegistryError as error:
+            lost.append(f"{error.subject}: {'; '.join(error.reasons)}")
+            history.pop()
+    return lost
 
 
 def _champion(registry: Registry, name: str) -> Version | None:

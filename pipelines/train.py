@@ -76,9 +76,9 @@ def _train(home: Home, config: TrainConfig, progress: Progress, ranks: Ranks) ->
         raise ConfigError(f"Training on {config.dataset}", [f"no archive at {archive.path}"], "ingest first")
     ds = archive.dataset()
     commit = str(ds.attrs["archive_commit"])
-    archive.keep(ds)
-    ds = _selected(ds, config)
+    read, ds = ds, _selected(ds, config)
     plan = _plan(ds, archive, config)
+    archive.keep(read)
     key = _key(config, commit, plan, in_memory=surely_fits(ds, config.memory_mib << 20))
     if ranks.once(lambda: key) != key:
         reason = "the archive changed while the processes opened it"

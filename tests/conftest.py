@@ -33,12 +33,14 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database without runs, to be copied: its tables take longer to make than a small training."""
-    import mlflow
+    from pipelines.tracking.database import migrate, mlflow_file
 
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
+    file = mlflow_file(f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}")
+    assert file is not None
+    with file.unfinished() as part:
+        assert part is not None
+        migrate(part, str(file.path.with_name("artifacts")), place=file.path)
+    return file.path
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ LIBRARY = {
     "pytorch_msssim",
 }
 LATE = {
+    "alembic",
     "mlflow",
     "sqlalchemy",
     "icechunk",

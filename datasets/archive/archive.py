@@ -173,6 +173,7 @@ class Archive:
         replace: bool = False,
         sources: Mapping[str, str] | None = None,
         step: Step | None = None,
+        unchanged: Callable[[], None] | None = None,
         source_settings: Mapping[str, Any] | None = None,
         workers: Workers | None = None,
         progress: Progress | None = None,
@@ -187,6 +188,8 @@ class Archive:
             Take frames that differ from the archived ones instead of refusing them.
         sources
             SHA-256 of the source files by name, for the log.
+        unchanged
+            Called when the last value has been read, before the commit: raises where `sources` are of other bytes.
         step
             Needed to make an archive from one frame; otherwise seen from the times.
         source_settings
@@ -215,7 +218,7 @@ class Archive:
                         base = self._store.find()
                         base = base and self._ours(base)
                         examined = self._examine(base, ds, replace, step, workers, progress)
-                    return self._write(examined, sources or {}, source_settings or {}, progress)
+                    return self._write(examined, sources or {}, unchanged, source_settings or {}, progress)
             except Conflict:
                 if attempt == ATTEMPTS:
                     raise
@@ -279,6 +282,7 @@ class Archive:
         self,
         examined: "_Examined",
         sources: Mapping[str, str],
+        unchanged: Callable[[], None] | None,
         source_settings: Mapping[str, Any],
         progress: Progress | None,
     ) -> Commit:
@@ -296,7 +300,9 @@ class Archive:
                 try:
                     examined.source.write(examined.blocks, into, writer, partial(_second_half, progress, len(kinds)))
                 except FramesChanged as changes:  # the files have, since they were examined
-                    raise self._refused(list(changes.faults)) from None
+                    raise self._refused(list(changes.faults), "none was committed") from None
+                if unchanged:
+                    unchanged()
                 commit = writer.finish(sources, source_settings)
             commit = changed(commit, snapshot=into.snapshot)
             _log.info("%s: commit %s, %s", self.path, commit.id, commit.message)
@@ -317,10 +323,10 @@ class Archive:
         recent = map(Commit.of, islice(self._store.history(), RECENT))
         return [(entry.appended + entry.filled + entry.replaced, entry.values) for entry in recent]
 
-    def _refused(self, reasons: list[str]) -> ArchiveError:
+    def _refused(self, reasons: list[str], outcome: str = "nothing was written") -> ArchiveError:
         differ = any("differ from the archived" in reason for reason in reasons)
         return ArchiveError(
-            f"Archive {str(self.path).rpartition('/')[2]}: these frames cannot be taken, and nothing was written",
+            f"Archive {str(self.path).rpartition('/')[2]}: these frames cannot be taken, and {outcome}",
             reasons,
             "correct the source" + (", or give replace=True to take the new values" if differ else ""),
         )

@@ -248,7 +248,7 @@ def _recognised(name: str) -> SourceFile:
             fs, inner = fsspec.core.url_to_fs(address)
             if _remote_root(fs, inner):
                 return SourceFile(name=name, path=address, format="zarr")
-            path = _fetched(address if "::" in address else f"simplecache::{address}")
+            path = _copy_of(address)
         except Exception as error:
             reason = f"cannot be fetched: {type(error).__name__}: {error}"
             raise fault_around(error, f"source {shown_address(name)}") or SourceError(
@@ -260,13 +260,14 @@ def _recognised(name: str) -> SourceFile:
     return SourceFile(name=name, path=path, format=format_of(path))
 
 
-def _fetched(address: str) -> str:
-    """Path of the local copy of a file, fetched the first time.
+def _copy_of(address: str) -> str:
+    """Path of a copy on this machine, fetched once in this process.
 
     fsspec would take the beginning of a file, left by a connection that broke off, for the whole of it the next time.
     """
     import fsspec
 
+    address = address if "::" in address else f"simplecache::{address}"
     try:
         (copy,) = fsspec.open_local([address])  # of one address with a "?" it would make a list too
         return str(copy)
@@ -281,8 +282,11 @@ def _checksum(name: str) -> str:
     if is_address(name):
         import fsspec
 
-        fs, inner = fsspec.core.url_to_fs(with_secrets(name))
-        with fs.open(_remote_root(fs, inner) or inner, "rb") as file:
+        address = with_secrets(name)
+        fs, inner = fsspec.core.url_to_fs(address)
+        root = _remote_root(fs, inner)
+        # Of the copy that is read: what lies at the address may be another file by now.
+        with fs.open(root, "rb") if root else open(_copy_of(address), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest, store = hashlib.sha256(), Path(name).is_dir()
     for path in sorted(path for path in Path(name).rglob("*") if path.is_file()) if store else [Path(name)]:

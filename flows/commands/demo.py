@@ -149,10 +149,7 @@ def _look_into_source(settings: DemoSettings, home: Home) -> None:
 
 
 def _server(home: Home) -> Services | None:
-    """Set the environment of prefect and mlflow, and start a server for the demo where no `make up` serves this home.
-
-    The server is still starting when this returns; `Services.wait` waits for it.
-    """
+    """Set the environment of prefect and mlflow; the server to start, None where a `make up` serves this home."""
     os.environ.update(offline_environment(home))
     # What goes wrong is shown once, by us; Prefect keeps the whole of it in the log of the run.
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
@@ -167,7 +164,6 @@ def _server(home: Home) -> Services | None:
     os.environ["PREFECT_API_URL"] = services.addresses.prefect_api
     # Exit functions run last in, first out: prefect, imported later, sends its last events to a server still there.
     atexit.register(services.stop)
-    services.start_prefect()
     return services
 
 
@@ -178,7 +174,7 @@ def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
 
     from flows.forecast import forecast
     from flows.ingest import ingest
-    from flows.prefect_tools import listen
+    from flows.prefect_tools import end_dead_runs, listen, of_this_process
     from flows.promote import promote
     from flows.train import train
     from flows.verify import verify
@@ -186,6 +182,8 @@ def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
 
     dataset = settings.dataset
     with ExitStack() as stack:
+        end_dead_runs(home)
+        stack.enter_context(of_this_process(home))
         stack.enter_context(listen(console.progress))
         # Ending its thread costs every flow a second, and nobody watches for the heartbeats of a demo.
         stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
@@ -254,6 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with StageConsole(Console(highlight=False)) as console:
                 if services is not None:
                     with console.stage("server"):
+                        services.make_databases()
+                        services.start_prefect()
                         services.wait()
                 path = run(settings, home, console)
     except Refusal as refusal:

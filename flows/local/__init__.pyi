@@ -1,4 +1,5 @@
 from .console import StageConsole as StageConsole
+from .databases import prefect_file as prefect_file
 from .progress_bar import ProgressBar as ProgressBar
 from .services import (
     Addresses as Addresses,

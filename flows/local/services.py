@@ -5,25 +5,25 @@ so the environment comes first, and nothing here imports it at the top.
 """
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import psutil
+from filelock import FileLock, Timeout
 
 from datasets.store import disk
-from flows.local.databases import PREFECT_DATABASES, check_prefect_database
+from flows.local.databases import PREFECT_DATABASES, check_prefect_database, make_databases
 from flows.local.doors import stated_origins
 from flows.local.password import prefect_login
+from flows.local.signals import end_with_parent
 from pipelines.home import Home
 from pipelines.machine import refuse_unusable
 from pipelines.tracking import CHECKOUT, artifact_root
@@ -161,11 +161,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _end_with_parent() -> None:
-    """Ask the kernel for a SIGTERM when the parent goes, so that even a kill leaves no server behind (Linux)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
-
-
 def _address_file(home: Home) -> Path:
     return home.prefect / "running.json"
 
@@ -241,13 +236,58 @@ class Services:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+                preexec_fn=end_with_parent if sys.platform == "linux" else None,
             )
 
     @property
     def logs(self) -> dict[str, Path]:
         """Where each server writes its log."""
         return {PREFECT: self.home.prefect / "server.log", MLFLOW: self.home.mlflow / "server.log"}
+
+    @property
+    def mlflow_database(self) -> str:
+        """Address of the database that our MLflow server is for; empty where none is started here."""
+        if self.temporary or self.addresses.mlflow_server:
+            return ""
+        stated = self.home.tracking_uri
+        return self.home.database_uri if stated.startswith("http") else stated
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only `make up` of this home; the kernel drops the lock where it is killed.
+
+        Raises
+        ------
+        ConfigError
+            Another one serves this home.
+        """
+        lock = FileLock(self.home.prefect / "up.lock")
+        self.home.prefect.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            other = running(self.home)
+            where = f", Prefect at {other.prefect_ui}" if other else ""
+            raise ConfigError(
+                f"Home {self.home.path}",
+                [f"another `make up` serves it already{where}"],
+                "use that one, stop it first, or set SIMVP_HOME to another folder",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def make_databases(self) -> None:
+        """Have the databases of the servers whole, before these are started.
+
+        Raises
+        ------
+        Refusal
+            One cannot be reached, made, or is something else.
+        """
+        check_prefect_database()
+        make_databases(self.home, self.environment, mlflow=self.mlflow_database)
 
     def start_prefect(self) -> None:
         """Start the Prefect server, without waiting for it.
@@ -269,12 +309,11 @@ class Services:
         """
         if self.addresses.mlflow_server:
             return
-        stated = self.home.tracking_uri
         self._spawn(
             MLFLOW,
             GUARDED,
             *("mlflow", "server", "--host", HOST, "--port", str(self.addresses.mlflow_port)),
-            MLFLOW_BACKEND_STORE_URI=self.home.database_uri if stated.startswith("http") else stated,
+            MLFLOW_BACKEND_STORE_URI=self.mlflow_database,
             MLFLOW_DEFAULT_ARTIFACT_ROOT=artifact_root(self.home),
         )
 
@@ -327,6 +366,19 @@ class Services:
             done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
             if done.returncode:
                 raise Refusal(f"prefect {' '.join(arguments)}", [done.stdout + done.stderr])
+
+    def end_dead_runs(self, pool: str) -> None:
+        """Call crashed what an earlier `make up` was running when it was killed; before a worker is there.
+
+        Raises
+        ------
+        Refusal
+            If Prefect refuses it; with its own words.
+        """
+        command = [sys.executable, "-m", "flows.prefect_tools.dead_runs", pool]
+        done = subprocess.run(command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True)
+        if done.returncode:
+            raise Refusal("flow runs of processes that are gone", [done.stdout + done.stderr])
 
     def start_worker(self, pool: str) -> None:
         """Start the process worker; its log, with the log of every flow run, goes to this terminal."""

@@ -1,9 +1,10 @@
-"""A signal that asks for the end becomes an exception, so that what was started is stopped on the way out."""
+"""Signals: one that asks for the end becomes an exception, so that what was started is stopped on the way out."""
 
+import ctypes
 import signal
 from types import FrameType
 
-__all__ = ["SIGNALS", "Stop", "stop_on_signals"]
+__all__ = ["SIGNALS", "Stop", "end_with_parent", "stop_on_signals"]
 
 # Ctrl-C, `kill`, and a terminal that is closed.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -23,3 +24,8 @@ def stop_on_signals() -> None:
     """From now on raise Stop at the first signal; a second one ends the process at once."""
     for number in SIGNALS:
         signal.signal(number, _stop)
+
+
+def end_with_parent() -> None:
+    """Ask the kernel for a SIGTERM when the parent goes, so that even a kill leaves no server behind (Linux)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG

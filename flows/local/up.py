@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import ExitStack
 
 from rich.console import Console
 
@@ -45,6 +46,7 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=True)
     stop_on_signals()
     services = None
+    held = ExitStack()
     try:
         addresses = Addresses.from_environment()
         addresses.check_free()
@@ -53,13 +55,16 @@ def main() -> int:
         if home.tracking_uri != addresses.mlflow:
             registry_exists(home.tracking_uri)
         services = Services(home=home, addresses=addresses)
+        held.enter_context(services.alone())
         console.print("Starting the servers ...")
+        services.make_databases()
         services.start_prefect()
         services.start_mlflow()
         services.wait()
         services.announce()
         console.print("Deploying the flows ...")
         services.deploy(POOL)
+        services.end_dead_runs(POOL)
         services.start_worker(POOL)
         console.print(f"Prefect   {addresses.prefect_ui}   (its pages ask for a password: cat {password_file(home)})")
         console.print(f"MLflow    {shown_address(addresses.mlflow)}")
@@ -83,6 +88,7 @@ def main() -> int:
             signal.signal(number, signal.SIG_IGN)
         if services is not None:
             services.stop()
+        held.close()
 
 
 if __name__ == "__main__":

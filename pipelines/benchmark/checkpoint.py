@@ -51,7 +51,7 @@ def score_checkpoint(
         A network for other frames or channels.
     """
     benchmark = find_benchmark(data)
-    network = from_pretrained(path)
+    network, digest = _read(path)
     sizes = network.config
     expected, got = (benchmark.frames_in, benchmark.shape[0]), (sizes.frames_in, sizes.channels_in)
     if expected != got:
@@ -63,7 +63,6 @@ def score_checkpoint(
         ClipBatches(benchmark.open("test", frames_out=horizon, seed=EVALUATION_SEED, device=str(chosen)), test_clips)
         for horizon in horizons
     ]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     key = hashlib.sha256(f"{digest} {[(len(one), one.clips.origin) for one in sets]}".encode()).hexdigest()
     method = f"{NAMES[sizes.variant]}, checkpoint {path.name}"
     rows: list[Row] = []
@@ -79,6 +78,21 @@ def score_checkpoint(
                 keep_files(run, clip_files(longer, batches, method), folder / "pictures" / key[:16])
     finished = keep_rows(folder / "rows" / f"{key[:16]}.json", rows, run.run_id)
     return report_of(home, folder, key, finished, existing=False)
+
+
+def _read(path: Path) -> tuple[SimVP, str]:
+    """The network in a file, and the SHA-256 of the file that it was read from.
+
+    Raises
+    ------
+    ConfigError
+        The file changed while it was read.
+    """
+    before = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    network = from_pretrained(path)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != before:
+        raise ConfigError(f"Checkpoint {path}", ["it changed while it was read"], "try again when it is whole")
+    return network, before
 
 
 def _rows(run: Run, network: SimVP, batches: ClipBatches, method: str, source: str) -> list[Row]:

@@ -1,5 +1,7 @@
 from .artifacts import artifact_root as artifact_root
 from .card import description as description, shares as shares
+from .database import mlflow_file as mlflow_file
+from .database_file import DatabaseFile as DatabaseFile
 from .known_champion import load_champion as load_champion
 from .makers import Makers as Makers
 from .provenance import (

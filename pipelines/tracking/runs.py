@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.home import Home
 from pipelines.tracking.artifacts import artifact_root
+from pipelines.tracking.database import make_database
 from pipelines.tracking.provenance import requirements
 from simvp.errors import Unavailable, fault_around
-from simvp.inference import registry_exists, short_waits
+from simvp.inference import short_waits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,12 +124,11 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
     RegistryError
         It is something else, or lets nobody in; nothing is written.
     """
-    registry_exists(home.tracking_uri)
+    make_database(home)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    home.mlflow.mkdir(parents=True, exist_ok=True)
     address, outside = home.tracking_uri, os.environ.pop(_ADDRESS, None)
     # What somebody has set in this process; None where MLflow goes by the environment or its default. Setting those
     # instead would pin them, and a later change of the environment would go unheard.

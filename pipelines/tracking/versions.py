@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipelines.home import Home
+from pipelines.tracking.database import mend_database
 from simvp.errors import RegistryError
 from simvp.inference import CHAMPION, PREFIX, Registry, Version, registry_exists
 
@@ -33,6 +34,7 @@ def open_registry(home: Home) -> Registry:
         Nothing there: asking for a model must not make an empty registry.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    mend_database(home)
     return Registry.find(home.path)
 
 

@@ -8,10 +8,12 @@ import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.client import InvalidURL
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
@@ -29,7 +31,9 @@ logger = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 PREFIX = "simvp-"
+_SQLITE = "sqlite:///"
 _DATABASES = ("postgres", "mysql", "mssql")
+_MODELS, _FIRST = "registered_models", "experiments"  # tables; the second is among the first that MLflow makes
 _SECONDS = 5.0  # MLflow's own client tries a silent server for minutes
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
@@ -97,15 +101,19 @@ class Registry:
         Raises
         ------
         RegistryError
-            Nothing there; nothing is created.
+            Nothing there, or a database that is half made; nothing is created.
         Unavailable
             A server that is away, silent or failing.
         """
         folder = Path(home or os.environ.get("SIMVP_HOME") or ".simvp").absolute()
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
         if not registry_exists(uri):
-            missing = "there is no such database" if uri.startswith("sqlite:") else "it is an empty database"
+            missing = "it is an empty database"
+            if uri.startswith(_SQLITE):
+                half = "expected an MLflow database, got an empty one, or what a start that was killed has left of one"
+                missing = half if _file_at(uri).exists() else "there is no such database"
             raise RegistryError(f"{_subject(uri)} ({_told_by(uri)})", [missing], _REMEDY)
+        _refuse_unfinished(uri)
         return cls(uri=uri)
 
     @property
@@ -186,11 +194,23 @@ class Registry:
             yield model_file_in(path)
 
     def load(self, version: Version, device: "str | torch.device | None" = None) -> "Forecaster":
-        """The model of a version; on the CPU unless a device is given."""
+        """The model of a version; on the CPU unless a device is given.
+
+        Raises
+        ------
+        RegistryError
+            Its file is gone, damaged, or another one than was registered.
+        """
         from simvp.inference.forecaster import Forecaster
 
-        with self.file(version) as path:
-            forecaster = Forecaster.load(path, device, version=version.label)
+        try:
+            with self.file(version) as path:
+                forecaster = Forecaster.load(path, device, version=version.label)
+        except RegistryError as error:
+            raise _unloadable(version, error.reasons) from error
+        if version.fingerprint not in ("", forecaster.fingerprint):
+            reason = f"expected the content {version.fingerprint}, as registered, got {forecaster.fingerprint}"
+            raise _unloadable(version, [reason])
         logger.info("model %s version %s from %s", version.name, version.version, shown_address(self.uri))
         return forecaster
 
@@ -220,7 +240,9 @@ class Registry:
 
 
 def registry_exists(uri: str) -> bool:
-    """Whether there is a registry at an address; False where a training would make one: no file yet, an empty database.
+    """Whether there is a registry at an address; False where a training would make one.
+
+    That is where there is no file yet, an empty database, or one of MLflow's that a start has left half made.
 
     A server that answers is left to MLflow's client. Nothing is created.
 
@@ -232,8 +254,8 @@ def registry_exists(uri: str) -> bool:
         What is there is something else, or lets nobody in.
     """
     try:
-        if uri.startswith("sqlite:///"):
-            return _is_registry(Path(uri.removeprefix("sqlite:///").partition("?")[0]))
+        if uri.startswith(_SQLITE):
+            return _is_registry(_file_at(uri))
         if uri.startswith(("http://", "https://")):
             _ask(uri)
         if uri.startswith(_DATABASES):
@@ -286,6 +308,16 @@ def _subject(uri: str) -> str:
 def _told_by(uri: str) -> str:
     stated = os.environ.get("MLFLOW_TRACKING_URI") == uri
     return f"from {'MLFLOW_TRACKING_URI' if stated else 'SIMVP_HOME; MLFLOW_TRACKING_URI is not set'}"
+
+
+def _unloadable(version: Version, reasons: Sequence[str]) -> RegistryError:
+    if CHAMPION in version.aliases:
+        remedy = (
+            "put its file back, or take the champion before it: prefect deployment run promote/manual -p rollback=true"
+        )
+    else:
+        remedy = "put its file back, or name another version"
+    return RegistryError(f"Model {version.label} cannot be loaded", reasons, remedy)
 
 
 def _version(version: Any, aliases: Mapping[str, str] | None = None) -> Version:
@@ -345,13 +377,57 @@ def _is_registry(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_SECONDS)) as database:
-            tables = database.execute("SELECT name FROM sqlite_master WHERE name = 'registered_models'").fetchall()
+        tables = {name for (name,) in _ask_file(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
         raise _Fault(f"expected an MLflow database, got a file that cannot be read as one: {error}", error) from error
-    if not tables:
+    if _others(tables):
         raise _Fault("expected an MLflow database, got one without registered models")
-    return True
+    return _MODELS in tables
+
+
+def _ask_file(path: Path, question: str) -> list[tuple[Any, ...]]:
+    # Not read-only: what a writer that was killed has begun is taken back by the first who opens the file after it.
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_SECONDS)) as database:
+        return database.execute(question).fetchall()
+
+
+def _others(tables: Collection[str]) -> bool:
+    """Whether tables are somebody else's: neither MLflow's, nor some of those that MLflow makes first."""
+    return bool(tables) and not {_MODELS, _FIRST} & set(tables)
+
+
+@lru_cache(maxsize=8)
+def _refuse_unfinished(uri: str) -> None:
+    """Refuse a file in which MLflow would go on where a start was killed: half of a migration cannot be done again.
+
+    Raises
+    ------
+    RegistryError
+        It is half made, or of another version of MLflow.
+    """
+    if not uri.startswith(_SQLITE):
+        return
+    from alembic.script import ScriptDirectory
+
+    package = find_spec("mlflow")
+    if package is None or package.origin is None:  # the client says so
+        return
+    wanted = ScriptDirectory(str(Path(package.origin).parent / "store" / "db_migrations")).get_current_head()
+    try:
+        found = _ask_file(_file_at(uri), "SELECT version_num FROM alembic_version")
+    except sqlite3.Error:
+        found = []
+    if found != [(wanted,)]:
+        reason = (
+            f"expected the tables of MLflow's migration {wanted}, got those of {found[0][0] if found else 'none'}: a "
+            "start that made them was killed, or they are of another version of MLflow"
+        )
+        remedy = "the next training, promotion or `make up` of this home brings them up to date"
+        raise RegistryError(f"{_subject(uri)} ({_told_by(uri)})", [reason], remedy)
+
+
+def _file_at(uri: str) -> Path:
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0])
 
 
 def _has_models(uri: str) -> bool:
@@ -372,6 +448,6 @@ def _has_models(uri: str) -> bool:
         raise _Fault(f"the driver {error.name} is not installed: pip install 'psycopg[binary]'") from error
     except DBAPIError as error:
         raise _Fault(f"expected a database that lets us in, got {str(error.orig).strip()}", error) from error
-    if tables and "registered_models" not in tables:
+    if _others(tables):
         raise _Fault(f"expected an MLflow or an empty database, got one with other tables ({min(tables)}, ...)")
-    return bool(tables)
+    return _MODELS in tables

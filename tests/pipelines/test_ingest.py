@@ -85,6 +85,35 @@ def test_files_are_ingested_once_and_new_ones_by_the_kept_settings(
     np.testing.assert_array_equal(archive.dataset().t2m.values[21, :, 0], 21000 + np.array([0, 4, 8]))
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, there: bool) -> None:
+    """The log must not hold the checksum of other values than those that were taken."""
+    home, files = Home(tmp_path / "home"), tmp_path / "files"
+    write_files(files, range(0, 6))
+    if there:
+        ingest(home, "mine", source=files)
+    archive = Archive(home.archive("mine"))
+    before = archive.head.id if there else None
+    write_files(files, range(6, 12))
+    (new,) = set(files.iterdir()) - {files / "part-00.nc"}
+
+    def replaced(*call: object) -> None:
+        write_files(tmp_path / "other", range(6, 12), offset=0.5)
+        os.replace(tmp_path / "other" / new.name, new)
+
+    (tmp_path / "other").mkdir()
+    with pytest.raises(SourceError) as refused:
+        ingest(home, "mine", source=files, progress=replaced)
+    assert str(refused.value) == (
+        f"source changed while it was read, and no frame was committed: {new}: expected it as it was when it was opened"
+        "\nTo mend it: wait until nobody writes it any more, then ingest again"
+    )
+    assert archive.exists == there
+    assert (archive.head.id if there else None) == before
+    assert ingest(home, "mine", source=files).length == 12
+    np.testing.assert_array_equal(archive.dataset().t2m.values[6, 0, 0], 6000.5)
+
+
 def test_the_report_can_be_read(tmp_path: Path) -> None:
     write_files(tmp_path / "files", range(0, 6))
     report = ingest(Home(tmp_path / "home"), "mine", source=tmp_path / "files")

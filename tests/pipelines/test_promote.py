@@ -345,6 +345,52 @@ def test_a_kill_between_alias_and_history_loses_no_champion(models: Models, monk
     assert rollback(models.home, models.dataset).champion.version == "1"
 
 
+def test_rollback_passes_over_what_cannot_be_loaded(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (0.4, 0.3, 0.2):
+        models.add(error)
+        models.promote()
+    gone = {"2"}
+
+    def load(registry: Registry, version: Version, device: object = None) -> Forecaster:
+        if version.version in gone:
+            raise RegistryError(f"Model {version.label} cannot be loaded", ["its file is gone"])
+        return models.forecasters[version.version]
+
+    monkeypatch.setattr(Registry, "load", load)
+    back = rollback(models.home, models.dataset)
+    assert (back.champion.version, models.champion(), models.history()) == ("1", "1", ["1"])
+    passed = f"passed over: Model simvp-{models.dataset}/2 cannot be loaded: its file is gone."
+    assert back.summary.endswith(f"it was the champion before; {passed}")
+    models.promote(3)
+    gone.add("1")
+    with pytest.raises(RegistryError) as refused:
+        rollback(models.home, models.dataset)
+    assert "no other version that can be loaded was ever promoted; the champion is" in str(refused.value)
+    assert f"Model simvp-{models.dataset}/1 cannot be loaded: its file is gone" in str(refused.value)
+    assert (models.champion(), models.history()) == ("3", ["1", "3"])
+
+
+def test_a_version_that_is_lost_while_it_is_judged_is_not_promoted(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.add(0.4)
+    models.promote()
+    made = models.add(0.2)
+    loaded = []
+
+    def load(registry: Registry, version: Version, device: object = None) -> Forecaster:
+        loaded.append(version.version)
+        if loaded.count(made.version) > 1:
+            raise RegistryError(f"Model {version.label} cannot be loaded", ["its file is gone"])
+        return models.forecasters[version.version]
+
+    monkeypatch.setattr(Registry, "load", load)
+    with pytest.raises(RegistryError, match="/2 cannot be loaded: its file is gone"):
+        models.promote()
+    assert models.champion() == "1"
+    assert "gate" not in resolve_version(models.home, models.dataset, "challenger").tags
+
+
 def test_a_trained_model_is_loaded_from_its_version() -> None:
     home, _ = small_home()
     champion = resolve_version(home, DATASET)

@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.tracking import makers
+from pipelines.tracking.database import migrate, mlflow_file
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.registry import Registry, Version
 
@@ -23,8 +24,12 @@ def _empty() -> tempfile.TemporaryDirectory[str]:
     """An empty registry; making one takes MLflow seconds, so it is made once and copied."""
     folder = tempfile.TemporaryDirectory(prefix="simvp-tests-")
     home = Path(folder.name)
-    (home / "mlflow").mkdir()
-    MlflowClient(tracking_uri=database(home), registry_uri=database(home)).search_registered_models()
+    file = mlflow_file(database(home))
+    assert file is not None
+    with file.unfinished() as part:
+        assert part is not None
+        migrate(part, str(home / "mlflow" / "artifacts"), place=file.path)
+    Path(f"{file.path}.lock").unlink()
     return folder
 
 

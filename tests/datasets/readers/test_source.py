@@ -520,6 +520,22 @@ def test_urls(server: Callable[[str], str], tmp_path: Path) -> None:
     assert server("b.nc") in text
 
 
+def test_the_checksum_is_of_the_copy_that_is_read(tmp_path: Path) -> None:
+    import fsspec
+
+    name = "memory://changing/a.nc"
+    put(tmp_path, a=world([0]))
+    memory = fsspec.filesystem("memory")
+    memory.put_file(str(tmp_path / "a.nc"), "/changing/a.nc")
+    try:
+        read = open_source(name)
+        memory.pipe_file("/changing/a.nc", b"another one")
+        assert checksums([name])[name] == checksums([tmp_path / "a.nc"])[str(tmp_path / "a.nc")]
+        assert_world(read, [0])
+    finally:
+        memory.rm("/changing", recursive=True)
+
+
 def test_other_file_systems(tmp_path: Path) -> None:
     import fsspec
 

@@ -57,6 +57,23 @@ def test_a_network_for_other_frames_is_refused(shared: Path, home: Home) -> None
     assert not home.benchmarks.exists()
 
 
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    shared: Path, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.pth"
+    shutil.copy(shared / "golden" / "openstl-gsta-t10c1h32w32.pth", path)
+
+    def read(place: Path) -> object:
+        network = from_pretrained(place)
+        place.write_bytes(b"another one")
+        return network
+
+    monkeypatch.setattr("pipelines.benchmark.checkpoint.from_pretrained", read)
+    with pytest.raises(ConfigError, match=r"Checkpoint .*/a.pth: it changed while it was read\nTo mend it: try again"):
+        score_checkpoint(home, "moving-mnist", path)
+    assert not home.benchmarks.exists()
+
+
 def test_a_file_that_is_no_checkpoint_is_refused(home: Home, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file"):
         score_checkpoint(home, "moving-mnist", tmp_path / "none.pth")

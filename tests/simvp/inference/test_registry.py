@@ -77,6 +77,47 @@ class TestNames:
         assert labels(Registry.find().champions()) == ["simvp-a/1", "simvp-weather/1"]
 
 
+class TestFile:
+    @pytest.mark.parametrize("fault", ["gone", "another", "changed"])
+    def test_a_champion_that_cannot_be_loaded_is_never_forecast_with(
+        self, home: Path, small: Forecaster, world: xr.Dataset, fault: str
+    ) -> None:
+        register(home, "simvp-weather", small, "champion")
+        (file,) = home.rglob("*.safetensors")
+        client = mlflow.MlflowClient(tracking_uri=database(home), registry_uri=database(home))
+        client.set_model_version_tag("simvp-weather", "1", "fingerprint", small.fingerprint)
+        assert simvp.load("simvp-weather").fingerprint == small.fingerprint
+        if fault == "gone":
+            file.unlink()
+            reason = "expected one .safetensors file, got none"
+        elif fault == "changed":
+            content = bytearray(file.read_bytes())
+            content[-8] ^= 1
+            file.write_bytes(content)
+            reason = f"expected the content {small.fingerprint}, got "
+        else:
+            client.set_model_version_tag("simvp-weather", "1", "fingerprint", "0" * 16)
+            reason = f"expected the content {'0' * 16}, as registered, got {small.fingerprint}"
+        with pytest.raises(RegistryError) as refused:
+            Registry.find().load(Registry.find().resolve("simvp-weather"))
+        text = str(refused.value)
+        assert text.startswith(f"Model simvp-weather/1 cannot be loaded: {reason}")
+        assert text.endswith("take the champion before it: prefect deployment run promote/manual -p rollback=true")
+        with pytest.raises(RegistryError):
+            simvp.predict(world, "simvp-weather")
+
+    def test_a_database_that_a_killed_start_has_left_is_refused_and_left(self, home: Path) -> None:
+        with sqlite3.connect(home / "mlflow" / "mlflow.db") as database:
+            database.execute("UPDATE alembic_version SET version_num = 'somewhere'")
+            database.execute("DROP TABLE workspaces")
+        before = (home / "mlflow" / "mlflow.db").read_bytes()
+        with pytest.raises(RegistryError) as refused:
+            simvp.load("simvp-weather")
+        assert "got those of somewhere: a start that made them was killed, or they are of another" in str(refused.value)
+        assert "`make up` of this home brings them up to date" in str(refused.value)
+        assert (home / "mlflow" / "mlflow.db").read_bytes() == before
+
+
 class TestWhere:
     def test_the_stated_address_comes_before_the_home(
         self, home: Path, small: Forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
