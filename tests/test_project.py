@@ -54,14 +54,14 @@ def imports(path: Path) -> set[str]:
 def test_what_is_imported_is_asked_for(room: str) -> None:
     asked = list(PROJECT["dependencies"])
     if room == "simvp":
-        # Imported when a registered model is named, which only those who have it do; SQLAlchemy comes with it.
-        asked += ["mlflow", "sqlalchemy"]
+        # Imported when a registered model is named, which only those who have it do; the others come with it.
+        asked += ["mlflow", "sqlalchemy", "alembic"]
         asked += PROJECT["optional-dependencies"]["store"]  # when a store is opened
     else:
-        asked += PROJECT["optional-dependencies"]["pipeline"]
+        asked += [*PROJECT["optional-dependencies"]["pipeline"], "sqlalchemy"]  # the last comes with MLflow
     if room == "flows":
         # Imported inside a notebook, where it is always there; and what comes with Prefect.
-        asked += ["ipython", "sqlalchemy", "asyncpg"]
+        asked += ["ipython", "asyncpg", "starlette", "uvicorn", "toml"]
     packages = [canonicalize_name(Requirement(text).name) for text in asked]
     names = {MODULES.get(package, package.replace("-", "_")) for package in packages}
     allowed = names | {*ROOMS} | set(sys.stdlib_module_names)
