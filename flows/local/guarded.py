@@ -64,6 +64,8 @@ def _serve_prefect(host: str, port: int, origins: Sequence[str]) -> None:
             ["expected PREFECT_SERVER_API_AUTH_STRING, got none: whoever reaches it could run anything"],
             "set it to user:password here, and PREFECT_API_AUTH_STRING to the same for workers and commands",
         )
+    for path in get_current_settings().home.glob("prefect.db*"):  # of a version before, or made beside this process
+        path.chmod(0o600)
     app = create_app(final=True)
     app.add_middleware(PlainParameters)
     app.add_middleware(OwnOrigins, origins=origins)

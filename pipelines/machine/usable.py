@@ -34,15 +34,20 @@ def _faults(place: Path, home: Home | None) -> list[str]:
         return [f"expected a folder, and {nearest} is {what}"]
     kept = [] if home is None else [home.mlflow, home.mlflow / "mlflow.db", home.prefect, home.prefect / "prefect.db"]
     reasons = []
-    for path in (nearest, *filter(os.path.exists, kept)):
-        if not os.access(path, os.W_OK | (os.X_OK if os.path.isdir(path) else 0)):
-            only_read = os.statvfs(path).f_flag & os.ST_RDONLY
-            why = "its file system may only be read" if only_read else f"this user ({_user()}) has no permission"
-            reasons.append(f"expected to write to {path}, but {why}")
+    closed = [path for path in (nearest, *filter(os.path.exists, kept)) if not _may_write(path)]
+    if closed:
+        only_read = os.statvfs(closed[0]).f_flag & os.ST_RDONLY
+        why = "its file system may only be read" if only_read else f"this user ({_user()}) has no permission"
+        more = f", nor to {len(closed) - 1} places in it" if len(closed) > 1 else ""
+        reasons.append(f"expected to write to {closed[0]}{more}, but {why}")
     free = shutil.disk_usage(nearest).free >> 20
     if free < LEAST_MIB:
         reasons.append(f"expected {LEAST_MIB} MiB and more of space on its disk, got {free} MiB")
     return reasons
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK | (os.X_OK if os.path.isdir(path) else 0))
 
 
 def _user() -> str:
