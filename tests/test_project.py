@@ -61,7 +61,7 @@ def test_what_is_imported_is_asked_for(room: str) -> None:
         asked += [*PROJECT["optional-dependencies"]["pipeline"], "sqlalchemy"]  # the last comes with MLflow
     if room == "flows":
         # Imported inside a notebook, where it is always there; and what comes with Prefect.
-        asked += ["ipython", "asyncpg", "starlette", "uvicorn", "toml"]
+        asked += ["ipython", "asyncpg", "packaging", "starlette", "uvicorn", "toml"]
     packages = [canonicalize_name(Requirement(text).name) for text in asked]
     names = {MODULES.get(package, package.replace("-", "_")) for package in packages}
     allowed = names | {*ROOMS} | set(sys.stdlib_module_names)
