@@ -61,7 +61,7 @@ def test_what_is_imported_is_asked_for(room: str) -> None:
         asked += PROJECT["optional-dependencies"]["pipeline"]
     if room == "flows":
         # Imported inside a notebook, where it is always there; and what comes with Prefect.
-        asked += ["ipython", "sqlalchemy", "asyncpg"]
+        asked += ["ipython", "sqlalchemy", "asyncpg", "starlette", "toml", "uvicorn"]
     packages = [canonicalize_name(Requirement(text).name) for text in asked]
     names = {MODULES.get(package, package.replace("-", "_")) for package in packages}
     allowed = names | {*ROOMS} | set(sys.stdlib_module_names)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.readers.credentials import with_secrets, without_values
+from datasets.credentials import with_secrets, without_values
 from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
 from simvp.errors import SourceError, Unavailable, fault_around, shortened
 from simvp.settings import shown_address, without_secrets
