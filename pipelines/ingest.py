@@ -17,7 +17,8 @@ import xarray as xr
 
 from datasets.archive import Archive, Commit, shown, stamps_of
 from datasets.catalog import FileSource, Source, find_source
-from datasets.readers import checksums, file_of, refuse_secrets
+from datasets.credentials import refuse_secrets
+from datasets.readers import checksums, file_of
 from datasets.store import disk
 from datasets.workers import workers
 from pipelines.home import Home
@@ -135,7 +136,7 @@ def ingest(
     dataset
         A name of the catalogue, or any name together with a source of files.
     source
-        Files, folder, glob or URL, which names its secrets (`datasets.readers.credentials`). None: as at the first
+        Files, folder, glob or URL, which names its secrets (`datasets.credentials`). None: as at the first
         ingest, or the catalogue's source of that name. Another source than at the first ingest is read this once.
     variables, units, select
         Of the files, as in `datasets.readers.open_source`: variables to keep, units that the files do not state, one

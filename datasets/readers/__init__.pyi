@@ -1,4 +1,3 @@
-from .credentials import refusal as refusal, refuse_secrets as refuse_secrets, secret_reasons as secret_reasons
 from .files import checksums as checksums, source_files as source_files
 from .hdf5 import refuse_pointers as refuse_pointers
 from .source import file_of as file_of, open_source as open_source

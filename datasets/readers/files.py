@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.readers.credentials import with_secrets, without_values
+from datasets.credentials import with_secrets, without_values
 from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
 from datasets.readers.zarr_store import refuse_outside
 from simvp.errors import SourceError, Unavailable, fault_around, shortened

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from rich.console import Console
 
-from datasets.readers import refuse_secrets
+from datasets.credentials import refuse_secrets
 from flows.local import (
     Addresses,
     Services,

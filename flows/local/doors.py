@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from datasets.readers import refusal, secret_reasons
+from datasets.credentials import refusal, secret_reasons
 from simvp.errors import ConfigError
 from simvp.settings import shown_address
 

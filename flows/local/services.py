@@ -161,6 +161,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _address_file(home: Home) -> Path:
     return home.prefect / "running.json"
 
@@ -227,7 +231,7 @@ class Services:
         """
         environment = {**self.environment, **secrets}  # makes the folders in which the logs lie
         log = self.logs.get(name)
-        with log.open("ab") if log else contextlib.nullcontext() as out:
+        with open(log, "ab", opener=_private) if log else contextlib.nullcontext() as out:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 cwd=CHECKOUT,

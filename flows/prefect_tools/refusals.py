@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import Flow, get_run_logger
 from prefect.states import Failed
 
-from datasets.readers import refusal, secret_reasons
+from datasets.credentials import refusal, secret_reasons
 from pipelines.home import Home
 from pipelines.machine import faults_in_words
 from simvp.errors import Refusal

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LOADER = "simvp.mlflow_model"
 KEY_TAG = "training_key"
 _ADDRESS = "MLFLOW_TRACKING_URI"
+_SILENT = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"  # of runs that end, with the server's password where it has one
 
 
 class Run:
@@ -126,6 +127,7 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
     """
     make_database(home)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ[_SILENT] = "true"
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -167,6 +169,7 @@ def close_run(home: Home, run_id: str) -> str:
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    os.environ[_SILENT] = "true"
     client = mlflow.MlflowClient(tracking_uri=home.tracking_uri)
     try:
         info = client.get_run(run_id).info

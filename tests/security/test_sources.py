@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from datasets.readers import open_source, refuse_secrets, source_files
-from datasets.readers.credentials import secret_reasons, with_secrets
+from datasets.credentials import refuse_secrets, secret_reasons, with_secrets
+from datasets.readers import open_source, source_files
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from simvp.errors import SourceError

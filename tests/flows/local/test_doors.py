@@ -23,6 +23,7 @@ from flows.local.doors import own_origins, stated_origins
 from flows.local.password import home_password
 from flows.local.services import POOLS, Addresses, Services, free_port
 from pipelines.home import Home
+from pipelines.tracking import close_run, open_run
 from simvp.errors import ConfigError
 
 EVIL = "http://evil.example"
@@ -290,6 +291,21 @@ def test_a_password_among_parameters_is_refused_before_prefect_writes_it_down(up
     assert taken.json()["parameters"] == named["parameters"]
 
 
+def test_a_training_tells_nobody_the_password_of_its_tracking_server(
+    up: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:{SECRET}@127.0.0.1:{up.port('mlflow')}")
+    home = Home(tmp_path)
+    with open_run(home, "closed", "key") as run:
+        run.log_settings({"epochs": 1}, {})
+        run.log_text("a plan", "plan.txt")
+        assert close_run(home, run.run_id)  # as one that was killed is closed
+    printed = capfd.readouterr()
+    assert SECRET not in printed.out + printed.err
+    for folder in (tmp_path, up.home.path):
+        assert not [path for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+
+
 def test_what_the_servers_keep_is_for_its_owner_alone(up: Running) -> None:
     folder = up.home.prefect
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -298,7 +314,7 @@ def test_what_the_servers_keep_is_for_its_owner_alone(up: Running) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             assert SECRET.encode() not in path.read_bytes(), path
-        if path.name.startswith(("prefect.db", "password", "profiles.toml", "running.json")):
+        if path.name.startswith(("prefect.db", "password", "profiles.toml", "running.json", "server.log")):
             assert path.stat().st_mode & 0o077 == 0, path
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from simvp.errors import SourceError
 from simvp.settings import shown_address
 
-__all__ = ["refuse_secrets", "secret_reasons", "with_secrets", "without_values"]
+__all__ = ["refusal", "refuse_secrets", "secret_reasons", "with_secrets", "without_values"]
 
 _NAME = re.compile(r"\{(SIMVP_SOURCE_[A-Z0-9_]+)\}")
 # A login or a query that is a name as a whole; of one in pieces, the other piece would have to be judged.
