@@ -28,7 +28,17 @@ from simvp.inference.origin import origin_of
 from simvp.inference.replay import adapted_weights
 from simvp.inference.request import dataset_of, runs_of, steps_of
 from simvp.mixture import Mixture
-from simvp.networks import FURTHEST, GriddedSimVP, SimVP, evaluated, loaded, refuse_beyond, sizes_of, written
+from simvp.networks import (
+    FURTHEST,
+    GriddedConfig,
+    GriddedSimVP,
+    SimVP,
+    evaluated,
+    loaded,
+    refuse_beyond,
+    sizes_of,
+    written,
+)
 from simvp.record import below
 from simvp.scoring import Baselines
 
@@ -168,7 +178,8 @@ class Forecaster:
         if self.network is None and self.base is None:
             reasons.append("expected a network or a base forecast, got neither")
         if self.network is not None:
-            sizes = getattr(self.network.config, "network", self.network.config)
+            config = self.network.config
+            sizes = config.network if isinstance(config, GriddedConfig) else config
             got = (sizes.frames_in, sizes.frames_out, sizes.channels_in, sizes.channels_out)
             expected = (spec.frames_in, spec.frames_out, spec.n_channels, spec.n_states)
             if got != expected:

@@ -229,7 +229,7 @@ TEXT = (b"NAME", b"CLASS")
 READ = frozenset((*DECODING, *TEXT, b"DIMENSION_LIST", b"_Netcdf4Dimid", b"_Netcdf4Coordinates"))
 
 
-def look(path: str, netcdf: bool, limit: int, known: set[Hashable]) -> dict[str, Any]:
+def look(path: str, limit: int, known: set[Hashable], *, netcdf: bool) -> dict[str, Any]:
     """What is wrong with a file; as NetCDF one of a form that is not known is also opened as such."""
     found = Found(limit, netcdf=netcdf)
     try:
@@ -331,6 +331,7 @@ if __name__ == "__main__":
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     forms: set[Hashable] = set()
     for line in sys.stdin:
+        path, netcdf = json.loads(line)
         signal.alarm(seconds)
-        print(json.dumps(look(*json.loads(line), limit, forms)), file=answers, flush=True)
+        print(json.dumps(look(path, limit, forms, netcdf=netcdf)), file=answers, flush=True)
         signal.alarm(0)
