@@ -11,6 +11,7 @@ import signal
 import sys
 import zlib
 from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import h5py
@@ -324,7 +325,8 @@ def _text(value: Any) -> str:
 
 if __name__ == "__main__":
     limit, memory, seconds = map(int, sys.argv[1:])
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    with suppress(ValueError, OSError):  # of systems that have no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The libraries' own words, and those of a dying C library, go nowhere.
     answers = os.fdopen(os.dup(1), "w")
