@@ -16,8 +16,9 @@ from simvp.errors import SourceError
 
 # Bytes that one byte of a file becomes, at most: zlib packs 1,032 into one.
 UNPACKED = 1000
-SMALL = BUDGET // 16
-"""Bytes that are never too much: those that are read at once by an ingest."""
+SMALL = BUDGET // 8
+"""Bytes that are never too much: a map of the largest grid that is known to be sent empty, MRMS (3500 x 7000 float32)
+without rain, of which a few kilobytes of a file are left, and some more."""
 SHOWN = 6
 
 Shape = tuple[str, Sequence[int], int]

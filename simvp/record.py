@@ -88,14 +88,14 @@ def plain(value: Any) -> Any:
 
 
 @cache
-def _reader(cls: type[Record], name: str) -> TypeAdapter[Any]:
-    """What tells whether a value is of the type of a field."""
-    return TypeAdapter(get_type_hints(cls)[name], config=ConfigDict(arbitrary_types_allowed=True))
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    """What tells whether a value is of a type."""
+    return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
 
 
 def _check(cls: type[Record], field: Field[Any], value: Any) -> None:
     try:
-        _reader(cls, field.name).validate_python(value, strict=True)
+        _reader(get_type_hints(cls)[field.name]).validate_python(value, strict=True)
     except ValidationError as error:
         raise ValueError(f"{cls.__name__}.{field.name}: {error.errors()[0]['msg']}, got {value!r:.60}") from None
 

@@ -35,7 +35,7 @@ class HickledFrames:
     def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
         self.path = path
         wanted = f"an array (N, {', '.join(map(str, shape))}) uint8"
-        with _opened(path) as file:
+        with _looked_at(path) as file:
             stored = _stored(path, file, wanted)
             fits = isinstance(stored, h5py.Dataset) and stored.dtype == np.uint8 and stored.shape[1:] == shape
             if not fits or not len(stored):
@@ -62,7 +62,7 @@ def hickled_strings(path: Path) -> list[str]:
     SourceError
         Not HDF5, cut off, or something else than a list of strings; a pickle is refused, not loaded.
     """
-    with _opened(path) as file:
+    with _looked_at(path) as file:
         stored = _stored(path, file, "a list of strings")
         strings: list[str] = []
         if isinstance(stored, h5py.Group):
@@ -81,15 +81,21 @@ def hickled_strings(path: Path) -> list[str]:
 def _opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file for reading; what HDF5 finds wrong with it becomes a refusal."""
     try:
-        refuse_pointers(path)
         with h5py.File(path, "r") as file:
             yield file
-    except SourceError as error:
-        raise (
-            error if error.subject else SourceError(f"hickle file {path}", error.reasons, "fetch the file again")
-        ) from None
     except OSError as error:
         raise _refused(path, f"expected a whole HDF5 file, got: {error}") from error
+
+
+@contextmanager
+def _looked_at(path: Path) -> Iterator[h5py.File]:
+    """The same, the first time: nothing in it may lead into other files."""
+    try:
+        refuse_pointers(path)
+    except SourceError as error:
+        raise SourceError(f"hickle file {path}", error.reasons, "fetch the file again") from None
+    with _opened(path) as file:
+        yield file
 
 
 def _stored(path: Path, file: h5py.File, wanted: str) -> h5py.Dataset | h5py.Group:

@@ -200,7 +200,7 @@ class ImageFiles:
 
 
 @contextmanager
-def opened(place: Path | IO[bytes], formats: Sequence[str] = ("JPEG", "PNG")) -> Iterator[Image.Image]:
+def opened(place: Path | IO[bytes], formats: tuple[str, ...] = ("JPEG", "PNG")) -> Iterator[Image.Image]:
     """A picture whose pixels are not decoded yet.
 
     No other format is tried, whatever a file is called: Pillow hands PostScript to another program. Raises one of

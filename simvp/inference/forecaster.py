@@ -28,7 +28,15 @@ from simvp.inference.origin import origin_of
 from simvp.inference.replay import adapted_weights
 from simvp.inference.request import dataset_of, runs_of, steps_of
 from simvp.mixture import Mixture
-from simvp.networks import FURTHEST, GriddedSimVP, SimVP, evaluated, loaded, refuse_beyond, sizes_of, written
+from simvp.networks import (
+    GriddedSimVP,
+    SimVP,
+    evaluated,
+    loaded,
+    refuse_beyond,
+    sizes_of,
+    written,
+)
 from simvp.record import below
 from simvp.scoring import Baselines
 
@@ -156,27 +164,9 @@ class Forecaster:
                 provenance=header["provenance"],
                 version=version,
             )
-            forecaster._refuse_misfits()
+            model_file.refuse_misfits(forecaster)
         forecaster._prints[() if network is None else written(network)] = fingerprint
         return forecaster if device is None else forecaster.to(device)
-
-    def _refuse_misfits(self) -> None:
-        """Refuse parts of a file that are each what they should be, but not of one model."""
-        spec, reasons = self.spec, []
-        if not (0 < spec.frames_in <= FURTHEST and 0 < spec.frames_out <= FURTHEST):
-            reasons.append(f"expected T and T' from 1 to {FURTHEST}, got {spec.frames_in} and {spec.frames_out}")
-        if self.network is None and self.base is None:
-            reasons.append("expected a network or a base forecast, got neither")
-        if self.network is not None:
-            sizes = getattr(self.network.config, "network", self.network.config)
-            got = (sizes.frames_in, sizes.frames_out, sizes.channels_in, sizes.channels_out)
-            expected = (spec.frames_in, spec.frames_out, spec.n_channels, spec.n_states)
-            if got != expected:
-                reasons.append(f"expected a network of T, T', C, S = {expected}, as in its contract, got {got}")
-        if self.base is not None and self.base.leads != spec.frames_out:
-            reasons.append(f"expected a base forecast of {spec.frames_out} leads, got {self.base.leads}")
-        if reasons:
-            raise Refusal("", reasons)
 
     def forecast(self, z: "ArrayLike | torch.Tensor", init_times: np.ndarray, steps: int) -> np.ndarray:
         """Roll the network out, in blocks of T'.

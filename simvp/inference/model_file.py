@@ -18,6 +18,7 @@ import numpy as np
 from simvp.budget import BUDGET
 from simvp.contract import FrameSpec
 from simvp.errors import Refusal, RegistryError
+from simvp.networks import FURTHEST, GriddedConfig
 from simvp.record import below, from_json
 
 if TYPE_CHECKING:
@@ -150,6 +151,26 @@ def as_written(path: str | os.PathLike[str]) -> Iterator[None]:
         said = "; ".join(error.reasons) if isinstance(error, Refusal) else said
         reason = f"its parts do not fit together: {said.strip()[:300] or type(error).__name__}"
         raise RegistryError(subject_of(path), [reason], remedy) from error
+
+
+def refuse_misfits(model: "Forecaster") -> None:
+    """Refuse parts of a file that are each what they should be, but not of one model."""
+    spec, reasons = model.spec, []
+    if not (0 < spec.frames_in <= FURTHEST and 0 < spec.frames_out <= FURTHEST):
+        reasons.append(f"expected T and T' from 1 to {FURTHEST}, got {spec.frames_in} and {spec.frames_out}")
+    if model.network is None and model.base is None:
+        reasons.append("expected a network or a base forecast, got neither")
+    if model.network is not None:
+        config = model.network.config
+        sizes = config.network if isinstance(config, GriddedConfig) else config
+        got = (sizes.frames_in, sizes.frames_out, sizes.channels_in, sizes.channels_out)
+        expected = (spec.frames_in, spec.frames_out, spec.n_channels, spec.n_states)
+        if got != expected:
+            reasons.append(f"expected a network of T, T', C, S = {expected}, as in its contract, got {got}")
+    if model.base is not None and model.base.leads != spec.frames_out:
+        reasons.append(f"expected a base forecast of {spec.frames_out} leads, got {model.base.leads}")
+    if reasons:
+        raise Refusal(subject_of(""), reasons)
 
 
 def subject_of(path: str | os.PathLike[str]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,10 @@ from simvp.networks.simvp import SimVP
 MANY = 6  # reasons in a message
 
 
+@overload
+def loaded(config: SimVPConfig, weights: Mapping[str, Tensor]) -> SimVP: ...
+@overload
+def loaded(config: GriddedConfig | SimVPConfig, weights: Mapping[str, Tensor]) -> GriddedSimVP | SimVP: ...
 def loaded(config: GriddedConfig | SimVPConfig, weights: Mapping[str, Tensor]) -> GriddedSimVP | SimVP:
     """A network of these sizes with weights from a file, on the CPU, in eval mode.
 

@@ -88,8 +88,8 @@ def bits(count: int) -> bytearray:
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (lambda: of_size(60_000), "one map of it has 3600000000 values, 26.8 GiB, and 1 GiB is the most"),
-        (lambda: of_size(8000), "one map of it has 64000000 values, 488 MiB, and its file has 179 bytes"),
+        (lambda: of_size(60_000), "one map of it has 3600000000 values, 13.4 GiB, and 1 GiB is the most"),
+        (lambda: of_size(8000), "one map of it has 64000000 values, 244 MiB, and its file has 179 bytes"),
         (lambda: of_size_1(65_000), "one map of it has 4225000000 values"),
         (lambda: picture_of_size(50_000), "its picture has 2500000000 points for 64 values"),
         (lambda: groups(1 << 31), "it has 2147483648 groups of 64 values"),

@@ -70,7 +70,7 @@ def open_grib(path: str, select: Mapping[str, Any], variables: Sequence[str] | N
     wanted = {name: named[name] for name in variables or () if name in named}
     named = {name: _chosen(fields, select) for name, fields in (wanted or named).items()}
     maps = {(name, field.get("numberOfPoints") or 0) for name, fields in (wanted or named).items() for field in fields}
-    refuse_maps(path, [(name, (points,), 8) for name, points in sorted(maps)])  # ecCodes makes doubles of all
+    refuse_maps(path, [(name, (points,), 4) for name, points in sorted(maps)])
     if wanted or variables is None:
         reasons = [] if wanted else _to_be_named(named)
         reasons += [reason for name, fields in named.items() for reason in faults_of(path, name, fields)]

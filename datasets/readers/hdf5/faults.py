@@ -11,6 +11,7 @@ import signal
 import sys
 import zlib
 from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import h5py
@@ -229,7 +230,7 @@ TEXT = (b"NAME", b"CLASS")
 READ = frozenset((*DECODING, *TEXT, b"DIMENSION_LIST", b"_Netcdf4Dimid", b"_Netcdf4Coordinates"))
 
 
-def look(path: str, netcdf: bool, limit: int, known: set[Hashable]) -> dict[str, Any]:
+def look(path: str, limit: int, known: set[Hashable], *, netcdf: bool) -> dict[str, Any]:
     """What is wrong with a file; as NetCDF one of a form that is not known is also opened as such."""
     found = Found(limit, netcdf=netcdf)
     try:
@@ -324,13 +325,15 @@ def _text(value: Any) -> str:
 
 if __name__ == "__main__":
     limit, memory, seconds = map(int, sys.argv[1:])
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    with suppress(ValueError, OSError):  # of systems that have no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The libraries' own words, and those of a dying C library, go nowhere.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     forms: set[Hashable] = set()
     for line in sys.stdin:
+        path, netcdf = json.loads(line)
         signal.alarm(seconds)
-        print(json.dumps(look(*json.loads(line), limit, forms)), file=answers, flush=True)
+        print(json.dumps(look(path, limit, forms, netcdf=netcdf)), file=answers, flush=True)
         signal.alarm(0)
