@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from flows.local.doors import OwnOrigins, PlainParameters, own_origins, stated_origins
 from simvp.errors import ConfigError, Refusal
 
+MLFLOW_SETTINGS = ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_DEFAULT_ARTIFACT_ROOT")
 # What runs programs of this machine for MLflow's pages.
 ASSISTANT = ("/ajax-api/3.0/mlflow/assistant",)
 
@@ -81,13 +82,21 @@ def _serve_prefect(host: str, port: int, origins: Sequence[str]) -> None:
 
 
 def _serve_mlflow(host: str, port: int, origins: Sequence[str]) -> None:
-    """As `mlflow server --workers 1` does it, in one process, and without its assistant."""
+    """As `mlflow server --workers 1` does it, in one process, and without its assistant.
+
+    Raises
+    ------
+    ConfigError
+        Database or folder of artifacts are not stated; MLflow would put them into the working directory.
+    """
+    if missing := [name for name in MLFLOW_SETTINGS if not os.environ.get(name)]:
+        reasons = [f"{name} is not set" for name in missing]
+        raise ConfigError("MLflow server", reasons, "state its database and where its files go: docs/deployment.md")
     os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join(origin.partition("://")[2] for origin in origins)
     os.environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(origins)
     from mlflow.server import constants
 
-    database = os.environ["MLFLOW_BACKEND_STORE_URI"]
-    root = os.environ["MLFLOW_DEFAULT_ARTIFACT_ROOT"]
+    database, root = (os.environ[name] for name in MLFLOW_SETTINGS)
     # By these its command hands its options to its worker processes.
     os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = database
     os.environ[constants.REGISTRY_STORE_URI_ENV_VAR] = database

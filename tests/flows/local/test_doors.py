@@ -20,6 +20,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from flows.local.doors import own_origins, stated_origins
+from flows.local.guarded import main
 from flows.local.password import home_password
 from flows.local.services import POOLS, Addresses, Services, free_port
 from pipelines.home import Home
@@ -316,6 +317,24 @@ def test_what_the_servers_keep_is_for_its_owner_alone(up: Running) -> None:
             assert SECRET.encode() not in path.read_bytes(), path
         if path.name.startswith(("prefect.db", "password", "profiles.toml", "running.json", "server.log")):
             assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_server_for_a_network_has_a_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from prefect.settings import PREFECT_SERVER_API_AUTH_STRING, temporary_settings
+
+    monkeypatch.setenv("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", "")  # put back afterwards
+    monkeypatch.setattr("os.umask", lambda mask: mask)
+    with temporary_settings(restore_defaults={PREFECT_SERVER_API_AUTH_STRING}):
+        assert main(["prefect", "server", "start", "--host", "0.0.0.0"]) == 2
+    assert "Prefect server on 0.0.0.0: expected PREFECT_SERVER_API_AUTH_STRING, got none" in capsys.readouterr().err
+    monkeypatch.delenv("MLFLOW_BACKEND_STORE_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", "file:///a")
+    monkeypatch.setenv("MLFLOW_SERVER_ALLOWED_HOSTS", "")
+    monkeypatch.setenv("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", "")
+    assert main(["mlflow", "server"]) == 2
+    assert "MLflow server: MLFLOW_BACKEND_STORE_URI is not set" in capsys.readouterr().err
 
 
 def test_origins_are_stated_in_one_setting() -> None:
