@@ -145,9 +145,10 @@ def test_a_large_grid_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytes
 
 @pytest.fixture(scope="module")
 def gigabyte() -> bytes:
-    """A GiB of zeros, packed."""
+    """A GiB of zeros, packed: one block again and again."""
     packing = zlib.compressobj(9)
-    return b"".join([*(packing.compress(bytes(1 << 24)) for _ in range(64)), packing.flush()])
+    first, block = (packing.compress(bytes(1 << 24)) + packing.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    return first + 63 * block + packing.flush()
 
 
 @pytest.mark.parametrize("columns", [4, 1200])
@@ -244,13 +245,13 @@ def test_what_kills_the_library_kills_nothing_else(monkeypatch: pytest.MonkeyPat
 
 
 def test_many_files_are_asked_about_in_turn_and_nothing_is_left_behind(tmp_path: Path) -> None:
-    for number in range(70):
+    for number in range(40):
         write(tmp_path / f"{number:02}.nc", hourly("t", maps(first=4 * number), first=4 * number))
-    with netCDF4.Dataset(tmp_path / "33.nc", "a") as file:
+    with netCDF4.Dataset(tmp_path / "13.nc", "a") as file:
         file["t"].units = "K"
-    with h5py.File(tmp_path / "55.nc", "a") as file:
+    with h5py.File(tmp_path / "35.nc", "a") as file:
         file["out"] = h5py.ExternalLink("secret.h5", "/t")
-    assert "55.nc: /out: the link leads into another file" in refused(tmp_path)
+    assert "35.nc: /out: the link leads into another file" in refused(tmp_path)
     code = f"""
 import psutil
 from datasets.readers import open_source

@@ -10,6 +10,7 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from datasets.readers.zarr_store.unpacking import TELL, longer
 from simvp.errors import SourceError
+from simvp.settings import shown_address
 
 METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
@@ -19,6 +20,8 @@ class Guarded(WrapperStore[Store]):
 
     Attributes
     ----------
+    name
+        As people see it.
     limits
         Bytes of a chunk, and the codecs that it was packed with, the last one first, by the path of its array; filled
         in when the arrays are known.
@@ -27,6 +30,7 @@ class Guarded(WrapperStore[Store]):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.limits: dict[str, tuple[int, list[str]]] = {}
+        self.name = str(store)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """The object; see `zarr.abc.store.Store.get`."""
@@ -45,7 +49,7 @@ class Guarded(WrapperStore[Store]):
         most = size + size // 256 + 4096  # what cannot be packed grows by a little
         if len(value) > most or (codecs and longer(codecs[0], value.to_bytes(), most)):
             raise SourceError(
-                f"{self._store}, {key}",
+                f"{self.name}: {key}",
                 [f"a chunk takes or becomes more than the {size} bytes that its array says that it holds"],
                 "it is damaged, or made to do harm; copy the store again",
             )
@@ -54,7 +58,9 @@ class Guarded(WrapperStore[Store]):
 def guarded(place: str) -> Guarded:
     """The store in a folder or at an address."""
     there = "://" in place or "::" in place
-    return Guarded(FsspecStore.from_url(place, read_only=True) if there else LocalStore(place, read_only=True))
+    made = Guarded(FsspecStore.from_url(place, read_only=True) if there else LocalStore(place, read_only=True))
+    made.name = shown_address(place)
+    return made
 
 
 def refuse_codecs(path: str, arrays: Mapping[str, "zarr.Array[Any]"]) -> None:
