@@ -20,7 +20,7 @@ BENCHMARK = $(call option,DATA,data) $(call option,PRESET,preset) $(call option,
 
 VERIFY_ARCHIVE = $(call option,NAME,name) $(call option,DATA,data) $(call option,HEAL,heal)
 
-.PHONY: demo up catalog verify-archive benchmark ablation bench skill test test-all lint wheel lock clean
+.PHONY: demo up catalog verify-archive benchmark ablation bench skill test test-all faults lint wheel lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m flows.commands.demo $(DEMO)
@@ -56,6 +56,11 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -m 'slow or not slow' --hypothesis-profile default
+
+# Kills of first starts, stages and stores at random moments, faults of the machine, and a year of operations: hours.
+faults: $(READY)
+	FAULTS=$${FAULTS:-200} $(BIN)/python -m pytest -m 'slow or not slow' tests/faults tests/datasets/store/test_kills.py \
+		tests/flows/commands/test_bucket.py
 
 lint: $(READY)
 	$(BIN)/python -m ruff check

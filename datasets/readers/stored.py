@@ -16,7 +16,7 @@ from xarray.core import indexing
 
 from datasets.readers.files import is_address
 from datasets.sizes import Shape, refuse_arrays
-from simvp.errors import Refusal, SourceError
+from simvp.errors import Refusal, SourceError, fault_around
 from simvp.settings import shown_address
 from simvp.values import Form, decode_all, looks_like_mark
 
@@ -118,6 +118,8 @@ def read_from(path: str, name: str) -> Iterator[None]:
     except (Refusal, MemoryError, IndexError):
         raise
     except Exception as error:  # a filter, a codec, HDF5 and NetCDF have kinds of their own
+        if fault := fault_around(error, path):  # of the machine or the network, not of the file
+            raise fault from error
         reason = f"{name}: its values cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise SourceError(path, [reason], "the file is damaged: fetch it again, or take it away") from error
 
