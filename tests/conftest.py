@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,8 @@ def bucket(object_store: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_pa
     for name, value in object_store.items():
         monkeypatch.setenv(name, value)
     name = "weather" + "".join(c for c in tmp_path.name if c.isalnum()).lower()[-30:]
-    boto3.client("s3").create_bucket(Bucket=name)
+    with closing(boto3.client("s3")) as client:
+        client.create_bucket(Bucket=name)
     return f"s3://{name}/simvp"
 
 

@@ -93,7 +93,9 @@ def recognise(names: Iterable[Location]) -> list[SourceFile]:
     every = [str(name) for name in names]
     # To look into an HDF5 file takes another process a millisecond: many are looked into side by side.
     with ThreadPoolExecutor(min(AT_ONCE, 1 + len(every) // FEW)) as threads:
-        found = list(threads.map(_recognised_or_not, every))
+        # What lies at an address is fetched once for a thread, and this one reads it later.
+        side_by_side = threads.map if not any(map(is_address, every)) else map
+        found = list(side_by_side(_recognised_or_not, every))
     files = [one for one in found if isinstance(one, SourceFile)]
     refusals = [(name, one) for name, one in zip(every, found, strict=True) if isinstance(one, SourceError)]
     reasons = [f"{shown_address(name)}: {reason}" for name, refusal in refusals for reason in refusal.reasons]

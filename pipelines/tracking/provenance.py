@@ -100,13 +100,20 @@ def imported(path: Path, root: Path = CHECKOUT) -> Iterator[str]:
             if _is_module(node.module, root):
                 yield node.module
                 continue
-            handed_on = _handed_on(root.joinpath(*node.module.split("."), "__init__.pyi"))
             for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                if _is_module(name, root):
-                    yield name
-                elif alias.name in handed_on:
-                    yield f"{node.module}.{handed_on[alias.name]}"
+                if home := _home_of(node.module, alias.name, root):
+                    yield home
+
+
+def _home_of(package: str, name: str, root: Path) -> str:
+    """The module that a name of a package is or comes from, by the stubs of the packages; empty if it is none."""
+    if _is_module(f"{package}.{name}", root):
+        return f"{package}.{name}"
+    handed_on = _handed_on(root.joinpath(*package.split("."), "__init__.pyi"))
+    if name not in handed_on:
+        return ""
+    home = f"{package}.{handed_on[name]}"
+    return home if _is_module(home, root) else _home_of(home, name, root)
 
 
 def _handed_on(stub: Path) -> dict[str, str]:

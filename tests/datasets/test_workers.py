@@ -59,7 +59,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source")
     world = SimulatedWeather(shape=(16, 16)).dataset(frames=24 * DAYS)
     for day in range(DAYS):
-        world.isel(time=slice(24 * day, 24 * day + 24)).to_netcdf(folder / f"day{day:03}.nc")
+        path = folder / f"day{day:03}.nc"
+        world.isel(time=slice(24 * day, 24 * day + 24)).to_netcdf(path)
+        os.utime(path, (day, day))  # not of just now: a file that is still young is read again
     return folder
 
 

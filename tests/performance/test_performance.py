@@ -104,7 +104,7 @@ def test_the_report_says_what_was_met_and_where(tmp_path):
 def test_an_unknown_section_is_refused(capsys):
     with pytest.raises(SystemExit):
         bench.main(["--only", "step,speed"])
-    assert "section speed: expected some of step, loader, ingest, predict" in capsys.readouterr().err
+    assert "section speed: expected some of step, loader, ingest, commits, predict" in capsys.readouterr().err
 
 
 def test_the_plain_network_is_ours():

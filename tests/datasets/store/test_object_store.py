@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +149,7 @@ def test_a_lost_branch_is_damage_and_no_empty_store(bucket: str) -> None:
 
     store = make(bucket)
     name, _, prefix = bucket.removeprefix("s3://").partition("/")
-    boto3.client("s3").delete_object(Bucket=name, Key=f"{prefix}/a.zarr/refs/branch.main/ref.json")
+    with closing(boto3.client("s3")) as client:
+        client.delete_object(Bucket=name, Key=f"{prefix}/a.zarr/refs/branch.main/ref.json")
     with pytest.raises(ArchiveError, match="is damaged: the branch main is not there"):
         store.create(forecasts(0, 1), axis="init_time", chunks={"init_time": 4}, state={})

@@ -1,5 +1,6 @@
 """Where MLflow puts files: the home, a bucket, or where MLflow's own variable says; never the working directory."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,8 @@ def test_a_model_goes_to_the_bucket_and_comes_back(
     assert version.source.startswith(f"{bucket}/mlflow/")
     with open_registry(home).file(version) as path:
         assert path.read_bytes() == b"weights"
-    keys = [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket=bucket.split("/")[2])["Contents"]]
+    with closing(boto3.client("s3")) as client:
+        keys = [one["Key"] for one in client.list_objects_v2(Bucket=bucket.split("/")[2])["Contents"]]
     assert f"simvp/mlflow/{run_id}/artifacts/windows.md" in keys
     assert all(key.startswith("simvp/mlflow/") for key in keys)
     written = [path for path in home.path.rglob("*") if path.is_file()]

@@ -221,7 +221,7 @@ def _slowly(folder: Path) -> None:
 
 
 def test_of_several_first_starts_at_once_one_makes_it(tmp_path: Path) -> None:
-    starts = [multiprocessing.get_context("fork").Process(target=_slowly, args=[tmp_path]) for _ in range(4)]
+    starts = [multiprocessing.get_context("spawn").Process(target=_slowly, args=[tmp_path]) for _ in range(4)]
     for start in starts:
         start.start()
     for start in starts:

@@ -1,6 +1,6 @@
 """Healing where there are no files: from a source that makes its frames, and in a bucket."""
 
-import shutil
+from contextlib import closing
 from pathlib import Path
 
 import boto3
@@ -44,19 +44,19 @@ def test_a_chunk_in_a_bucket_is_written_anew(what, bucket: str, tmp_path: Path) 
     archive = Archive(home.archive(name))
     values = archive.dataset()["t2m"].values
     # The objects of the repository as files, to find the chunk among them; what becomes of it goes back.
-    client, (host, _, prefix) = boto3.client("s3"), bucket.removeprefix("s3://").partition("/")
+    host, _, prefix = bucket.removeprefix("s3://").partition("/")
     chunks = f"{prefix}/{name}/archive.zarr/chunks/"
     local = tmp_path / "objects" / "chunks"
     local.mkdir(parents=True)
-    for one in client.list_objects_v2(Bucket=host, Prefix=chunks)["Contents"]:
-        client.download_file(host, one["Key"], str(local / one["Key"].removeprefix(chunks)))
-    path = chunk_of(local.parent, Store(archive.path).head.read("t2m", slice(64, 65)))
-    what(path)
-    if path.exists():
-        client.upload_file(str(path), host, chunks + path.name)
-    else:
-        client.delete_object(Bucket=host, Key=chunks + path.name)
-    shutil.rmtree(local)
+    with closing(boto3.client("s3")) as client:
+        for one in client.list_objects_v2(Bucket=host, Prefix=chunks)["Contents"]:
+            client.download_file(host, one["Key"], str(local / one["Key"].removeprefix(chunks)))
+        path = chunk_of(local.parent, Store(archive.path).head.read("t2m", slice(64, 65)))
+        what(path)
+        if path.exists():
+            client.upload_file(str(path), host, chunks + path.name)
+        else:
+            client.delete_object(Bucket=host, Key=chunks + path.name)
 
     with pytest.raises(ArchiveError, match="damaged"):
         archive.dataset()["t2m"].load()
