@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
-from datasets.store import Store, refuse_unseen
+from datasets.store import Conflict, Store, refuse_unseen
 from datasets.workers import Shared, workers
 from pipelines.evaluation import batch_size, chunks, scorable
 from pipelines.forecast_store import Kind, as_stored, refuse_other_variables
@@ -266,6 +266,8 @@ class _Run:
                     first, last = (name_time(part["init_time"].values[n]) for n in (0, -1))
                     self.filled.append((first if first == last else f"{first} .. {last}", what))
                 if store.exists:
+                    if store.ends()[-1] >= part["init_time"].values[0]:  # in a bucket nothing is locked
+                        raise Conflict(store.path)
                     store.append(as_stored(store, part), state)
                 else:
                     common = part.copy(deep=False)
