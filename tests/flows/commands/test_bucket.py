@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -66,7 +67,7 @@ def test_killed_at_random_and_gone_on_with_it_ends_as_in_a_folder(source: str, b
         same = [name for name in ours.data_vars if ours[name].dtype.kind == "f"]
         assert same, kind
         for name in same:
-            assert ours[name].equals(theirs[name]), (kind, name)
+            np.testing.assert_array_equal(ours[name].values, theirs[name].values, err_msg=f"{kind} {name}")
         assert ours.indexes["init_time"].equals(theirs.indexes["init_time"])
     # Nothing of ours but databases, unfinished trainings and pictures lies in the home; models went to the bucket.
     import boto3
@@ -75,7 +76,7 @@ def test_killed_at_random_and_gone_on_with_it_ends_as_in_a_folder(source: str, b
     keys = [one["Key"] for page in listed for one in page["Contents"]]
     assert any(key.startswith("simvp/mlflow/") and key.endswith(".safetensors") for key in keys)
     kept = [path for path in home.path.rglob("*") if path.is_file()]
-    assert not [path for path in kept if path.suffix == ".safetensors" and "training" not in path.parts]
+    assert {path.parent.name for path in kept if path.suffix == ".safetensors"} <= {"champion"}  # for when all is away
     assert not [path for path in kept if SECRET.encode() in path.read_bytes()]
 
 
