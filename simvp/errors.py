@@ -134,8 +134,8 @@ class _Fault(NamedTuple):
 _ELSEWHERE = "or set SIMVP_HOME (SIMVP_STORE for archives and forecasts) to another folder"
 _FAULTS = (
     _Fault(
-        (errno.ENOSPC, errno.EDQUOT),
-        re.compile(r"no space left|disk is full|disk quota|StorageFull", re.I),
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        re.compile(r"no space left|disk is full|disk quota|file too large|StorageFull", re.I),
         "there is no space left on the disk",
         f"make space, {_ELSEWHERE}; what was begun goes on when it is run again",
     ),
