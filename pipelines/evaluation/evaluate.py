@@ -15,7 +15,7 @@ from simvp.budget import fitting
 from simvp.contract import filled_frames
 from simvp.coords import Step
 from simvp.errors import ConfigError
-from simvp.scoring import EXTRAPOLATION, NAMES, Baselines, compare, events, sharpened, thresholds
+from simvp.scoring import EVEN, EXTRAPOLATION, NAMES, Baselines, compare, events, rain_limits, sharpened
 from simvp.times import calendar_of, encode_times, parse_times
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def evaluate(
                 made[name] = model.predict(inputs, init_time=chosen, horizon=leads, device=device)
         forecast = made.pop("model")
         past = past_frames(ds, truth, forecaster, chosen, leads)
-        scores = score(forecast, truth, forecaster.baselines, made, past=past)
+        scores = score(forecast, truth, forecaster.baselines, made, past=past, says=says_of(forecaster))
         weights = {name: c.variable for name, c in forecast.coords.items() if str(name).endswith(WEIGHT)}
         experts = {"expert": forecast["expert"].variable} if weights else {}
         parts.append(scores.assign_coords(weights | experts))
@@ -149,6 +149,7 @@ def score(
     rivals: Mapping[str, xr.Dataset] | None = None,
     *,
     past: xr.Dataset | None = None,
+    says: Mapping[str, float] | None = None,
 ) -> xr.Dataset:
     """Errors of forecasts that have been made, beside those of the baselines for the same init and valid times.
 
@@ -167,6 +168,8 @@ def score(
         Forecasts of other models for the same times.
     past
         Frames that the baselines look back at, where they are not those of the truth (`past_frames`).
+    says
+        Of the model in the order of its sharp forecast, for variables that are rain; none by default.
     """
     past = truth if past is None else past
     made = baselines.predict(past, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
@@ -175,15 +178,15 @@ def score(
     if baselines.moving:
         scores.attrs[MOVING] = list(baselines.moving)
     if rain := rain_limits(forecast, baselines.moving, baselines.step):
-        sharp = sharpened(systems["model"], made[EXTRAPOLATION], tuple(rain))
+        sharp = sharpened(systems["model"], made[EXTRAPOLATION], {name: (says or {}).get(name, 0.0) for name in rain})
         scores["events"] = events({"model": systems["model"], "sharp": sharp, **made}, truth, rain)
     return scores.assign_coords({name: forecast[name].variable for name in MODEL if name in forecast.coords})
 
 
-def rain_limits(forecast: xr.Dataset, names: Sequence[str], step: Step) -> dict[str, tuple[float, ...]]:
-    """Thresholds in their units of those variables that are rain."""
-    limits = {name: thresholds(str(forecast[name].attrs.get("units", "")), step) for name in names}
-    return {name: edges for name, edges in limits.items() if edges is not None}
+def says_of(model: "Forecaster") -> Mapping[str, float]:
+    """How much say the model has in the order of its sharp forecast, by variable, as its training chose."""
+    says = model.provenance.get("combination", {}).get("sharp")
+    return dict.fromkeys(model.baselines.moving, EVEN) if says is None else says
 
 
 def scorable(

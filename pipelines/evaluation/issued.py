@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from pipelines.evaluation.evaluate import MOVING, past_frames, rain_limits, score, select_frames, stretch
+from pipelines.evaluation.evaluate import MOVING, past_frames, says_of, score, select_frames, stretch
 from pipelines.evaluation.skill import OWN
 from simvp.coords import Step
-from simvp.scoring import EXTRAPOLATION, NAMES, compare, events
+from simvp.scoring import EXTRAPOLATION, NAMES, compare, events, rain_limits
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
@@ -55,7 +55,7 @@ def score_issued(
         # No frame after the init times, as when they were issued.
         made = _parts(model, select_frames(truth, model.spec.states, *history), forecast, whole)
     past = past_frames(ds, truth, replace(model, baselines=baselines), inits, leads)
-    return _every_system(score(forecast, truth, baselines, made, past=past), moving)
+    return _every_system(score(forecast, truth, baselines, made, past=past, says=says_of(model)), moving)
 
 
 def score_alone(forecast: xr.Dataset, ds: xr.Dataset, *, moving: tuple[str, ...], step: Step) -> xr.Dataset:

@@ -15,7 +15,7 @@ from simvp.times import encode_times
 
 SHARP = (
     "CSI, hits / (hits + misses + false alarms), at 0.1 and 1 mm/h; sharp: the model's rain with the distribution of "
-    "the extrapolated one, in the order of the mean of the two"
+    "the extrapolated one, in an order in which the model has as much say as gained on validation blocks"
 )
 """Below scores of rain."""
 

@@ -7,15 +7,16 @@ Letters: S states, L leads, N init times of validation, E experts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from pipelines.progress import Progress, silent
-from simvp.inference import BASE, CORRECTED, NETWORK, Forecaster, truth_maps
+from simvp.inference import BASE, CORRECTED, NETWORK, Forecaster, blended, labelled, truth_maps
 from simvp.mixture import Mixture, gram_matrices, left_out_errors
+from simvp.scoring import EXTRAPOLATION, SAYS, chosen_say, events, rain_limits, sharpened
 
 BATCH = 16  # init times at a time
 
@@ -36,12 +37,15 @@ class Combination:
         of the ridge, whether a correction helps, how fast weights follow) is made on all blocks.
     correction_error
         (S, L) standard error of the correction over the blocks; None without a network.
+    sharp
+        Of variables that are rain: how much say the model has in the order of its sharp forecast (`choose_says`).
     """
 
     correction: np.ndarray | None
     mixture: Mixture | None
     rmse: Mapping[str, Mapping[str, float]]
     correction_error: np.ndarray | None
+    sharp: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """What it says, rounded, as JSON."""
@@ -51,6 +55,8 @@ class Combination:
             found["experts"] = list(self.mixture.experts)
             found["aggregation"] = self.mixture.aggregation.to_header()
             found["weights"] = np.round(self.mixture.prior, 4).tolist()
+        if self.sharp:
+            found["sharp"] = dict(self.sharp)
         return {**found, "rmse": {state: dict(scores) for state, scores in self.rmse.items()}}
 
 
@@ -119,6 +125,36 @@ def combine(
         for number, state in enumerate(states)
     }
     return Combination(correction=correction, mixture=mixture, rmse=rmse, correction_error=error)
+
+
+def choose_says(
+    forecaster: Forecaster, ds: xr.Dataset, init_times: np.ndarray, blocks: np.ndarray, progress: Progress = silent
+) -> dict[str, float]:
+    """How much say the model has in the order of its sharp forecast, for each variable that is rain (`chosen_say`).
+
+    Parameters
+    ----------
+    forecaster
+        Fitted without the validation blocks, with correction and mixture.
+    ds, init_times
+        As in `validation_grams`.
+    blocks
+        (N,) block of each.
+    """
+    leads, moving, parts = forecaster.spec.frames_out, forecaster.baselines.moving, []
+    for start in range(0, len(init_times), BATCH):
+        chosen = init_times[start : start + BATCH]
+        template, maps = forecaster.experts(ds, chosen, leads)
+        weights = None if forecaster.mixture is None else forecaster.mixture.weights(len(chosen), leads)
+        issued, moved = (
+            labelled(template, values) for values in (blended(forecaster, maps, weights)[0], maps[EXTRAPOLATION])
+        )
+        rain = rain_limits(template, moving, forecaster.spec.step)
+        contenders = {str(say): sharpened(issued, moved, dict.fromkeys(rain, say)) for say in SAYS}
+        parts.append(events(contenders, ds, rain).sum("lead_time"))
+        progress("combining", start + len(chosen), len(init_times))
+    counts = xr.concat(parts, "init_time").assign_coords(block=("init_time", blocks)).groupby("block").sum()
+    return {str(name): chosen_say(counts.sel(wet_variable=name)) for name in counts["wet_variable"].values}
 
 
 def _root_mean(squares: np.ndarray) -> float:

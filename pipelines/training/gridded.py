@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from pipelines.pictures import learning_curve, sample_strip
 from pipelines.progress import Progress
 from pipelines.ranks import ALONE, Ranks
 from pipelines.tracking import Run
-from pipelines.training.combination import Combination, combine, validation_grams
+from pipelines.training.combination import Combination, choose_says, combine, validation_grams
 from pipelines.training.config import TrainConfig
 from pipelines.training.device import choose_device, choose_precision
 from pipelines.training.loop import Score, TrainingLoop
@@ -36,7 +36,7 @@ from pipelines.windows import (
 from simvp.base_forecast import BaseForecast
 from simvp.contract import FrameSpec, Statistics
 from simvp.inference import Forecaster
-from simvp.scoring import Baselines
+from simvp.scoring import Baselines, rain_limits
 
 _log = logging.getLogger(__name__)
 
@@ -253,6 +253,10 @@ class GriddedTask:
         self.combination: Combination = combine(
             names, self.spec.states, grams, slots, blocks, judged=self.validation.judged, mixed=self.config.mixture
         )
+        if rain_limits(self.ds, self.rivals.moving, self.plan.step):
+            own = replace(own, correction=self.combination.correction, mixture=self.combination.mixture)
+            says = choose_says(own, self.ds, self.times[inits], blocks, self.progress)
+            self.combination = replace(self.combination, sharp=says)
         self.base = self._fit_base(self.baselines, self.statistics, reference, chosen)
 
     def _fit_base(

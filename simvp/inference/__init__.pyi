@@ -1,4 +1,10 @@
-from .experts import BASE as BASE, CORRECTED as CORRECTED, NETWORK as NETWORK, weighted as weighted
+from .experts import (
+    BASE as BASE,
+    CORRECTED as CORRECTED,
+    NETWORK as NETWORK,
+    blended as blended,
+    weighted as weighted,
+)
 from .forecaster import Forecaster as Forecaster
 from .registry import (
     CHAMPION as CHAMPION,
@@ -9,5 +15,5 @@ from .registry import (
     registry_exists as registry_exists,
     short_waits as short_waits,
 )
-from .replay import Replay as Replay, honest as honest, truth_maps as truth_maps
+from .replay import Replay as Replay, honest as honest, labelled as labelled, truth_maps as truth_maps
 from .request import steps_of as steps_of

@@ -59,7 +59,7 @@ class Replay:
         if self._recursion is not None:
             self.take(init_times, self._grams(ds, init_times, maps))
             model, used = blended(forecaster, maps, self.weights(init_times))
-        forecasts = {name: _labelled(template, field) for name, field in {"model": model, **made}.items()}
+        forecasts = {name: labelled(template, field) for name, field in {"model": model, **made}.items()}
         forecasts["model"] = weighted(forecasts["model"], forecaster, used)
         return forecasts
 
@@ -135,7 +135,7 @@ def adapted_weights(
     return replay.weights(init_times[order])[np.argsort(order, kind="stable")]
 
 
-def _labelled(template: xr.Dataset, field: np.ndarray) -> xr.Dataset:
+def labelled(template: xr.Dataset, field: np.ndarray) -> xr.Dataset:
     """The labels of a forecast with the values (I, L, S, H, W) of another."""
     names = list(template.data_vars)
     return template.assign({n: template[n].copy(data=field[:, :, number]) for number, n in enumerate(names)})

@@ -1,4 +1,5 @@
 from .baselines import EXTRAPOLATION as EXTRAPOLATION, NAMES as NAMES, Baselines as Baselines
-from .events import events as events, sharpened as sharpened, success as success, thresholds as thresholds
+from .events import events as events, rain_limits as rain_limits, success as success
 from .metrics import VideoScores as VideoScores, overall as overall
 from .scores import compare as compare, frames_of as frames_of, positions_of as positions_of, summarise as summarise
+from .sharp import EVEN as EVEN, SAYS as SAYS, chosen_say as chosen_say, sharpened as sharpened

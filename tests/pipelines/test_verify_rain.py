@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from datasets.archive.archive import Archive
 from datasets.store.store import Store
 from flows.local.console import StageConsole
 from pipelines import score_store
-from pipelines.evaluation import evaluate as evaluation
 from pipelines.evaluation.evaluate import SYSTEMS, evaluate
 from pipelines.forecast import forecast
 from pipelines.home import Home
@@ -102,7 +102,7 @@ def test_models_with_and_without_the_sixth_share_a_store(
 
 def test_hits_and_misses_are_kept_and_shown(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """The temperature of the world is rain of 279 and 283 K."""
-    monkeypatch.setattr(evaluation, "thresholds", lambda units, step: (279.0, 283.0))
+    monkeypatch.setattr(import_module("simvp.scoring.events"), "thresholds", lambda units, step: (279.0, 283.0))
     model = moving(0.5)
     forecast(home, "waves", model=model)
     first = verify(home, "waves", model=model)
@@ -129,7 +129,7 @@ def test_hits_and_misses_are_kept_and_shown(home: Home, monkeypatch: pytest.Monk
 
 def test_rain_of_a_model_that_is_gone_counts_no_hits(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside another one's, whose hits are counted; a store of scores has one set of systems."""
-    monkeypatch.setattr(evaluation, "thresholds", lambda units, step: (279.0, 283.0))
+    monkeypatch.setattr(import_module("simvp.scoring.events"), "thresholds", lambda units, step: (279.0, 283.0))
     forecast(home, "waves", model=moving(0.5, "simvp-waves/1"))
     Archive(home.archive("waves")).append(world(1, first=14 * 24))
     model = moving(0.25, "simvp-waves/2")

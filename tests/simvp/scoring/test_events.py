@@ -9,7 +9,8 @@ from simvp.coords.forecast_layout import coordinates, label
 from simvp.coords.grid import Grid
 from simvp.coords.steps import Step
 from simvp.motion import extrapolate, probability_matched
-from simvp.scoring.events import events, sharpened, success, thresholds
+from simvp.scoring.events import OUTCOMES, events, success, thresholds
+from simvp.scoring.sharp import SAYS, chosen_say, sharpened
 from tests.support.radar import radar_world
 
 TEN = Step(seconds=600)
@@ -105,10 +106,43 @@ def test_the_sharp_forecast_has_the_rain_of_the_extrapolated_one():
     truth = truth_of(draws.gamma(0.5, size=(4, 6, 7)))
     smooth, moved = draws.normal(1.0, 0.1, (1, 2, 6, 7)), draws.gamma(0.5, size=(1, 2, 6, 7))
     model = forecast_of(truth, smooth).assign(t2m=forecast_of(truth, smooth)["rain"])
-    made = sharpened(model, forecast_of(truth, moved), ("rain",))
+    made = sharpened(model, forecast_of(truth, moved), {"rain": 0.5})
     np.testing.assert_array_equal(made["rain"].values, probability_matched((smooth + moved) / 2, moved))
     assert made["rain"].attrs == model["rain"].attrs
     xr.testing.assert_identical(made["t2m"], model["t2m"])
+
+
+def test_a_model_without_a_say_gives_back_the_extrapolation():
+    draws = np.random.default_rng(1)
+    truth = truth_of(draws.gamma(0.5, size=(4, 6, 7)))
+    smooth, moved = draws.normal(1.0, 0.1, (1, 2, 6, 7)), draws.gamma(0.5, size=(1, 2, 6, 7))
+    made = sharpened(forecast_of(truth, smooth), forecast_of(truth, moved), {"rain": 0.0})
+    np.testing.assert_array_equal(made["rain"].values, moved.astype(np.float32))
+
+
+def counts_of(hits: np.ndarray) -> xr.DataArray:
+    """Of (block, contender, rate) hits out of 100 points with rain, without false alarms: CSI is hits / 100."""
+    counts = np.stack([hits, 100 - hits, np.zeros_like(hits)], -1)
+    return xr.DataArray(counts, dims=("block", "contender", "rate", "outcome"), coords={"outcome": list(OUTCOMES)})
+
+
+def test_the_say_is_the_one_with_the_highest_index_relative_to_none():
+    hits = np.tile([[50, 20], [52, 20], [55, 22], [54, 21], [40, 30]], (4, 1, 1))
+    assert chosen_say(counts_of(hits)) == SAYS[2]  # the last has the highest mean, and is below none at the first rate
+
+
+def test_a_gain_within_its_error_over_the_blocks_is_none():
+    hits = np.tile([[50, 20]] * 5, (4, 1, 1))
+    hits[:, 3] += 2
+    assert chosen_say(counts_of(hits)) == SAYS[3]
+    hits[0, 3] += 20
+    hits[1, 3] -= 24
+    assert chosen_say(counts_of(hits)) == 0.0
+    assert chosen_say(counts_of(hits[:1])) == 0.0  # one block says nothing of the error
+
+
+def test_where_nothing_was_hit_there_is_nothing_to_choose_by():
+    assert chosen_say(counts_of(np.zeros((3, 5, 2), int))) == 0.0
 
 
 def test_in_moving_rain_extrapolation_hits_more_than_persistence_and_sharpening_gives_back_what_smoothing_lost():
@@ -126,7 +160,7 @@ def test_in_moving_rain_extrapolation_hits_more_than_persistence_and_sharpening_
     coords = coordinates(truth["time"].values[inits], 4, step=TEN, grid=grid)
     attrs = {"rain": {"units": "mm h-1"}}
     made = {name: label({"rain": field}, coords, grid=grid, variable_attrs=attrs) for name, field in maps.items()}
-    made["sharp"] = sharpened(made["smooth"], made["extrapolation"], ("rain",))
+    made["sharp"] = sharpened(made["smooth"], made["extrapolation"], {"rain": 0.5})
     index = success(events(made, truth, {"rain": (0.1 / 6, 1 / 6)}).sum(["init_time", "lead_time"])).sel(
         wet_variable="rain"
     )
