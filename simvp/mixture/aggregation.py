@@ -11,22 +11,24 @@ Games, chapter 5). From u_1 = prior, in the order in which the init times are ve
 * x = u_t restricted to the experts that are present at t, renormalised
 * g = 2 G_t x, the gradient of x'G_t x
 * scale_t = (1 - FOLLOW) scale_(t-1) + FOLLOW min of the diagonal of G_t, at most scale_0 = scale
-* b_t = max(span * scale_t, max g - min g)
+* b_t = sqrt(1 + d_t) max(span * scale_t, max g - min g), where d_t counts the init times before t, in the order of
+  verification, that were not verified yet when t was issued: the lead less one, where every step has an init time.
+  These share most of their errors, and say together hardly more than one of them
 * v[e] ~ x[e] exp(-rate g[e] / b_t) with the mass that the present ones had together; absent ones keep theirs
 * u_(t+1) = (1 - share) v + share prior
 
 An init time is issued with the weights of the recursion as it then is, renormalised over the experts that are present.
 
 Theorem. For every sequence of weights q_t that changes m times over n init times, with q^0 .. q^m its values, and with
-s_t = span * scale / b_t, which is 1 unless the experts are far apart (less) or errors are smaller than usual (more: an
-init time counts in units of its own scale),
+s_t = span * scale / b_t, which is 1 / sqrt(1 + d_t) unless the experts are far apart (less) or errors are smaller than
+usual (more: an init time counts in units of its own scale),
 
-    sum s_t (w_t'G_t w_t - q_t'G_t q_t)  <=  span * scale * (C / rate + n rate / 8)  +  D
+    sum s_t (w_t'G_t w_t - q_t'G_t q_t)  <=  span * scale * (C / rate + rate / 8 sum 1 / (1 + d_t))  +  D
     C = sum_k KL(q^k || prior) + m ln(1 / share) + (n - 1 - m) ln(1 / (1 - share))
-    D = sum s_t R_t min(1, d_t (rate / 4 + share)),  R_t = max h - min h of h = 2 G_t w_t
+    D = sum s_t R_t min(1, M_t),  R_t = max h - min h of h = 2 G_t w_t
+    M_t = sum of rate / (4 sqrt(1 + d_k)) + share over the d_t init times k before t
 
-where d_t counts the init times before t in the order of verification that were not verified yet when t was issued: the
-lead less one, where every step has an init time. Against a single expert KL is ln(1 / prior[e]). Where experts are
+Against a single expert KL is ln(1 / prior[e]). Where experts are
 absent, q_t is renormalised over the present, an init time counts with the mass that q_t has on them, and share in D is
 divided by the mass that the recursion has on them. The proof, and what was compared, is in docs/mixture.md.
 """
@@ -51,7 +53,8 @@ class Aggregation(Record):
     Parameters
     ----------
     rate
-        Largest change of the logarithm of two weights' ratio by one verified init time; above 0.
+        Largest change of the logarithm of two weights' ratio by one verified init time, where none is verified late;
+        above 0.
     share
         Part of the weights that goes back to the prior with each verified init time; between 0 and 1.
     span
@@ -81,6 +84,8 @@ class Aggregation(Record):
         known_at: np.ndarray,
         at: int | np.ndarray,
         present: np.ndarray | None = None,
+        *,
+        issued_at: np.ndarray | None = None,
     ) -> np.ndarray:
         """Weights for init times, from all errors that are verified by then.
 
@@ -99,6 +104,8 @@ class Aggregation(Record):
             Init time, or (M,) of them, in steps.
         present
             (E,) or (M, E) bool: the experts that have a forecast; all by default.
+        issued_at
+            (N,) steps at which each was issued; by default so late that none before it was pending.
 
         Returns
         -------
@@ -115,11 +122,14 @@ class Aggregation(Record):
         _check(prior, scale, grams, known_at)
         known = np.flatnonzero(known_at <= np.max(at, initial=np.iinfo(np.int64).min))
         order = known[np.argsort(known_at[known], kind="stable")]
-        path = paths(columns([self]), prior[None], scale, grams[order])[:, 0]
+        late = None if issued_at is None else pending(known_at[order], np.asarray(issued_at)[order])
+        path = paths(columns([self]), prior[None], scale, grams[order], late)[:, 0]
         issued = path[np.searchsorted(known_at[order], at, side="right")]
         return restricted(issued, np.ones(issued.shape, bool) if present is None else present)
 
-    def updated(self, weights: np.ndarray, prior: np.ndarray, scale: np.ndarray, gram: np.ndarray) -> np.ndarray:
+    def updated(
+        self, weights: np.ndarray, prior: np.ndarray, scale: np.ndarray, gram: np.ndarray, late: np.ndarray
+    ) -> np.ndarray:
         """Weights (..., E) after one more verified init time of each of several series.
 
         Parameters
@@ -130,8 +140,11 @@ class Aggregation(Record):
             (...) as in `weights`.
         gram
             (..., E, E) as in `weights`.
+        late
+            (...) number of init times that were pending when it was issued.
         """
-        return updated((self.rate, self.share, self.span), weights, prior, np.asarray(scale)[..., None], gram)
+        settings = self.rate / np.sqrt(1 + late)[..., None], self.share, self.span
+        return updated(settings, weights, prior, np.asarray(scale)[..., None], gram)
 
 
 def replay(
@@ -156,7 +169,21 @@ def replay(
     present
         (N, E) bool: the experts that have a forecast.
     """
-    return aggregation.weights(prior, scale, grams, np.asarray(inits) + lead, np.asarray(inits), present)
+    inits = np.asarray(inits)
+    return aggregation.weights(prior, scale, grams, inits + lead, inits, present, issued_at=inits)
+
+
+def pending(known_at: np.ndarray, issued_at: np.ndarray) -> np.ndarray:
+    """How many init times (N,) before each, in the order of verification, were not verified when it was issued.
+
+    Parameters
+    ----------
+    known_at
+        (N,) steps at which each was verified, ascending.
+    issued_at
+        (N,) steps at which each was issued.
+    """
+    return np.maximum(np.arange(len(known_at)) - np.searchsorted(known_at, issued_at, side="right"), 0)
 
 
 def squared_errors(weights: np.ndarray, grams: np.ndarray) -> np.ndarray:
@@ -166,17 +193,24 @@ def squared_errors(weights: np.ndarray, grams: np.ndarray) -> np.ndarray:
 
 
 def paths(
-    settings: tuple[np.ndarray, np.ndarray, np.ndarray], priors: np.ndarray, scale: float, grams: np.ndarray
+    settings: tuple[np.ndarray, np.ndarray, np.ndarray],
+    priors: np.ndarray,
+    scale: float,
+    grams: np.ndarray,
+    late: np.ndarray | None = None,
 ) -> np.ndarray:
     """Weights (N + 1, R, E) of R recursions after none to all of the Gram matrices (N, E, E).
 
-    They have settings (rate, share, span) of their own, (R, 1) each, and priors (R, E).
+    They have settings (rate, share, span) of their own, (R, 1) each, and priors (R, E). `late` (N,) says how many init
+    times were pending when each was issued, by default none.
     """
+    rate, share, span = settings
+    slower = np.ones(len(grams)) if late is None else 1 / np.sqrt(1 + late)
     path = np.empty((len(grams) + 1, *priors.shape))
     path[0], now = priors, np.asarray(scale)
     for number, gram in enumerate(grams, 1):
         now = falling(now, gram, scale)
-        path[number] = updated(settings, path[number - 1], priors, now, gram)
+        path[number] = updated((slower[number - 1] * rate, share, span), path[number - 1], priors, now, gram)
     return path
 
 

@@ -103,6 +103,7 @@ class Recursion:
         self.mixture = mixture
         self._weights, self._scale = mixture.prior.copy(), mixture.scale.copy()  # (S, L, E), (S, L)
         self._waiting: list[tuple[int, int, np.ndarray]] = []  # verified at, lead, (S, E, E)
+        self._verified: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(mixture.leads)]  # at, (S,) of which
 
     def learn(self, init: int, grams: np.ndarray) -> None:
         """Take the Gram matrices (L, S, E, E) of an init time, in steps; those of a lead count once it is over."""
@@ -114,15 +115,26 @@ class Recursion:
         """(L, S, E) weights for an init time no earlier than any asked for before, by what is verified by then."""
         self._waiting.sort(key=lambda event: event[:2])
         due = sum(1 for event in self._waiting if event[0] <= init)
-        for _, lead, gram in self._waiting[:due]:
+        for at, lead, gram in self._waiting[:due]:
             here = np.isfinite(np.einsum("see->se", gram)).any(1)
+            late = self._pending(at, lead, here)
             self._scale[:, lead] = scale = falling(self._scale[:, lead], gram, self.mixture.scale[:, lead])
             prior, weights = self.mixture.prior[:, lead], self._weights[:, lead]
-            updated = self.mixture.aggregation.updated(weights, prior, scale, gram)
+            updated = self.mixture.aggregation.updated(weights, prior, scale, gram, late)
             self._weights[:, lead] = np.where(here[:, None], updated, self._weights[:, lead])
         del self._waiting[:due]
-        at = np.minimum(np.arange(leads), self.mixture.leads - 1)
-        return self._weights[:, at].transpose(1, 0, 2)
+        known = np.minimum(np.arange(leads), self.mixture.leads - 1)
+        return self._weights[:, known].transpose(1, 0, 2)
+
+    def _pending(self, at: int, lead: int, here: np.ndarray) -> np.ndarray:
+        """Init times (S,) that were pending when the one that is verified now, of the states `here` (S,), was issued.
+
+        What was verified by then is forgotten: later ones were issued later.
+        """
+        issued = at - lead - 1
+        before = [event for event in self._verified[lead] if event[0] > issued]
+        self._verified[lead] = [*before, (at, here)]
+        return sum((there.astype(int) for _, there in before), np.zeros(len(here), int))
 
 
 def left_out_errors(mixture: Mixture, grams: np.ndarray, inits: np.ndarray, blocks: np.ndarray) -> np.ndarray:

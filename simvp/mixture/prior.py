@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from simvp.errors import ConfigError
-from simvp.mixture.aggregation import Aggregation, columns, paths, restricted, squared_errors
+from simvp.mixture.aggregation import Aggregation, columns, paths, pending, restricted, squared_errors
 
 FLOOR = 0.02  # of the prior, in equal parts to all experts, so that none is out of reach for long
 STEPS, STEP = 200, 0.25  # of the prior's descent: their number, and the largest rate of one
@@ -114,7 +114,8 @@ def _left_out(blocks: Sequence[BlockErrors], candidates: Sequence[Aggregation], 
         block, others = blocks[number], [blocks[other] for other in usable if other != number]
         mean, scale, seen = _summary(others)
         priors = _priors(candidates, mean, scale, seen, sum(other.independent for other in others), start)
-        path = paths(columns(candidates), priors, scale, block.grams)
+        late = pending(block.inits + block.lead, block.inits)
+        path = paths(columns(candidates), priors, scale, block.grams, late)
         issued = path[np.searchsorted(block.inits + block.lead, block.inits, side="right")]
         present = np.isfinite(np.einsum("nee->ne", block.grams))[:, None]
         errors = squared_errors(restricted(issued, present), block.grams[:, None])

@@ -92,7 +92,8 @@ def test_a_replay_is_one_call_for_each_init_time(lead: int) -> None:
     whole = replay(Aggregation(), EVEN, 1.0, inits[shuffled], lead, grams[shuffled], there[shuffled])
     for row, position in zip(whole, shuffled, strict=True):
         known = inits + lead <= inits[position]
-        alone = Aggregation().weights(EVEN, 1.0, grams[known], inits[known] + lead, inits[position], there[position])
+        at, own = inits[position], inits[known]
+        alone = Aggregation().weights(EVEN, 1.0, grams[known], own + lead, at, there[position], issued_at=own)
         np.testing.assert_array_equal(row, alone)
 
 

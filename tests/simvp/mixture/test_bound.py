@@ -25,22 +25,28 @@ def excess_and_bound(
     """Both sides of the theorem for rivals (N, E): what is issued loses at most so much more than they do."""
     there = present_in(grams)
     known_at = inits + lead
-    issued = aggregation.weights(prior, scale, grams, known_at, inits, there)
+    issued = aggregation.weights(prior, scale, grams, known_at, inits, there, issued_at=inits)
     order = np.argsort(known_at, kind="stable")
     grams, there, rivals, issued = grams[order], there[order], rivals[order], issued[order]
     n, grams = len(order), np.nan_to_num(grams)
-    # A clock that ticks with each verification shows the recursion's own weights.
-    path = aggregation.weights(
-        prior, scale, np.where(there[:, :, None] & there[:, None], grams, np.nan), np.arange(n), np.arange(-1, n)
-    )
     behind = np.arange(n) - np.searchsorted(known_at[order], inits[order], side="right")
+    # A clock that ticks with each verification shows the recursion's own weights; of those before, as many are pending.
+    path = aggregation.weights(
+        prior,
+        scale,
+        np.where(there[:, :, None] & there[:, None], grams, np.nan),
+        np.arange(n),
+        np.arange(-1, n),
+        issued_at=np.arange(n) - behind - 1,
+    )
     usual = aggregation.span * scale
     own = renormalised(path[:-1], there)
     least, now, scales = np.where(there, np.einsum("nee->ne", grams), np.inf).min(1), scale, []
     for error in least:
         now = min(scale, max(1e-6 * scale, 0.7 * now + 0.3 * error))
         scales.append(aggregation.span * now)
-    counts = usual / np.maximum(scales, spread(2 * np.einsum("nef,nf->ne", grams, own), there))
+    slower = 1 / np.sqrt(1 + behind)
+    counts = slower * usual / np.maximum(scales, spread(2 * np.einsum("nef,nf->ne", grams, own), there))
     mass = (rivals * there).sum(1)
     rival = rivals * there / np.where(mass > 0, mass, 1)[:, None]
     losses = squared_errors(issued, grams) - squared_errors(rival, grams)
@@ -52,10 +58,11 @@ def excess_and_bound(
     share, rate, m = aggregation.share, aggregation.rate, len(changes)
     complexity = divergence + m * np.log(1 / share) + (n - 1 - m) * np.log(1 / (1 - share))
     least = np.array([(path[t - d : t + 1] * there[t]).sum(1).min() for t, d in enumerate(behind)])
-    moved = np.minimum(1, behind * (rate / 4 + share / least))
+    steps = np.array([(rate / 4 * slower[t - d : t]).sum() for t, d in enumerate(behind)])
+    moved = np.minimum(1, steps + behind * share / least)
     apart = spread(2 * np.einsum("nef,nf->ne", grams, issued), there)
     late = float((mass * counts * apart * moved).sum())
-    return excess, usual * (complexity / rate + mass.sum() * rate / 8) + late
+    return excess, usual * (complexity / rate + (mass * slower**2).sum() * rate / 8) + late
 
 
 def best_rivals(grams: np.ndarray, parts: int) -> list[np.ndarray]:
@@ -122,7 +129,7 @@ def test_the_bound_holds_against_whoever_makes_the_issued_weights_look_worst(lea
     prior, inits = np.array([0.5, 0.5]), np.arange(n)
     grams = np.zeros((n, 2, 2))
     for t in range(n):
-        issued = aggregation.weights(prior, 1.0, grams[:t], inits[:t] + lead, t)
+        issued = aggregation.weights(prior, 1.0, grams[:t], inits[:t] + lead, t, issued_at=inits[:t])
         errors = np.array([0.9, 1.1]) if issued[1] > issued[0] else np.array([1.1, 0.9])
         grams[t] = np.outer(errors, errors)
     for rival in np.eye(2):

@@ -184,6 +184,7 @@ class TestRecursion:
                 grams[known, lead, state],
                 inits[known] + lead + 1,
                 asked,
+                issued_at=inits[known],
             )
             np.testing.assert_allclose(found[:, lead, state], wanted, atol=1e-12)
 
@@ -220,7 +221,7 @@ class TestRecursion:
 
     def test_an_expert_that_lies_is_left_within_the_time_that_its_weight_allows(self) -> None:
         # The liar is perfect at first, then its error is beyond the span: with rate 1 its odds fall by exp(-1) with
-        # each verified init time, until what the share gives back holds.
+        # each verified init time, or by the root of so many as are pending, until what the share gives back holds.
         own = mixture(share=1e-3)
         recursion = Recursion(own)
         good = np.diag([1.0, 1.0, 0.0, 1.0])
@@ -230,8 +231,8 @@ class TestRecursion:
         before = recursion.weights(50, LEADS)[..., 2]
         assert (before > 0.5).all()
         # Lead l: the first lie is verified at 50 + l; odds of at most (1 - share)/share halve in ln 2 / rate.
-        steps = int(np.ceil(np.log(1 / 1e-3) + np.log(100)))
         for lead in range(LEADS):
+            steps = int(np.ceil((np.log(1 / 1e-3) + np.log(100)) * np.sqrt(1 + lead)))
             at = Recursion(own)
             for init in range(80):
                 at.learn(init, np.broadcast_to(good if init < 50 else bad, (LEADS, STATES, 4, 4)))
