@@ -172,7 +172,7 @@ def ingest(
                 commit = archive.append(
                     ds,
                     replace=replace,
-                    sources=checksums(reading.files),
+                    sources=checksums(reading.files, team),
                     unchanged=reading.refuse_changed,
                     step=stated,
                     source_settings=settings,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from datasets.credentials import with_secrets, without_values
 from datasets.readers.formats import DATA_SUFFIXES, Format, format_of, head_of, told_by
 from datasets.readers.zarr_store import refuse_outside
+from datasets.workers import Workers
 from simvp.errors import SourceError, Unavailable, fault_around, shortened
 from simvp.settings import shown_address, without_secrets
 
@@ -31,6 +32,7 @@ SYSTEMS = {
     "open it with xarray where you trust it, and write the values as Zarr or NetCDF",
     **dict.fromkeys(("zip", "tar", "libarchive"), _UNPACK),
 }
+TOGETHER = 8  # files of which a worker makes the checksums in one go
 FEW, AT_ONCE = 32, 4  # files that are looked into one after the other; threads that look into more
 
 
@@ -108,9 +110,18 @@ def recognise(names: Iterable[Location]) -> list[SourceFile]:
     return files
 
 
-def checksums(files: Iterable[Location]) -> dict[str, str]:
-    """sha256 (hex) of each file; of a local Zarr store over all its objects, of a remote one over its root metadata."""
-    return {str(file): _checksum(str(file)) for file in files}
+def checksums(files: Iterable[Location], workers: Workers | None = None) -> dict[str, str]:
+    """sha256 (hex) of each file; of a local Zarr store over all its objects, of a remote one over its root metadata.
+
+    Workers take a few files each, but for those at an address: this process reads a copy of these.
+    """
+    names = [str(file) for file in files]
+    if workers is None or any(map(is_address, names)):
+        return {name: _checksum(name) for name in names}
+    parts = [names[start : start + TOGETHER] for start in range(0, len(names), TOGETHER)]
+    return {
+        name: digest for part in workers.each(checksums, ((part,) for part in parts)) for name, digest in part.items()
+    }
 
 
 def is_address(source: Location) -> bool:

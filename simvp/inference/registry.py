@@ -20,6 +20,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from simvp.errors import RegistryError, Unavailable, fault_around
+from simvp.places import is_address
 from simvp.settings import shown_address, without_secrets
 
 if TYPE_CHECKING:
@@ -101,12 +102,16 @@ class Registry:
         Raises
         ------
         RegistryError
-            Nothing there, or a database that is half made; nothing is created.
+            Nothing there, a database that is half made, or an address where a folder is expected; nothing is created.
         Unavailable
             A server that is away, silent or failing.
         """
-        folder = Path(home or os.environ.get("SIMVP_HOME") or ".simvp").absolute()
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
+        place = str(home or os.environ.get("SIMVP_HOME") or ".simvp")
+        stated = os.environ.get("MLFLOW_TRACKING_URI")
+        if is_address(place) and not stated:
+            reason = "expected a local folder with MLflow's database, got an address"
+            raise RegistryError(f"SIMVP_HOME {shown_address(place)}", [reason], _REMEDY)
+        uri = stated or f"sqlite:///{Path(place).absolute() / 'mlflow' / 'mlflow.db'}"
         if not registry_exists(uri):
             missing = "it is an empty database"
             if uri.startswith(_SQLITE):

@@ -4,33 +4,39 @@ The experts e = 1 .. E are forecasts of one variable at one lead. Once init time
 errors is known: G_t[e, f] = mean over the map, by area, of (f_e - y)(f_f - y). A mixture with weights w has the squared
 error w'G_t w, so that no map is needed here.
 
-The weights are exponentiated gradients (Kivinen and Warmuth 1997, Information and Computation 132, 1-63) with a fixed
-share (Herbster and Warmuth 1998, Machine Learning 32, 151-178; Cesa-Bianchi and Lugosi 2006, Prediction, Learning, and
-Games, chapter 5). From u_1 = prior, in the order in which the init times are verified:
+There are two recursions, an eager and a calm one, and a third that weighs these two. Each has exponentiated gradients
+(Kivinen and Warmuth 1997, Information and Computation 132, 1-63) with a fixed share (Herbster and Warmuth 1998, Machine
+Learning 32, 151-178; Cesa-Bianchi and Lugosi 2006, Prediction, Learning, and Games, chapter 5). From u_1 = prior, in
+the order in which the init times are verified:
 
 * x = u_t restricted to the experts that are present at t, renormalised
 * g = 2 G_t x, the gradient of x'G_t x
 * scale_t = (1 - FOLLOW) scale_(t-1) + FOLLOW min of the diagonal of G_t, at most scale_0 = scale
-* b_t = sqrt(1 + d_t) max(span * scale_t, max g - min g), where d_t counts the init times before t, in the order of
-  verification, that were not verified yet when t was issued: the lead less one, where every step has an init time.
-  These share most of their errors, and say together hardly more than one of them
-* v[e] ~ x[e] exp(-rate g[e] / b_t) with the mass that the present ones had together; absent ones keep theirs
+* b_t = max(span * scale_t, max g - min g)
+* v[e] ~ x[e] exp(-rate_t g[e] / b_t) with the mass that the present ones had together; absent ones keep theirs
 * u_(t+1) = (1 - share) v + share prior
 
-An init time is issued with the weights of the recursion as it then is, renormalised over the experts that are present.
+rate_t is `rate` for the eager one, CALM * rate / sqrt(1 + d_t) for the calm one, where d_t counts the init times before
+t, in the order of verification, that were not verified yet when t was issued: the lead less one, where every step has
+an init time. These share most of their errors and say together hardly more than one of them: the calm one is right as
+long as nothing happens, the eager one where something does. The third has the two as its experts, with the Gram matrix
+of their own errors, `rate`, and the prior (EAGER, 1 - EAGER). What is issued is their mean by its weights as the three
+recursions then are, renormalised over the experts that are present.
 
-Theorem. For every sequence of weights q_t that changes m times over n init times, with q^0 .. q^m its values, and with
-s_t = span * scale / b_t, which is 1 / sqrt(1 + d_t) unless the experts are far apart (less) or errors are smaller than
-usual (more: an init time counts in units of its own scale),
+Theorem. E_t and K_t are the eager and the calm weights before init time t counts, W_t what was issued, and s_t =
+span * scale / b_t of the recursion in question: 1 unless its experts are far apart (less) or errors are smaller than
+usual (more: an init time counts in units of its own scale). With Z_t = E_t throughout, or K_t throughout,
 
-    sum s_t (w_t'G_t w_t - q_t'G_t q_t)  <=  span * scale * (C / rate + rate / 8 sum 1 / (1 + d_t))  +  D
+    sum s_t (W_t'G_t W_t - Z_t'G_t Z_t)  <=  span * scale * (A / rate + n rate / 8)  +  D
+    sum s_t (E_t'G_t E_t - q_t'G_t q_t)  <=  span * scale * (C / rate + n rate / 8)
+    A = ln(1 / EAGER), or ln(1 / (1 - EAGER)), + (n - 1) ln(1 / (1 - share))
     C = sum_k KL(q^k || prior) + m ln(1 / share) + (n - 1 - m) ln(1 / (1 - share))
-    D = sum s_t R_t min(1, M_t),  R_t = max h - min h of h = 2 G_t w_t
-    M_t = sum of rate / (4 sqrt(1 + d_k)) + share over the d_t init times k before t
+    D = sum s_t R_t min(1, 2 d_t (rate / 4 + share)),  R_t = max h - min h of h = 2 G_t W_t
 
-Against a single expert KL is ln(1 / prior[e]). Where experts are
-absent, q_t is renormalised over the present, an init time counts with the mass that q_t has on them, and share in D is
-divided by the mass that the recursion has on them. The proof, and what was compared, is in docs/mixture.md.
+for every sequence of weights q_t that changes m times over n init times, with q^0 .. q^m its values. Against a single
+expert KL is ln(1 / prior[e]). Where experts are absent, q_t is renormalised over the present, an init time counts with
+the mass that q_t has on them, and share in D is divided by the least mass that a recursion has on them. The proof, and
+what was compared, is in docs/mixture.md.
 """
 
 from collections.abc import Sequence
@@ -44,6 +50,8 @@ from simvp.record import Record
 
 # Part of the newest error in the scale, and the least part of the validation's that it falls to.
 FOLLOW, LEAST = 0.3, 1e-6
+# The calm recursion's part of the rate, and the eager one's part of the weights before anything is verified.
+CALM, EAGER = 0.7, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +61,7 @@ class Aggregation(Record):
     Parameters
     ----------
     rate
-        Largest change of the logarithm of two weights' ratio by one verified init time, where none is verified late;
-        above 0.
+        Largest change of the logarithm of two weights' ratio by one verified init time, in each recursion; above 0.
     share
         Part of the weights that goes back to the prior with each verified init time; between 0 and 1.
     span
@@ -123,28 +130,68 @@ class Aggregation(Record):
         known = np.flatnonzero(known_at <= np.max(at, initial=np.iinfo(np.int64).min))
         order = known[np.argsort(known_at[known], kind="stable")]
         late = None if issued_at is None else pending(known_at[order], np.asarray(issued_at)[order])
-        path = paths(columns([self]), prior[None], scale, grams[order], late)[:, 0]
+        path = mean(paths(columns([self]), prior[None], scale, grams[order], late))[:, 0]
         issued = path[np.searchsorted(known_at[order], at, side="right")]
         return restricted(issued, np.ones(issued.shape, bool) if present is None else present)
 
-    def updated(
-        self, weights: np.ndarray, prior: np.ndarray, scale: np.ndarray, gram: np.ndarray, late: np.ndarray
-    ) -> np.ndarray:
-        """Weights (..., E) after one more verified init time of each of several series.
 
-        Parameters
-        ----------
-        weights, prior
-            (..., E) those of the recursion so far, and those before anything was verified.
-        scale
-            (...) as in `weights`.
-        gram
-            (..., E, E) as in `weights`.
-        late
-            (...) number of init times that were pending when it was issued.
-        """
-        settings = self.rate / np.sqrt(1 + late)[..., None], self.share, self.span
-        return updated(settings, weights, prior, np.asarray(scale)[..., None], gram)
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where the three recursions are.
+
+    Parameters
+    ----------
+    weights
+        (..., 2, E) of the experts, in the eager and in the calm one.
+    trust
+        (..., 2) of these two, in the third.
+    """
+
+    weights: np.ndarray
+    trust: np.ndarray
+
+    @classmethod
+    def of(cls, priors: np.ndarray) -> "State":
+        """Before anything is verified: at the priors (..., E)."""
+        both = np.repeat(priors[..., None, :], 2, axis=-2)
+        return cls(both, np.broadcast_to([EAGER, 1 - EAGER], both.shape[:-1]).copy())
+
+
+def mean(state: State) -> np.ndarray:
+    """Weights (..., E) of what is issued."""
+    return np.einsum("...k,...ke->...e", state.trust, state.weights)
+
+
+def advanced(
+    settings: tuple[Any, Any, Any], state: State, priors: np.ndarray, scale: np.ndarray, gram: np.ndarray, late: Any
+) -> State:
+    """The recursions after one more Gram matrix.
+
+    Parameters
+    ----------
+    settings
+        Rate, share and span, (..., 1) each.
+    priors
+        (..., E).
+    scale
+        (...) as in `Aggregation.weights`.
+    gram
+        (..., E, E) as in `Aggregation.weights`.
+    late
+        (...) number of init times that were pending when it was issued.
+    """
+    rate, share, span = settings
+    calm = CALM * rate / np.sqrt(1 + np.asarray(late))[..., None]
+    rates = np.stack(np.broadcast_arrays(rate, calm), axis=-2)  # (..., 2, 1)
+    scale = np.asarray(scale)[..., None]
+    own = restricted(state.weights, np.isfinite(np.einsum("...ee->...e", gram))[..., None, :])
+    pair = own @ np.where(np.isfinite(gram), gram, 0.0) @ own.swapaxes(-1, -2)
+    lower = (rates, share[..., None], span[..., None])
+    first = np.array([EAGER, 1 - EAGER])
+    return State(
+        updated(lower, state.weights, priors[..., None, :], scale[..., None], gram[..., None, :, :]),
+        updated(settings, state.trust, first, scale, pair),
+    )
 
 
 def replay(
@@ -198,20 +245,17 @@ def paths(
     scale: float,
     grams: np.ndarray,
     late: np.ndarray | None = None,
-) -> np.ndarray:
-    """Weights (N + 1, R, E) of R recursions after none to all of the Gram matrices (N, E, E).
+) -> State:
+    """States (N + 1, R) of R times three recursions after none to all of the Gram matrices (N, E, E).
 
     They have settings (rate, share, span) of their own, (R, 1) each, and priors (R, E). `late` (N,) says how many init
     times were pending when each was issued, by default none.
     """
-    rate, share, span = settings
-    slower = np.ones(len(grams)) if late is None else 1 / np.sqrt(1 + late)
-    path = np.empty((len(grams) + 1, *priors.shape))
-    path[0], now = priors, np.asarray(scale)
-    for number, gram in enumerate(grams, 1):
+    states, now = [State.of(priors)], np.asarray(scale)
+    for number, gram in enumerate(grams):
         now = falling(now, gram, scale)
-        path[number] = updated((slower[number - 1] * rate, share, span), path[number - 1], priors, now, gram)
-    return path
+        states.append(advanced(settings, states[-1], priors, now, gram, 0 if late is None else late[number]))
+    return State(np.stack([state.weights for state in states]), np.stack([state.trust for state in states]))
 
 
 def falling(scale: Any, gram: np.ndarray, highest: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simvp.mixture.aggregation import Aggregation, falling, replay, squared_errors
+from simvp.mixture.aggregation import Aggregation, State, advanced, columns, falling, mean, replay, squared_errors
 from simvp.mixture.prior import BlockErrors, choose, prior_from
 from simvp.record import Record
 
@@ -101,7 +101,9 @@ class Recursion:
 
     def __init__(self, mixture: Mixture) -> None:
         self.mixture = mixture
-        self._weights, self._scale = mixture.prior.copy(), mixture.scale.copy()  # (S, L, E), (S, L)
+        self._settings = columns([mixture.aggregation])
+        self._states = [State.of(prior) for prior in mixture.prior.swapaxes(0, 1)]  # of each lead, (S,)
+        self._scale = mixture.scale.copy()  # (S, L)
         self._waiting: list[tuple[int, int, np.ndarray]] = []  # verified at, lead, (S, E, E)
         self._verified: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(mixture.leads)]  # at, (S,) of which
 
@@ -119,12 +121,15 @@ class Recursion:
             here = np.isfinite(np.einsum("see->se", gram)).any(1)
             late = self._pending(at, lead, here)
             self._scale[:, lead] = scale = falling(self._scale[:, lead], gram, self.mixture.scale[:, lead])
-            prior, weights = self.mixture.prior[:, lead], self._weights[:, lead]
-            updated = self.mixture.aggregation.updated(weights, prior, scale, gram, late)
-            self._weights[:, lead] = np.where(here[:, None], updated, self._weights[:, lead])
+            before = self._states[lead]
+            after = advanced(self._settings, before, self.mixture.prior[:, lead], scale, gram, late)
+            self._states[lead] = State(
+                np.where(here[:, None, None], after.weights, before.weights),
+                np.where(here[:, None], after.trust, before.trust),
+            )
         del self._waiting[:due]
-        known = np.minimum(np.arange(leads), self.mixture.leads - 1)
-        return self._weights[:, known].transpose(1, 0, 2)
+        weights = [mean(state) for state in self._states]
+        return np.stack([weights[min(lead, self.mixture.leads - 1)] for lead in range(leads)])
 
     def _pending(self, at: int, lead: int, here: np.ndarray) -> np.ndarray:
         """Init times (S,) that were pending when the one that is verified now, of the states `here` (S,), was issued.

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from simvp.errors import ConfigError
-from simvp.mixture.aggregation import Aggregation, columns, paths, pending, restricted, squared_errors
+from simvp.mixture.aggregation import Aggregation, columns, mean, paths, pending, restricted, squared_errors, updated
 
 FLOOR = 0.02  # of the prior, in equal parts to all experts, so that none is out of reach for long
 STEPS, STEP = 200, 0.25  # of the prior's descent: their number, and the largest rate of one
@@ -42,10 +42,10 @@ def prior_from(
 ) -> tuple[np.ndarray, float]:
     """What the validation says before anything is verified: weights (E,) and the scale of errors.
 
-    The weights are those that the recursion comes to from `start` (E,), by default equal ones, when the mean Gram
-    matrix of the blocks is verified as often as the blocks have independent init times, without share: the fewer they
-    are, the nearer to the start. They are mixed with a small part of equal weights. The scale is the least mean squared
-    error of an expert.
+    The weights are those that a recursion with the full rate comes to from `start` (E,), by default equal ones, when
+    the mean Gram matrix of the blocks is verified as often as the blocks have independent init times, without share:
+    the fewer they are, the nearer to the start. They are mixed with a small part of equal weights. The scale is the
+    least mean squared error of an expert.
     Experts that are absent from more than half of the init times have their part of the equal weights and no more.
 
     Raises
@@ -53,13 +53,14 @@ def prior_from(
     ConfigError
         No init time in the blocks at which there is an expert.
     """
-    mean, scale, seen = _summary(blocks)
+    gram, scale, seen = _summary(blocks)
     independent = sum(block.independent for block in blocks)
-    return _priors([aggregation], mean, scale, seen, independent, start)[0], scale
+    return _priors([aggregation], gram, scale, seen, independent, start)[0], scale
 
 
-# Larger shares hold the weights to the prior, which blocks of validation speak for as long as nothing changes in them.
-GRID = tuple(Aggregation(rate=r, share=s) for r, s in product((0.5, 1.0, 2.0, 4.0), (0.001, 0.003, 0.01)))
+# Larger shares and smaller rates hold the weights to the prior, which blocks of validation speak for as long as nothing
+# changes in them; larger rates follow noise, for which a few blocks may speak by chance.
+GRID = tuple(Aggregation(rate=r, share=s) for r, s in product((0.5, 1.0), (0.001, 0.003, 0.01)))
 
 
 def choose(
@@ -112,10 +113,10 @@ def _left_out(blocks: Sequence[BlockErrors], candidates: Sequence[Aggregation], 
     usable = [number for number, block in enumerate(blocks) if np.isfinite(block.grams).any()]
     for number in usable if len(usable) > 1 else ():
         block, others = blocks[number], [blocks[other] for other in usable if other != number]
-        mean, scale, seen = _summary(others)
-        priors = _priors(candidates, mean, scale, seen, sum(other.independent for other in others), start)
+        gram, scale, seen = _summary(others)
+        priors = _priors(candidates, gram, scale, seen, sum(other.independent for other in others), start)
         late = pending(block.inits + block.lead, block.inits)
-        path = paths(columns(candidates), priors, scale, block.grams, late)
+        path = mean(paths(columns(candidates), priors, scale, block.grams, late))
         issued = path[np.searchsorted(block.inits + block.lead, block.inits, side="right")]
         present = np.isfinite(np.einsum("nee->ne", block.grams))[:, None]
         errors = squared_errors(restricted(issued, present), block.grams[:, None])
@@ -136,24 +137,26 @@ def _summary(blocks: Sequence[BlockErrors]) -> tuple[np.ndarray, float, np.ndarr
         raise ConfigError(
             "Prior of the mixture", ["no init time of the validation blocks has all of the usual experts"]
         )
-    mean = grams[whole].mean(0)
-    least = np.diagonal(mean)[seen].min()
-    return mean, float(least) if least > 0 else 1.0, seen
+    gram = grams[whole].mean(0)
+    least = np.diagonal(gram)[seen].min()
+    return gram, float(least) if least > 0 else 1.0, seen
 
 
 def _priors(
     candidates: Sequence[Aggregation],
-    mean: np.ndarray,
+    gram: np.ndarray,
     scale: float,
     seen: np.ndarray,
     independent: int,
     start: np.ndarray | None,
 ) -> np.ndarray:
-    """Priors (R, E) of the candidates from the mean Gram matrix of so many independent init times."""
+    """Priors (R, E) of the candidates from the mean Gram matrix (E, E) of so many independent init times."""
     rate, _, span = columns(candidates)
     first = seen if start is None or not (start * seen).any() else start * seen
     begin = np.broadcast_to(first / first.sum(), (len(candidates), len(seen)))
     # In small steps: one init time after the other, the mean would swing about its optimum where the rate is high.
     small = np.minimum(rate * independent / STEPS, STEP)
-    path = paths((small, np.zeros_like(rate), span), begin, scale, np.broadcast_to(mean, (STEPS, *mean.shape)))
-    return (1 - FLOOR) * path[-1] + FLOOR / len(seen)
+    weights = begin
+    for _ in range(STEPS):
+        weights = updated((small, 0.0, span), weights, begin, scale, gram)
+    return (1 - FLOOR) * weights + FLOOR / len(seen)

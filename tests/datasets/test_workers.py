@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster
 
 from datasets import workers as module
 from datasets.archive import Archive, schema as schema_module
-from datasets.readers import open_source
+from datasets.readers import checksums, open_source
 from datasets.simulated.worlds import SimulatedWeather
 from datasets.store import Conflict, refuse_unseen
 from datasets.workers import Shared, Workers, workers
@@ -228,6 +228,20 @@ def test_a_refusal_arrives_as_it_was_raised(cluster: LocalCluster) -> None:
     again = pickle.loads(pickle.dumps(Conflict("/a")))
     assert type(again) is Conflict
     assert str(again) == str(Conflict("/a"))
+
+
+def test_checksums_are_made_by_the_workers(tmp_path: Path, cluster: LocalCluster) -> None:
+    names = [tmp_path / f"{number:02}.nc" for number in range(20)]
+    for number, name in enumerate(names):
+        name.write_bytes(bytes([number]))
+    with workers(cluster.scheduler_address) as team:
+        assert team is not None
+        before = team._client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
+        found = checksums(names, team)
+        after = team._client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
+    assert found == checksums(names)
+    assert list(found) == [str(name) for name in names]
+    assert after > before
 
 
 def test_a_scheduler_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,12 @@ class TestWhere:
             assert variable in str(caught.value)
         assert list(tmp_path.iterdir()) == []
 
+    def test_a_home_that_is_an_address_is_named(self, world: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        monkeypatch.setenv("SIMVP_HOME", "s3://user:secret@bucket/home")
+        with pytest.raises(RegistryError, match=r"SIMVP_HOME s3://bucket/home: expected a local folder .* an address"):
+            simvp.predict(world)
+
     @pytest.mark.parametrize("content", ["empty", "text", "foreign"])
     def test_what_is_no_mlflow_database_is_left_as_it_is(
         self, content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -6,30 +6,59 @@ import numpy as np
 import pytest
 
 from simvp.errors import ConfigError
-from simvp.mixture.aggregation import Aggregation, replay, squared_errors
+from simvp.mixture.aggregation import Aggregation, State, advanced, columns, paths, replay, squared_errors
 from tests.simvp.mixture.series import STORIES, gram_matrices, present_in, random_grams, renormalised, series
 
 EVEN = np.full(3, 1 / 3)
 
 
+def state_after(
+    aggregation: Aggregation, prior: np.ndarray, scale: float, grams: np.ndarray, late: np.ndarray | None = None
+) -> State:
+    """(N + 1,) states of the three recursions."""
+    path = paths(columns([aggregation]), prior[None], scale, grams, late)
+    return State(path.weights[:, 0], path.trust[:, 0])
+
+
 def test_one_verified_init_time_by_hand() -> None:
     # x = (1/2, 1/2), g = 2 G x = (1 + 0, 0 + 3) = (1, 3); the scale falls from 2 to 0.7 * 2 + 0.3 * 1 = 1.7
-    # b = max(2 * 1.7, 3 - 1) = 3.4; v ~ (1, exp(-2 / 3.4)) = (1, 0.555306), normalised (0.642960, 0.357040)
-    # u = 0.8 v + 0.2 (1/2, 1/2)
+    # b = max(2 * 1.7, 3 - 1) = 3.4; eager v ~ (1, exp(-2 / 3.4)) = (1, 0.555306), normalised (0.642960, 0.357040)
+    # calm, one pending: v ~ (1, exp(-0.7 * 2 / 3.4 / sqrt(2))) = (1, 0.747396), normalised (0.572280, 0.427720)
+    # u = 0.8 v + 0.2 (1/2, 1/2); both were at the same x, so that the trust in them stays (0.1, 0.9)
     weights = Aggregation(rate=1.0, share=0.2, span=2.0).weights(
-        np.array([0.5, 0.5]), 2.0, np.array([[[1.0, 0.0], [0.0, 3.0]]]), np.array([7]), 7
+        np.array([0.5, 0.5]),
+        2.0,
+        np.array([[[np.nan] * 2] * 2, [[1.0, 0.0], [0.0, 3.0]]]),
+        np.array([7, 7]),
+        7,
+        issued_at=np.array([5, 6]),
     )
-    np.testing.assert_allclose(weights, [0.8 * 0.642960 + 0.1, 0.8 * 0.357040 + 0.1], atol=1e-6)
+    eager, calm = 0.8 * 0.642960 + 0.1, 0.8 * 0.572280 + 0.1
+    np.testing.assert_allclose(weights[0], 0.1 * eager + 0.9 * calm, atol=1e-6)
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_trust_goes_to_the_recursion_that_does_better() -> None:
+    # Weights (0.9, 0.1) and (0.5, 0.5), G = diag(1, 3): M = [[0.84, 0.6], [0.6, 1.0]], trust (0.1, 0.9),
+    # h = 2 M p = (1.248, 1.92), b = max(4 * 1, 0.672) = 4 with the scale as it is; ratio of trust exp(-0.5 * 0.672 / 4)
+    state = State(np.array([[0.9, 0.1], [0.5, 0.5]]), np.array([0.1, 0.9]))
+    settings = tuple(np.array([value]) for value in (0.5, 1e-12, 4.0))
+    gram = np.diag([1.0, 3.0])
+    after = advanced(settings, state, np.array([0.5, 0.5]), np.array(1.0), gram, 0)  # type: ignore[arg-type]
+    assert after.trust[0] / after.trust[1] == pytest.approx(0.1 / 0.9 * np.exp(0.5 * 0.672 / 4))
 
 
 def test_experts_far_apart_change_weights_by_the_rate_and_no_more() -> None:
-    # g = (1, 3e6): 2999999 is beyond the span, so that the ratio of the two changes by exp(1).
+    # g = (1, 3e6): 2999999 is beyond the span, so that the ratio of the two changes by exp(1), calmly by exp(0.7).
     gram = np.array([[[1.0, 0.0], [0.0, 3e6]]])
-    weights = Aggregation(rate=1.0, share=1e-12).weights(np.array([0.5, 0.5]), 1.0, gram, np.array([0]), 0)
-    assert np.log(weights[0] / weights[1]) == pytest.approx(1.0)
+    eager, calm = state_after(Aggregation(rate=1.0, share=1e-12), np.array([0.5, 0.5]), 1.0, gram).weights[1]
+    assert np.log(eager[0] / eager[1]) == pytest.approx(1.0)
+    assert np.log(calm[0] / calm[1]) == pytest.approx(0.7)
 
 
-def path_by_enumeration(aggregation: Aggregation, prior: np.ndarray, scale: float, grams: np.ndarray) -> np.ndarray:
+def path_by_enumeration(
+    rates: np.ndarray, aggregation: Aggregation, prior: np.ndarray, scales: np.ndarray, grams: np.ndarray
+) -> np.ndarray:
     """Weights as what they are in the theory: the posterior of a Markov chain over experts, sequence by sequence.
 
     The chain begins with the prior and is drawn from it anew with probability `share` at each step; the likelihood
@@ -38,15 +67,14 @@ def path_by_enumeration(aggregation: Aggregation, prior: np.ndarray, scale: floa
     experts = len(prior)
     move = (1 - aggregation.share) * np.eye(experts) + aggregation.share * prior
     likelihood: list[np.ndarray] = []
-    path, now = [prior], scale
-    for gram in grams:
+    path = [prior]
+    for rate, scale, gram in zip(rates, scales, grams, strict=True):
         there = np.isfinite(np.diag(gram))
         x = renormalised(path[-1], there)
         gradient = 2 * np.nan_to_num(gram) @ x
         distance = gradient - gradient[there].min()
-        now = min(scale, max(1e-6 * scale, 0.7 * now + 0.3 * np.diag(gram)[there].min()))
-        loss = distance / max(aggregation.span * now, distance[there].max())
-        likely = np.exp(-aggregation.rate * loss)
+        loss = distance / max(aggregation.span * scale, distance[there].max())
+        likely = np.exp(-rate * loss)
         likelihood.append(np.where(there, likely, x @ likely))
         posterior = np.zeros(experts)
         for sequence in product(range(experts), repeat=len(likelihood) + 1):
@@ -59,17 +87,28 @@ def path_by_enumeration(aggregation: Aggregation, prior: np.ndarray, scale: floa
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_recursion_is_the_posterior_of_a_chain_over_experts(seed: int) -> None:
+def test_each_recursion_is_the_posterior_of_a_chain_over_its_experts(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    grams = random_grams(rng, 6, 3)
+    grams, late = random_grams(rng, 6, 3), rng.integers(0, 20, 6)
     if seed % 2:
         grams[[1, 4], 2] = grams[[1, 4], :, 2] = np.nan
         grams[2, :2] = grams[2, :, :2] = np.nan
+    there = present_in(grams)
     prior = rng.dirichlet(np.ones(3))
     aggregation = Aggregation(rate=float(rng.uniform(0.2, 3)), share=float(rng.uniform(0.01, 0.4)), span=1.5)
-    wanted = path_by_enumeration(aggregation, prior, 0.7, grams)
-    weights = aggregation.weights(prior, 0.7, grams, np.arange(6), np.arange(-1, 6))
-    np.testing.assert_allclose(weights, wanted, rtol=1e-12)
+    scales, now = [], 0.7
+    for gram, known in zip(grams, there, strict=True):
+        now = min(0.7, max(0.7e-6, 0.7 * now + 0.3 * np.diag(gram)[known].min()))
+        scales.append(now)
+    path = state_after(aggregation, prior, 0.7, grams, late)
+    eager = path_by_enumeration(np.full(6, aggregation.rate), aggregation, prior, np.array(scales), grams)
+    calm = path_by_enumeration(0.7 * aggregation.rate / np.sqrt(1 + late), aggregation, prior, np.array(scales), grams)
+    np.testing.assert_allclose(path.weights, np.stack([eager, calm], 1), rtol=1e-12)
+    own = np.stack([renormalised(eager[:-1], there), renormalised(calm[:-1], there)], 1)
+    pairs = own @ np.nan_to_num(grams) @ own.swapaxes(-1, -2)
+    first = np.array([0.1, 0.9])
+    trust = path_by_enumeration(np.full(6, aggregation.rate), aggregation, first, np.array(scales), pairs)
+    np.testing.assert_allclose(path.trust, trust, rtol=1e-12)
 
 
 def test_what_is_not_verified_by_then_has_no_say() -> None:
