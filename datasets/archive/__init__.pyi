@@ -1,5 +1,10 @@
 from .archive import Archive as Archive
 from .commits import Commit as Commit
-from .integrity import regain as regain, sum_fault as sum_fault, unlike_digest as unlike_digest
+from .integrity import (
+    regain as regain,
+    regain_digests as regain_digests,
+    sum_fault as sum_fault,
+    unlike_digest as unlike_digest,
+)
 from .manifest import stamps_of as stamps_of
 from .schema import shown as shown

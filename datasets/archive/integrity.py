@@ -12,7 +12,7 @@ from datasets.archive.archive import Archive
 from datasets.archive.candidate import Candidates, candidates_of, compare
 from datasets.archive.commits import ABSENT, Commit, content_id, frame_digest
 from datasets.archive.schema import Schema, shown
-from datasets.store import Store
+from datasets.store import Store, Writer
 from simvp.errors import ArchiveError
 from simvp.stores import Snapshot
 
@@ -48,6 +48,54 @@ def sum_fault(head: Snapshot, digests: np.ndarray) -> str:
     if (total, frames) == (committed, head.state["frames"]):
         return ""
     return f"expected {head.state['frames']} frames with the sum of digests {committed}, got {frames} with {total}"
+
+
+def regain_digests(archive: Archive) -> int:
+    """Make digests that cannot be read again from the frames, which have to be those that were committed.
+
+    That they are follows from the sum over all digests, which a commit keeps.
+
+    Returns
+    -------
+    int
+        How many frames have their digests again; 0, and nothing is written, where a frame or `present` cannot be read
+        or the sum is another one.
+    """
+    store = Store(archive.path)
+    with store.lock():
+        head, schema = store.head, archive.schema
+        digests, made = np.empty(schema.length, "u8"), {}
+        for start in range(0, schema.length, schema.chunk):
+            rows = slice(start, min(start + schema.chunk, schema.length))
+            try:
+                digests[rows] = head.read("digest", rows)
+            except ArchiveError:
+                try:
+                    made[start] = _with_digests(head, schema, rows)
+                except ArchiveError:
+                    return 0
+                digests[rows] = made[start]["digest"].values
+        if not made or sum_fault(head, digests):
+            return 0
+        count = sum(part.sizes["time"] for part in made.values())
+        with store.write(head.state, base=head.id) as writer:
+            for start, part in made.items():
+                writer.rewrite(part, start)
+            last = max(made) + made[max(made)].sizes["time"]
+            span = schema.times(min(made), last)[[0, -1]]
+            _say(writer, head, f"digests of {count} frames made again", *map(shown, span))
+    return count
+
+
+def _with_digests(head: Snapshot, schema: Schema, rows: slice) -> xr.Dataset:
+    """All slots of a chunk as they are, with the digests that follow from them."""
+    fields = {name: head.read(name, rows) for name in schema.variables}
+    present = head.read("present", rows).astype(bool)
+    digests = np.full(len(present), ABSENT, "u8")
+    for row in np.flatnonzero(present):
+        digests[row] = frame_digest(rows.start + int(row), {name: values[row] for name, values in fields.items()})
+    ds = xr.Dataset({name: (schema.dims, values) for name, values in fields.items()})
+    return ds.assign_coords(present=("time", present), digest=("time", digests))
 
 
 def regain(archive: Archive, ds: xr.Dataset, damaged: np.ndarray) -> np.ndarray:
@@ -90,16 +138,21 @@ def regain(archive: Archive, ds: xr.Dataset, damaged: np.ndarray) -> np.ndarray:
         if writer is not None:
             touched = np.flatnonzero(healed)
             first, last = (shown(schema.times(int(at), int(at) + 1)[0]) for at in (touched[0], touched[-1]))
-            commit = Commit(
-                id=content_id(head.state["archive"], head.state["digests"]),
-                sequence=head.state["sequence"],
-                length=head.length,
-                first=first,
-                last=last,
-            )
-            writer.message, writer.metadata = f"{len(touched)} written anew: {first} .. {last}", commit.metadata
+            _say(writer, head, f"{len(touched)} written anew", first, last)
             _log.info("%s: %s", archive.path, writer.message)
     return healed
+
+
+def _say(writer: Writer, head: Snapshot, what: str, first: str, last: str) -> None:
+    """What the history says of a commit after which the content is what it was."""
+    commit = Commit(
+        id=content_id(head.state["archive"], head.state["digests"]),
+        sequence=head.state["sequence"],
+        length=head.length,
+        first=first,
+        last=last,
+    )
+    writer.message, writer.metadata = f"{what}: {first} .. {last}", commit.metadata
 
 
 def _regained(

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from datasets.archive import Archive, regain
+from datasets.archive import Archive, regain, regain_digests
 from datasets.catalog import FileSource, Source, find_source
+from datasets.readers import checksums
 from datasets.store import Kept, Store, put_back
 from pipelines.home import Home
 from pipelines.ingest import ingest, recorded
@@ -74,10 +75,11 @@ def heal_archive(home: Home, dataset: str, reading: Reading, progress: Progress)
     """Read what is lost again from its sources.
 
     1. A lost branch is put back to the newest commit, if every commit that is there is whole.
-    2. Chunks are written anew of which a source has every frame with the recorded digest.
-    3. Where the last commit itself cannot be read, the archive goes back to the newest one that can, and what came
+    2. Lost digests are made again of the frames, where all digests together are those that were committed.
+    3. Chunks are written anew of which a source has every frame with the recorded digest.
+    4. Where the last commit itself cannot be read, the archive goes back to the newest one that can, and what came
        after is ingested again; where there is none, it is set aside and ingested from the beginning. The content has to
-       have the id that was recorded; otherwise what was set aside is put back.
+       have the id that was recorded; otherwise the archive is left as it was found.
     """
     healing = Healing.of(reading, progress)
     _restore_branch(healing)
@@ -86,6 +88,9 @@ def heal_archive(home: Home, dataset: str, reading: Reading, progress: Progress)
     known = recorded(home, dataset)
     head = healing.reading.head
     if head is not None:
+        _make_digests(home, dataset, healing)
+        if not healing.reading.faults:
+            return healing.report
         state = head.state
         known |= {
             "settings": state["source_settings"],
@@ -178,6 +183,15 @@ def _frames_alone(reading: Reading) -> bool:
     return all(fault.variable in own or (fault.where == "digest" and fault.rows != (0, 0)) for fault in reading.faults)
 
 
+def _make_digests(home: Home, dataset: str, healing: Healing) -> None:
+    """Make the digests of whole frames again, if nothing but digests is damaged."""
+    if all(fault.variable == "digest" for fault in healing.reading.faults):
+        made = regain_digests(Archive(home.archive(dataset)))
+        if made:
+            healing.done.append(f"the digests of {made} frames made again: the content is what was committed")
+            healing.look_again()
+
+
 def _regain(home: Home, dataset: str, healing: Healing, source: Source) -> None:
     archive = Archive(home.archive(dataset))
     damaged = healing.reading.rows
@@ -209,17 +223,38 @@ def _opened(source: Source, archive: Archive, damaged: np.ndarray) -> xr.Dataset
 
 
 def _go_back(home: Home, dataset: str, healing: Healing, source: Source, known: Mapping[str, Any]) -> bool:
-    """Go back to the newest commit of which only frames are damaged, and ingest again what came after."""
+    """Go back to the newest commit of which only frames are damaged, and ingest again what came after.
+
+    Where that does not give what was there, the commit that was found is the last one again: most of it may be whole.
+    """
+    main = healing.reading.remains.main
+    files = _files_of(home, dataset)
     for kept in [kept for kept in healing.reading.remains.commits if not kept.fault]:
-        if kept.snapshot == healing.reading.remains.main:
+        if kept.snapshot == main:
             continue
         healing.put_back(kept)
         if healing.reading.head is not None and _frames_alone(healing.reading):
-            if healing.reading.faults:
-                _regain(home, dataset, healing, source)
-            _ingest_again(home, dataset, healing, known)
+            try:
+                if healing.reading.faults:
+                    _regain(home, dataset, healing, source)
+                _ingest_again(home, dataset, healing, known, files)
+            except Refusal:
+                if main:
+                    put_back(Store(healing.first.path), main)
+                    healing.done = []
+                    healing.look_again()
+                raise
             return True
     return False
+
+
+def _files_of(home: Home, dataset: str) -> dict[str, str]:
+    """Checksums of the files that the commits of an archive were read from, by name, as far as the history is there."""
+    try:
+        commits = Archive(home.archive(dataset)).log()
+    except Refusal:
+        return {}
+    return {name: checksum for commit in commits for name, checksum in commit.sources.items()}
 
 
 def _from_the_beginning(home: Home, dataset: str, healing: Healing, known: Mapping[str, Any]) -> None:
@@ -237,8 +272,10 @@ def _from_the_beginning(home: Home, dataset: str, healing: Healing, known: Mappi
         raise
 
 
-def _ingest_again(home: Home, dataset: str, healing: Healing, known: Mapping[str, Any]) -> None:
-    """Ingest the sources until the content is what it was.
+def _ingest_again(
+    home: Home, dataset: str, healing: Healing, known: Mapping[str, Any], files: Mapping[str, str] | None = None
+) -> None:
+    """Ingest the sources until the content is what it was, at last `files` that came from elsewhere and are unchanged.
 
     Raises
     ------
@@ -253,6 +290,10 @@ def _ingest_again(home: Home, dataset: str, healing: Healing, known: Mapping[str
         report = ingest(home, dataset)
         if not report.appended + report.filled:
             break
+    elsewhere = [name for name in files or {} if not is_address(name) and Path(name).exists()]
+    elsewhere = [name for name, checksum in checksums(elsewhere).items() if checksum == (files or {})[name]]
+    if report.commit != known.get("commit", report.commit) and elsewhere:
+        report = ingest(home, dataset, source=elsewhere)
     if report.commit != known.get("commit", report.commit):
         reason = f"expected {known['length']} slots with the content {known['commit']}, got {report.length} with "
         raise ArchiveError(f"Archive of {dataset}: its sources give other frames now", [reason + report.commit])

@@ -159,6 +159,57 @@ def test_what_says_which_frames_there_are_is_made_again(whole: Whole, copied: Ho
     same_archive(copied, whole.home)
 
 
+def test_digests_are_made_again_of_the_frames_without_any_source(whole: Whole, copied: Home) -> None:
+    path = copied.archive(DATASET)
+    try:
+        chunk_in("digest", 192, delete)(path)
+    except AssertionError:
+        pytest.skip("a chunk of digests is so small that it lies in the list of chunks")
+    hidden = whole.sources.with_name("elsewhere")
+    whole.sources.rename(hidden)
+    try:
+        healed = store_report(copied, "archive", heal=True)
+    finally:
+        hidden.rename(whole.sources)
+    assert healed.done == ("the digests of 64 frames made again: the content is what was committed",)
+    same_archive(copied, whole.home)
+
+
+def more_from_elsewhere(copied: Home, tmp_path: Path) -> tuple[Path, xr.Dataset]:
+    """Two days more, of a file that is not in the folder that the archive is fed from; and what is archived then."""
+    world(16 * 24).isel(time=slice(14 * 24, None)).to_netcdf(tmp_path / "more.nc", engine="h5netcdf")
+    ingest(copied, DATASET, source=tmp_path / "more.nc")
+    return tmp_path / "more.nc", Archive(copied.archive(DATASET)).dataset().load()
+
+
+def delete_newest_manifest(path: Path) -> None:
+    delete(max((path / "manifests").iterdir(), key=lambda file: file.stat().st_mtime_ns))
+
+
+def test_files_from_elsewhere_that_a_lost_commit_was_read_from_are_read_again(copied: Home, tmp_path: Path) -> None:
+    _, before = more_from_elsewhere(copied, tmp_path)
+    delete_newest_manifest(copied.archive(DATASET))
+    healed = verify_archive(copied, DATASET, heal=True).stores[0]
+    assert healed.state == "healed", healed.lines
+    after = Archive(copied.archive(DATASET)).dataset().load()
+    xr.testing.assert_equal(after, before)
+    assert after.attrs["archive_commit"] == before.attrs["archive_commit"]
+
+
+def test_an_archive_that_cannot_be_healed_is_left_as_it_was_found(copied: Home, tmp_path: Path) -> None:
+    file, before = more_from_elsewhere(copied, tmp_path)
+    path = copied.archive(DATASET)
+    delete_newest_manifest(path)
+    file.unlink()
+    head = Store(path).head.id
+    report = verify_archive(copied, DATASET, heal=True).stores[0]
+    assert report.state == "damaged"
+    assert report.done == ()
+    assert any("its sources give other frames now" in line for line in report.lost)
+    assert Store(path).head.id == head
+    assert Store(path).head.length == before.sizes["time"]
+
+
 @pytest.mark.parametrize("name", OF_THE_REPOSITORY)
 def test_an_archive_whose_repository_is_damaged_is_made_again(whole: Whole, copied: Home, name: str) -> None:
     path = copied.archive(DATASET)
