@@ -46,16 +46,16 @@ which makes a new MLflow database too. [gate.md](gate.md) says what the gate ask
 
 ## How the recipe was chosen
 
-One recipe serves all data sets; nothing is set for one of them. What it consists of (predictors and folds of the base,
-shifts of training windows, size of the network and when there is none, correction, rates of the mixture) was chosen on
-validation blocks of {chosen_on}. Their held-out periods chose nothing, but for what follows. Two things are older than this rule: the
-number of epochs was set after scores on the held-out week of `era5-uk` had been seen, and the list of predictors goes
-back to a study that had looked at that week and at a day of radar. What is particular to rain (how it is carried along
-its motion and made sharp, that dry stays dry, that the scale of errors falls after a storm) was made with four days of
-radar at hand, of which {looked_at} is one, with the dry evening that is held out of it: its figures prove less.
-That weights have an eager and a calm recursion was found on simulated series, and checked for what it loses on the held-out
-weeks of `era5-uk` and `nyc-taxi`, of the base alone, where the mixture gains most; how much the eager one is trusted was
-settled with these in view.
+One recipe serves all data sets; nothing is set for one of them. What it consists of (predictors and folds of the
+base, shifts of training windows, size of the network and when there is none, correction, rates of the mixture) was
+chosen on validation blocks of {chosen_on}. Their held-out periods chose nothing, but for what follows. Two things are
+older than this rule: the number of epochs was set after scores on the held-out week of `era5-uk` had been seen, and
+the list of predictors goes back to a study that had looked at that week and at a day of radar. What is particular to
+rain (how it is carried along its motion and made sharp, that dry stays dry, that the scale of errors falls after a
+storm) was made with four days of radar at hand, of which {looked_at} is one, with the dry evening that is held out of
+it: its figures prove less. That weights have an eager and a calm recursion was found on simulated series, and checked
+for what it loses on the held-out weeks of `era5-uk` and `nyc-taxi`, of the base alone, where the mixture gains most;
+how much the eager one is trusted was settled with these in view.
 Kept out until the end: {kept_out}.{missing}"""
 
 
