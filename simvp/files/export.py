@@ -14,7 +14,7 @@ import xarray as xr
 
 from simvp.coords import unfilled
 from simvp.errors import ConfigError, Refusal
-from simvp.files.netcdf import by_valid_time, encoding_of, writer
+from simvp.files.netcdf import as_made, by_valid_time, encoding_of, writer
 from simvp.files.source import Location, is_repository, is_zarr, open_file
 from simvp.files.whole import written_whole
 from simvp.stores import open_forecasts
@@ -48,8 +48,8 @@ def export(
     format
         "netcdf": NetCDF-4, CF: dims (time, latitude, longitude), or y and x, under the names that the forecast has;
         ``time`` is the valid time, ``forecast_period`` the lead beside it, ``forecast_reference_time`` the init time.
-        The weights of the experts are left out. "zarr2" or "zarr3": plain Zarr with consolidated metadata, in the layout
-        of the forecast.
+        The weights of the experts are left out. "zarr2" or "zarr3": plain Zarr with consolidated metadata, and all that
+        the forecast has.
     init_time
         One of them or several; all by default.
     overwrite
@@ -78,7 +78,7 @@ def export(
 def _opened(forecast: Any) -> Iterator[xr.Dataset]:
     if isinstance(forecast, str | os.PathLike):
         path = os.path.expanduser(forecast)
-        with open_forecasts(path) if is_repository(path) else open_file(path, SUBJECT, decode_timedelta=True) as ds:
+        with open_forecasts(path) if is_repository(path) else _file(path) as ds:
             yield _checked(ds)
     elif isinstance(forecast, xr.DataArray) and forecast.name is not None:
         yield _checked(forecast.to_dataset())
@@ -89,6 +89,10 @@ def _opened(forecast: Any) -> Iterator[xr.Dataset]:
         raise Refusal(
             SUBJECT, [f"expected a forecast or the path of one, got {got}"], "give what simvp.predict returns"
         )
+
+
+def _file(path: str) -> xr.Dataset:
+    return open_file(path, SUBJECT, decode_timedelta=True, decode_coords="all")
 
 
 def _checked(ds: xr.Dataset) -> xr.Dataset:
@@ -166,7 +170,7 @@ def _zarr(ds: xr.Dataset, place: Path, version: int, overwrite: bool) -> Path:
         raise Refusal(subject, ["Zarr is written with zarr, which is not installed"], "pip install 'simvp[store]'")
     if overwrite and place.exists() and not is_zarr(place):
         raise Refusal(subject, ["expected a Zarr store to replace, got something else"], "remove it first")
-    ds = ds.drop_encoding()
+    ds = ds.assign({name: as_made(var) for name, var in ds.variables.items()})
     if find_spec("dask"):  # so that a store that does not fit into memory goes through it piece by piece
         ds = ds.chunk({str(dim): 1 if dim == "init_time" else -1 for dim in ds.dims})
     times = {"units": EPOCH, "dtype": "int64", "calendar": calendar_of(ds["init_time"].values)}

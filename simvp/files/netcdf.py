@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords import find_axes, unfilled
+from simvp.coords import described, find_axes, unfilled
 from simvp.errors import Refusal
 from simvp.times import calendar_of, encode_times, name_time
 
 REFERENCE, PERIOD = "forecast_reference_time", "forecast_period"
 FILL = np.float32(9.969209968386869e36)  # NC_FILL_FLOAT; NaN is no number to some tools
 UNITS = {"hours": 3600, "minutes": 60, "seconds": 1}
+CRS = "crs"
+# Of an earth that is not told.
+_LATLON = {"grid_mapping_name": "latitude_longitude", "long_name": "latitude and longitude"}
 _TIME = {"standard_name": "time", "long_name": "time for which the forecast holds", "axis": "T"}
 
 
@@ -44,20 +47,32 @@ def by_valid_time(one: xr.Dataset) -> xr.Dataset:
     }
     variables = {}
     for name, var in kept.items():
-        var = variables[name] = var.copy(deep=False)
+        var = variables[name] = as_made(var)
         var.dims = tuple("time" if dim == "lead_time" else dim for dim in var.dims)
     maps = xr.Dataset(variables, coords, attrs).set_coords([name for name in kept if name not in fields])
     axes = find_axes(maps, [str(name) for name in fields])
+    if axes.kind == "latlon" and axes.grid_mapping is None:  # else GDAL takes it for a plane
+        maps = maps.assign_coords({CRS: xr.Variable((), np.int32(0), dict(_LATLON))})
+    mapping = axes.grid_mapping or (CRS if axes.kind == "latlon" else None)
     for name in fields:
         maps[name] = maps[name].transpose("time", ..., axes.y, axes.x)
-    _timed(maps, one)
-    return unfilled(maps)
+        maps[name].attrs.pop("grid_mapping", None)
+        maps[name].encoding = {} if mapping is None else {"grid_mapping": mapping}
+    _timed(maps)
+    return unfilled(described(maps, axes))
+
+
+def as_made(variable: xr.Variable) -> xr.Variable:
+    """A variable without the way in which some file kept it, but for what it refers to."""
+    made = variable.copy(deep=False)
+    made.encoding = {key: made.encoding[key] for key in ("bounds", "grid_mapping") if key in made.encoding}
+    return made
 
 
 def _beside(one: xr.Dataset, fields: list[Hashable], aside: set[str]) -> list[Hashable]:
     """Coordinates, bounds and the grid mapping of the maps."""
     dims = {dim for name in fields for dim in one[name].dims} - {"lead_time"}
-    bounds = {one[name].attrs.get("bounds") for name in one.coords}
+    bounds = {one[name].encoding.get("bounds") for name in one.coords}
     return [
         name
         for name, var in one.variables.items()
@@ -68,7 +83,7 @@ def _beside(one: xr.Dataset, fields: list[Hashable], aside: set[str]) -> list[Ha
     ]
 
 
-def _timed(maps: xr.Dataset, one: xr.Dataset) -> None:
+def _timed(maps: xr.Dataset) -> None:
     """Tell how times are written: as numbers that every tool reads, in the largest unit in which they are whole."""
     init = maps[REFERENCE].values
     seconds = encode_times(maps["time"].values)[0] - encode_times(init[None] if init.ndim == 0 else init)[0]
