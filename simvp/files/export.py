@@ -14,7 +14,7 @@ import xarray as xr
 
 from simvp.coords import unfilled
 from simvp.errors import ConfigError, Refusal
-from simvp.files.netcdf import as_made, by_valid_time, encoding_of, writer
+from simvp.files.netcdf import as_made, by_valid_time, writer
 from simvp.files.source import Location, is_repository, is_zarr, open_file
 from simvp.files.whole import written_whole
 from simvp.stores import open_forecasts
@@ -143,8 +143,7 @@ def _netcdf(ds: xr.Dataset, place: Path, overwrite: bool) -> tuple[Path, ...]:
         raise Refusal(SUBJECT, [reason + name_time(times[-1])], remedy)
     with written_whole(places, subject=f"{SUBJECT} to {place}", overwrite=overwrite) as parts:
         for number, part in enumerate(parts):
-            one = by_valid_time(ds.isel(init_time=number))
-            one.to_netcdf(part, engine=engine, format="NETCDF4", encoding=encoding_of(one))
+            by_valid_time(ds.isel(init_time=number)).to_netcdf(part, engine=engine, format="NETCDF4")
     return tuple(places)
 
 

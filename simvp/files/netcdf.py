@@ -57,7 +57,7 @@ def by_valid_time(one: xr.Dataset) -> xr.Dataset:
     for name in fields:
         maps[name] = maps[name].transpose("time", ..., axes.y, axes.x)
         maps[name].attrs.pop("grid_mapping", None)
-        maps[name].encoding = {} if mapping is None else {"grid_mapping": mapping}
+        maps[name].encoding = _written(maps[name].variable) | ({} if mapping is None else {"grid_mapping": mapping})
     _timed(maps)
     return unfilled(described(maps, axes))
 
@@ -83,6 +83,13 @@ def _beside(one: xr.Dataset, fields: list[Hashable], aside: set[str]) -> list[Ha
     ]
 
 
+def _written(var: xr.Variable) -> dict[str, Any]:
+    """How maps are written: compressed, one time a chunk, and missing values as every tool knows them."""
+    chunks = tuple(1 if dim == "time" else size for dim, size in var.sizes.items())
+    fill = {"_FillValue": var.dtype.type(FILL)} if var.dtype.kind == "f" else {}
+    return {"zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks, **fill}
+
+
 def _timed(maps: xr.Dataset) -> None:
     """Tell how times are written: as numbers that every tool reads, in the largest unit in which they are whole."""
     init = maps[REFERENCE].values
@@ -98,17 +105,6 @@ def _timed(maps: xr.Dataset) -> None:
         maps[name].encoding = dict(since)
     if maps[PERIOD].dtype.kind == "m":
         maps[PERIOD].encoding = {"units": unit, "dtype": "float64"}
-
-
-def encoding_of(maps: xr.Dataset) -> dict[Hashable, dict[str, Any]]:
-    """How the maps are written: compressed, one time a chunk, and missing values as every tool knows them."""
-    encoding: dict[Hashable, dict[str, Any]] = {}
-    for name, var in maps.data_vars.items():
-        if var.dtype.kind == "f" and "time" in var.dims:
-            chunks = tuple(1 if dim == "time" else size for dim, size in var.sizes.items())
-            fill = var.dtype.type(FILL)
-            encoding[name] = {"_FillValue": fill, "zlib": True, "complevel": 1, "shuffle": True, "chunksizes": chunks}
-    return encoding
 
 
 def writer(subject: str) -> Any:
