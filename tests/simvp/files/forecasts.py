@@ -9,6 +9,7 @@ from simvp.coords.steps import Step
 from tests.support.worlds import Kind, address, address_world
 
 HOUR = Step(seconds=3600)
+CREATED = np.datetime64("2020-01-02T03:04:05", "ns")
 SHAPE, LEADS = (6, 8), 4
 
 
@@ -43,7 +44,7 @@ def forecast(
         fields[name] = values
     origin = {
         "model_version": xr.Variable("init_time", np.full(inits, "simvp-small/1"), {"long_name": "version"}),
-        "created": xr.Variable("init_time", np.full(inits, np.datetime64("2020-01-02T03:04:05", "ns"))),
+        "created": xr.Variable("init_time", np.full(inits, CREATED), {"long_name": "when it was made"}),
     }
     return label(
         fields,

@@ -23,14 +23,14 @@ STANDARD_NAMES = {
 }
 
 
-def said(tool: str, *arguments: Any) -> str:
+def said(tool: str, *arguments: Any, well: bool = True) -> str:
     """Everything that a tool says; it has to be there, and to end well."""
     program = shutil.which(tool)
     if program is None:
         pytest.skip(f"no {tool} on this machine")
     done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=300)
     text = done.stdout + done.stderr
-    assert done.returncode == 0, text
+    assert done.returncode == 0 or not well, text
     return text
 
 
@@ -101,26 +101,25 @@ class TestGDAL:
 
 
 class TestCF:
-    """``pip install compliance-checker cfchecker``, into an environment of their own, on the PATH; UDUNITS of Debian."""
+    """``pip install compliance-checker cfchecker`` into an environment of their own, on the PATH; UDUNITS of Debian."""
 
     @pytest.mark.parametrize("grid", GRIDS)
     def test_what_is_exported_has_no_error(self, grid: Kind, tmp_path: Path) -> None:
         (path,) = simvp.export(forecast(grid, inits=1, masked=True), tmp_path / "a.nc")
         self.complies(path, "1.8")
-        (tmp_path / "names.xml").write_text(
-            "<standard_name_table><version_number>1</version_number><last_modified>2020</last_modified>"
-            + "".join(
-                f'<entry id="{name}"><canonical_units>{units}</canonical_units></entry>'
-                for name, units in STANDARD_NAMES.items()
-            )
-            + "</standard_name_table>"
+        names = "".join(
+            f'<entry id="{n}"><canonical_units>{u}</canonical_units></entry>' for n, u in STANDARD_NAMES.items()
         )
-        (tmp_path / "areas.xml").write_text("<area_type_table><version_number>1</version_number></area_type_table>")
-        (tmp_path / "regions.xml").write_text("<regions><version_number>1</version_number></regions>")
-        tables = [
-            x for key, name in (("s", "names"), ("a", "areas"), ("r", "regions")) for x in (f"-{key}", f"{name}.xml")
-        ]
-        tables = [str(tmp_path / one) if one.endswith(".xml") else one for one in tables]
+        date = "<version_number>1</version_number><last_modified>2020</last_modified><date>2020</date>"
+        tables: list[Any] = []
+        for option, root, entries in (
+            ("s", "standard_name_table", names),
+            ("a", "area_types", ""),
+            ("r", "regions", ""),
+        ):
+            table = tmp_path / f"{root}.xml"
+            table.write_text(f"<{root}>{date}{entries}</{root}>")
+            tables += [f"-{option}", table]
         text = said("cfchecks", "-v", "auto", *tables, path)
         assert "Checking against CF Version CF-1.8" in text
         assert "ERRORS detected: 0" in text
@@ -137,6 +136,6 @@ class TestCF:
         self.complies(tmp_path / "store.nc", "1.11")
 
     def complies(self, path: Path, version: str) -> None:
-        text = said("compliance-checker", f"--test=cf:{version}", "--format=text", path)
-        assert "Corrective Actions" in text or "All tests passed" in text
+        text = said("compliance-checker", f"--test=cf:{version}", path, well=False)  # it ends so after a warning too
+        assert "Corrective Actions" in text
         assert " Errors " not in text, text
