@@ -1,13 +1,12 @@
-"""`make catalog`: every data set, gridded or video, in one table, or one of them whole."""
+"""`simvp catalog`: every data set, gridded or video, in one table, or one of them whole."""
 
-import argparse
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +17,8 @@ from datasets.benchmarks import BENCHMARKS, find_benchmark
 from datasets.catalog import DEFAULT, SOURCES, NamedSource, SimulatedSource
 from datasets.names import look_up
 from datasets.video import DATA_VARIABLE, PARTS, Benchmark, Part
-from simvp.errors import Refusal
+from flows.commands.options import print_json
+from simvp.cli import Json
 
 Kind = Literal["gridded", "video"]
 Presence = Literal["yes", "simulated", "no"]
@@ -32,25 +32,32 @@ NOTES = """\
 periods, derived: as the archive and its step suggest, unless they are given at training.
 clips of the paper: those of validation are taken out of the training part here.
 here: where it says no, the files belong into that folder of the directory that {variable} names ({directory}).
-Gridded ones: make demo DATA=..., by default {default}. One of them whole: make catalog NAME=..."""
+Gridded ones: simvp demo NAME, by default {default}. One of them whole: simvp catalog NAME"""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the catalogue; 2 after a refusal, whose text goes to the error output."""
-    parser = argparse.ArgumentParser(prog="make catalog", allow_abbrev=False)
-    parser.add_argument("--name", default="", help="one data set, whole, with what is found of it here")
-    name = parser.parse_args(arguments).name
+def catalog(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME]", help="One data set, whole, with what is found of it here.", show_default=False
+        ),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Print every data set that is known by name: shape, T and T', splits, licence, source, and whether it is here.
+
+    Examples: simvp catalog; simvp catalog nyc-taxi; simvp catalog --json
+    """
+    chosen = [find_entry(name)] if name else entries()
+    if as_json:
+        print_json({"datasets": [vars(entry) for entry in chosen]})
+        return
     console = Console(highlight=False)
-    try:
-        if name:
-            _whole(find_entry(name), console)
-        else:
-            console.print(_table(entries()))
-            console.print(NOTES.format(variable=DATA_VARIABLE, directory=_directory(), default=DEFAULT), markup=False)
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr)
-        return 2
-    return 0
+    if name:
+        _whole(chosen[0], console)
+    else:
+        console.print(_table(chosen))
+        console.print(NOTES.format(variable=DATA_VARIABLE, directory=_directory(), default=DEFAULT), markup=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +240,3 @@ def _shape(row: Entry) -> str:
 
 def _directory() -> str:
     return os.environ.get(DATA_VARIABLE) or "not set"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
