@@ -1,4 +1,5 @@
 from .contract.frame_spec import FrameSpec as FrameSpec
+from .files.export import export as export
 from .inference.forecaster import Forecaster as Forecaster
 from .inference.predict import load as load, predict as predict
 from .networks.pretrained import from_pretrained as from_pretrained

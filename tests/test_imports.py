@@ -103,6 +103,7 @@ INSIDE_SIMVP = {
     "times": set(),
     "coords": {"times", "values"},
     "contract": {"coords", "times", "values"},
+    "files": {"coords", "times"},
     "networks": set(),
     "motion": set(),
     "scoring": {"contract", "coords", "times", "values", "motion"},
@@ -110,6 +111,7 @@ INSIDE_SIMVP = {
     "mixture": set(),
     "inference": {
         *("base_forecast", "mixture", "scoring", "motion", "contract", "coords", "times", "values", "networks"),
+        "files",
     },
 }
 

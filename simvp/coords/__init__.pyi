@@ -1,5 +1,11 @@
 from .axes import canonicalise as canonicalise, restore as restore
-from .forecast_layout import check as check, coordinates as coordinates, label as label, unfilled as unfilled
+from .forecast_layout import (
+    check as check,
+    coordinates as coordinates,
+    described as described,
+    label as label,
+    unfilled as unfilled,
+)
 from .grid import Grid as Grid, area_weights as area_weights, horizontal_dims as horizontal_dims
 from .identity import (
     EXPVER as EXPVER,

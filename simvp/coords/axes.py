@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords.forecast_layout import unfilled
+from simvp.coords.forecast_layout import described, unfilled
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
 from simvp.coords.identity import fixed_labels, with_labels
 from simvp.coords.labels import axis_labels, misplaced, on_earth, pixel_centres, time_labels
@@ -154,6 +154,7 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
         var.dims = tuple({y: axes.y, x: axes.x}.get(str(dim), dim) for dim in var.dims)
     coords = {n: variables[n] for n in forecast.coords if n in variables}
     coords |= {n: original.variables[n].isel({axes.time: 0}, missing_dims="ignore").copy(deep=False) for n in kept}
+    coords |= _bounded(original, coords, axes)
     coords |= {  # the one level and the one member that the maps are of, and so the forecast is
         c.name: original.variables[c.name].squeeze()
         for c in candidates(original)
@@ -163,9 +164,26 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
         n: variables[n].transpose(..., *_dim_order(original, str(n), axes), missing_dims="ignore")
         for n in forecast.data_vars
     }
+    if axes.grid_mapping is not None:  # the caller's, under its name
+        for var in fields.values():
+            if (theirs := var.attrs.get("grid_mapping")) != axes.grid_mapping:
+                coords.pop(theirs, None)
+                var.attrs = {**var.attrs, "grid_mapping": axes.grid_mapping}
     indexes = {n: i for n, i in forecast.xindexes.items() if n in variables}
     indexes |= {n: i for n, i in original.xindexes.items() if n in kept}
-    return unfilled(xr.Dataset(fields, xr.Coordinates(coords, indexes), forecast.attrs))
+    made = xr.Dataset(fields, xr.Coordinates(coords, indexes), forecast.attrs)
+    return unfilled(described(made, axes))
+
+
+def _bounded(original: xr.Dataset, coords: Mapping[Hashable, xr.Variable], axes: Axes) -> dict[Hashable, xr.Variable]:
+    """Bounds of the coordinates of the plane; a coordinate does not name bounds that a forecast has not."""
+    found: dict[Hashable, xr.Variable] = {}
+    for var in coords.values():
+        said = var.attrs.pop("bounds", None) or var.encoding.pop("bounds", None)
+        if said in original.variables and {axes.y, axes.x}.issuperset(original.variables[said].dims[:-1]):
+            found[said] = original.variables[said].copy(deep=False)
+            var.encoding["bounds"] = said  # where xarray looks for it when it writes
+    return found
 
 
 def _dim_order(original: xr.Dataset, name: str, axes: Axes) -> list[Hashable]:

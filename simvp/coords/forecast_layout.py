@@ -4,16 +4,21 @@ No axis is called `time`, which is the init time in some tools and the valid tim
 of the last observed frame, the first lead is one step later, and `valid_time` is always stored.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from simvp.coords.grid import GEOGRAPHIC, Grid, horizontal_dims
+from simvp.coords.roles import NAMES
 from simvp.coords.steps import Step, lead_times
 from simvp.errors import Refusal
 from simvp.times import EPOCH, calendar_of
+
+if TYPE_CHECKING:
+    from simvp.coords.planes import Axes
 
 CONVENTIONS = "CF-1.11"
 VOLATILE = ("created", "history", "archive_snapshot")
@@ -36,6 +41,11 @@ _TIME_ATTRS = {
     "valid_time": {"standard_name": "time", "long_name": "time for which the forecast holds"},
     "lead_time": {"standard_name": "forecast_period", "long_name": "time since the last observed frame"},
 }
+# CF 3.3 and appendix C: what a standard name looks like, and what may follow it.
+_STANDARD_NAME = re.compile(r"[a-z][a-z0-9_]*( (detection_minimum|number_of_observations|standard_error|status_flag))?")
+# CF 7.3: names before a colon, outside of the parentheses that may follow a method.
+_METHOD_NAMES = re.compile(r"\([^)]*\)|(\w+)\s*:")
+_MAPPING_NAME = "map projection"
 _INDEX_ATTRS = {"y": {"long_name": "row", "axis": "Y"}, "x": {"long_name": "column", "axis": "X"}}
 _EARTH2STUDIO = {"init_time": "time", "latitude": "lat", "longitude": "lon", "member": "ensemble"}
 _WEATHERBENCH2 = {"init_time": "time", "lead_time": "prediction_timedelta"}
@@ -116,7 +126,7 @@ def label(
     variables = {}
     for name, values in fields.items():
         own = variable_attrs.get(name, {})
-        kept = {key: own[key] for key in _VARIABLE_ATTRS if key in own} | mapping
+        kept = as_cf({key: own[key] for key in _VARIABLE_ATTRS if key in own}, dims) | mapping
         variables[name] = xr.Variable(dims, values, kept, encoding={"preferred_chunks": chunks})
     return unfilled(xr.Dataset(variables, coords, {"Conventions": CONVENTIONS, **(attrs or {})}))
 
@@ -133,9 +143,58 @@ def unfilled(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
+def as_cf(attrs: Mapping[str, Any], dims: tuple[str, ...]) -> dict[str, Any]:
+    """Attributes of a variable without what CF does not allow in a forecast.
+
+    A text that can be no standard name says what the variable is (``long_name``), where nothing else does. The methods
+    of cells name the axes of the source, which a forecast has not: the time of a mean is its valid time.
+    """
+    kept = dict(attrs)
+    name = str(kept.get("standard_name", ""))
+    if name and not _STANDARD_NAME.fullmatch(name):
+        kept.setdefault("long_name", kept.pop("standard_name"))
+        kept.pop("standard_name", None)
+    if "cell_methods" in kept:
+        known = {*dims, *GEOGRAPHIC, "area", "time"}
+        methods = _METHOD_NAMES.sub(_renamed, str(kept["cell_methods"]))
+        if known.issuperset(found[1] for found in _METHOD_NAMES.finditer(methods) if found[1]):
+            kept["cell_methods"] = methods
+        else:
+            del kept["cell_methods"]
+    return kept
+
+
+def _renamed(found: re.Match[str]) -> str:
+    """An axis of the source that a method is over, by the name that every forecast has for it."""
+    name = (found[1] or "").lower()
+    roles = {"time": "time", "latitude": "latitude", "longitude": "longitude"}
+    own = next((new for role, new in roles.items() if name and NAMES[role].fullmatch(name)), None)  # type: ignore[index]
+    return found[0] if own is None else f"{own}:"
+
+
+def described(forecast: xr.Dataset, axes: "Axes") -> xr.Dataset:
+    """`forecast`, in which the coordinates of its plane say what they are, where they did not (CF 4 and 5)."""
+    attrs: dict[Hashable, dict[str, Any]] = {}
+    for dim, rows, letter in ((axes.y, axes.rows, "Y"), (axes.x, axes.columns, "X")):
+        attrs[dim] = {"axis": letter} if dim in forecast.coords else {}
+        if axes.kind == "latlon":
+            attrs.setdefault(rows, {}).update(GEOGRAPHIC["latitude" if letter == "Y" else "longitude"])
+    if axes.kind != "latlon" and axes.latitude and axes.longitude:
+        attrs |= {axes.latitude: GEOGRAPHIC["latitude"], axes.longitude: GEOGRAPHIC["longitude"]}
+    if axes.grid_mapping:
+        attrs[axes.grid_mapping] = {"long_name": _MAPPING_NAME}
+    for name, own in attrs.items():
+        if name in forecast.coords:
+            variable = forecast.variables[name]
+            variable.attrs = {**own, **variable.attrs}
+    return forecast
+
+
 def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:
     """Coordinates of the grid with the CF attributes that every forecast has."""
     coords = grid.coords()
+    if grid.mapping is not None:
+        coords[grid.mapping[0]].attrs.setdefault("long_name", _MAPPING_NAME)
     for name, variable in coords.items():
         variable.attrs |= GEOGRAPHIC.get(name, {})
         if name in grid.dims:

@@ -6,9 +6,9 @@ W columns, I init times, L leads.
 
 import logging
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from simvp.budget import fitting
 from simvp.contract import FrameSpec, fill
 from simvp.coords import find_axes, restore
 from simvp.errors import ContractError, Refusal, RegistryError
+from simvp.files import Data, Location, as_given, opened
 from simvp.inference import model_file
 from simvp.inference.device import device_of
 from simvp.inference.experts import expert_maps, issued, weight_faults
@@ -26,7 +27,7 @@ from simvp.inference.inputs import filled_words, frames_of, vetted
 from simvp.inference.model_file import read_header
 from simvp.inference.origin import origin_of
 from simvp.inference.replay import adapted_weights
-from simvp.inference.request import dataset_of, runs_of, steps_of
+from simvp.inference.request import runs_of, steps_of
 from simvp.mixture import Mixture
 from simvp.networks import (
     GriddedSimVP,
@@ -206,9 +207,13 @@ class Forecaster:
                     x = torch.cat([x[:, frames.shape[1] :], frames[:, -spec.frames_in :]], dim=1)
         return departures
 
+    @overload
+    def predict(self, ds: xr.DataArray, **options: Any) -> xr.DataArray: ...
+    @overload
+    def predict(self, ds: xr.Dataset | Location | Sequence[Location], **options: Any) -> xr.Dataset: ...
     def predict(
         self,
-        ds: xr.Dataset | xr.DataArray,
+        ds: Data,
         *,
         init_time: Any = None,
         horizon: Any = None,
@@ -216,14 +221,15 @@ class Forecaster:
         device: str | torch.device | None = None,
         weights: np.ndarray | None = None,
         adapt: bool = False,
-    ) -> xr.Dataset:
+    ) -> xr.Dataset | xr.DataArray:
         """Labelled forecast from labelled data.
 
         Parameters
         ----------
         ds
             Any names of axes, any order of dims, latitude up or down, lazy or not. Variables that the model does
-            not know are ignored. A DataArray is the Dataset of its one variable.
+            not know are ignored. A DataArray is the Dataset of its one variable; files are named by their path, a glob
+            or a list of paths (`simvp.files.source`).
         init_time
             Time of the last observed frame: None for the last frame of `ds`; one time; several; or "all", every
             time with a full history, where those whose history lacks too many values are left out and logged.
@@ -243,7 +249,8 @@ class Forecaster:
 
         Returns
         -------
-        xr.Dataset
+        xr.Dataset or xr.DataArray
+            A DataArray for a DataArray, else a Dataset.
             Layout of `simvp.coords.forecast_layout` on the names and the order of `ds`, in the units of the contract,
             with coordinates model_version, model_fingerprint, archive_commit and archive_snapshot (where they are
             known) and created on init_time. Where inputs lack some of their points, these are filled by the rule of
@@ -254,10 +261,26 @@ class Forecaster:
         ContractError
             With every reason at once: variables, units, grid, step, calendar, horizon, init times without a full
             history, more missing values than are filled, values that cannot be in these units, weights that are none.
+        SourceError
+            Files that cannot be opened.
         Refusal
             A domain that the memory does not hold.
         """
-        ds = dataset_of(ds)
+        with opened(ds) as labelled:
+            forecast = self._predict(labelled, init_time, horizon, units, device, weights, adapt)
+            return as_given(forecast, ds)
+
+    def _predict(
+        self,
+        ds: xr.Dataset,
+        init_time: Any,
+        horizon: Any,
+        units: Mapping[str, str] | None,
+        device: str | torch.device | None,
+        weights: np.ndarray | None,
+        adapt: bool,
+    ) -> xr.Dataset:
+        """As `predict`, from a Dataset."""
         canonical, faults = self.spec.faults(ds, units)
         steps, runs, shares = 0, np.empty((0, self.spec.frames_in), np.int64), np.empty((0, self.spec.n_states))
         try:

@@ -1,35 +1,57 @@
 """What a notebook calls: labelled data in, labelled forecast out, by whichever model fits."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import xarray as xr
 
 from simvp.contract import FrameSpec
 from simvp.errors import RegistryError
+from simvp.files import Data, Location, as_given, opened
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.model_file import read_contract
 from simvp.inference.registry import CHAMPION, PREFIX, Registry, Version, model_file_in
-from simvp.inference.request import dataset_of
 from simvp.settings import shown_address
 
 if TYPE_CHECKING:
     import torch
 
 
+@overload
 def predict(
-    ds: xr.Dataset | xr.DataArray,
-    model: "Forecaster | str | os.PathLike[str] | None" = None,
+    ds: xr.DataArray,
+    model: Forecaster | Location | None = ...,
+    *,
+    init_time: Any = ...,
+    horizon: Any = ...,
+    units: Mapping[str, str] | None = ...,
+    device: "str | torch.device | None" = ...,
+    adapt: bool = ...,
+) -> xr.DataArray: ...
+@overload
+def predict(
+    ds: xr.Dataset | Location | Sequence[Location],
+    model: Forecaster | Location | None = ...,
+    *,
+    init_time: Any = ...,
+    horizon: Any = ...,
+    units: Mapping[str, str] | None = ...,
+    device: "str | torch.device | None" = ...,
+    adapt: bool = ...,
+) -> xr.Dataset: ...
+def predict(
+    ds: Data,
+    model: Forecaster | Location | None = None,
     *,
     init_time: Any = None,
     horizon: Any = None,
     units: Mapping[str, str] | None = None,
     device: "str | torch.device | None" = None,
     adapt: bool = False,
-) -> xr.Dataset:
+) -> xr.Dataset | xr.DataArray:
     """Labelled forecast from labelled data.
 
     Parameters
@@ -37,7 +59,7 @@ def predict(
     ds
         Data with the model's variables on its grid and step, under any names of axes; the last T frames before
         an init time are what the model needs, and `Forecaster.history` what it looks at where they are there. A
-        DataArray is the Dataset of its one variable.
+        Dataset, a DataArray, or the path of files: NetCDF, Zarr, GRIB, an archive; several by a glob or a list.
     model
         A Forecaster, a file, a name in the MLflow registry ("simvp-era5-uk", "simvp-era5-uk@challenger",
         "models:/simvp-era5-uk/3"), or None: the one champion whose contract accepts `ds`. The registry is asked every
@@ -47,19 +69,25 @@ def predict(
 
     Returns
     -------
-    xr.Dataset
-        As from `Forecaster.predict`: dims (init_time, lead_time) and the caller's own, in the caller's order.
+    xr.Dataset or xr.DataArray
+        As from `Forecaster.predict`: dims (init_time, lead_time) and the caller's own, in the caller's order. A
+        DataArray for a DataArray.
 
     Raises
     ------
     ContractError
-        The data does not fit the model, every reason at once; or is no Dataset.
+        The data does not fit the model, every reason at once; or is nothing of the kind.
+    SourceError
+        Files that cannot be opened.
     RegistryError
         No such model; or none given and not exactly one champion accepts the data: for each, why not.
     """
-    ds = dataset_of(ds)
-    forecaster = model if isinstance(model, Forecaster) else _chosen(ds, model, units)
-    return forecaster.predict(ds, init_time=init_time, horizon=horizon, units=units, device=device, adapt=adapt)
+    with opened(ds) as labelled:
+        forecaster = model if isinstance(model, Forecaster) else _chosen(labelled, model, units)
+        forecast = forecaster.predict(
+            labelled, init_time=init_time, horizon=horizon, units=units, device=device, adapt=adapt
+        )
+        return as_given(forecast, ds)
 
 
 def load(name: str | os.PathLike[str], device: "str | torch.device | None" = None) -> Forecaster:

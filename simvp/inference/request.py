@@ -1,36 +1,13 @@
-"""What a caller of `predict` hands over and requests: data, how many steps, and from which init times."""
+"""What a caller of `predict` requests: how many steps, and from which init times."""
 
-import os
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from simvp.coords import Step, history
-from simvp.errors import ContractError, Refusal
+from simvp.errors import Refusal
 from simvp.times import calendar_of, encode_times, name_time, parse_times
-
-
-def dataset_of(data: Any) -> xr.Dataset:
-    """A Dataset as it is, a DataArray as the Dataset of its one variable.
-
-    Raises
-    ------
-    ContractError
-        A DataArray without a name, or something else.
-    """
-    if isinstance(data, xr.Dataset):
-        return data
-    if isinstance(data, xr.DataArray) and data.name is not None and data.name not in data.coords:
-        return data.to_dataset()
-    got, remedy = type(data).__name__, "label it: xr.Dataset({name: (dims, values, {'units': ...})}, coords)"
-    if isinstance(data, xr.DataArray):
-        got = f"a DataArray called {data.name!r}"
-        remedy = "give it the name of the model's variable: data.to_dataset(name=...)"
-    elif isinstance(data, str | os.PathLike):
-        got, remedy = f"the path {os.fspath(data)!r}", "open it first: xr.open_dataset(path) or xr.open_zarr(path)"
-    raise ContractError("Data to forecast from", [f"expected an xarray Dataset, got {got}"], remedy)
 
 
 def steps_of(horizon: Any, step: Step, default: int) -> int:
