@@ -14,7 +14,7 @@ from functools import cached_property
 from glob import has_magic
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -23,12 +23,9 @@ from typer.main import get_command
 from simvp.contents import contents, forecast_contents, lines, model_contents
 from simvp.errors import ArchiveError, Refusal, fault_around
 from simvp.places import is_address
-from simvp.times import calendar_of, name_time, parse_times
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 GROUP = "simvp.commands"
+PANEL = "Of the checkout"  # what the help calls them
 CHECKOUT = Path(__file__).resolve().parents[1]
 DATA = (".nc", ".nc4", ".cdf", ".h5", ".hdf5", ".zarr", ".grib", ".grib2", ".grb", ".grb2")
 
@@ -54,6 +51,8 @@ MEANING = {
 EXIT_CODES = "Exit codes:\n\n" + "\n\n".join(f"{code.value}  {words}" for code, words in MEANING.items())
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object, and nothing else.")]
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 
 
 class Commands(TyperGroup):
@@ -85,7 +84,7 @@ def _loaded(entry: EntryPoint) -> TyperCommand:
         # An editable installation of the wheel's package puts neither flows nor pipelines on the path.
         if str(CHECKOUT) not in sys.path:
             sys.path.insert(0, str(CHECKOUT))
-        alone.command(entry.name, epilog=EXIT_CODES)(entry.load())
+        alone.command(entry.name, epilog=EXIT_CODES, rich_help_panel=PANEL)(entry.load())
     else:
 
         def absent(words: Annotated[list[str] | None, typer.Argument()] = None) -> NoReturn:
@@ -163,6 +162,7 @@ def predict(
             show_default="as far as the model was trained for",
         ),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Make a labelled forecast from labelled data.
@@ -173,12 +173,13 @@ def predict(
 
     times: Any = init_time[0] if init_time and len(init_time) == 1 else init_time or None
     forecast = simvp.predict(source, model, init_time=times, horizon=_steps(horizon))
-    written = [] if out is None else _paths(simvp.export(forecast, out))
+    form: Literal["zarr3", "netcdf"] = "zarr3" if out is not None and out.suffix == ".zarr" else "netcdf"
+    written = [] if out is None else simvp.export(forecast, out, format=form, overwrite=overwrite)
     found = forecast_contents(forecast)
     if as_json:
-        print(json.dumps({**found, "files": written}))
+        print(json.dumps({**found, "files": list(map(str, written))}))
     else:
-        print("\n".join(written or lines(found)))
+        print("\n".join(map(str, written) if written else lines(found)))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -209,19 +210,28 @@ def inspect(
 
 @app.command(epilog=EXIT_CODES)
 def export(
-    store: Annotated[str, typer.Argument(metavar="STORE", help="Store of forecasts, as forecasts/12h.zarr of a home.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write.")],
+    store: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORE",
+            help="A store of forecasts, as forecasts/12h.zarr of a home, or a file that a forecast was written to.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="A file ending in .nc for one init time, else a folder for a file of each."),
+    ],
     form: Annotated[
         Literal["netcdf", "zarr2", "zarr3"],
         typer.Option(
-            "--format",
-            help="netcdf: a CF file for each init time, valid time as its time axis; zarr2, zarr3: a plain Zarr store.",
+            "--format", help="netcdf: CF files, valid time as their time axis; zarr2, zarr3: a plain Zarr store."
         ),
     ] = "netcdf",
     init_time: Annotated[
         list[str] | None,
-        typer.Option("--init-time", help="Init times to write, as 2024-03-01T06.", show_default="all in the store"),
+        typer.Option("--init-time", help="An init time to write, as 2024-03-01T06.", show_default="all in the store"),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write issued forecasts as files that other tools read: xarray, CDO, GDAL.
 
@@ -229,10 +239,8 @@ def export(
     """
     import simvp
 
-    forecasts = simvp.open_forecasts(store)
-    if init_time:
-        forecasts = _chosen(forecasts, init_time, store)
-    print("\n".join(_paths(simvp.export(forecasts, out, format=form))))
+    written = simvp.export(store, out, format=form, init_time=init_time or None, overwrite=overwrite)
+    print("\n".join(map(str, written)))
 
 
 def _is_data(what: str) -> bool:
@@ -261,20 +269,6 @@ def _data_contents(what: str) -> dict[str, Any]:
 
 def _steps(horizon: str | None) -> int | str | None:
     return int(horizon) if horizon is not None and horizon.isdecimal() else horizon
-
-
-def _paths(written: Any) -> list[str]:
-    return [str(path) for path in ([written] if isinstance(written, str | os.PathLike) else written)]
-
-
-def _chosen(forecasts: "xr.Dataset", init_times: Sequence[str], store: str) -> "xr.Dataset":
-    """Of some forecasts, those of these init times; all of them have to be there."""
-    there = forecasts["init_time"].values
-    wanted = parse_times(list(init_times), calendar_of(there))
-    if absent := [name_time(time) for time in wanted if time not in there]:
-        span = f"{name_time(there[0])} .. {name_time(there[-1])}, {len(there)} of them"
-        raise ArchiveError(store, [f"no forecast of {name}: it holds {span}" for name in absent], "name one of these")
-    return forecasts.sel(init_time=wanted)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What a data set holds, as the contract sees it: variables, units, grid, step, and the axes that have to be chosen from."""
+"""What a data set holds, as the contract sees it: variables, units, grid, step, and axes to choose from."""
 
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any

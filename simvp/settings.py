@@ -78,7 +78,8 @@ def _expected(fault: Mapping[str, Any], fields: Iterable[str]) -> str:
         return "no setting of that name" + (f" (did you mean {close[0]!r}?)" if close else "")
     if fault["type"] == "missing":
         return "expected a value"
-    return str(fault["msg"]).replace("Input should be", "expected").partition(", unable to parse")[0]
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return message.replace("Input should be", "expected").partition(", unable to parse")[0]
 
 
 # Schemes under which an "@" after the host is part of a path. In any other (a database's) it ends a password, which may

@@ -94,7 +94,7 @@ def demo(
 
     Unlike the commands of the stages it runs their flows, so that the runs are in Prefect's pages (simvp up).
 
-    Examples: simvp demo; simvp demo era5-uk; simvp demo rain.toml; simvp demo --source '/data/rain/*.nc' --units rain:mm
+    Examples: simvp demo; simvp demo era5-uk; simvp demo rain.toml; simvp demo --source 'rain/*.nc'
     """
     words = dict(zip(OF_FILES, (variables, units, select, step), strict=True))
     counts = dict(zip(COUNTED, (frames_in, frames_out, cycle, epochs), strict=True))

@@ -214,7 +214,7 @@ def verify(
 
 
 def skill_rows(table: "xr.Dataset") -> list[dict[str, Any]]:
-    """A skill table line by line: variable, lead, maps, RMSE of every system; over all leads where lead_hours is None."""
+    """A skill table line by line: variable, lead, maps, RMSE of every system; of all leads where lead_hours is None."""
     systems = table["system"].values.tolist()
     rows: list[dict[str, Any]] = []
     for name in table["variable"].values.tolist():

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.options import described, print_json
+from pipelines.description import described_in
 from pipelines.home import Home
 from pipelines.status import Status, status as stage
 from simvp.cli import Json
@@ -33,7 +34,7 @@ def status(
     Examples: simvp status; simvp status rain; simvp status --json
     """
     home = Home.default()
-    names = [name] if name else sorted({*home.datasets, *_described_here()})
+    names = [name] if name else sorted({*home.datasets, *(path.stem for path in described_in(Path.cwd()))})
     if not names:
         reason = f"no data set has an archive in {home.store}, and no NAME.toml is in this folder"
         raise ConfigError("simvp status", [reason], "look at files: simvp init FILES NAME; or see simvp demo")
@@ -57,21 +58,3 @@ def table_of(one: Status) -> Table:
         table.add_row(Text("" if what == before else what, style), Text(words, style))
         before = what
     return table
-
-
-def _described_here() -> list[str]:
-    """Names of the data sets that files of the working folder describe."""
-    return [path.stem for path in Path.cwd().glob("*.toml") if _is_description(path)]
-
-
-def _is_description(path: Path) -> bool:
-    """Whether a file describes a data set; others of the kind (pyproject.toml) lie beside them."""
-    import tomllib
-
-    from pipelines.description import Description
-
-    try:
-        sections = set(tomllib.loads(path.read_text()))
-    except (OSError, ValueError):
-        return False
-    return bool(sections) and sections <= set(Description.model_fields)

@@ -125,7 +125,7 @@ def ablation(
 
 
 def _changes(epochs: str | None, seed: str | None, changes: list[str] | None) -> dict[str, Any]:
-    """Those of epochs, seed and the others together; words that are no numbers are refused by the record they are for."""
+    """Epochs, seed and the others together; words that are no numbers are refused by the record they are for."""
     stated = {name: value_of(text) for name, text in (("epochs", epochs), ("seed", seed)) if text}
     return {**pairs(changes or [], "SET"), **stated}
 

@@ -1,4 +1,4 @@
-from .console import StageConsole as StageConsole
+from .console import StageConsole as StageConsole, skill_tables as skill_tables
 from .databases import prefect_file as prefect_file
 from .progress_bar import ProgressBar as ProgressBar
 from .services import (

@@ -10,10 +10,12 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 from rich.console import Console
 
 from flows.local.password import password_file
+from flows.local.schedules import scheduled
 from flows.local.services import Addresses, Services
 from flows.local.signals import SIGNALS, Stop, stopped_by_signals
 from pipelines.home import Home
@@ -43,11 +45,13 @@ def _second_terminal(services: Services) -> list[str]:
 def up() -> None:
     """Run a Prefect server, an MLflow server and a worker on this machine, until Ctrl-C.
 
-    Ports: PREFECT_PORT (4200) and MLFLOW_PORT (5000). Says how a second terminal runs the flows.
+    Ports: PREFECT_PORT (4200) and MLFLOW_PORT (5000). Says how a second terminal runs the flows. Data sets that a
+    NAME.toml of the working folder describes, with a [schedule], get deployments of their own: forecast/NAME.
 
     Example: simvp up
     """
     home = Home.default()
+    own = scheduled(Path.cwd())
     # Prefect reads its settings from the working folder, and children take the home from the environment.
     os.environ["SIMVP_HOME"] = str(home.path)
     os.chdir(CHECKOUT)
@@ -71,7 +75,7 @@ def up() -> None:
         services.wait()
         services.announce()
         console.print("Deploying the flows ...")
-        services.deploy(POOL)
+        services.deploy(POOL, own)
         services.end_dead_runs(POOL)
         services.start_worker(POOL)
         console.print(f"Prefect   {addresses.prefect_ui}   (its pages ask for a password: cat {password_file(home)})")

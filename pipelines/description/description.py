@@ -1,4 +1,4 @@
-"""What the stages are told of a data set, as one TOML file: a section for each stage, checked by the stage's own record.
+"""What the stages are told of a data set, as a TOML file: a section for each stage, checked by the stage's own record.
 
 ::
 
@@ -9,8 +9,8 @@
     [train]
     frames_in = 12
 
-What is left out has the default of the stage. A line that begins with ``#?`` is a question that only a person can answer;
-while there is one, no stage runs.
+What is left out has the default of the stage. A line that begins with ``#?`` is a question that only a person can
+answer; while there is one, no stage runs.
 """
 
 import re
@@ -32,8 +32,11 @@ QUESTION = "#?"
 
 
 def _checked_step(text: str | None) -> str | None:
-    if text is not None:
-        Step.parse(text)
+    try:
+        if text is not None:
+            Step.parse(text)
+    except Refusal:
+        raise ValueError("expected words as 1h, 30min, 1D or 1 month") from None
     return text
 
 
@@ -53,7 +56,7 @@ class IngestSettings(Settings):
 
     source: str | list[str] | None = Field(
         default=None,
-        description="A path, a folder, a glob, a URL, or a list of them; a path is one from the folder of this file on. "
+        description="A path, a folder, a glob, a URL, or a list of them; paths begin at the folder of this file. "
         "Left out: that of the first ingest, or that of the catalogue.",
     )
     variables: list[str] | None = Field(
@@ -168,3 +171,16 @@ def read_description(path: Path) -> Description:
     absolute = [place if "://" in place else str(path.absolute().parent / Path(place).expanduser()) for place in places]
     ingest = description.ingest.replace(source=absolute[0] if isinstance(source, str) else absolute)
     return description.replace(ingest=ingest)
+
+
+def described_in(folder: Path) -> list[Path]:
+    """The files of a folder that describe data sets; others of the kind (pyproject.toml) have other sections."""
+    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if _is_description(path)]
+
+
+def _is_description(path: Path) -> bool:
+    try:
+        sections = set(tomllib.loads(path.read_text()))
+    except (OSError, ValueError):
+        return False
+    return bool(sections) and sections <= set(Description.model_fields)

@@ -132,12 +132,13 @@ def status(home: Home, dataset: str, description: Description | None = None) -> 
             found["due"]["ingest"] = f"{waiting} files are new or have changed"
     with _noted(warnings):
         versions = list_versions(home, dataset)
-        for alias in (CHAMPION, CHALLENGER):
-            found[alias] = next((version.label for version in versions if alias in version.aliases), "")
+        holders = {alias: next((v for v in versions if alias in v.aliases), None) for alias in (CHAMPION, CHALLENGER)}
+        found |= {alias: version.label if version else "" for alias, version in holders.items()}
+        challenger = holders[CHALLENGER]
         if len(times) and not versions:
             found["due"]["train"] = "no model yet"
-        elif found[CHALLENGER] not in ("", found[CHAMPION]):
-            found["due"]["promote"] = f"{found[CHALLENGER]} is challenger"
+        elif challenger is not None and "gate" not in challenger.tags and challenger != holders[CHAMPION]:
+            found["due"]["promote"] = f"{challenger.label} has not been judged"
     skill: list[Recent] = []
     stored = horizons(home, dataset)
     for horizon in stored:
