@@ -20,7 +20,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from simvp.contents import contents, forecast_contents, lines, model_contents
 from simvp.errors import ArchiveError, Refusal, fault_around
 from simvp.places import is_address
 
@@ -170,6 +169,7 @@ def predict(
     Example: simvp predict yesterday.nc -m simvp-rain -o tomorrow.nc
     """
     import simvp
+    from simvp.contents import forecast_contents, lines
 
     times: Any = init_time[0] if init_time and len(init_time) == 1 else init_time or None
     forecast = simvp.predict(source, model, init_time=times, horizon=_steps(horizon))
@@ -198,6 +198,8 @@ def inspect(
 
     Example: simvp inspect simvp-rain@champion; simvp inspect yesterday.nc
     """
+    from simvp.contents import lines, model_contents
+
     if _is_data(what):
         found = _data_contents(what)
         print(json.dumps(found) if as_json else "\n".join(lines(found)))
@@ -255,6 +257,7 @@ def _is_data(what: str) -> bool:
 
 def _data_contents(what: str) -> dict[str, Any]:
     import simvp
+    from simvp.contents import contents, forecast_contents
     from simvp.files import opened
 
     try:

@@ -3,7 +3,6 @@
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
 from simvp.coords import Grid, Step, canonicalise, find_axes
@@ -58,7 +57,7 @@ def contents(ds: xr.Dataset) -> dict[str, Any]:
 def forecast_contents(forecast: xr.Dataset) -> dict[str, Any]:
     """What a labelled forecast holds; its init times, how far it goes, and which model made it."""
     inits, valid = forecast["init_time"].values.reshape(-1), forecast["valid_time"].values.reshape(-1)
-    made = np.unique(forecast["model_version"].values.astype(str)) if "model_version" in forecast.coords else []
+    made = forecast["model_version"].values.reshape(-1) if "model_version" in forecast.coords else ()
     return {
         "variables": {str(name): str(var.attrs.get("units", "none")) for name, var in forecast.data_vars.items()},
         "init times": len(inits),
@@ -66,7 +65,7 @@ def forecast_contents(forecast: xr.Dataset) -> dict[str, Any]:
         "last": name_time(inits[-1]),
         "leads": int(forecast.sizes["lead_time"]),
         "valid until": name_time(valid.max()),
-        "models": list(map(str, made)),
+        "models": sorted({str(version) for version in made}),
     }
 
 
@@ -76,7 +75,7 @@ def model_contents(forecaster: "Forecaster") -> dict[str, Any]:
     return {
         "version": forecaster.version,
         "fingerprint": forecaster.fingerprint,
-        "variables": {state.name: state.units for state in spec.channels if state.name in spec.states},
+        "variables": {state.name: state.units for state in spec.state_channels},
         "grid": grid_words(spec.grid),
         "step": str(spec.step),
         "frames in": spec.frames_in,

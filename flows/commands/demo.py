@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -29,7 +29,6 @@ from flows.local import (
     running,
     stopped_by_signals,
 )
-from pipelines.description import Description
 from pipelines.home import Home, slug
 from pipelines.machine import faults_in_words, refuse_unusable
 from pipelines.tracking import CHECKOUT
@@ -37,6 +36,9 @@ from simvp.cli import Exit, main
 from simvp.errors import ConfigError, Refusal, Unavailable
 from simvp.inference import registry_exists
 from simvp.settings import shown_address
+
+if TYPE_CHECKING:
+    from pipelines.description import Description
 
 DEFAULT = "simulated-weather"
 OF_FILES = ("variables", "units", "select", "step")
@@ -112,7 +114,7 @@ def settings(
     name: str = "",
     words: Mapping[str, str] = MappingProxyType({}),
     counts: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[str, Description]:
+) -> tuple[str, "Description"]:
     """Name of a data set and its description, from the command line and the file that describes it, if there is one.
 
     Parameters
@@ -131,6 +133,8 @@ def settings(
     ConfigError
         If settings contradict each other or cannot be read, with every reason.
     """
+    from pipelines.description import Description
+
     refuse_secrets(source)
     reasons: list[str] = []
     if data and source:
@@ -155,7 +159,7 @@ def settings(
     return dataset, description
 
 
-def _with(section: str, description: Description, changes: Mapping[str, Any], reasons: list[str]) -> Description:
+def _with(section: str, description: "Description", changes: Mapping[str, Any], reasons: list[str]) -> "Description":
     """A description with some settings of a section changed; what is wrong with them is added to the reasons."""
     if not changes:
         return description
@@ -191,7 +195,7 @@ def _pairs(setting: str, text: str, example: str, reasons: list[str]) -> dict[st
     return pairs or None
 
 
-def _look_into_source(dataset: str, description: Description, home: Home) -> None:
+def _look_into_source(dataset: str, description: "Description", home: Home) -> None:
     """Have the files of a named source and the headers of given ones: what is refused is so before a server starts."""
     from datasets.catalog import find_source
     from pipelines.ingest import refuse_unreadable
@@ -223,7 +227,7 @@ def _server(home: Home) -> Services | None:
     return services
 
 
-def run(dataset: str, description: Description, home: Home, console: StageConsole) -> Path:
+def run(dataset: str, description: "Description", home: Home, console: StageConsole) -> Path:
     """All five flows on one data set; returns the path of the skill table."""
     # These import prefect, which reads its settings once: the environment had to be there first.
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -289,7 +293,7 @@ def run(dataset: str, description: Description, home: Home, console: StageConsol
     return scored.csv
 
 
-def _demonstrate(dataset: str, description: Description, *, quiet: bool) -> None:
+def _demonstrate(dataset: str, description: "Description", *, quiet: bool) -> None:
     home = Home.default()
     # Prefect reads its settings from the working folder, and children take the home from the environment.
     os.environ["SIMVP_HOME"] = str(home.path)

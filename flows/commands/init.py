@@ -3,15 +3,17 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from datasets.store import disk
-from pipelines.description import Description, Draft, draft_of
 from pipelines.home import Home, slug
 from pipelines.tracking import CHECKOUT
 from simvp.errors import ConfigError, Refusal
+
+if TYPE_CHECKING:
+    from pipelines.description import Draft
 
 SCHEMA = CHECKOUT / "docs" / "dataset.schema.json"
 
@@ -54,6 +56,8 @@ def init(
     path = Path(f"{name}.toml")
     if path.exists():
         raise ConfigError(str(path), ["it is there already"], "change it by hand, or move it away first")
+    from pipelines.description import draft_of
+
     draft = draft_of(source)
     if sys.stdin.isatty() and sys.stdout.isatty():
         draft = _asked(draft)
@@ -69,11 +73,13 @@ def init(
 
 def schema_text() -> str:
     """The JSON schema of a description, as docs/dataset.schema.json has it."""
+    from pipelines.description import Description
+
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Description.model_json_schema()}
     return json.dumps(schema, indent=1) + "\n"
 
 
-def _asked(draft: Draft) -> Draft:
+def _asked(draft: "Draft") -> "Draft":
     """With what a person answers; an empty answer leaves a question for later."""
     left: set[str] = set()
     while waiting := [key for key in draft.questions if key not in left]:

@@ -7,19 +7,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
 from flows.local import StageConsole, Stop, stopped_by_signals
-from pipelines.description import Description, find_description
 from pipelines.home import Home
 from pipelines.machine import faults_in_words, refuse_unusable
 from simvp.cli import Exit
 from simvp.errors import ConfigError
 from simvp.record import from_json, plain
 from simvp.settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.description import Description
 
 Section = TypeVar("Section", bound=Settings)
 
@@ -78,8 +80,11 @@ def working(kept: str, *, quiet: bool = False, as_json: bool = False) -> Iterato
         raise typer.Exit(Exit.STOPPED) from None
 
 
-def described(name: str) -> tuple[str, Description]:
+def described(name: str) -> tuple[str, "Description"]:
     """Name of a data set and its description, by the file of the working folder."""
+    # Records of all stages: they take longer to load than the help of a command to read.
+    from pipelines.description import find_description
+
     return find_description(name, Path.cwd())
 
 

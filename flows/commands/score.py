@@ -11,9 +11,7 @@ from flows.commands.options import print_json
 from flows.commands.stages import skill_rows
 from flows.local import skill_tables
 from simvp.cli import Json
-from simvp.coords import Step, canonicalise
 from simvp.errors import ContractError
-from simvp.times import name_time
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,6 +48,7 @@ def score(
     """
     import simvp
     from pipelines.evaluation import score as score_beside, score_alone, skill_table
+    from simvp.coords import Step, canonicalise
     from simvp.files import opened
 
     made = None if model is None else simvp.load(model)
@@ -73,6 +72,7 @@ def score(
 def _labelled(place: str) -> Iterator["xr.Dataset"]:
     """A forecast by init time and lead: a store of them, or a file with the valid time as its axis."""
     import simvp
+    from simvp.coords import canonicalise
     from simvp.files import is_repository, opened
 
     if is_repository(place):
@@ -83,9 +83,8 @@ def _labelled(place: str) -> Iterator["xr.Dataset"]:
             yield ds
             return
         if "forecast_reference_time" not in ds.coords:
-            reason = (
-                f"expected a forecast_reference_time, or the axes init_time and lead_time, got {', '.join(ds.dims)}"
-            )
+            got = ", ".join(map(str, ds.dims))
+            reason = f"expected a forecast_reference_time, or the axes init_time and lead_time, got {got}"
             raise ContractError(f"forecast {place}", [reason], "give what simvp predict -o or simvp export wrote")
         init = ds["forecast_reference_time"].values.reshape(-1)[:1]
         canonical, _ = canonicalise(ds.reset_coords(drop=True))
@@ -97,6 +96,8 @@ def _labelled(place: str) -> Iterator["xr.Dataset"]:
 def _observed(issued: "xr.Dataset", truth: "xr.Dataset", place: str) -> "xr.Dataset":
     """The leads that have been observed at every init time."""
     import numpy as np
+
+    from simvp.times import name_time
 
     known = np.isin(issued["valid_time"].transpose("init_time", "lead_time").values, truth["time"].values).all(0)
     if not known.any():

@@ -1,7 +1,7 @@
 """`simvp status`: where every data set stands."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.options import described, print_json
-from pipelines.description import described_in
 from pipelines.home import Home
-from pipelines.status import Status, status as stage
 from simvp.cli import Json
 from simvp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipelines.status import Status
 
 
 def status(
@@ -33,6 +34,9 @@ def status(
 
     Examples: simvp status; simvp status rain; simvp status --json
     """
+    from pipelines.description import described_in
+    from pipelines.status import status as stage
+
     home = Home.default()
     names = [name] if name else sorted({*home.datasets, *(path.stem for path in described_in(Path.cwd()))})
     if not names:
@@ -47,7 +51,7 @@ def status(
         console.print(table_of(one))
 
 
-def table_of(one: Status) -> Table:
+def table_of(one: "Status") -> Table:
     """One data set; nothing in it is cut, at whatever width."""
     table = Table(title=one.dataset, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_header=False)
     table.add_column(no_wrap=True)

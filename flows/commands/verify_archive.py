@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import Quiet, described, working
-from pipelines.verify_archive import verify_archive as stage
 from simvp.cli import Exit
 
 DEFAULT = "simulated-weather"
@@ -28,6 +27,8 @@ def verify_archive(
 
     Examples: simvp verify-archive rain; simvp verify-archive rain --heal
     """
+    from pipelines.verify_archive import verify_archive as stage
+
     dataset, _ = described(name)
     kept = "Nothing was healed by halves; the same command begins anew."
     with working(kept, quiet=quiet) as (home, console):

@@ -4,7 +4,7 @@ No server is needed: the stages are called as they are. The flow `benchmark` doe
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -13,17 +13,13 @@ from rich.table import Table
 
 from flows.commands.options import Quiet, pairs, value_of, working
 from flows.local import StageConsole
-from pipelines.benchmark import (
-    BenchmarkConfig,
-    BenchmarkReport,
-    plan_ablation,
-    plan_benchmark,
-    run_ablation,
-    run_benchmark,
-    score_checkpoint,
-)
+from pipelines.benchmark import PresetName
 from simvp.errors import ConfigError
+from simvp.networks import Variant
 from simvp.settings import shown_address
+
+if TYPE_CHECKING:
+    from pipelines.benchmark import BenchmarkConfig, BenchmarkReport
 
 DEFAULT = "moving-mnist"
 SHOWN = {"mse_per_frame": "MSE", "mae_per_frame": "MAE", "ssim_paper": "SSIM", "psnr": "PSNR"}
@@ -34,7 +30,7 @@ Data = Annotated[
     typer.Argument(metavar="[DATA]", help="moving-mnist, moving-fashion-mnist, taxibj, human36m, kitticaltech or kth."),
 ]
 Preset = Annotated[
-    str | None,
+    PresetName | None,
     typer.Option(
         "--preset",
         help="quick: reduced, minutes on two cores; full: the published sizes, for a GPU.",
@@ -58,7 +54,7 @@ Set = Annotated[
 def benchmark(
     data: Data = DEFAULT,
     variant: Annotated[
-        str, typer.Option("--variant", help="Network: simvp (the paper's), incepu, gsta or tau (OpenSTL's).")
+        Variant, typer.Option("--variant", help="Network: simvp (the paper's), incepu, gsta or tau (OpenSTL's).")
     ] = "simvp",
     preset: Preset = None,
     epochs: Epochs = None,
@@ -78,6 +74,8 @@ def benchmark(
 
     Examples: simvp benchmark; simvp benchmark kth --variant gsta --epochs 20; simvp benchmark --set "hid_T=64"
     """
+    from pipelines.benchmark import plan_benchmark, run_benchmark, score_checkpoint
+
     stated = _changes(epochs, seed, changes)
     with working(KEPT, quiet=quiet) as (home, console):
         if checkpoint is not None:
@@ -116,6 +114,8 @@ def ablation(
 
     Example: simvp ablation moving-mnist --epochs 2
     """
+    from pipelines.benchmark import plan_ablation, run_ablation
+
     with working(KEPT, quiet=quiet) as (home, console):
         configs = plan_ablation(data, preset=preset, changes=_changes(epochs, seed, changes))
         _say_settings(console, next(iter(configs.values())))
@@ -130,7 +130,7 @@ def _changes(epochs: str | None, seed: str | None, changes: list[str] | None) ->
     return {**pairs(changes or [], "SET"), **stated}
 
 
-def _say_settings(console: StageConsole, config: BenchmarkConfig) -> None:
+def _say_settings(console: StageConsole, config: "BenchmarkConfig") -> None:
     sizes = config.sizes
     each = f"{config.epoch_updates} updates" if config.epoch_updates else "every training clip once"
     console.say("settings", f"{config.data}, {config.variant}, preset {config.preset}")
@@ -141,7 +141,7 @@ def _say_settings(console: StageConsole, config: BenchmarkConfig) -> None:
     )
 
 
-def _show(console: Console, report: BenchmarkReport) -> None:
+def _show(console: Console, report: "BenchmarkReport") -> None:
     table = Table(title=report.rows[0].method, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
     for heading in ("", "T'", *SHOWN.values()):
         table.add_column(heading, justify="right" if heading else "left")

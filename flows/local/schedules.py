@@ -3,10 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datasets.store import disk
-from pipelines.description import Description, described_in, read_description
+
+if TYPE_CHECKING:
+    from pipelines.description import Description
 
 __all__ = ["scheduled", "write_deployments"]
 
@@ -21,6 +23,8 @@ def scheduled(folder: Path) -> list[dict[str, Any]]:
     ConfigError
         A description that is wrong, or has questions left.
     """
+    from pipelines.description import described_in, read_description
+
     return [one for path in described_in(folder) for one in _deployments(path.stem, read_description(path))]
 
 
@@ -29,7 +33,7 @@ def write_deployments(deployments: Sequence[Mapping[str, Any]], path: Path) -> N
     disk.write(path, json.dumps({"pull": [], "deployments": list(deployments)}, indent=1).encode(), private=True)
 
 
-def _deployments(dataset: str, description: Description) -> list[dict[str, Any]]:
+def _deployments(dataset: str, description: "Description") -> list[dict[str, Any]]:
     parameters: Mapping[str, dict[str, Any]] = {
         "ingest": description.ingest.model_dump(mode="json", exclude_none=True),
         "train": {"settings": description.train.model_dump(mode="json", exclude_unset=True)},

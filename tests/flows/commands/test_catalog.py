@@ -13,7 +13,7 @@ from datasets.benchmarks import BENCHMARKS
 from datasets.catalog import SOURCES, published
 from datasets.readers.taxibj_years import YEARS
 from datasets.video.clips import PARTS
-from flows.commands.catalog import Entry, contents, entries, find_entry
+from flows.commands.entries import Entry, contents, entries, find_entry
 from simvp.cli import Exit, main
 from simvp.errors import SourceError
 from tests.conftest import CHECKOUT
@@ -224,6 +224,6 @@ def test_refusals_go_to_the_error_output(
 
 
 def test_the_command_starts_without_prefect() -> None:
-    code = "import flows.commands.catalog, sys; print(*{'prefect', 'mlflow'} & set(sys.modules))"
+    code = "import flows.commands.entries, sys; print(*{'prefect', 'mlflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
