@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.local.progress_bar import ProgressBar
 from pipelines.home import Home
@@ -79,8 +80,8 @@ class StageConsole:
 
     def say(self, name: str, text: str) -> None:
         """One line of a stage."""
-        self.rich.print(f"[bold green]{name:>10}[/]  ", end="")
-        self.rich.print(text, markup=False, soft_wrap=True)
+        # In one piece: what stands in a line that is not ended goes when the bar below it is drawn again.
+        self.rich.print(Text.assemble((f"{name:>10}", "bold green"), f"  {text}"), soft_wrap=True)
 
     def lines(self, text: str) -> None:
         """Some lines that belong to the stage before."""

@@ -1,7 +1,10 @@
 """What a command says: stage by stage on a terminal and in a pipe, and the leads of the skill table."""
 
 import io
+import os
+import pty
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from rich.console import Console
 
 from flows.local.console import StageConsole, chosen_leads, skill_tables
 from simvp.scoring import NAMES
+from tests.conftest import CHECKOUT
 
 
 def run(*, terminal: bool) -> str:
@@ -27,7 +31,7 @@ def run(*, terminal: bool) -> str:
 def test_a_pipe_gets_a_line_for_every_stage_and_no_bar() -> None:
     text = re.sub(r"\d\.\d s", "0.0 s", run(terminal=False))
     assert text.split("\n") == [
-        *("            rows", "            of the archive", "    ingest  0.0 s", "", "Gate: it is better", "", ""),
+        *("            rows", "            of the archive", "    ingest  0.0 s", "", "Gate: it is better", ""),
     ]
 
 
@@ -65,7 +69,7 @@ def test_the_skill_table_fits_any_screen_with_every_baseline(width: int) -> None
     text = "\n".join(lines)
     assert "…" not in text
     for name in names:
-        (row,) = [line for line in lines if line.split("  ")[0].strip() == name.replace("_", " ")]
+        (row,) = [line for line in lines if re.split(r"\s{2,}", line.strip())[0] == name.replace("_", " ")]
         assert row.split()[-1] == "1235"
     (head,) = [line for line in lines if line.strip().startswith("lead")]
     assert head.split()[1:3] == ["1", "h"]
@@ -76,3 +80,45 @@ def test_table_shows_first_and_last_lead() -> None:
     assert chosen_leads(3) == [0, 1, 2]
     assert chosen_leads(12) == list(range(12))
     assert (chosen_leads(48)[0], chosen_leads(48)[-1], len(chosen_leads(48))) == (0, 47, 12)
+
+
+def test_a_stage_that_has_ended_keeps_its_name_on_a_real_terminal() -> None:
+    code = "from rich.console import Console; from flows.local.console import StageConsole\n"
+    code += "with StageConsole(Console(highlight=False)) as console:\n"
+    for name in ("ingest", "train"):
+        code += (
+            f"    with console.stage('{name}'): console.progress('at work', 1, 2); console.progress._live.refresh()\n"
+        )
+    text = in_terminal([sys.executable, "-c", code], columns=60)
+    rows: list[str] = []
+    for line in re.sub(r"\x1b\[\?25.", "", text).split("\n"):
+        for part in re.split(r"(\x1b\[1A|\x1b\[2K|\r)", line):
+            if part == "\x1b[1A":
+                rows.pop()
+            elif part == "\x1b[2K":
+                rows[-1:] = [""]
+            elif part and part != "\r":
+                rows[-1:] = [rows[-1] + part if rows else part]
+        rows.append("")
+    shown = [re.sub(r"\x1b\[[0-9;]*m", "", row) for row in rows]
+    for name in ("ingest", "train"):
+        assert [row for row in shown if re.fullmatch(rf" +{name}  \d+\.\d s", row.rstrip())], shown
+
+
+def in_terminal(command: list[str], columns: int) -> str:
+    """What a program writes to a terminal of that width."""
+    pid, handle = pty.fork()
+    if pid == 0:
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "PYTHONPATH": str(CHECKOUT)}
+        os.execve(command[0], command, environment)
+    found = b""
+    while True:
+        try:
+            piece = os.read(handle, 65536)
+        except OSError:  # its end, on Linux
+            break
+        if not piece:
+            break
+        found += piece
+    os.waitpid(pid, 0)
+    return found.decode()

@@ -26,11 +26,15 @@ def lines(width: int, *told: tuple[str, int, int], stage: str = "train", seconds
     """What stands on a screen after a stage has told some things, one every `seconds`."""
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     bar = ProgressBar(console)
-    with pytest.MonkeyPatch.context() as patch, bar.stage(stage):
-        for number, (what, done, total) in enumerate(told):
-            patch.setattr("flows.local.progress_bar.time.monotonic", lambda n=number: 1000.0 + seconds * n)
-            bar(what, done, total)
-        console.print(bar._lines, end="")
+    now = iter(1000.0 + seconds * number for number in range(len(told)))
+    with pytest.MonkeyPatch.context() as patch:
+        clock = [1000.0]
+        patch.setattr("flows.local.progress_bar.time.monotonic", lambda: clock[0])
+        with bar.stage(stage):
+            for what, done, total in told:
+                clock[0] = next(now)
+                bar(what, done, total)
+            console.print(bar._lines, end="")
     return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
@@ -39,7 +43,9 @@ def test_a_terminal_sees_the_bar_which_then_vanishes() -> None:
     assert "━" * 18 in text
     assert "reading" in text
     assert "3 of 4" in text
-    assert text.rstrip("\n").endswith("\x1b[1A\x1b[2K")  # up a line, which is erased
+    left = text.rpartition("\x1b[1A\x1b[2K")[2]  # up a line, which is erased
+    assert "reading" not in left
+    assert "━" not in left
 
 
 def test_a_pipe_gets_the_lines_alone() -> None:
@@ -51,9 +57,10 @@ def test_every_line_has_the_stage_and_nothing_is_cut(width: int) -> None:
     found = lines(width, (TRAINING, 100, 4000), (TRAINING, 200, 4000))
     assert all(line.startswith("     train  ") and len(line) <= width for line in found)
     words = " ".join(line.removeprefix("     train  ") for line in found)
-    for clause in ("200 of 4,000", "10/s", "━━━━", *TRAINING.split(", ")):
+    for clause in ("200 of 4,000  10/s  10 s", *TRAINING.split(", ")):
         assert clause in words
     assert "…" not in words
+    assert "━" in words or "╸" in words
 
 
 def test_the_bar_says_the_time_left_where_the_stage_does_not() -> None:

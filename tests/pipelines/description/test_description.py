@@ -133,9 +133,9 @@ def levels(path: Path, frames: int = 1) -> str:
 def test_what_cannot_be_seen_is_a_question_until_it_is_answered(tmp_path: Path) -> None:
     draft = draft_of(levels(tmp_path / "q.nc"))
     assert list(draft.questions) == ["select.level"]
-    assert "850, 500 hPa" in draft.questions["select.level"]
+    assert "850.0, 500.0 hPa" in draft.questions["select.level"]
     path = written(tmp_path, draft.text("walk"))
-    with pytest.raises(ConfigError, match=r"line \d+: select.level = .*850, 500 hPa"):
+    with pytest.raises(ConfigError, match=r"line \d+: select.level = .*850.0, 500.0 hPa"):
         read_description(path)
     draft = draft.answered("select.level", "850")
     assert list(draft.questions) == ["units.q", "step"]
