@@ -7,48 +7,43 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-# Settings of the demo count only when they stand on the command line: NAME or SOURCE in somebody's environment mean
-# something else. Quoted for the shell, so that globs and spaces reach the demo as they were typed.
-option = $(if $(filter command,$(origin $(1))),--$(2) '$(subst ','\'',$($(1)))')
-DEMO = $(call option,DATA,data) $(call option,SOURCE,source) $(call option,VARIABLES,variables) \
-	$(call option,UNITS,units) $(call option,SELECT,select) $(call option,STEP,step) $(call option,NAME,name) \
-	$(call option,FRAMES_IN,frames-in) $(call option,FRAMES_OUT,frames-out) $(call option,CYCLE,cycle) \
-	$(call option,EPOCHS,epochs)
+# Options of a command, as far as variables of their names (FRAMES_IN of --frames-in) stand on make's command line: NAME or
+# SOURCE in somebody's environment mean something else. Quoted for the shell, so that globs and spaces arrive as typed.
+typed = $(foreach name,$(1),$(if $(call given,$(name)),$(call option,$(name)) $(call given,$(name))))
+option = --$(shell echo $(1) | tr A-Z_ a-z-)
+given = $(if $(filter command,$(origin $(1))),'$(subst ','\'',$($(1)))')
 
-BENCHMARK = $(call option,DATA,data) $(call option,PRESET,preset) $(call option,EPOCHS,epochs) $(call option,SEED,seed) \
-	$(call option,SET,set)
-
-VERIFY_ARCHIVE = $(call option,NAME,name) $(call option,DATA,data) $(call option,HEAL,heal)
-
-.PHONY: demo up catalog verify-archive benchmark ablation bench skill test test-all faults lint wheel lock clean
+.PHONY: demo up catalog status verify-archive benchmark ablation bench skill test test-all faults lint wheel lock clean
 
 demo: $(READY)
-	@$(BIN)/python -m flows.commands.demo $(DEMO)
+	@$(BIN)/simvp demo $(call given,DATA) $(call typed,SOURCE VARIABLES UNITS SELECT STEP NAME FRAMES_IN FRAMES_OUT CYCLE EPOCHS)
 
 up: $(READY)
-	@exec $(BIN)/python -m flows.local.up
+	@exec $(BIN)/simvp up
 
 catalog: $(READY)
-	@$(BIN)/python -m flows.commands.catalog $(call option,NAME,name)
+	@$(BIN)/simvp catalog $(call given,NAME)
+
+status: $(READY)
+	@$(BIN)/simvp status $(call given,NAME)
 
 # Everything that a data set has kept, read whole: 0 if it is whole, 1 if not; HEAL=yes mends what can be.
 verify-archive: $(READY)
-	@$(BIN)/python -m flows.commands.verify_archive $(VERIFY_ARCHIVE)
+	@$(BIN)/simvp verify-archive $(or $(call given,NAME),$(call given,DATA)) $(if $(filter 'yes',$(call given,HEAL)),--heal)
 
 benchmark: $(READY)
-	@$(BIN)/python -m flows.commands.vision $(BENCHMARK) $(call option,VARIANT,variant) \
-		$(call option,CHECKPOINT,checkpoint)
+	@$(BIN)/simvp benchmark $(call given,DATA) $(call typed,VARIANT PRESET EPOCHS SEED SET CHECKPOINT)
 
 ablation: $(READY)
-	@$(BIN)/python -m flows.commands.vision --ablation $(BENCHMARK)
+	@$(BIN)/simvp ablation $(call given,DATA) $(call typed,PRESET EPOCHS SEED SET)
 
 # Speed and memory, side by side with what one would use instead; ONLY=step,ingest measures these sections alone.
 bench: $(READY)
-	@$(BIN)/python -m performance $(call option,ONLY,only)
+	@$(BIN)/python -m performance $(call typed,ONLY)
 
 # RMSE and gate of every data set that is here, with default settings: docs/skill.md; ONLY=era5-uk SEEDS=3.
 skill: $(READY)
-	@$(BIN)/python -m performance.skill $(call option,ONLY,only) $(call option,SEEDS,seeds)
+	@$(BIN)/python -m performance.skill $(call typed,ONLY SEEDS)
 
 # Two files of tests at a time: most of them keep one core busy.
 test: $(READY)

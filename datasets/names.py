@@ -1,7 +1,7 @@
 """Names: what has one, or a refusal that says which names there are."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from simvp.errors import SourceError
@@ -18,7 +18,11 @@ def look_up(kind: str, name: str, entries: Mapping[str, Named], remedy: str) -> 
         No such name; lists those there are, and says which is nearest.
     """
     if name not in entries:
-        close = difflib.get_close_matches(name, entries, 1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise SourceError(f"{kind} {name!r}", [f"expected one of {', '.join(entries)}{hint}"], remedy)
+        raise SourceError(f"{kind} {name!r}", [f"expected one of {', '.join(entries)}{nearest(name, entries)}"], remedy)
     return entries[name]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """In words, which name was perhaps meant; empty where none is near."""
+    close = difflib.get_close_matches(name, list(names), 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -79,7 +79,10 @@ def train(
     if report.audit:
         artifacts.table("windows", dataset, report.audit, "Windows offered, used and dropped, by reason")
     if report.validation:
-        rows = [{"variable": name, **scores} for name, scores in report.validation.items()]
+        rows = [
+            {"variable": name, **{key: scores[key] for key in ("rmse", "units", "n")}, **scores["baselines"]}
+            for name, scores in report.validation.items()
+        ]
         artifacts.table("validation", dataset, rows, "RMSE on the validation windows")
     artifacts.mlflow_run(dataset, Home.default().tracking_uri, report.experiment_id, report.run_id)
     return report

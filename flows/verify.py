@@ -7,6 +7,7 @@ from prefect import get_run_logger
 from flows.prefect_tools import artifacts, flow, one_writer, stage_task
 from pipelines.forecast_store import horizons
 from pipelines.home import Home
+from pipelines.status import status
 from pipelines.verify import VerifyReport, verify as stage
 
 _score = stage_task("score", stage)
@@ -39,4 +40,5 @@ def verify(
         for picture in report.pictures:
             artifacts.picture(picture.stem, dataset, picture)
         reports.append(report)
+    artifacts.summary("status", dataset, [status(Home.default(), dataset).markdown()])
     return reports

@@ -242,6 +242,24 @@ def refuse_unreadable(
         ds.close()
 
 
+def files_waiting(home: Home, dataset: str) -> int:
+    """How many files of the source an ingest would read now; 0 where its source is no files, or at an address.
+
+    Raises
+    ------
+    SourceError
+        There are none at the source any more.
+    """
+    archive = Archive(home.archive(dataset))
+    if not archive.exists or "source" not in archive.source_settings:
+        return 0
+    places = archive.source_settings["source"]
+    if any("://" in place for place in ([places] if isinstance(places, str) else places)):
+        return 0
+    source, _ = _source(archive, dataset, None, variables=None, units=None, select=None)
+    return len(_reading(home, dataset, archive, source, None).files)
+
+
 def _reading(
     home: Home, dataset: str, archive: Archive, source: Source, step: Step | None, *, replace: bool = False
 ) -> "_Reading":

@@ -4,7 +4,8 @@ Addresses are settings that may hold a password: `shown_address` is how one look
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from itertools import groupby
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Self, Union, get_args, get_origin
@@ -51,7 +52,7 @@ def refused(error: ValidationError, subject: str, fields: Mapping[str, FieldInfo
         if isinstance(inner, Refusal):  # a record inside this one, or a check of its own, has said it in words
             reasons += [f"{place}.{reason}" if place else reason for reason in inner.reasons or [inner.subject]]
             continue
-        first, *others = map(_expected, faults)
+        first, *others = (_expected(fault, fields) for fault in faults)
         expected = ", or ".join([first, *(other.removeprefix("expected ") for other in others)])
         # of a missing value pydantic would show all that was given
         got = "none" if faults[0]["type"] == "missing" else repr(faults[0]["input"])
@@ -69,14 +70,16 @@ def _place(location: tuple[int | str, ...], fields: Mapping[str, FieldInfo]) -> 
     return ".".join(map(str, (name, *rest)))
 
 
-def _expected(fault: Mapping[str, Any]) -> str:
+def _expected(fault: Mapping[str, Any], fields: Iterable[str]) -> str:
     if fault["type"] == "literal_error":
         return "expected one of " + str(fault["ctx"]["expected"]).replace("'", "").replace(" or ", ", ")
     if fault["type"] == "extra_forbidden":
-        return "no setting of that name"
+        close = get_close_matches(str(fault["loc"][-1]), list(fields), 1)
+        return "no setting of that name" + (f" (did you mean {close[0]!r}?)" if close else "")
     if fault["type"] == "missing":
         return "expected a value"
-    return str(fault["msg"]).replace("Input should be", "expected").partition(", unable to parse")[0]
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return message.replace("Input should be", "expected").partition(", unable to parse")[0]
 
 
 # Schemes under which an "@" after the host is part of a path. In any other (a database's) it ends a password, which may

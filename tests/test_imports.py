@@ -29,6 +29,7 @@ LIBRARY = {
         "safetensors",
         "scipy",
         "skimage",
+        "typer",
     ),
     "pytorch_msssim",
 }

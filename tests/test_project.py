@@ -130,26 +130,38 @@ def make(*arguments: str, **environment: str) -> str:
     return done.stdout
 
 
-def demo_arguments(*arguments: str, **environment: str) -> list[str]:
-    line = make("demo", *arguments, **environment).splitlines()[-1]
+def demo_arguments(*arguments: str, target: str = "demo", **environment: str) -> list[str]:
+    line = make(target, *arguments, **environment).splitlines()[-1]
     words = shlex.split(line)
-    assert words[1:3] == ["-m", "flows.commands.demo"]
-    return words[3:]
+    assert words[0].endswith("/bin/simvp")
+    assert words[1] == target
+    return words[2:]
 
 
 def test_make_demo_passes_on_what_was_typed() -> None:
     assert demo_arguments() == []
-    assert demo_arguments("DATA=era5-uk") == ["--data", "era5-uk"]
+    assert demo_arguments("DATA=era5-uk") == ["era5-uk"]
     assert demo_arguments("SOURCE=my files/*.nc", "VARIABLES=a,b", "UNITS=a:K") == [
         *("--source", "my files/*.nc"),
         *("--variables", "a,b"),
         *("--units", "a:K"),
     ]
     assert demo_arguments("SOURCE=it's here.nc", "NAME=here") == ["--source", "it's here.nc", "--name", "here"]
+    assert demo_arguments("FRAMES_IN=8", "SOURCE=a") == ["--source", "a", "--frames-in", "8"]
+
+
+def test_other_targets_pass_on_what_was_typed() -> None:
+    assert demo_arguments("NAME=kth", target="catalog") == ["kth"]
+    assert demo_arguments("DATA=kth", "SET=a=1; b=[2]", target="benchmark") == ["kth", "--set", "a=1; b=[2]"]
+    assert demo_arguments("DATA=kth", "EPOCHS=2", target="ablation") == ["kth", "--epochs", "2"]
+    assert demo_arguments("NAME=rain", "HEAL=yes", target="verify-archive") == ["rain", "--heal"]
+    assert demo_arguments("HEAL=no", target="verify-archive") == []
 
 
 def test_make_demo_ignores_variables_that_mean_something_else() -> None:
     assert demo_arguments(NAME="a-laptop", SOURCE="elsewhere", DATA="/data") == []
+    assert demo_arguments(target="catalog", NAME="a-laptop") == []
+    assert demo_arguments(target="verify-archive", NAME="a-laptop", HEAL="yes") == []
 
 
 def test_both_commands_make_the_environment_themselves(tmp_path: Path) -> None:

@@ -1,22 +1,24 @@
-"""`make demo`: all five flows once, from frames to a skill table: simulated weather, a named source or your files.
+"""`simvp demo`: all five flows once, from frames to a skill table: simulated weather, a named source or your files.
 
-Nothing has to run beforehand: where no `make up` serves this home, a Prefect server is started for the demo alone.
+Nothing has to run beforehand: where no `simvp up` serves this home, a Prefect server is started for the demo alone.
 Nothing is done twice: asked again, the demo finds archive, model and forecasts, and ends in the same table.
 """
 
-import argparse
 import atexit
 import hashlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 
 from datasets.credentials import refuse_secrets
+from flows.commands.options import Quiet, described, number_of
 from flows.local import (
     Addresses,
     Services,
@@ -25,38 +27,104 @@ from flows.local import (
     free_port,
     offline_environment,
     running,
-    stop_on_signals,
+    stopped_by_signals,
 )
 from pipelines.home import Home, slug
 from pipelines.machine import faults_in_words, refuse_unusable
 from pipelines.tracking import CHECKOUT
+from simvp.cli import Exit, main
 from simvp.errors import ConfigError, Refusal, Unavailable
 from simvp.inference import registry_exists
-from simvp.settings import Settings, shown_address
+from simvp.settings import shown_address
+
+if TYPE_CHECKING:
+    from pipelines.description import Description
 
 DEFAULT = "simulated-weather"
+OF_FILES = ("variables", "units", "select", "step")
 COUNTED = ("frames_in", "frames_out", "cycle", "epochs")
 
 
-class DemoSettings(Settings):
-    """What the demo is told; what is None follows from the data."""
+def demo(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="[DATA]",
+            help="A data set: a name of the catalogue (simvp catalog), or one that NAME.toml "
+            "of the working folder describes.",
+            show_default=DEFAULT,
+        ),
+    ] = "",
+    source: Annotated[
+        str, typer.Option("--source", help="Files of your own: a path, a folder, a glob, a URL.", show_default=False)
+    ] = "",
+    variables: Annotated[
+        str,
+        typer.Option("--variables", help="Which of their variables, as t2m,rain.", show_default="all that are maps"),
+    ] = "",
+    units: Annotated[
+        str, typer.Option("--units", help="Of variables whose files state none, as t2m:K,rain:mm.", show_default=False)
+    ] = "",
+    select: Annotated[
+        str, typer.Option("--select", help="Of further axes, as level:850,lead:12h.", show_default=False)
+    ] = "",
+    step: Annotated[
+        str, typer.Option("--step", help="As 1h or '1 month', where it cannot be seen.", show_default=False)
+    ] = "",
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the data set.", show_default="made from the source")
+    ] = "",
+    frames_in: Annotated[
+        str, typer.Option("--frames-in", metavar="T", help="Frames that the model sees.", show_default="by the step")
+    ] = "",
+    frames_out: Annotated[
+        str, typer.Option("--frames-out", metavar="T'", help="Frames that it predicts.", show_default="half of T")
+    ] = "",
+    cycle: Annotated[
+        str,
+        typer.Option(
+            "--cycle",
+            metavar="STEPS",
+            help="Of the seasonal cycle, as 24 for hourly data.",
+            show_default="looked for in the data",
+        ),
+    ] = "",
+    epochs: Annotated[str, typer.Option("--epochs", help="Of the training, at most.", show_default="10")] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Run every stage once: ingest, train, promote, forecast, verify; end with the skill table.
 
-    subject: ClassVar[str] = "make demo"
+    Unlike the commands of the stages it runs their flows, so that the runs are in Prefect's pages (simvp up).
 
-    dataset: str
-    source: str | None
-    variables: list[str] | None
-    units: dict[str, str] | None
-    select: dict[str, int | float | str] | None
-    step: str | None
-    frames_in: int | None = None
-    frames_out: int | None = None
-    cycle: int | None = None
-    epochs: int | None = None
+    Examples: simvp demo; simvp demo era5-uk; simvp demo rain.toml; simvp demo --source 'rain/*.nc'
+    """
+    words = dict(zip(OF_FILES, (variables, units, select, step), strict=True))
+    counts = dict(zip(COUNTED, (frames_in, frames_out, cycle, epochs), strict=True))
+    try:
+        with stopped_by_signals():
+            _demonstrate(*settings(data, source, name, words, counts), quiet=quiet)
+    except Stop:
+        print("Stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
+        raise typer.Exit(Exit.STOPPED) from None
 
 
-def parse(arguments: Sequence[str]) -> DemoSettings:
-    """Settings from the command line; `dataset` is the name that follows from them.
+def settings(
+    data: str = "",
+    source: str = "",
+    name: str = "",
+    words: Mapping[str, str] = MappingProxyType({}),
+    counts: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[str, "Description"]:
+    """Name of a data set and its description, from the command line and the file that describes it, if there is one.
+
+    Parameters
+    ----------
+    data, source, name
+        A data set by its name; or files, and how they shall be called.
+    words
+        What describes files, by the names of the section [ingest].
+    counts
+        Settings of the section [train].
 
     Raises
     ------
@@ -65,48 +133,49 @@ def parse(arguments: Sequence[str]) -> DemoSettings:
     ConfigError
         If settings contradict each other or cannot be read, with every reason.
     """
-    parser = argparse.ArgumentParser(prog="make demo", allow_abbrev=False)
-    texts = ("variables", "units", "select", "step", "name")
-    for option in ("data", "source", *texts, *COUNTED):
-        parser.add_argument(f"--{option.replace('_', '-')}", default="")
-    words = parser.parse_args(arguments)
-    refuse_secrets(words.source)
+    from pipelines.description import Description
+
+    refuse_secrets(source)
     reasons: list[str] = []
-    if words.data and words.source:
+    if data and source:
         reasons.append("DATA names a known source and SOURCE gives files: expected one of them, got both")
-    if not words.source:
-        described = (option.upper() for option in texts if getattr(words, option))
-        reasons += [f"{option} describes files, but no SOURCE is given" for option in described]
-    variables = [name.strip() for name in words.variables.split(",") if name.strip()] or None
-    units = _pairs("UNITS", words.units, "t2m:K,rain:mm", reasons)
-    positions = _pairs("SELECT", words.select, "level:850", reasons) or {}
-    select = {name: _number(value) for name, value in positions.items()} or None
-    counts: dict[str, int] = {}
-    for option in COUNTED:
-        text = getattr(words, option)
-        if text.isdecimal():
-            counts[option] = int(text)
-        elif text:
-            reasons.append(f"{option.upper()}: expected a whole number, got {text!r}")
-    reasons += _refused_counts(counts)
+    if not source:
+        stray = [*(key for key in OF_FILES if words.get(key)), *(["name"] if name else [])]
+        reasons += [f"{key.upper()} describes files, but no SOURCE is given" for key in stray]
+    variables = [one.strip() for one in words.get("variables", "").split(",") if one.strip()] or None
+    units = _pairs("UNITS", words.get("units", ""), "t2m:K,rain:mm", reasons)
+    positions = _pairs("SELECT", words.get("select", ""), "level:850", reasons) or {}
+    select = {key: number_of(value) for key, value in positions.items()} or None
+    numbers = {key: _count(key, text, reasons) for key, text in counts.items() if text}
+    dataset, description = described(data) if data and not reasons else (DEFAULT, Description())
+    if source:
+        dataset = name or _dataset_name(source, variables, select)
+        place = source if "://" in source else os.path.abspath(source)
+        files = {"source": place, "variables": variables, "units": units, "select": select, "step": words.get("step")}
+        description = _with("ingest", description, {key: value for key, value in files.items() if value}, reasons)
+    description = _with("train", description, {key: n for key, n in numbers.items() if n is not None}, reasons)
     if reasons:
-        raise ConfigError(DemoSettings.subject, reasons, "see 'Your own data' in the README")
-    derived = _dataset_name(words.source, variables, select) if words.source else words.data or DEFAULT
-    name, source, step = words.name or derived, words.source or None, words.step or None
-    return DemoSettings(
-        dataset=name, source=source, variables=variables, units=units, select=select, step=step, **counts
-    )
+        raise ConfigError("simvp demo", reasons, "see 'Your own data' in the README")
+    return dataset, description
 
 
-def _refused_counts(counts: Mapping[str, Any]) -> list[str]:
-    """What a training would say of them, under the names that they have here."""
-    from pipelines.training import TrainConfig
-
+def _with(section: str, description: "Description", changes: Mapping[str, Any], reasons: list[str]) -> "Description":
+    """A description with some settings of a section changed; what is wrong with them is added to the reasons."""
+    if not changes:
+        return description
+    record = getattr(description, section)
     try:
-        TrainConfig(dataset=DEFAULT, **counts)
+        return description.replace(**{section: record.replace(**changes)})
     except ConfigError as refusal:
-        return [f"{name.upper()}:{words}" for name, _, words in (one.partition(":") for one in refusal.reasons)]
-    return []
+        reasons += [f"{key.upper()}:{words}" for key, _, words in (one.partition(":") for one in refusal.reasons)]
+        return description
+
+
+def _count(name: str, text: str, reasons: list[str]) -> int | None:
+    if text.isdecimal():
+        return int(text)
+    reasons.append(f"{name.upper()}: expected a whole number, got {text!r}")
+    return None
 
 
 def _dataset_name(source: str, variables: list[str] | None, select: dict[str, int | float | str] | None) -> str:
@@ -126,26 +195,17 @@ def _pairs(setting: str, text: str, example: str, reasons: list[str]) -> dict[st
     return pairs or None
 
 
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
-
-
-def _look_into_source(settings: DemoSettings, home: Home) -> None:
+def _look_into_source(dataset: str, description: "Description", home: Home) -> None:
     """Have the files of a named source and the headers of given ones: what is refused is so before a server starts."""
     from datasets.catalog import find_source
     from pipelines.ingest import refuse_unreadable
 
-    if settings.source is not None:
+    if description.ingest.source is not None:
         # Of a network that is down, the flow tries again.
         with suppress(Unavailable):
-            refuse_unreadable(home, **settings.model_dump(exclude=set(COUNTED)))
-    elif settings.dataset not in home.datasets:
-        find_source(settings.dataset).files()
+            refuse_unreadable(home, dataset, **description.ingest.model_dump())
+    elif dataset not in home.datasets:
+        find_source(dataset).files()
 
 
 def _server(home: Home) -> Services | None:
@@ -167,7 +227,7 @@ def _server(home: Home) -> Services | None:
     return services
 
 
-def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
+def run(dataset: str, description: "Description", home: Home, console: StageConsole) -> Path:
     """All five flows on one data set; returns the path of the skill table."""
     # These import prefect, which reads its settings once: the environment had to be there first.
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -180,29 +240,27 @@ def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
     from flows.verify import verify
     from pipelines.promote import Promotion
 
-    dataset = settings.dataset
     with ExitStack() as stack:
         end_dead_runs(home)
         stack.enter_context(of_this_process(home))
         stack.enter_context(listen(console.progress))
         # Ending its thread costs every flow a second, and nobody watches for the heartbeats of a demo.
         stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
-        if settings.source is None and dataset in home.datasets:
+        if description.ingest.source is None and dataset in home.datasets:
             # A simulated source has a next day whenever it is asked; the demo is about the first span.
             console.say("ingest", "the archive is there; prefect deployment run ingest/daily appends what is new")
         else:
             with console.stage("ingest"):
-                archived = ingest(**settings.model_dump(exclude=set(COUNTED)))
+                archived = ingest(dataset, **description.ingest.model_dump())
             console.rows(archived.table)
         with console.stage("train"):
-            counts = settings.model_dump(include=set(COUNTED))
-            trained = train(dataset, **{**counts, "cycle": settings.cycle or "auto"})
+            trained = train(dataset, settings=description.train.model_dump(mode="json", exclude_unset=True))
         console.lines(trained.plan.text)
         suffix = ", which exists: nothing was trained again" if trained.existing else ""
         console.say("train", f"version {trained.version}{suffix}")
         with console.stage("promote"):
             try:
-                promotion = promote(dataset)
+                promotion = promote(dataset, gate=description.promote)
                 assert isinstance(promotion, Promotion)
                 champion, verdict = promotion.outcome in ("promote", "already"), promotion.summary
             except Refusal as refusal:
@@ -211,9 +269,9 @@ def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
         console.say("promote", "the model is champion" if champion else otherwise)
         model = None if champion else "challenger"
         with console.stage("forecast"):
-            issued = forecast(dataset, model=model)
-            start, end = trained.plan.periods.held_out
-            afterwards = forecast(dataset, model=model, hindcast_start=start, hindcast_end=end)
+            issued = forecast(dataset, model=model, **description.forecast.model_dump())
+            horizon, (start, end) = description.forecast.horizon, trained.plan.periods.held_out
+            afterwards = forecast(dataset, model=model, horizon=horizon, hindcast_start=start, hindcast_end=end)
         console.lines(issued.summary)
         console.lines(afterwards.summary)
         with console.stage("verify"):
@@ -235,36 +293,27 @@ def run(settings: DemoSettings, home: Home, console: StageConsole) -> Path:
     return scored.csv
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; 2 after a refusal, whose text is all that is printed."""
+def _demonstrate(dataset: str, description: "Description", *, quiet: bool) -> None:
+    home = Home.default()
+    # Prefect reads its settings from the working folder, and children take the home from the environment.
+    os.environ["SIMVP_HOME"] = str(home.path)
     os.chdir(CHECKOUT)
-    stop_on_signals()
-    try:
-        settings = parse(sys.argv[1:] if arguments is None else arguments)
-        home = Home.default()
-        with faults_in_words(home):
-            # All that can be refused is refused before a server is started and before anything is written.
-            home.dataset(settings.dataset)
-            refuse_unusable(home)
-            registry_exists(home.tracking_uri)
-            _look_into_source(settings, home)
-            services = _server(home)
-            with StageConsole(Console(highlight=False)) as console:
-                if services is not None:
-                    with console.stage("server"):
-                        services.make_databases()
-                        services.start_prefect()
-                        services.wait()
-                path = run(settings, home, console)
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr)
-        return 2
-    except Stop:
-        print("Stopped. make demo goes on from what is there.", file=sys.stderr)
-        return 130
+    with faults_in_words(home):
+        # All that can be refused is refused before a server is started and before anything is written.
+        home.dataset(dataset)
+        refuse_unusable(home)
+        registry_exists(home.tracking_uri)
+        _look_into_source(dataset, description, home)
+        services = _server(home)
+        with StageConsole(Console(highlight=False, quiet=quiet)) as console:
+            if services is not None:
+                with console.stage("server"):
+                    services.make_databases()
+                    services.start_prefect()
+                    services.wait()
+            path = run(dataset, description, home, console)
     print(path, flush=True)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["demo", *sys.argv[1:]]))

@@ -1,41 +1,41 @@
-"""`make verify-archive`: whether everything that a data set has kept is whole; no server is needed."""
+"""`simvp verify-archive`: whether everything that a data set has kept is whole; no server is needed."""
 
-import argparse
-import os
-import sys
-from collections.abc import Sequence
+from typing import Annotated
 
-from rich.console import Console
+import typer
 
-from flows.local import StageConsole
-from pipelines.home import Home
-from pipelines.tracking import CHECKOUT
-from pipelines.verify_archive import verify_archive
-from simvp.errors import Refusal
+from flows.commands.options import Quiet, described, working
+from simvp.cli import Exit
 
 DEFAULT = "simulated-weather"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the report; 0 where everything is whole, 1 where something is damaged, 2 where it cannot be said."""
-    os.chdir(CHECKOUT)
-    parser = argparse.ArgumentParser(prog="make verify-archive", allow_abbrev=False)
-    parser.add_argument("--name", default="")
-    parser.add_argument("--data", default="")
-    parser.add_argument("--heal", default="", choices=("", "yes", "no"))
-    words = parser.parse_args(arguments)
-    dataset, heal = words.name or words.data or DEFAULT, words.heal == "yes"
-    try:
-        with StageConsole(Console(highlight=False)) as console, console.stage("verify-archive"):
-            report = verify_archive(Home.default(), dataset, heal=heal, progress=console.progress)
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr)
-        return 2
-    console.rich.print(str(report), markup=False, soft_wrap=True)
-    if not report.whole and not heal:
-        console.rich.print("To mend what can be: the same with HEAL=yes.", markup=False)
-    return 0 if report.whole else 1
+def verify_archive(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="[NAME]", help="The data set: a name, or the path of the file that describes it."),
+    ] = DEFAULT,
+    heal: Annotated[
+        bool,
+        typer.Option("--heal", help="Make whole again what can be: frames from their sources, scores from forecasts."),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read archive, forecasts and scores of a data set whole, and say what is damaged.
 
+    Ends with 1 where something is damaged. What was issued is never issued again.
 
-if __name__ == "__main__":
-    sys.exit(main())
+    Examples: simvp verify-archive rain; simvp verify-archive rain --heal
+    """
+    from pipelines.verify_archive import verify_archive as stage
+
+    dataset, _ = described(name)
+    kept = "Nothing was healed by halves; the same command begins anew."
+    with working(kept, quiet=quiet) as (home, console):
+        with console.stage("verify-archive"):
+            report = stage(home, dataset, heal=heal, progress=console.progress)
+        console.rich.print(str(report), markup=False, soft_wrap=True)
+        if not report.whole and not heal:
+            console.rich.print("To mend what can be: the same with --heal.", markup=False)
+    if not report.whole:
+        raise typer.Exit(Exit.REFUSED)

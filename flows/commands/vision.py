@@ -1,99 +1,136 @@
-"""`make benchmark` and `make ablation`: a vision benchmark from its files to a row of the report.
+"""`simvp benchmark` and `simvp ablation`: a vision benchmark from its files to a row of the report.
 
 No server is needed: the stages are called as they are. The flow `benchmark` does the same where Prefect is to place it.
 """
 
-import argparse
-import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from flows.commands.options import Quiet, pairs, value_of, working
 from flows.local import StageConsole
-from pipelines.benchmark import (
-    BenchmarkConfig,
-    BenchmarkReport,
-    plan_ablation,
-    plan_benchmark,
-    run_ablation,
-    run_benchmark,
-    score_checkpoint,
-)
-from pipelines.home import Home
-from pipelines.machine import faults_in_words, refuse_unusable
-from pipelines.tracking import CHECKOUT
-from simvp.errors import ConfigError, Refusal
-from simvp.record import from_json
-from simvp.settings import Settings, shown_address
+from pipelines.benchmark import PresetName
+from simvp.errors import ConfigError
+from simvp.networks import Variant
+from simvp.settings import shown_address
+
+if TYPE_CHECKING:
+    from pipelines.benchmark import BenchmarkConfig, BenchmarkReport
 
 DEFAULT = "moving-mnist"
 SHOWN = {"mse_per_frame": "MSE", "mae_per_frame": "MAE", "ssim_paper": "SSIM", "psnr": "PSNR"}
+KEPT = "The same command goes on from the last checkpoint."
+
+Data = Annotated[
+    str,
+    typer.Argument(metavar="[DATA]", help="moving-mnist, moving-fashion-mnist, taxibj, human36m, kitticaltech or kth."),
+]
+Preset = Annotated[
+    PresetName | None,
+    typer.Option(
+        "--preset",
+        help="quick: reduced, minutes on two cores; full: the published sizes, for a GPU.",
+        show_default="full where there is a CUDA device",
+    ),
+]
+Epochs = Annotated[
+    str | None, typer.Option("--epochs", metavar="N", help="Epochs of the training.", show_default="the preset's")
+]
+Seed = Annotated[
+    str | None, typer.Option("--seed", metavar="N", help="Of weights and generated clips.", show_default="0")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Any other setting, as 'hid_T=256; kernels=[3, 5]'.", show_default=False
+    ),
+]
 
 
-class VisionSettings(Settings):
-    """What is to be trained or scored; `changes` are those of EPOCHS, SEED and SET together."""
+def benchmark(
+    data: Data = DEFAULT,
+    variant: Annotated[
+        Variant, typer.Option("--variant", help="Network: simvp (the paper's), incepu, gsta or tau (OpenSTL's).")
+    ] = "simvp",
+    preset: Preset = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    changes: Set = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--checkpoint", help="A public checkpoint to score as it is, instead of training.", show_default=False
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network on a vision benchmark, score it on the test part, and add a row to the report.
 
-    subject: ClassVar[str] = "make benchmark"
+    A run that was cut off goes on; the same settings, asked again, give the rows that exist.
 
-    ablation: bool
-    data: str
-    variant: str
-    preset: str | None
-    checkpoint: Path | None
-    changes: dict[str, Any]
-
-
-def parse(arguments: Sequence[str]) -> VisionSettings:
-    """Settings from the command line.
-
-    Raises
-    ------
-    ConfigError
-        SET that is no list of pairs, settings beside a checkpoint.
+    Examples: simvp benchmark; simvp benchmark kth --variant gsta --epochs 20; simvp benchmark --set "hid_T=64"
     """
-    parser = argparse.ArgumentParser(prog="make benchmark", allow_abbrev=False)
-    parser.add_argument("--ablation", action="store_true")
-    parser.add_argument("--data", default=DEFAULT)
-    parser.add_argument("--variant", default="simvp")
-    for option in ("preset", "epochs", "seed", "set", "checkpoint"):
-        parser.add_argument(f"--{option}", default="")
-    words = parser.parse_args(arguments)
-    changes: dict[str, Any] = {}
-    for pair in filter(None, (part.strip() for part in words.set.split(";"))):
-        name, equals, value = pair.partition("=")
-        if not (name.strip() and equals and value.strip()):
-            example = "batch_size=8;kernels=[3, 5]"
-            raise ConfigError("SET", [f"expected pairs like {example}, got {pair!r}"], "see 'Benchmarks' in the README")
-        changes[name.strip()] = _value(value.strip())
-    changes |= {name: _value(text) for name in ("epochs", "seed") if (text := getattr(words, name))}
-    stray = sorted(set(changes) - {"test_clips", "device"}) + (["preset"] if words.preset else [])
-    if words.checkpoint and stray:
-        reasons = [f"{name}: a checkpoint is scored as it is" for name in stray]
-        raise ConfigError("CHECKPOINT", reasons, "give DATA, and by SET at most test_clips and device")
-    return VisionSettings(
-        ablation=words.ablation,
-        data=words.data,
-        variant=words.variant,
-        preset=words.preset or None,
-        checkpoint=Path(words.checkpoint).expanduser() if words.checkpoint else None,
-        changes=changes,
-    )
+    from pipelines.benchmark import plan_benchmark, run_benchmark, score_checkpoint
+
+    stated = _changes(epochs, seed, changes)
+    with working(KEPT, quiet=quiet) as (home, console):
+        if checkpoint is not None:
+            stray = sorted(set(stated) - {"test_clips", "device"}) + (["preset"] if preset else [])
+            if stray:
+                reasons = [f"{name}: a checkpoint is scored as it is" for name in stray]
+                remedy = "give DATA, and by SET at most test_clips and device"
+                raise ConfigError("CHECKPOINT", reasons, remedy)
+            with console.stage("checkpoint"):
+                scored = score_checkpoint(home, data, checkpoint.expanduser(), progress=console.progress, **stated)
+            _show(console.rich, scored)
+            pictures = scored.pictures[0].parent
+            console.paths({"report": scored.path, "pictures": pictures, "runs": shown_address(home.tracking_uri)})
+            return
+        config = plan_benchmark(data, variant=variant, preset=preset, changes=stated)
+        _say_settings(console, config)
+        with console.stage("benchmark"):
+            report = run_benchmark(home, config, progress=console.progress)
+        if report.existing:
+            console.say("benchmark", "this run exists: nothing was trained again")
+        _show(console.rich, report)
+        console.rich.print(f"\nRegistered as {report.version}, challenger.", markup=False)
+        models = shown_address(home.tracking_uri)
+        console.paths({"report": report.path, "pictures": report.pictures[0].parent, "models and runs": models})
 
 
-def _value(text: str) -> Any:
-    """A number, true, false, null or a list as JSON has them; anything else is a word."""
-    try:
-        return from_json(text)
-    except ValueError:
-        return text
+def ablation(
+    data: Data = DEFAULT,
+    preset: Preset = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    changes: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train the paper's switches, one after the other, at one budget, and compare them.
+
+    Example: simvp ablation moving-mnist --epochs 2
+    """
+    from pipelines.benchmark import plan_ablation, run_ablation
+
+    with working(KEPT, quiet=quiet) as (home, console):
+        configs = plan_ablation(data, preset=preset, changes=_changes(epochs, seed, changes))
+        _say_settings(console, next(iter(configs.values())))
+        with console.stage("ablation"):
+            report = run_ablation(home, configs, progress=console.progress)
+        console.rich.print(report.path.read_text(), markup=False, soft_wrap=True)
 
 
-def _say_settings(console: StageConsole, config: BenchmarkConfig) -> None:
+def _changes(epochs: str | None, seed: str | None, changes: list[str] | None) -> dict[str, Any]:
+    """Epochs, seed and the others together; words that are no numbers are refused by the record they are for."""
+    stated = {name: value_of(text) for name, text in (("epochs", epochs), ("seed", seed)) if text}
+    return {**pairs(changes or [], "SET"), **stated}
+
+
+def _say_settings(console: StageConsole, config: "BenchmarkConfig") -> None:
     sizes = config.sizes
     each = f"{config.epoch_updates} updates" if config.epoch_updates else "every training clip once"
     console.say("settings", f"{config.data}, {config.variant}, preset {config.preset}")
@@ -104,7 +141,7 @@ def _say_settings(console: StageConsole, config: BenchmarkConfig) -> None:
     )
 
 
-def _show(console: Console, report: BenchmarkReport) -> None:
+def _show(console: Console, report: "BenchmarkReport") -> None:
     table = Table(title=report.rows[0].method, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
     for heading in ("", "T'", *SHOWN.values()):
         table.add_column(heading, justify="right" if heading else "left")
@@ -115,57 +152,3 @@ def _show(console: Console, report: BenchmarkReport) -> None:
     console.print(report.summary, markup=False, soft_wrap=True)
     if not report.rows[0].comparable:
         console.print("Published results stand for other data: these numbers compare with none of them.", markup=False)
-
-
-def run(settings: VisionSettings, home: Home, console: StageConsole) -> Path:
-    """One benchmark, or its ablation; returns the report."""
-    if settings.ablation:
-        configs = plan_ablation(settings.data, **settings.model_dump(include={"preset", "changes"}))
-        _say_settings(console, next(iter(configs.values())))
-        with console.stage("ablation"):
-            ablation = run_ablation(home, configs, progress=console.progress)
-        console.rich.print(ablation.path.read_text(), markup=False, soft_wrap=True)
-        return ablation.path
-    if settings.checkpoint:
-        with console.stage("checkpoint"):
-            scored = score_checkpoint(
-                home, settings.data, settings.checkpoint, progress=console.progress, **settings.changes
-            )
-        _show(console.rich, scored)
-        console.paths(
-            {"report": scored.path, "pictures": scored.pictures[0].parent, "runs": shown_address(home.tracking_uri)}
-        )
-        return scored.path
-    config = plan_benchmark(settings.data, **settings.model_dump(include={"variant", "preset", "changes"}))
-    _say_settings(console, config)
-    with console.stage("benchmark"):
-        report = run_benchmark(home, config, progress=console.progress)
-    if report.existing:
-        console.say("benchmark", "this run exists: nothing was trained again")
-    _show(console.rich, report)
-    console.rich.print(f"\nRegistered as {report.version}, challenger.", markup=False)
-    models = shown_address(home.tracking_uri)
-    console.paths({"report": report.path, "pictures": report.pictures[0].parent, "models and runs": models})
-    return report.path
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; 2 after a refusal, whose text is all that is printed, 130 when interrupted."""
-    os.chdir(CHECKOUT)
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    try:
-        settings, home = parse(sys.argv[1:] if arguments is None else arguments), Home.default()
-        refuse_unusable(home)
-        with StageConsole(Console(highlight=False)) as console, faults_in_words(home):
-            run(settings, home, console)
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-from .console import StageConsole as StageConsole
+from .console import StageConsole as StageConsole, skill_tables as skill_tables
 from .databases import prefect_file as prefect_file
 from .progress_bar import ProgressBar as ProgressBar
 from .services import (
@@ -8,4 +8,4 @@ from .services import (
     offline_environment as offline_environment,
     running as running,
 )
-from .signals import Stop as Stop, stop_on_signals as stop_on_signals
+from .signals import Stop as Stop, stopped_by_signals as stopped_by_signals

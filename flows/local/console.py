@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.local.progress_bar import ProgressBar
 from pipelines.home import Home
@@ -19,16 +20,34 @@ if TYPE_CHECKING:
 
     from pipelines.verify import VerifyReport
 
-__all__ = ["StageConsole", "chosen_leads"]
+__all__ = ["StageConsole", "chosen_leads", "skill_tables"]
 
-LEADS_SHOWN = 12  # with heading, legend and the row of all leads the table fits into the 24 lines of a small terminal
+LEADS_SHOWN = 12  # as many as a screen of 200 columns has room for, and a person looks at
+LEAD_WIDTH, SYSTEM_WIDTH = 8, 23  # columns of a lead, and of the name of a system
 
 
-def chosen_leads(count: int) -> list[int]:
+def chosen_leads(count: int, most: int = LEADS_SHOWN) -> list[int]:
     """Positions of the leads that the table shows, the first and the last among them; the file has all."""
-    if count <= LEADS_SHOWN:
+    if count <= most:
         return list(range(count))
-    return sorted({round(i * (count - 1) / (LEADS_SHOWN - 1)) for i in range(LEADS_SHOWN)})
+    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+
+
+def skill_tables(skill: "xr.Dataset", width: int) -> Iterator[Table]:
+    """RMSE by lead of model, its parts and every baseline, a table for each variable; CSI where there is rain.
+
+    Parameters
+    ----------
+    skill
+        From `pipelines.evaluation.skill_table`.
+    width
+        Columns of the screen: as many leads are shown as fit, so that nothing is cut.
+    """
+    most = max(2, min(LEADS_SHOWN, (width - SYSTEM_WIDTH) // LEAD_WIDTH - 1))
+    leads = chosen_leads(skill.sizes["lead_time"], most)
+    for name in map(str, skill["variable"].values):
+        yield _skill_table(skill.sel(variable=name), name, leads)
+    yield from _rain_tables(skill)
 
 
 class StageConsole:
@@ -61,8 +80,8 @@ class StageConsole:
 
     def say(self, name: str, text: str) -> None:
         """One line of a stage."""
-        self.rich.print(f"[bold green]{name:>10}[/]  ", end="")
-        self.rich.print(text, markup=False, soft_wrap=True)
+        # In one piece: what stands in a line that is not ended goes when the bar below it is drawn again.
+        self.rich.print(Text.assemble((f"{name:>10}", "bold green"), f"  {text}"), soft_wrap=True)
 
     def lines(self, text: str) -> None:
         """Some lines that belong to the stage before."""
@@ -78,51 +97,17 @@ class StageConsole:
     def skill(self, report: "VerifyReport") -> None:
         """The skill table of every variable, how the model compares, and what share nobody can predict."""
         assert report.skill is not None
-        for name in map(str, report.skill["variable"].values):
-            self._skill_table(report.skill.sel(variable=name), name)
-        self._rain_tables(report.skill)
+        for table in skill_tables(report.skill, self.rich.width):
+            self.rich.print(table)
+        if "csi" in report.skill:
+            from pipelines.evaluation import SHARP
+
+            self.rich.print(SHARP, markup=False, soft_wrap=True)
         self.rich.print(report.summary, markup=False, soft_wrap=True)
         for name in map(str, report.skill["variable"].values):
             if name not in report.unpredictable:
                 text = f"{name}: what share of the error nobody can predict is not known for this source."
                 self.rich.print(text, markup=False, soft_wrap=True)
-
-    def _rain_tables(self, skill: "xr.Dataset") -> None:
-        """CSI over all leads, of every variable that is rain: hits among what was rain or was said to be."""
-        if "csi" not in skill:
-            return
-        from pipelines.evaluation import SHARP, rain_lines
-
-        overall = [(name, least, scores) for name, least, lead, scores in rain_lines(skill) if lead == "all"]
-        for name in dict.fromkeys(name for name, *_ in overall):
-            columns = {least: scores for other, least, scores in overall if other == name}
-            table = Table(title=f"CSI of {name}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-            table.add_column("over all leads")
-            for least in columns:
-                table.add_column(f"at least {least}", justify="right")
-            for contender, *scores in zip(skill["contender"].values.tolist(), *columns.values(), strict=True):
-                table.add_row(contender.replace("_", " "), *map(_digits, scores), style="bold" * (contender == "sharp"))
-            self.rich.print(table)
-        self.rich.print(SHARP, markup=False, soft_wrap=True)
-
-    def _skill_table(self, scores: "xr.Dataset", name: str) -> None:
-        systems = [str(system) for system in scores["system"].values]
-        unit = str(scores["units"].item())
-        title = f"RMSE of {name}" + (f" ({unit})" if unit else "")
-        # Narrow enough for 80 columns.
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
-        table.add_column("lead", justify="right")
-        for system in systems:
-            table.add_column(system.replace("_", " "), justify="right", style="bold" if system == "model" else "")
-        table.add_column("n", justify="right")
-        for lead in chosen_leads(scores.sizes["lead_time"]):
-            row = scores.isel(lead_time=lead)
-            values = [_digits(float(row["rmse"].sel(system=system))) for system in systems]
-            table.add_row(_lead(float(row["lead_hours"])), *values, str(int(row["n"].sel(system="model"))))
-        table.add_section()
-        overall = [_digits(float(scores["rmse_all"].sel(system=system))) for system in systems]
-        table.add_row("all", *overall, str(int(scores["n_all"].sel(system="model"))))
-        self.rich.print(table)
 
     def note(self, name: str, text: str) -> None:
         """A paragraph with a name."""
@@ -139,13 +124,50 @@ class StageConsole:
         model = "" if promoted else f', "simvp-{dataset}@challenger"'
         lines = [
             "Next:",
-            "  make up               Prefect, MLflow and a worker on this machine; says how to run the flows",
+            "  simvp up              Prefect, MLflow and a worker on this machine; says how to run the flows",
+            f"  simvp status {dataset}",
             "  .venv/bin/python      a forecast in Python:",
             "    >>> import simvp",
             f'    >>> ds = simvp.open_archive("{home.archive(dataset)}")',
             f"    >>> simvp.predict(ds{model})",
         ]
         self.rich.print("\n".join(["", *lines]), markup=False, soft_wrap=True)
+
+
+def _rain_tables(skill: "xr.Dataset") -> Iterator[Table]:
+    """CSI over all leads, of every variable that is rain: hits among what was rain or was said to be."""
+    if "csi" not in skill:
+        return
+    from pipelines.evaluation import rain_lines
+
+    overall = [(name, least, scores) for name, least, lead, scores in rain_lines(skill) if lead == "all"]
+    for name in dict.fromkeys(name for name, *_ in overall):
+        columns = {least: scores for other, least, scores in overall if other == name}
+        table = Table(title=f"CSI of {name}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("over all leads")
+        for least in columns:
+            table.add_column(f"at least {least}", justify="right")
+        for contender, *scores in zip(skill["contender"].values.tolist(), *columns.values(), strict=True):
+            table.add_row(contender.replace("_", " "), *map(_digits, scores), style="bold" * (contender == "sharp"))
+        yield table
+
+
+def _skill_table(scores: "xr.Dataset", name: str, leads: Sequence[int]) -> Table:
+    unit = str(scores["units"].item())
+    title = f"RMSE of {name}" + (f" ({unit})" if unit else "")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table.add_column("lead", no_wrap=True)
+    for lead in leads:
+        table.add_column(_lead(float(scores["lead_hours"].values[lead])), justify="right", no_wrap=True)
+    table.add_column("all", justify="right", no_wrap=True)
+    for system in map(str, scores["system"].values):
+        one = scores.sel(system=system)
+        values = [*one["rmse"].values[leads].tolist(), float(one["rmse_all"])]
+        table.add_row(system.replace("_", " "), *map(_digits, values), style="bold" if system == "model" else "")
+    table.add_section()
+    model = scores.sel(system="model")
+    table.add_row("n", *map(str, [*model["n"].values[leads].astype(int).tolist(), int(model["n_all"])]))
+    return table
 
 
 def _lead(hours: float) -> str:

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
@@ -23,6 +24,7 @@ from datasets.store import disk
 from flows.local.databases import PREFECT_DATABASES, check_prefect_database, make_databases
 from flows.local.doors import stated_origins
 from flows.local.password import prefect_login
+from flows.local.schedules import write_deployments
 from flows.local.signals import end_with_parent
 from pipelines.home import Home
 from pipelines.machine import refuse_unusable
@@ -352,8 +354,13 @@ class Services:
         shown = replace(self.addresses, mlflow_server=shown_address(self.addresses.mlflow_server))
         disk.write(_address_file(self.home), json.dumps(asdict(shown)).encode(), private=True)
 
-    def deploy(self, pool: str) -> None:
+    def deploy(self, pool: str, own: Sequence[Mapping[str, Any]] = ()) -> None:
         """Make the process pool and every deployment of prefect.yaml.
+
+        Parameters
+        ----------
+        own
+            Further deployments, as `flows.local.schedules.scheduled` makes them.
 
         Raises
         ------
@@ -361,10 +368,15 @@ class Services:
             If Prefect refuses one; with its own words.
         """
         template = str(POOLS / "process.json")
-        for arguments in (
+        commands = [
             ("work-pool", "create", pool, "--type", "process", "--base-job-template", template, "--overwrite"),
             ("--no-prompt", "deploy", "--all"),
-        ):
+        ]
+        if own:
+            file = self.home.prefect / "described.yaml"
+            write_deployments(own, file)
+            commands.append(("--no-prompt", "deploy", "--all", "--prefect-file", str(file)))
+        for arguments in commands:
             command = [sys.executable, "-m", "prefect", *arguments]
             environment = {**self.environment, "PREFECT_DEPLOYMENTS_DEFAULT_WORK_POOL_NAME": pool}
             done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)

@@ -2,9 +2,11 @@
 
 import ctypes
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["SIGNALS", "Stop", "end_with_parent", "stop_on_signals"]
+__all__ = ["SIGNALS", "Stop", "end_with_parent", "stopped_by_signals"]
 
 # Ctrl-C, `kill`, and a terminal that is closed.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -20,10 +22,15 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise Stop
 
 
-def stop_on_signals() -> None:
-    """From now on raise Stop at the first signal; a second one ends the process at once."""
-    for number in SIGNALS:
-        signal.signal(number, _stop)
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """While the block runs raise Stop at the first signal; a second one ends the process at once."""
+    before = [signal.signal(number, _stop) for number in SIGNALS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
 
 
 def end_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""`make up`: a Prefect server, an MLflow server and a worker on this machine, until Ctrl-C.
+"""`simvp up`: a Prefect server, an MLflow server and a worker on this machine, until Ctrl-C.
 
 Ports: `PREFECT_PORT` (4200) and `MLFLOW_PORT` (5000). Everything is kept under `SIMVP_HOME` (.simvp), or where
 `SIMVP_STORE`, `MLFLOW_TRACKING_URI` and `PREFECT_API_DATABASE_CONNECTION_URL` say: docs/deployment.md.
@@ -10,15 +10,18 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 from rich.console import Console
 
 from flows.local.password import password_file
+from flows.local.schedules import scheduled
 from flows.local.services import Addresses, Services
-from flows.local.signals import SIGNALS, Stop, stop_on_signals
+from flows.local.signals import SIGNALS, Stop, stopped_by_signals
 from pipelines.home import Home
 from pipelines.machine import refuse_unusable
 from pipelines.tracking import CHECKOUT
+from simvp.cli import main
 from simvp.errors import Refusal
 from simvp.inference import registry_exists
 from simvp.settings import shown_address
@@ -39,18 +42,27 @@ def _second_terminal(services: Services) -> list[str]:
     return [*lines, "prefect deployment run forecast/daily --watch"]
 
 
-def main() -> int:
-    """Run until a signal comes or a process ends; return the exit code."""
+def up() -> None:
+    """Run a Prefect server, an MLflow server and a worker on this machine, until Ctrl-C.
+
+    Ports: PREFECT_PORT (4200) and MLFLOW_PORT (5000). Says how a second terminal runs the flows. Data sets that a
+    NAME.toml of the working folder describes, with a [schedule], get deployments of their own: forecast/NAME.
+
+    Example: simvp up
+    """
+    home = Home.default()
+    own = scheduled(Path.cwd())
+    # Prefect reads its settings from the working folder, and children take the home from the environment.
+    os.environ["SIMVP_HOME"] = str(home.path)
     os.chdir(CHECKOUT)
     logging.basicConfig(level=logging.WARNING)
     console = Console(highlight=False, soft_wrap=True)
-    stop_on_signals()
     services = None
     held = ExitStack()
     try:
+        held.enter_context(stopped_by_signals())
         addresses = Addresses.from_environment()
         addresses.check_free()
-        home = Home.default()
         refuse_unusable(home)
         if home.tracking_uri != addresses.mlflow:
             registry_exists(home.tracking_uri)
@@ -63,7 +75,7 @@ def main() -> int:
         services.wait()
         services.announce()
         console.print("Deploying the flows ...")
-        services.deploy(POOL)
+        services.deploy(POOL, own)
         services.end_dead_runs(POOL)
         services.start_worker(POOL)
         console.print(f"Prefect   {addresses.prefect_ui}   (its pages ask for a password: cat {password_file(home)})")
@@ -77,12 +89,8 @@ def main() -> int:
         while not (ended := services.ended()):
             time.sleep(1)
         raise Refusal(f"{' and '.join(ended)} ended by itself", [], "see the logs")
-    except Refusal as refusal:
-        console.print(str(refusal), markup=False)
-        return 2
     except Stop:
         console.print("Stopping ...")
-        return 0
     finally:
         for number in SIGNALS:  # an impatient second Ctrl-C would leave servers behind
             signal.signal(number, signal.SIG_IGN)
@@ -92,4 +100,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["up", *sys.argv[1:]]))

@@ -6,6 +6,7 @@ from .evaluate import (
     chunks as chunks,
     lies_in as lies_in,
     scorable as scorable,
+    score as score,
     select_frames as select_frames,
     stretch as stretch,
 )

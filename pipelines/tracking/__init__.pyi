@@ -15,6 +15,7 @@ from .versions import (
     CHALLENGER as CHALLENGER,
     LONGEST_TAG as LONGEST_TAG,
     find_version as find_version,
+    list_versions as list_versions,
     model_name as model_name,
     open_registry as open_registry,
     register_version as register_version,

@@ -1,4 +1,9 @@
-from .config import LoopConfig as LoopConfig, Size as Size, TrainConfig as TrainConfig
+from .config import (
+    LoopConfig as LoopConfig,
+    Size as Size,
+    TrainConfig as TrainConfig,
+    TrainSettings as TrainSettings,
+)
 from .device import choose_device as choose_device, choose_precision as choose_precision
 from .gridded import GriddedTask as GriddedTask, TrainReport as TrainReport
 from .loop import Score as Score, TrainingLoop as TrainingLoop, predictions as predictions

@@ -46,12 +46,11 @@ class LoopConfig(Settings):
     )
 
 
-class TrainConfig(LoopConfig):
-    """Settings of a training on the archive of a data set."""
+class TrainSettings(LoopConfig):
+    """Settings of a training on whatever archive."""
 
     subject: ClassVar[str] = "settings of the training"
 
-    dataset: str = Field(description="Name of the data set whose archive is trained on.")
     variables: tuple[str, ...] = Field(default=(), description="Variables to predict; all of the archive where empty.")
     log1p: tuple[str, ...] | Literal["auto"] = Field(
         default="auto",
@@ -99,3 +98,9 @@ class TrainConfig(LoopConfig):
     )
     validation_windows: int = Field(default=512, ge=1, description="Most windows scored after an epoch; evenly spread.")
     memory_mib: int = Field(default=2048, ge=0, description="MiB for frames; a longer archive is read in runs of them.")
+
+
+class TrainConfig(TrainSettings):
+    """Settings of a training on the archive of a data set."""
+
+    dataset: str = Field(description="Name of the data set whose archive is trained on.")

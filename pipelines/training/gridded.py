@@ -229,7 +229,10 @@ class GriddedTask:
             "audit": tuple(audit.row() for audit in self.audits),
             "history": tuple(self.loop.history),
             "best_epoch": self.loop.best_epoch,
-            "validation": self._summary(),
+            "validation": {
+                state: {**row, "baselines": dict(self.validation.reference[state])}
+                for state, row in self._summary().items()
+            },
             "missing": tuple(self.missing),
             "shifts": self.shifts.text,
         }

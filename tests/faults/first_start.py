@@ -162,7 +162,7 @@ def _up(home: Home) -> tuple[subprocess.Popen[bytes], Path]:
     ports = {"PREFECT_PORT": str(free_port()), "MLFLOW_PORT": str(free_port())}
     environment = {**os.environ, **ports, "SIMVP_HOME": str(home.path), "PYTHONUNBUFFERED": "1"}
     with log.open("wb") as out:
-        command = [sys.executable, "-m", "flows.local.up"]
+        command = [sys.executable, "-m", "simvp", "up"]
         return subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=out, stderr=out), log
 
 

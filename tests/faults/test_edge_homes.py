@@ -18,7 +18,7 @@ def test_a_home_of_another_name_takes_the_demo_to_its_end(name: str, tmp_path: P
     home = tmp_path / name / "home"
     words = ["--source", source, "--name", "mine", "--frames-in", "6", "--frames-out", "3", "--epochs", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "flows.commands.demo", *words],
+        [sys.executable, "-m", "simvp", "demo", *words],
         cwd=CHECKOUT,
         env={**os.environ, "SIMVP_HOME": str(home)},
         capture_output=True,

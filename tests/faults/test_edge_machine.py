@@ -302,8 +302,8 @@ def test_what_is_installed_is_too_old(before: str, text: str, tmp_path: Path) ->
     old = tmp_path / "zarr-2.0.0.dist-info"
     old.mkdir()
     (old / "METADATA").write_text("Metadata-Version: 2.1\nName: zarr\nVersion: 2.0.0\n")
-    code = f"import runpy, sys; {before.format(folder=tmp_path)}; sys.argv = ['demo']; "
-    code += "runpy._run_module_as_main('flows.commands.demo')"
+    code = f"import runpy, sys; {before.format(folder=tmp_path)}; sys.argv = ['simvp', 'demo']; "
+    code += "runpy._run_module_as_main('simvp')"
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert text in done.stderr

@@ -32,8 +32,8 @@ def test_all_that_does_not_fit_is_said_at_once_in_its_place() -> None:
         "name: expected a value, got none",
         "schedule.epochs: expected greater than or equal to 1, got 0",
         "schedule.kind: expected one of fast, slow, got 'quick'",
-        "schedule.epoch: no setting of that name, got 4",
-        "nome: no setting of that name, got 'a'",
+        "schedule.epoch: no setting of that name (did you mean 'epochs'?), got 4",
+        "nome: no setting of that name (did you mean 'name'?), got 'a'",
     )
     assert refused.value.remedy == "the settings are name, schedule, cycle"
 
@@ -52,7 +52,7 @@ def test_a_copy_with_changes_is_checked_as_a_new_one_is() -> None:
     run = Run(name="a", schedule=Schedule(epochs=5))
     assert run.replace(name="b") == Run(name="b", schedule=Schedule(epochs=5))
     assert run.name == "a"
-    with pytest.raises(ConfigError, match="nome: no setting of that name, got 'b'"):
+    with pytest.raises(ConfigError, match=r"nome: no setting of that name \(did you mean 'name'\?\), got 'b'"):
         run.replace(nome="b")
     with pytest.raises(ConfigError, match="expected greater than or equal to 1, got -1"):
         run.schedule.replace(epochs=-1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from datasets.readers import open_source
-from flows.commands.vision import _value
+from flows.commands.options import value_of
 from pipelines.train import _settings
 from pipelines.training import TrainConfig
 from simvp.errors import Refusal, SourceError
@@ -49,7 +49,7 @@ def test_any_text_is_a_unit_or_none(text: str) -> None:
 def test_json_of_any_depth() -> None:
     with pytest.raises(ValueError, match="deeper than a thousand"):
         from_json(DEEP)
-    assert _value(DEEP) == DEEP
+    assert value_of(DEEP) == DEEP
     with pytest.raises(Refusal, match="expected the settings as one JSON object"):
         _settings([DEEP])
 

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from datasets.readers.source import open_source
-from flows.commands.demo import parse
+from flows.commands.demo import settings as settings_of
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from simvp.errors import SourceError
@@ -185,7 +185,8 @@ def test_one_lead_of_many_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("typed", ["prediction_timedelta:12h", "lead:12 hours", "step:12", "step:0.5d"])
 def test_a_lead_in_words_at_the_command_line(typed: str, tmp_path: Path) -> None:
     path = runs(tmp_path / "a.nc")
-    settings = parse(["--source", str(path), "--select", typed])
+    _, description = settings_of(source=str(path), words={"select": typed})
+    settings = description.ingest
     assert_hours(open_source(path, select=settings.select), range(12, 16))
 
 

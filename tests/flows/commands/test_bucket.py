@@ -29,7 +29,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def demo(source: str, home: Path, store: str | None = None) -> subprocess.Popen[str]:
     """The demo of some files, begun."""
-    command = [sys.executable, "-m", "flows.commands.demo", "--source", source, "--name", "mine"]
+    command = [sys.executable, "-m", "simvp", "demo", "--source", source, "--name", "mine"]
     environment = {**os.environ, "SIMVP_HOME": str(home), **({"SIMVP_STORE": store} if store else {})}
     return subprocess.Popen(
         [*command, "--frames-in", "6", "--frames-out", "3", "--epochs", "1"],

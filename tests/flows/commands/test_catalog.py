@@ -1,4 +1,4 @@
-"""The catalogue as records and as `python -m flows.commands.catalog` prints it."""
+"""The catalogue as records and as `simvp catalog` prints it."""
 
 import re
 import subprocess
@@ -13,7 +13,8 @@ from datasets.benchmarks import BENCHMARKS
 from datasets.catalog import SOURCES, published
 from datasets.readers.taxibj_years import YEARS
 from datasets.video.clips import PARTS
-from flows.commands.catalog import Entry, contents, entries, find_entry, main
+from flows.commands.entries import Entry, contents, entries, find_entry
+from simvp.cli import Exit, main
 from simvp.errors import SourceError
 from tests.conftest import CHECKOUT
 from tests.datasets.video.test_digits import pictures, write_idx
@@ -124,7 +125,7 @@ def test_an_unknown_name() -> None:
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(arguments) == 0
+    assert main(["catalog", *arguments]) == Exit.DONE
     out, err = capsys.readouterr()
     assert err == ""
     return out
@@ -202,7 +203,7 @@ def test_one_of_them_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
 def test_refusals_go_to_the_error_output(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["--name", "kht"]) == 2
+    assert main(["catalog", "kht"]) == Exit.REFUSED
     out, err = capsys.readouterr()
     assert out == ""
     assert "data set 'kht': expected one of " in err
@@ -210,19 +211,19 @@ def test_refusals_go_to_the_error_output(
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
     (tmp_path / "taxibj").mkdir()
     (tmp_path / "taxibj" / YEARS[0]).write_bytes(b"nothing")
-    assert main(["--name", "taxibj"]) == 2
+    assert main(["catalog", "taxibj"]) == Exit.REFUSED
     out, err = capsys.readouterr()
     assert "T -> T'" in out
     assert f"{YEARS[0]}: expected NetCDF, GRIB or Zarr by content" in err
     slots = slots_of("2013-07-01", 1)
     write_year(tmp_path / "taxibj" / YEARS[0], slots, counts_of(slots))
-    assert main(["--name", "taxibj"]) == 2
+    assert main(["catalog", "taxibj"]) == Exit.REFUSED
     out, err = capsys.readouterr()
     assert "48 frames, 2013-07-01T00:00 .. 2013-07-01T23:30" in " ".join(out.split())
     assert "expected 84 or more days with all 48 slots, got 1 of 1" in err
 
 
 def test_the_command_starts_without_prefect() -> None:
-    code = "import flows.commands.catalog, sys; print(*{'prefect', 'mlflow'} & set(sys.modules))"
+    code = "import flows.commands.entries, sys; print(*{'prefect', 'mlflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

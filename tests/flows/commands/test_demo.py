@@ -1,4 +1,4 @@
-"""`make demo` from the shell: what was typed arrives, and it ends with the path of the skill table."""
+"""`simvp demo` from the shell: what was typed arrives, and it ends with the path of the skill table."""
 
 import os
 import subprocess
@@ -8,60 +8,75 @@ from pathlib import Path
 import pytest
 
 from flows.commands import demo
-from flows.commands.demo import parse
+from flows.commands.demo import settings
+from pipelines.description import Description
 from pipelines.home import Home
+from simvp.cli import Exit, main
 from simvp.errors import ConfigError, SourceError
 from tests.conftest import CHECKOUT
 from tests.support.small_home import write_source
 
 
 def test_demo_settings() -> None:
-    assert parse([]).dataset == "simulated-weather"
-    assert parse(["--data", "era5-uk"]).dataset == "era5-uk"
-    settings = parse(["--source", "/data/Rain 2020/*.nc", "--variables", "a, b", "--units", "a:K,b:m s-1"])
-    assert settings.source == "/data/Rain 2020/*.nc"
-    assert settings.variables == ["a", "b"]
-    assert settings.units == {"a": "K", "b": "m s-1"}
-    settings = parse(["--source", "x.grib", "--name", "mine", "--select", "level:850,member:r1", "--frames-in", "8"])
-    assert (settings.dataset, settings.select, settings.frames_in) == ("mine", {"level": 850, "member": "r1"}, 8)
+    assert settings() == ("simulated-weather", Description())
+    assert settings("era5-uk") == ("era5-uk", Description())
+    _, told = settings(source="/data/Rain 2020/*.nc", words={"variables": "a, b", "units": "a:K,b:m s-1"})
+    assert told.ingest.source == "/data/Rain 2020/*.nc"
+    assert told.ingest.variables == ["a", "b"]
+    assert told.ingest.units == {"a": "K", "b": "m s-1"}
+    name, told = settings(
+        source="x.grib", name="mine", words={"select": "level:850,member:r1"}, counts={"frames_in": "8"}
+    )
+    assert (name, told.ingest.select, told.train.frames_in) == ("mine", {"level": 850, "member": "r1"}, 8)
+    assert told.ingest.source == os.path.abspath("x.grib")
+
+
+def test_demo_takes_a_data_set_as_its_file_describes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rain.toml").write_text('[ingest]\nsource = "files/*.nc"\n[train]\nframes_in = 6\n')
+    monkeypatch.chdir(tmp_path)
+    for given in ("rain", "rain.toml", str(tmp_path / "rain.toml")):
+        name, told = settings(given, counts={"epochs": "3"})
+        assert (name, told.ingest.source) == ("rain", str(tmp_path / "files" / "*.nc"))
+        assert told.train.model_dump(exclude_unset=True)["epochs"] == 3
+        assert told.train.frames_in == 6
 
 
 def test_data_sets_of_different_sources_have_different_names() -> None:
-    names = [parse(["--source", source]).dataset for source in ("/a/rain/*.nc", "/b/rain/*.nc", "/a/wind/*.nc")]
+    names = [settings(source=source)[0] for source in ("/a/rain/*.nc", "/b/rain/*.nc", "/a/wind/*.nc")]
     assert len(set(names)) == 3
-    assert parse(["--source", "/a/rain/*.nc"]).dataset == names[0]
+    assert settings(source="/a/rain/*.nc")[0] == names[0]
     assert names[0].startswith("rain-nc-")
-    assert parse(["--source", "/a/rain/*.nc", "--variables", "a"]).dataset != names[0]
-    assert Home("/home").dataset(parse(["--source", f"/{'long' * 40}.nc"]).dataset).name
+    assert settings(source="/a/rain/*.nc", words={"variables": "a"})[0] != names[0]
+    assert Home("/home").dataset(settings(source=f"/{'long' * 40}.nc")[0]).name
 
 
 def test_a_source_with_a_password_is_refused_and_one_that_names_it_is_taken() -> None:
     with pytest.raises(SourceError, match=r"\{SIMVP_SOURCE_LOGIN\}@host") as refused:
-        parse(["--source", "https://user:hunter2@files/rain.nc?sig=hunter2"])
+        settings(source="https://user:hunter2@files/rain.nc?sig=hunter2")
     assert "hunter2" not in str(refused.value)
-    settings = parse(["--source", "https://{SIMVP_SOURCE_LOGIN}@files/rain.nc?{SIMVP_SOURCE_QUERY}"])
-    assert settings.source == "https://{SIMVP_SOURCE_LOGIN}@files/rain.nc?{SIMVP_SOURCE_QUERY}"
-    assert settings.dataset.startswith("files-rain-nc-")
+    name, told = settings(source="https://{SIMVP_SOURCE_LOGIN}@files/rain.nc?{SIMVP_SOURCE_QUERY}")
+    assert told.ingest.source == "https://{SIMVP_SOURCE_LOGIN}@files/rain.nc?{SIMVP_SOURCE_QUERY}"
+    assert name.startswith("files-rain-nc-")
 
 
 def test_demo_settings_that_contradict_are_refused_at_once() -> None:
     with pytest.raises(ConfigError) as refused:
-        parse(["--data", "era5-uk", "--source", "x.nc", "--units", "a", "--epochs", "few"])
+        settings("era5-uk", "x.nc", words={"units": "a"}, counts={"epochs": "few"})
     text = str(refused.value)
     assert "expected one of them, got both" in text
     assert "UNITS: expected pairs like t2m:K,rain:mm, got 'a'" in text
     assert "EPOCHS: expected a whole number, got 'few'" in text
     with pytest.raises(ConfigError, match="VARIABLES describes files, but no SOURCE is given"):
-        parse(["--variables", "a"])
+        settings(words={"variables": "a"})
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--data", "era5-uk", "--source", "x.nc"), "expected one of them, got both"),
-        (("--data", "era5"), "data set 'era5': expected one of simulated-weather, "),
+        (("era5-uk", "--source", "x.nc"), "expected one of them, got both"),
+        (("era5",), "data set 'era5': expected one of simulated-weather, "),
         # A directory with another file of that name: the same without network as with one.
-        (("--data", "nyc-taxi"), "nyc-taxi-2015-01.nc: expected sha256 cdab81feea"),
+        (("nyc-taxi",), "nyc-taxi-2015-01.nc: expected sha256 cdab81feea"),
     ],
 )
 def test_demo_refuses_without_a_traceback_before_anything_is_started(
@@ -69,13 +84,13 @@ def test_demo_refuses_without_a_traceback_before_anything_is_started(
 ) -> None:
     (tmp_path / "nyc-taxi-2015-01.nc").write_bytes(b"CDF")
     done = subprocess.run(
-        [sys.executable, "-m", "flows.commands.demo", *arguments],
+        [sys.executable, "-m", "simvp", "demo", *arguments],
         cwd=CHECKOUT,
         env={**os.environ, "SIMVP_HOME": str(tmp_path / "home"), "SIMVP_DATA": str(tmp_path)},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 2
+    assert done.returncode == Exit.REFUSED
     assert done.stdout == ""
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -96,7 +111,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("--frames-in 0", "FRAMES_IN: expected greater than or equal to 1, got 0"),
         ("--cycle 1", "CYCLE: expected greater than or equal to 2"),
-        ("--data nope", "data set 'nope': expected one of simulated-weather, "),
+        ("nope", "data set 'nope': expected one of simulated-weather, "),
         ("--source {files}/absent.nc", "there is no file or folder '{files}/absent.nc'; {files} is there"),
         ("--source {files}/empty", "folder '{files}/empty' holds no NetCDF, GRIB or Zarr data"),
         ("--source {files}/text.nc", "{files}/text.nc: expected NetCDF, GRIB or Zarr by content"),
@@ -112,9 +127,8 @@ def test_demo_looks_at_settings_and_source_before_it_starts_a_server(
     monkeypatch.setenv("SIMVP_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(CHECKOUT)
-    monkeypatch.setattr(demo, "stop_on_signals", lambda: None)
     monkeypatch.setattr(demo, "_server", lambda home: pytest.fail("a server was started"))
-    assert demo.main([word.format(files=files) for word in words.split()]) == 2
+    assert main(["demo", *(word.format(files=files) for word in words.split())]) == Exit.REFUSED
     text = capsys.readouterr().err
     assert said.format(files=files) in text
     assert "To mend it: " in text or "expected words like" in text
@@ -136,9 +150,8 @@ def test_demo_looks_at_its_home_first(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SIMVP_HOME", name if "://" in name else str(tmp_path / name))
     monkeypatch.chdir(CHECKOUT)
-    monkeypatch.setattr(demo, "stop_on_signals", lambda: None)
     monkeypatch.setattr(demo, "_server", lambda home: pytest.fail("a server was started"))
-    assert demo.main([]) == 2
+    assert main(["demo"]) == Exit.REFUSED
     text = capsys.readouterr().err
     assert text.startswith("SIMVP_HOME ")
     assert name in text
@@ -150,7 +163,7 @@ def test_demo_looks_at_its_home_first(
 @pytest.mark.slow
 def test_demo_on_files_ends_with_the_path_of_the_table(tmp_path: Path) -> None:
     source = str(write_source(tmp_path / "source"))
-    command = [sys.executable, "-m", "flows.commands.demo", "--source", source, "--name", "mine"]
+    command = [sys.executable, "-m", "simvp", "demo", "--source", source, "--name", "mine"]
     command += ["--frames-in", "6", "--frames-out", "3", "--epochs", "1"]
     environment = {**os.environ, "SIMVP_HOME": str(tmp_path / "home")}
     tables = []
@@ -161,8 +174,8 @@ def test_demo_on_files_ends_with_the_path_of_the_table(tmp_path: Path) -> None:
         tables.append((tmp_path / "home" / "mine" / "skill.csv").read_bytes())
     assert "nothing was trained again" in done.stdout
     assert tables[0] == tables[1]
-    missing = [*command[:4], str(tmp_path / "nothing.nc")]
+    missing = [*command[:5], str(tmp_path / "nothing.nc")]
     done = subprocess.run(missing, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 2
+    assert done.returncode == Exit.REFUSED
     assert "nothing.nc" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout

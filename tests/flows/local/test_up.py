@@ -32,7 +32,7 @@ def test_up_serves_a_second_terminal_and_leaves_no_process(tmp_path: Path) -> No
     source = str(write_source(tmp_path / "source", days=2))
     with (tmp_path / "up.log").open("w") as log:
         up = subprocess.Popen(
-            [sys.executable, "-m", "flows.local.up"], cwd=CHECKOUT, env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", "simvp", "up"], cwd=CHECKOUT, env=environment, stdout=log, stderr=log
         )
     family: list[psutil.Process] = []
     try:
@@ -114,7 +114,7 @@ def test_what_was_running_when_it_was_killed_has_crashed_after_the_next_start(tm
         assert done.returncode == 0, done.stdout + done.stderr
         until(lambda: flow_runs(second) == {"RUNNING"}, 120)
         family = [psutil.Process(up.pid), *psutil.Process(up.pid).children(recursive=True)]
-        marks = {"all": "", "prefect": "prefect server", "worker": "worker start", "make up": "flows.local.up"}
+        marks = {"all": "", "prefect": "prefect server", "worker": "worker start", "make up": "simvp up"}
         for member in family:
             if marks[killed] in " ".join(member.cmdline()):
                 member.kill()
@@ -134,7 +134,7 @@ def test_what_was_running_when_it_was_killed_has_crashed_after_the_next_start(tm
 def started(log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     with log.open("w") as out:
         up = subprocess.Popen(
-            [sys.executable, "-m", "flows.local.up"], cwd=CHECKOUT, env=environment, stdout=out, stderr=out
+            [sys.executable, "-m", "simvp", "up"], cwd=CHECKOUT, env=environment, stdout=out, stderr=out
         )
     until(lambda: up.poll() is not None or "Worker 'local' started" in log.read_text(), 240)
     assert up.poll() is None, log.read_text()

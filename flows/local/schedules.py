@@ -1,0 +1,55 @@
+"""Deployments of the data sets that NAME.toml files describe, for the stages that they give a schedule."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasets.store import disk
+
+if TYPE_CHECKING:
+    from pipelines.description import Description
+
+__all__ = ["scheduled", "write_deployments"]
+
+ENTRYPOINTS = {stage: f"flows.{stage}.{stage}" for stage in ("ingest", "train", "promote", "forecast", "verify")}
+
+
+def scheduled(folder: Path) -> list[dict[str, Any]]:
+    """Deployments of the data sets described in a folder, as prefect.yaml has them: `<stage>/<data set>`.
+
+    Raises
+    ------
+    ConfigError
+        A description that is wrong, or has questions left.
+    """
+    from pipelines.description import described_in, read_description
+
+    return [one for path in described_in(folder) for one in _deployments(path.stem, read_description(path))]
+
+
+def write_deployments(deployments: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write them as Prefect reads them: JSON is YAML too."""
+    disk.write(path, json.dumps({"pull": [], "deployments": list(deployments)}, indent=1).encode(), private=True)
+
+
+def _deployments(dataset: str, description: "Description") -> list[dict[str, Any]]:
+    parameters: Mapping[str, dict[str, Any]] = {
+        "ingest": description.ingest.model_dump(mode="json", exclude_none=True),
+        "train": {"settings": description.train.model_dump(mode="json", exclude_unset=True)},
+        "promote": {"gate": description.promote.model_dump(mode="json")},
+        "forecast": description.forecast.model_dump(mode="json", exclude_none=True),
+        "verify": {},
+    }
+    times = description.schedule.model_dump(exclude_none=True)
+    return [
+        {
+            "name": dataset,
+            "entrypoint": ENTRYPOINTS[stage],
+            "description": f"{stage.capitalize()} of {dataset}, as {dataset}.toml says.",
+            "tags": ["simvp"],
+            "parameters": {"dataset": dataset, **parameters[stage]},
+            "schedules": [{"cron": cron, "timezone": "UTC", "active": True}],
+        }
+        for stage, cron in times.items()
+    ]

@@ -1,0 +1,7 @@
+from .description import (
+    Description as Description,
+    described_in as described_in,
+    find_description as find_description,
+    read_description as read_description,
+)
+from .draft import Draft as Draft, draft_of as draft_of
