@@ -45,6 +45,14 @@ def build_network(spec: FrameSpec, config: TrainConfig, shifts: Shifts = STILL) 
     return GriddedSimVP(GriddedConfig(network=sizes, states=spec.n_states, lag=spec.lag, **shifts._asdict()))
 
 
+def variant_words(config: TrainConfig) -> str:
+    """Member of the family and sizes of the network: "simvp small (hid_S 8, hid_T 64, N_S 4, N_T 2)"."""
+    size = _DEFAULT.get(config.size, config.size)
+    names = ("hid_S", "hid_T", "N_S", "N_T")
+    sizes = (f"{n} {v}" for n, v in zip(names, SIZES[size], strict=False) if n not in UNREAD[config.variant])
+    return f"{config.variant} {size} ({', '.join(sizes)})"
+
+
 def batch_size(spec: FrameSpec, most: int) -> int:
     """Windows to forecast at a time: `most`, or as many as fit with their forecasts."""
     maps = spec.frames_in * spec.n_channels + 2 * spec.frames_out * spec.n_states

@@ -51,7 +51,7 @@ def logged_model(home: Home) -> tuple[str, str]:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"not read in these tests")
     with open_run(home, "toys", "a training") as run:
-        return run.log_model(file), run.run_id
+        return run.log_model(file, forecaster().spec), run.run_id
 
 
 class Models:
