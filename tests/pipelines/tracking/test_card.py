@@ -115,7 +115,7 @@ def test_notes_of_people_stay(model: Forecaster) -> None:
 def test_many_variables_and_leads_are_cut_down_to_what_a_description_holds(variables: int, leads: int) -> None:
     world = formula_world(("t2m",), frames=14 * 24, shape=(3, 4))
     names = [f"a_rather_long_name_{number}" for number in range(variables)]
-    many = small_forecaster(xr.Dataset({name: world["t2m"] for name in names}))
+    many = small_forecaster(xr.Dataset(dict.fromkeys(names, world["t2m"])))
     text = card(many, ORIGIN, skill=skill(many, leads), run_id="a1b2")
     assert len(text) <= LONGEST
     assert "Write here" in text  # nothing was cut off in the middle
