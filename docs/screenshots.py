@@ -1,11 +1,10 @@
 """Pictures of Prefect's and MLflow's pages, as a browser shows them, for the documentation.
 
-    python -m docs.screenshots docs/pages                    # on a small home of its own, which goes afterwards
-    python -m docs.screenshots /tmp/looked --width 480       # how a narrow window shows them
-    SIMVP_HOME=... python -m docs.screenshots /tmp/looked --dataset era5-uk    # a home that is there, with a version
+``python -m docs.screenshots docs/pages`` shows a small home of its own, which goes afterwards; `--dataset era5-uk` the
+one at SIMVP_HOME, which has a version of it; `--width 480` how a narrow window shows them.
 
-Starts both servers and a worker, runs the flow `promote` once for a run to be shown, and drives Debian's chromium by its
-own protocol. Pictures have a palette, so that each stays below 100 kB.
+Starts both servers and a worker, runs the flow `promote` once for a run to be shown, and drives Debian's chromium by
+its own protocol. Pictures have a palette, so that each stays below 100 kB.
 """
 
 import argparse

@@ -36,7 +36,8 @@ def draw(
     from pipelines.pictures import error_map, gains, skill_curve
 
     verdict = judgement.verdict
-    title = f"{challenger.version}, targets of {' .. '.join(judgement.held_out)}"
+    first, last = (time.replace("T", " ").removesuffix(":00") for time in judgement.held_out)
+    title = f"{challenger.version}, {first} to {last}"
     table = judgement.with_champion()
     rows = [(c.variable, c.reference, c.improvement, c.bound, c.passed) for c in verdict.comparisons]
     figures = {
@@ -44,8 +45,7 @@ def draw(
         "gate/gains.png": gains(rows, confidence=verdict.confidence, title=f"{title}: {verdict.outcome}"),
     }
     models = {"challenger": challenger} | ({"champion": champion} if champion else {})
-    overall = judgement.skill["rmse_all"].sel(system=[name for name in table["system"].values if name in NAMES])
-    baseline = "" if champion else str(overall["system"].values[int(overall.mean("variable").fillna(np.inf).argmin())])
+    baseline = "" if champion else min(NAMES, key=lambda name: _mean(judgement.skill, name))
     inits = judgement.errors["init_time"].values
     maps = error_maps(models, ds, inits, baseline=baseline, device=device)
     for name, field in maps.data_vars.items():
@@ -54,6 +54,12 @@ def draw(
                 field, title=f"{name}, {title}, {maps.attrs['n']} init times"
             )
     return figures
+
+
+def _mean(table: xr.Dataset, system: str) -> float:
+    """RMSE of a system over all variables, each in units of the model's; infinite where it is not known."""
+    scores = table["rmse_all"].sel(system=system) / table["rmse_all"].sel(system="model")
+    return float(scores.fillna(np.inf).mean())
 
 
 def error_maps(

@@ -25,7 +25,7 @@ def gains(rows: Sequence[tuple[str, str, float, float, bool]], *, confidence: fl
     title
         Above all.
     """
-    figure = Figure(figsize=(6.8, 1.3 + 0.34 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(6.8, 1.5 + 0.34 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for place, (_, _, gain, bound, passed) in enumerate(rows):
         colour = _PASSED if passed else _NOT
@@ -36,7 +36,7 @@ def gains(rows: Sequence[tuple[str, str, float, float, bool]], *, confidence: fl
     axes.axvline(0, color="0.4", lw=1)
     axes.set_yticks(range(len(rows)), [f"{variable} against {name.replace('_', ' ')}" for variable, name, *_ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"RMSE lower by, in percent; line: to the lower {confidence:.0%} bound; blue: passed")
+    axes.set_xlabel(f"RMSE lower by, in percent\nline: down to the lower {confidence:.0%} bound; blue: passed")
     axes.grid(axis="x", color="0.9", lw=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

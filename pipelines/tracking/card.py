@@ -279,8 +279,8 @@ def _network(model: "Forecaster") -> str:
 def _transform(spec: "FrameSpec", number: int) -> str:
     state = spec.state_channels[number]
     words = "departure from its climatology" if state.climatology.period != "none" else "departure from its mean"
-    low, high = state.bounds
-    limits = [f"at least {low:g}"] * (low is not None) + [f"at most {high:g}"] * (high is not None)
+    named = zip(("at least", "at most"), state.bounds, strict=True)
+    limits = [f"{word} {bound:g}" for word, bound in named if bound is not None]
     logarithm = ", as a logarithm" if state.log_scale is not None else ""
     return f"{state.name}: {words}{logarithm}{', forecasts ' if limits else ''}{' and '.join(limits)}"
 
