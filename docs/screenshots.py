@@ -33,7 +33,7 @@ from simvp.errors import Refusal
 
 POOL = "local"
 SECONDS = 180  # for a page to be drawn, on a busy machine
-COLOURS = 64
+COLOURS = 128
 
 
 class Browser:
@@ -85,7 +85,11 @@ class Browser:
     def picture(self, file: Path) -> None:
         """The page as it is seen, as a PNG with a palette."""
         data = base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
-        image = Image.open(io.BytesIO(data)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        image = (
+            Image.open(io.BytesIO(data))
+            .convert("RGB")
+            .quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        )
         image.save(file, optimize=True)
 
 

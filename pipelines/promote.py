@@ -39,6 +39,7 @@ from pipelines.tracking import (
 from simvp.errors import RegistryError
 from simvp.inference import CHAMPION, Registry, Version
 from simvp.record import from_json
+from simvp.times import show_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -255,8 +256,7 @@ def _record(
         values[f"gate/bound_percent_{c.variable}_{c.reference}"] = c.bound
     values["gate/promote"] = float(judgement.verdict.outcome == "promote")
     values = {name: value for name, value in values.items() if np.isfinite(value)}
-    model_id = client.get_model_version(candidate.name, candidate.version).model_id
-    log_metrics(client, candidate.run_id, values, model_id=model_id)
+    log_metrics(client, candidate.run_id, values)
 
 
 def _describe(
@@ -268,9 +268,9 @@ def _describe(
     origin: Origin,
 ) -> None:
     """The model card anew, with the verdict and the skill on the held-out period."""
-    verdict, held_out = judgement.verdict, " .. ".join(judgement.held_out)
-    rival = before.label if before else "no champion, as there was none"
-    when = f"{datetime.now(UTC):%Y-%m-%d}, {verdict.n} init times in {verdict.blocks} blocks, against {rival}"
+    verdict, held_out = judgement.verdict, " to ".join(map(show_time, judgement.held_out))
+    rival = f"and {before.label}" if before else "alone, as there was no champion"
+    scope = f"{verdict.n} init times in {verdict.blocks} blocks, against the baselines {rival}"
     head, *reasons = verdict.summary.splitlines()
     skill = Skill(
         table=judgement.with_champion(),
@@ -281,7 +281,7 @@ def _describe(
         model,
         origin,
         skill=skill,
-        verdict="\n".join([f"**{head}** ({when})", *reasons]),
+        verdict="\n".join([f"**{head}** ({datetime.now(UTC):%Y-%m-%d}, {scope})", *reasons]),
         run_id=candidate.run_id,
         before=client.get_model_version(candidate.name, candidate.version).description or "",
     )

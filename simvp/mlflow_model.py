@@ -152,8 +152,10 @@ def _bare(spec: FrameSpec, forecast: xr.Dataset, *, plain: bool) -> dict[str, An
     made: dict[str, Any] = {}
     for name in spec.states:
         values = forecast[name].transpose("init_time", "lead_time", *spec.grid.dims).values
-        missing = np.isnan(values)
-        made[name] = np.where(missing, None, values.astype(object)) if plain and missing.any() else values
+        if plain and (missing := np.isnan(values)).any():
+            values = values.astype(object)
+            values[missing] = None
+        made[name] = values
     for name in ("init_time", "valid_time"):
         times = forecast[name].values
         made[name] = np.array([name_time(time) for time in times.ravel()]).reshape(times.shape)

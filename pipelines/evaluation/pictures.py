@@ -9,6 +9,7 @@ import xarray as xr
 from pipelines.evaluation.evaluate import batch_size, past_frames, select_frames
 from pipelines.evaluation.judgement import Judgement
 from simvp.scoring import NAMES
+from simvp.times import show_time
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ def draw(
     from pipelines.pictures import error_map, gains, skill_curve
 
     verdict = judgement.verdict
-    first, last = (time.replace("T", " ").removesuffix(":00") for time in judgement.held_out)
+    first, last = map(show_time, judgement.held_out)
     title = f"{challenger.version}, {first} to {last}"
     table = judgement.with_champion()
     rows = [(c.variable, c.reference, c.improvement, c.bound, c.passed) for c in verdict.comparisons]
@@ -49,7 +50,7 @@ def draw(
     inits = judgement.errors["init_time"].values
     maps = error_maps(models, ds, inits, baseline=baseline, device=device)
     for name, field in maps.data_vars.items():
-        if np.isfinite(field).any((field.dims[1], field.dims[2])).all():
+        if np.isfinite(field.values).any((1, 2)).all():
             figures[f"gate/error_map_{name}.png"] = error_map(
                 field, title=f"{name}, {title}, {maps.attrs['n']} init times"
             )

@@ -162,7 +162,7 @@ def _sections(
     return parts
 
 
-def _short(verdict: str, most: int = 700) -> str:
+def _short(verdict: str, most: int = 1000) -> str:
     if not verdict:
         return "not judged yet (`prefect deployment run promote/manual`)."
     lines = [line.strip() for line in verdict.splitlines() if not line.strip().startswith("beside it")]
@@ -175,7 +175,7 @@ def _skill(table: xr.Dataset, names: Sequence[str], leads: int) -> str:
     systems = [str(name) for name in table["system"].values if name not in _PARTS]
     chosen = np.unique(np.linspace(0, table.sizes["lead_time"] - 1, leads).round().astype(int))
     lines = [
-        f"| RMSE | lead | {' | '.join(name.replace('_', ' ') for name in systems)} |",
+        _row("RMSE", "lead", *(name.replace("_", " ") for name in systems)),
         f"| --- | ---: |{' ---: |' * len(systems)}",
     ]
     for name in names:
@@ -185,8 +185,13 @@ def _skill(table: xr.Dataset, names: Sequence[str], leads: int) -> str:
         for lead, values in [*rows, ("all", scores["rmse_all"].values)]:
             best = np.nanmin(values) if np.isfinite(values).any() else np.nan
             cells = (f"**{value:.4g}**" if value == best else f"{value:.4g}" for value in values)
-            lines.append(f"| {label} | {lead} | {' | '.join(cells)} |")
+            lines.append(_row(label, lead, *cells))
     return "\n".join(lines)
+
+
+def _row(*cells: str) -> str:
+    """A line of a table: MLflow's page leaves no room between columns."""
+    return f"| {' | &emsp;'.join(cells)} |"
 
 
 def lead_words(lead: Any) -> str:
@@ -206,7 +211,7 @@ def _whose(provenance: Mapping[str, Any], names: Sequence[str]) -> str:
     if not rows:
         return ""
     lines = [
-        "| RMSE on the validation blocks | best baseline | base forecast | with the network | with the mixture |",
+        _row("RMSE on the validation blocks", "best baseline", "base forecast", "with the network", "with the mixture"),
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for state, rmse in rows.items():
@@ -218,7 +223,7 @@ def _whose(provenance: Mapping[str, Any], names: Sequence[str]) -> str:
             mixture = f"{rmse['model']:.4g} ({_change(rmse['model'], rmse['unmixed'])})"
         baseline = f"{row['baseline_rmse']:.4g} ({row['best_baseline'].replace('_', ' ')})"
         base = f"{rmse['base']:.4g} ({_change(rmse['base'], row['baseline_rmse'])})"
-        lines.append(f"| {state} ({row['units']}) | {baseline} | {base} | {network} | {mixture} |")
+        lines.append(_row(f"{state} ({row['units']})", baseline, base, network, mixture))
     return "\n".join(lines)
 
 
@@ -237,7 +242,7 @@ def _facts(model: "Forecaster", origin: Origin) -> str:
         "content": f"`{model.fingerprint}`, archive commit `{str(provenance.get('archive_commit', ''))[:12]}`, code "
         f"`{str(provenance.get('git', {}).get('commit', 'unknown'))[:12]}`",
     }
-    return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows.items() if text)])
+    return "\n".join(["| | |", "| --- | --- |", *(_row(name, text) for name, text in rows.items() if text)])
 
 
 def _pieces(pieces: Sequence[Sequence[str]]) -> str:
@@ -250,7 +255,7 @@ def _pieces(pieces: Sequence[Sequence[str]]) -> str:
 
 
 def _minute(time: str) -> str:
-    return time.replace("T", " ").removesuffix(":00")
+    return time.replace("T", " ").removesuffix(".000000000").removesuffix(":00")
 
 
 def _grid(spec: "FrameSpec") -> str:

@@ -124,6 +124,7 @@ class Run:
         with TemporaryDirectory() as folder:
             wheel = write_wheel(Path(folder))
             model = Model.log(
+                artifact_path=None,
                 name="model",
                 flavor=_Flavor,
                 flavor_name="pyfunc",
@@ -222,10 +223,8 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None, t
             os.environ[_ADDRESS] = outside
 
 
-def log_metrics(
-    client: "MlflowClient", run_id: str, values: Mapping[str, float], *, model_id: str | None = None
-) -> None:
-    """One more point of each metric of a run that has ended, and of a logged model of it.
+def log_metrics(client: "MlflowClient", run_id: str, values: Mapping[str, float]) -> None:
+    """One more point of each metric of a run that has ended, and of the last model that it has logged.
 
     MLflow's pages show the last point; those of earlier judgements stay before it.
     """
@@ -234,13 +233,13 @@ def log_metrics(
 
     if not values:
         return
+    # A database's registry does not know the logged model behind a version; its run does.
+    outputs = client.get_run(run_id).outputs
+    models = outputs.model_outputs if outputs else []
+    model = {"model_id": models[-1].model_id, "run_id": run_id} if models else {}
     step = len(client.get_metric_history(run_id, next(iter(values))))
     now = get_current_time_millis()
-    points = [
-        Metric(name, value, now, step, model_id=model_id, run_id=run_id if model_id else None)
-        for name, value in values.items()
-    ]
-    client.log_batch(run_id, metrics=points)
+    client.log_batch(run_id, metrics=[Metric(name, value, now, step, **model) for name, value in values.items()])
 
 
 def close_run(home: Home, run_id: str) -> str:

@@ -46,11 +46,9 @@ def build_network(spec: FrameSpec, config: TrainConfig, shifts: Shifts = STILL) 
 
 
 def variant_words(config: TrainConfig) -> str:
-    """Member of the family and sizes of the network: "simvp small (hid_S 8, hid_T 64, N_S 4, N_T 2)"."""
+    """Member of the family and hid_S, hid_T, N_S, N_T of the network: "simvp small 8-64-4-2"."""
     size = _DEFAULT.get(config.size, config.size)
-    names = ("hid_S", "hid_T", "N_S", "N_T")
-    sizes = (f"{n} {v}" for n, v in zip(names, SIZES[size], strict=False) if n not in UNREAD[config.variant])
-    return f"{config.variant} {size} ({', '.join(sizes)})"
+    return f"{config.variant} {size} {'-'.join(map(str, SIZES[size][:4]))}"
 
 
 def batch_size(spec: FrameSpec, most: int) -> int:

@@ -186,6 +186,19 @@ def test_lists_have_none_where_arrays_have_nan(world: xr.Dataset) -> None:
     assert all(isinstance(value, float) for value in made["t2m"][0][0][1])
 
 
+def test_the_logged_model_is_a_file_of_tensors_texts_and_the_wheel(uri: str, tmp_path: Path) -> None:
+    folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path)))
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    texts = {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
+    examples = {"input_example.json", "serving_input_example.json"}
+    (wheel,) = (name for name in files if name.endswith(".whl"))
+    assert set(files) == texts | examples | {"data/forecaster.safetensors", wheel}
+    assert wheel.startswith("code/simvp-")
+    for name in texts | examples:
+        files[name].decode("ascii")  # a pickle of today begins with a byte that is none
+    assert wheel in files["requirements.txt"].decode().splitlines()
+
+
 def test_the_scoring_server_answers_and_says_what_is_wrong(model: Any, small: Forecaster, world: xr.Dataset) -> None:
     """The application that `mlflow models serve` runs, asked as a client of HTTP asks it."""
     from fastapi.testclient import TestClient
