@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,12 @@ from simvp.errors import Refusal
 POOL = "local"
 SECONDS = 180  # for a page to be drawn, on a busy machine
 COLOURS = 128
+# What a person chooses once in MLflow's pages: those for the training of models, without the assistant.
+MLFLOW_PAGES = {
+    "mlflow.workflowType_v1": '"machine_learning"',
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+    "mlflow.assistant.panelOpen_v1": "false",
+}
 
 
 class Browser:
@@ -139,7 +145,7 @@ def small_home(home: Home, dataset: str) -> None:
     train(home, TrainConfig(dataset=dataset, frames_in=12, frames_out=6, size="tiny", epochs=2))
 
 
-def pages(services: Services, dataset: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+def pages(services: Services, dataset: str, login: Mapping[str, str]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Address of every page that is shown, by the name of its picture, and words that it has when it is drawn."""
     import mlflow
 
@@ -156,13 +162,16 @@ def pages(services: Services, dataset: str) -> dict[str, tuple[str, tuple[str, .
     if not flow_run:
         raise Refusal("prefect deployment run promote/manual", [done.stdout + done.stderr], f"see {home.prefect}")
     mlflow_ui = services.addresses.mlflow
+    asked = urllib.request.Request(f"{services.addresses.prefect_api}/deployments/name/forecast/daily", headers=login)
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        deployment = json.load(answer)["id"]
     return {
         "mlflow-version": (f"{mlflow_ui}/#/models/{newest.name}/versions/{newest.version}", ("Skill on", "Aliases")),
         "mlflow-run": (
             f"{mlflow_ui}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}",
             ("Description", "Parameters"),
         ),
-        "prefect-deployments": (f"{prefect}/deployments", ("forecast", "daily")),
+        "prefect-deployment": (f"{prefect}/deployments/deployment/{deployment}", ("forecast", "daily")),
         "prefect-run": (flow_run, ("Completed",)),
     }
 
@@ -195,12 +204,17 @@ def main() -> int:
             services.wait()
             services.deploy(POOL)
             services.start_worker(POOL)
-            shown = pages(services, dataset)
-            options.folder.mkdir(parents=True, exist_ok=True)
             login = base64.b64encode(home_password(home).encode()).decode()
+            shown = pages(services, dataset, {"Authorization": f"Basic {login}"})
+            options.folder.mkdir(parents=True, exist_ok=True)
             with browser(options.width, options.height) as page:
-                page.open(services.addresses.prefect_ui)
-                page.evaluate(f"localStorage.setItem('prefect-password', {json.dumps(login)})")
+                for address, values in (
+                    (services.addresses.prefect_ui, {"prefect-password": login}),
+                    (services.addresses.mlflow, MLFLOW_PAGES),
+                ):
+                    page.open(address)
+                    for name, value in values.items():
+                        page.evaluate(f"localStorage.setItem({json.dumps(name)}, {json.dumps(value)})")
                 for name, (address, words) in shown.items():
                     page.open(address, *words)
                     file = options.folder / f"{name}.png"

@@ -91,10 +91,10 @@ def _version_beside(file: Path) -> str:
     from mlflow.utils.yaml_utils import read_yaml
 
     root = next((folder for folder in file.parents if (folder / "MLmodel").is_file()), None)
-    if root is None or not (root / _META).is_file():
-        return "unregistered"
-    meta = read_yaml(str(root), _META)
-    return f"{meta['model_name']}/{meta['model_version']}"
+    meta = read_yaml(str(root), _META) if root is not None and (root / _META).is_file() else {}
+    # Of a logged model that was asked for by its own id MLflow writes that it has neither.
+    named = meta.get("model_name") and meta.get("model_version")
+    return f"{meta['model_name']}/{meta['model_version']}" if named else "unregistered"
 
 
 def axes_of(spec: FrameSpec) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
