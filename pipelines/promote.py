@@ -17,18 +17,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from datasets.archive import Archive
-from pipelines.evaluation import Gate, Judgement, Outcome, judge, skill_csv
+from pipelines.evaluation import SKILL, Gate, Judgement, Outcome, draw, judge, skill_csv
 from pipelines.home import Home
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
-from pipelines.tracking import CHALLENGER, LONGEST_TAG, model_name, open_registry, resolve_version
+from pipelines.tracking import (
+    CHALLENGER,
+    LONGEST_TAG,
+    NOTE,
+    Origin,
+    Skill,
+    card,
+    log_metrics,
+    model_name,
+    open_registry,
+    resolve_version,
+)
 from simvp.errors import RegistryError
 from simvp.inference import CHAMPION, Registry, Version
 from simvp.record import from_json
+from simvp.times import show_time
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from mlflow.tracking import MlflowClient
+
+    from simvp.inference import Forecaster
 
 _HISTORY = "champions"
 
@@ -118,10 +135,12 @@ def promote(
     before = _champion(registry, candidate.name)
     if before is not None and before.version == candidate.version:
         return Promotion(outcome="already", candidate=candidate, before=before, champion=before)
+    challenger, champion = registry.load(candidate), registry.load(before) if before else None
+    ds = Archive(home.archive(dataset)).dataset()
     judgement = judge(
-        registry.load(candidate),
-        registry.load(before) if before else None,
-        Archive(home.archive(dataset)).dataset(),
+        challenger,
+        champion,
+        ds,
         gate=gate,
         batch=batch,
         device=device,
@@ -129,8 +148,12 @@ def promote(
     )
     if judgement.verdict.outcome == "promote":
         registry.load(candidate)  # the judgement took its time: what will forecast is still there, and whole
+    figures = draw(judgement, challenger, champion, ds, device=device) if candidate.run_id else {}
+    origin = Origin.of(dataset, ds.attrs)
     with registry.client() as client:
-        _record(client, candidate, before, judgement)
+        _record(client, candidate, before, judgement, figures)
+        _describe(client, candidate, before, judgement, challenger, origin)
+        _set_tags(client, candidate, before, judgement)
         if judgement.verdict.outcome == "promote":
             _crown(client, candidate, before)
     return Promotion(
@@ -212,14 +235,65 @@ def _crown(client: "MlflowClient", candidate: Version, before: Version | None) -
     client.set_registered_model_tag(candidate.name, _HISTORY, json.dumps(history[-200:]))
 
 
-def _record(client: "MlflowClient", candidate: Version, before: Version | None, judgement: Judgement) -> None:
-    """Verdict and scores as artifacts of the run and tags of the version; the outcome last, when all is there."""
+def _record(
+    client: "MlflowClient",
+    candidate: Version,
+    before: Version | None,
+    judgement: Judgement,
+    figures: "Mapping[str, Figure]",
+) -> None:
+    """Verdict and scores as artifacts and metrics of the run, and of the logged model behind the version."""
+    if not candidate.run_id:
+        return
+    client.log_text(candidate.run_id, json.dumps(judgement.verdict.to_json(), indent=1), "gate/verdict.json")
+    client.log_text(candidate.run_id, judgement.text(), "gate/verdict.md")
+    client.log_text(candidate.run_id, skill_csv(judgement.skill), "gate/scores.csv")
+    for name, figure in figures.items():
+        client.log_figure(candidate.run_id, figure, name)
+    values = {f"gate/rmse_{name}_{system}": v for name, row in judgement.rmse().items() for system, v in row.items()}
+    for c in judgement.verdict.comparisons:
+        values[f"gate/improvement_percent_{c.variable}_{c.reference}"] = c.improvement
+        values[f"gate/bound_percent_{c.variable}_{c.reference}"] = c.bound
+    values["gate/promote"] = float(judgement.verdict.outcome == "promote")
+    values = {name: value for name, value in values.items() if np.isfinite(value)}
+    log_metrics(client, candidate.run_id, values)
+
+
+def _describe(
+    client: "MlflowClient",
+    candidate: Version,
+    before: Version | None,
+    judgement: Judgement,
+    model: "Forecaster",
+    origin: Origin,
+) -> None:
+    """The model card anew, with the verdict and the skill on the held-out period."""
+    verdict, held_out = judgement.verdict, " to ".join(map(show_time, judgement.held_out))
+    rival = f"and {before.label}" if before else "alone, as there was no champion"
+    scope = f"{verdict.n} init times in {verdict.blocks} blocks, against the baselines {rival}"
+    head, *reasons = verdict.summary.splitlines()
+    skill = Skill(
+        table=judgement.with_champion(),
+        on=f"the held-out period, {held_out}",
+        picture=SKILL if candidate.run_id else "",
+    )
+    text = card(
+        model,
+        origin,
+        skill=skill,
+        verdict="\n".join([f"**{head}** ({datetime.now(UTC):%Y-%m-%d}, {scope})", *reasons]),
+        run_id=candidate.run_id,
+        before=client.get_model_version(candidate.name, candidate.version).description or "",
+    )
+    client.update_model_version(candidate.name, candidate.version, description=text)
+    if candidate.run_id:
+        client.set_tag(candidate.run_id, NOTE, text)
+
+
+def _set_tags(client: "MlflowClient", candidate: Version, before: Version | None, judgement: Judgement) -> None:
+    """Verdict and scores as tags of the version; the outcome last, when all is there."""
     verdict = judgement.verdict
     lacking = verdict.shortfall
-    if candidate.run_id:
-        client.log_text(candidate.run_id, json.dumps(verdict.to_json(), indent=1), "gate/verdict.json")
-        client.log_text(candidate.run_id, judgement.text(), "gate/verdict.md")
-        client.log_text(candidate.run_id, skill_csv(judgement.skill), "gate/scores.csv")
     tags = {
         "gate_reasons": "\n".join(verdict.reasons),
         "gate_champion": before.version if before else "none",

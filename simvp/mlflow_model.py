@@ -1,14 +1,164 @@
-"""The loader that MLflow calls for a registered model (`loader_module="simvp.mlflow_model"`)."""
+"""The loader that MLflow calls for a registered model (`loader_module="simvp.mlflow_model"`), and what it gives back.
 
+MLflow's own clients know arrays and JSON, not labels: `Generic` takes both, and gives each back what it brought.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from simvp.contract import FrameSpec
+from simvp.errors import ContractError, Refusal
 from simvp.inference import Forecaster, model_file_in
+from simvp.times import name_time, parse_times
+
+__all__ = ["Generic"]
+
+_META = "registered_model_meta"  # what MLflow writes beside a model that it fetches from a registry
 
 
-def _load_pyfunc(path: str) -> Forecaster:
-    """The Forecaster behind `mlflow.pyfunc.load_model(...)`, whose `predict` takes and gives an xr.Dataset.
+class Generic:
+    """What stands behind `mlflow.pyfunc.load_model(...)` and `mlflow models serve`.
+
+    Parameters
+    ----------
+    forecaster
+        With the name of the registered version, where it was loaded as one.
+    """
+
+    def __init__(self, forecaster: Forecaster) -> None:
+        self._forecaster = forecaster
+
+    def predict(
+        self, data: xr.Dataset | xr.DataArray | Mapping[str, Any], params: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Forecast of the last frame, or as `params` say.
+
+        Parameters
+        ----------
+        data
+            Dataset or DataArray: as `Forecaster.predict`. Else arrays, or lists as JSON has them, by the names of the
+            signature: each variable (N, H, W) in the units of the contract, missing points NaN or null; "time" (N,), as
+            ISO 8601 texts or datetime64; rows and columns of the grid.
+        params
+            "horizon": words such as "24h", or a number of steps, also as a text. "init_time": a time, or "all".
+            "adapt": as `Forecaster.predict`. What is None is left to the model.
+
+        Returns
+        -------
+        Any
+            What `Forecaster.predict` gives, of labelled data. Of arrays, arrays by name: each variable (I, L, H, W),
+            "init_time" (I,) and "valid_time" (I, L) as ISO 8601 texts, rows and columns, and "model_version"; of lists,
+            missing points are None.
+
+        Raises
+        ------
+        ContractError
+            Data that does not fit the contract, or arrays that are missing or have no shape of the signature.
+        """
+        settings = {name: value for name, value in (params or {}).items() if value is not None}
+        horizon = settings.get("horizon")
+        if isinstance(horizon, str) and horizon.isdecimal():
+            settings["horizon"] = int(horizon)
+        if not isinstance(data, Mapping) or isinstance(data, xr.Dataset):
+            return self._forecaster.predict(data, **settings)
+        spec = self._forecaster.spec
+        forecast = self._forecaster.predict(_labelled(spec, data), **settings)
+        return _bare(spec, forecast, plain=any(isinstance(values, list) for values in data.values()))
+
+    def get_raw_model(self) -> Forecaster:
+        """The Forecaster itself, as MLflow's `PyFuncModel.get_raw_model` hands it on."""
+        return self._forecaster
+
+
+def _load_pyfunc(path: str) -> Generic:
+    """The model behind `mlflow.pyfunc.load_model(...)`.
 
     Parameters
     ----------
     path
         The model file, or a folder with one.
     """
-    return Forecaster.load(model_file_in(path))
+    file = model_file_in(path)
+    return Generic(Forecaster.load(file, version=_version_beside(file)))
+
+
+def _version_beside(file: Path) -> str:
+    """The version by which MLflow fetched a model, as forecasts name it; "unregistered" where it was no version."""
+    from mlflow.utils.yaml_utils import read_yaml
+
+    root = next((folder for folder in file.parents if (folder / "MLmodel").is_file()), None)
+    meta = read_yaml(str(root), _META) if root is not None and (root / _META).is_file() else {}
+    # Of a logged model that was asked for by its own id MLflow writes that it has neither.
+    named = meta.get("model_name") and meta.get("model_version")
+    return f"{meta['model_name']}/{meta['model_version']}" if named else "unregistered"
+
+
+def axes_of(spec: FrameSpec) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Dims and values of the coordinates that say where the points of a contract's grid lie; none of bare rows."""
+    grid = spec.grid
+    if grid.kind == "curvilinear":
+        planes = {"latitude": grid.latitude, "longitude": grid.longitude}
+        return {name: (grid.dims, values) for name, values in planes.items() if values is not None}
+    return {} if grid.kind == "index" else {dim: ((dim,), values) for dim, values in grid.axes.items()}
+
+
+def _labelled(spec: FrameSpec, arrays: Mapping[str, Any]) -> xr.Dataset:
+    """Arrays by name as the Dataset that they stand for, on the places and in the units that the contract names."""
+    axes = axes_of(spec)
+    names = [*spec.states, "time", *axes]
+    faults = [f"{name}: missing" for name in names if name not in arrays]
+    try:
+        times = parse_times(np.asarray(arrays.get("time", []), object), spec.calendar)
+    except Refusal as refusal:
+        faults += [f"time: {reason}" for reason in refusal.reasons]
+        times = np.empty(0, "M8[ns]")
+    shapes = {name: (len(times), *spec.shape) for name in spec.states}
+    shapes |= {name: values.shape for name, (_, values) in axes.items()}
+    found: dict[str, np.ndarray] = {}
+    for name in shapes.keys() & arrays.keys():
+        try:
+            found[name] = np.asarray(arrays[name], np.float64 if name in axes else np.float32)
+        except (TypeError, ValueError) as error:
+            faults.append(f"{name}: expected numbers, got {error}")
+            continue
+        if found[name].shape != shapes[name]:
+            faults.append(f"{name}: expected the shape {shapes[name]}, got {found[name].shape}")
+    if faults:
+        raise ContractError(
+            "Arrays to forecast from",
+            sorted(faults),
+            f"give {', '.join(names)} by name, as the signature says, or an xarray Dataset",
+        )
+    grid, mapping = spec.grid, spec.grid.mapping
+    attrs = {"grid_mapping": mapping[0]} if mapping else {}
+    coords: dict[str, Any] = {"time": times}
+    coords |= {name: (dims, found[name], dict(grid.attrs.get(name, {}))) for name, (dims, _) in axes.items()}
+    coords |= {mapping[0]: ((), 0, dict(mapping[1]))} if mapping else {}
+    return xr.Dataset(
+        {
+            state.name: (("time", *grid.dims), found[state.name], {"units": state.units} | attrs)
+            for state in spec.state_channels
+        },
+        coords,
+    )
+
+
+def _bare(spec: FrameSpec, forecast: xr.Dataset, *, plain: bool) -> dict[str, Any]:
+    """A forecast as arrays by name; `plain` for JSON, which has no NaN."""
+    made: dict[str, Any] = {}
+    for name in spec.states:
+        values = forecast[name].transpose("init_time", "lead_time", *spec.grid.dims).values
+        if plain and (missing := np.isnan(values)).any():
+            values = values.astype(object)
+            values[missing] = None
+        made[name] = values
+    for name in ("init_time", "valid_time"):
+        times = forecast[name].values
+        made[name] = np.array([name_time(time) for time in times.ravel()]).reshape(times.shape)
+    made |= {name: values for name, (_, values) in axes_of(spec).items()}
+    made["model_version"] = str(forecast["model_version"].values[0])
+    return made

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import nn
 
 from datasets.video import Clips, Part
@@ -29,8 +30,9 @@ from pipelines.benchmark.scores import (
 from pipelines.pictures import learning_curve, png
 from pipelines.progress import Progress
 from pipelines.ranks import ALONE, Ranks
-from pipelines.tracking import Run
+from pipelines.tracking import Origin, Run, card
 from pipelines.training import Score, TrainingLoop, choose_precision
+from simvp.inference import Forecaster
 from simvp.networks import SimVP
 from simvp.scoring import overall
 
@@ -68,7 +70,7 @@ class VideoTask:
         self.loop = TrainingLoop(self.network, self.config, self.train, weights, precision=self.precision, ranks=ranks)
 
     @property
-    def _method(self) -> str:
+    def variant(self) -> str:
         """The network in words, with what is not as in its preset."""
         preset = plan_benchmark(self.config.data, variant=self.config.variant, preset=self.config.preset).network
         changed = [f"{name} {value}" for name, value in self.config.network.items() if value != preset[name]]
@@ -107,7 +109,7 @@ class VideoTask:
             peak = torch.cuda.max_memory_allocated(self.device)
             run.log_metrics({"cuda_peak_bytes_per_clip": peak / self.config.batch_size}, 0)
         self._score(run)
-        files = clip_files(self.network, self.test, self._method)
+        files = clip_files(self.network, self.test, self.variant)
         history = self.loop.history
         trained = history[1:]  # the untrained network's error would squeeze all others
         curves = {part: [entry[f"{part}_mse_per_frame"] for entry in trained] for part in ("validation", "test")}
@@ -129,6 +131,15 @@ class VideoTask:
         spec, baselines = clip_contract(self.parts["train"])
         parts = {"spec": spec, "network": self.network.to("cpu").eval(), "baselines": baselines}
         return parts, provenance, {"test_mse_per_frame": words}
+
+    def example(self) -> xr.Dataset:
+        """The first clip of the test."""
+        return self.test.clips.labelled(0).isel(time=slice(0, self.test.clips.frames_in))
+
+    def page(self, model: Forecaster, run_id: str) -> str:
+        """The model card, without scores: those of a benchmark are compared in its report."""
+        about = self.parts["train"].benchmark
+        return card(model, Origin(dataset=about.name, title=about.title, source=about.source, licence=about.licence))
 
     def _score(self, run: Run) -> None:
         """Rows of the benchmark's own horizon, then of the longer ones, by rollout."""
@@ -153,7 +164,7 @@ class VideoTask:
         if epoch is None:
             return Row(method="persistence", **common)
         return Row(
-            method=self._method,
+            method=self.variant,
             epochs=self.config.epochs,
             chosen_epoch=epoch,
             updates_per_epoch=self.config.epoch_updates,

@@ -13,6 +13,7 @@ from .evaluate import (
 from .gate import Gate as Gate
 from .issued import score_alone as score_alone, score_issued as score_issued, taken_over as taken_over
 from .judgement import Judgement as Judgement, judge as judge
+from .pictures import SKILL as SKILL, draw as draw
 from .skill import (
     OWN as OWN,
     SHARP as SHARP,

@@ -33,12 +33,15 @@ class Judgement:
         Of the candidate, from `pipelines.evaluation.evaluate`: its parts are among the systems.
     held_out
         First and last time of the targets.
+    rival
+        Errors of the champion on the same maps, as the system "model"; None where there was none.
     """
 
     verdict: Verdict
     skill: xr.Dataset = field(compare=False)
     errors: xr.Dataset = field(compare=False, repr=False)
     held_out: tuple[str, str]
+    rival: xr.Dataset | None = field(default=None, compare=False, repr=False)
 
     def text(self) -> str:
         """Verdict, comparisons and skill table as Markdown."""
@@ -47,6 +50,16 @@ class Judgement:
     def tables(self) -> tuple[str, str]:
         """The comparisons and the skill table, as Markdown."""
         return self.verdict.table(), markdown(self.skill)
+
+    def with_champion(self) -> xr.Dataset:
+        """The RMSE of the skill table, with the champion as a further system where there was one."""
+        table = self.skill[["rmse", "rmse_all", "n"]]
+        if self.rival is None:
+            return table
+        rival = skill_table(self.rival)[["rmse", "rmse_all", "n"]].assign_coords(system=["champion"])
+        return xr.concat(
+            [table, rival.reindex(variable=table["variable"])], "system", coords="minimal", compat="override"
+        )
 
     def rmse(self) -> dict[str, dict[str, float]]:
         """Over all leads, by variable and system, to six digits; of parts of the model where both have a score."""
@@ -123,7 +136,7 @@ def judge(
     times = ds["time"].values
     spans = int(spec.step.index(times[-1:], times[0])[0]) + 1
     verdict = decide(errors, rival, step=spec.step, frames_in=frames_in, frames_out=leads, gate=gate, archive=spans)
-    return Judgement(verdict=verdict, skill=skill_table(errors), errors=errors, held_out=held_out)
+    return Judgement(verdict=verdict, skill=skill_table(errors), errors=errors, held_out=held_out, rival=rival)
 
 
 def _held_out(forecaster: "Forecaster") -> tuple[str, str]:

@@ -1,4 +1,5 @@
 from .clips import clip_animation as clip_animation, clip_strip as clip_strip
+from .comparisons import error_map as error_map, gains as gains
 from .fields import (
     learning_curve as learning_curve,
     png as png,

@@ -25,7 +25,7 @@ _LINES = tuple((colour, marker, "--") for colour, marker in zip(_COLOURS, "s^vDX
 # What the model is made of is drawn like it, but less of it.
 _PARTS = {"unmixed": ("0.25", "o", ":"), "base": ("0.6", "o", ":")}
 _MOST_MAPS = 4
-_FIELD, _DIFFERENCE, _ABSENT = "viridis", "RdBu_r", "0.85"
+FIELD, DIFFERENCE, ABSENT = "viridis", "RdBu_r", "0.85"
 
 
 def learning_curve(
@@ -99,7 +99,7 @@ def skill_curve(summary: xr.Dataset, *, title: str = "") -> Figure:
         count = _range(summary["n"].sel(system="model", variable=name).values)
         above = f"{title}\n" if title and len(names) == 1 else ""
         axes.set_title(f"{above}{name}, n = {count}", fontsize=10)
-        axes.set(xlabel=f"lead time ({unit})", ylabel=_labelled("RMSE", units))
+        axes.set(xlabel=f"lead time ({unit})", ylabel=labelled("RMSE", units))
         axes.set_ylim(bottom=0)
         heading = "RMSE over all leads" if "rmse_all" in summary else None
         axes.legend(
@@ -144,7 +144,7 @@ def sample_strip(
     # A single wild point would grey out all else; the bar's arrows say that values lie beyond.
     limit = float(np.quantile(apart, 0.995)) if apart.size else 1.0
     y, x = (forecast[dim].values.astype(np.float64) for dim in (rows, columns))  # counted where there are none
-    width, height = _map_size(x, y, forecast, len(leads))
+    width, height = map_size(x, y, forecast, len(leads))
     figure = Figure(figsize=(len(leads) * width + 1.9, 3 * height + 1.1), layout="constrained")
     grid = figure.subplots(3, len(leads), squeeze=False, sharex=True, sharey=True)
     stacked = (("truth", shown[0]), ("forecast", shown[1]), ("forecast − truth", difference))
@@ -152,28 +152,28 @@ def sample_strip(
     for row, (name, fields) in enumerate(stacked):
         line = grid[row]
         for axes, field, lead in zip(line, fields, leads, strict=True):
-            scale: dict[str, Any] = {"cmap": _FIELD, "vmin": low, "vmax": high if high > low else low + 1.0}
+            scale: dict[str, Any] = {"cmap": FIELD, "vmin": low, "vmax": high if high > low else low + 1.0}
             if row == 2:
-                scale = {"cmap": _DIFFERENCE, "vmin": -(limit or 1.0), "vmax": limit or 1.0}
+                scale = {"cmap": DIFFERENCE, "vmin": -(limit or 1.0), "vmax": limit or 1.0}
             drawn.append(axes.pcolormesh(x, y, field, shading="nearest", rasterized=True, **scale))
-            axes.set_facecolor(_ABSENT)
+            axes.set_facecolor(ABSENT)
             axes.tick_params(labelsize=8)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.yaxis.set_major_locator(MaxNLocator(4))
             if row == 0:
                 axes.set_title(f"+{hours[lead]:g} {unit}", fontsize=9)
-        line[0].set_ylabel(f"{name}\n{_axis_label(forecast, str(rows))}", fontsize=9)
+        line[0].set_ylabel(f"{name}\n{axis_label(forecast, str(rows))}", fontsize=9)
     for axes in grid[2]:
-        axes.set_xlabel(_axis_label(forecast, str(columns)), fontsize=9)
+        axes.set_xlabel(axis_label(forecast, str(columns)), fontsize=9)
     if str(rows) == "y" and not forecast["y"].attrs.get("units"):
         grid[0, 0].invert_yaxis()  # rows are counted from the top
     units = forecast.attrs.get("units", "")
     quantity = str(forecast.attrs.get("long_name") or forecast.name or "value")
     bar = figure.colorbar(drawn[0], ax=list(grid[:2].flat), shrink=0.8, aspect=30)
-    bar.set_label(_wrapped(_labelled(quantity, units)), fontsize=9)
+    bar.set_label(_wrapped(labelled(quantity, units)), fontsize=9)
     bar.ax.tick_params(labelsize=8)
     bar = figure.colorbar(drawn[-1], ax=list(grid[2]), extend="both", aspect=15)
-    bar.set_label(_labelled("difference", units), fontsize=9)
+    bar.set_label(labelled("difference", units), fontsize=9)
     bar.ax.tick_params(labelsize=8)
     if not title and "init_time" in forecast.coords and not forecast["init_time"].ndim:
         title = f"forecast of {show_time(forecast['init_time'].values[()])}"
@@ -211,19 +211,19 @@ def _range(counts: np.ndarray) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _axis_label(field: xr.DataArray, dim: str) -> str:
+def axis_label(field: xr.DataArray, dim: str) -> str:
     attrs = field[dim].attrs
     units = {"degrees_north": "°N", "degrees_east": "°E"}.get(str(attrs.get("units", "")), attrs.get("units", ""))
     name = dim if dim in ("latitude", "longitude") else str(attrs.get("long_name", dim))
     return f"{name} ({units})" if units else name
 
 
-def _labelled(name: str, units: object) -> str:
+def labelled(name: str, units: object) -> str:
     """Name and units for a label; a bare number's "1" says nothing there."""
     return f"{name} ({units})" if units and units != "1" else name
 
 
-def _map_size(x: np.ndarray, y: np.ndarray, field: xr.DataArray, maps: int) -> tuple[float, float]:
+def map_size(x: np.ndarray, y: np.ndarray, field: xr.DataArray, maps: int) -> tuple[float, float]:
     """Width and height of one map in inches: near the true shape, whatever the number of maps."""
     tall = abs(float(y[-1] - y[0])) or 1.0
     wide = abs(float(x[-1] - x[0])) or 1.0

@@ -1,5 +1,5 @@
 from .artifacts import artifact_root as artifact_root
-from .card import description as description, shares as shares
+from .card import Origin as Origin, Skill as Skill, card as card, shares as shares
 from .database import mlflow_file as mlflow_file
 from .database_file import DatabaseFile as DatabaseFile
 from .known_champion import load_champion as load_champion
@@ -10,7 +10,13 @@ from .provenance import (
     git_state as git_state,
     package_versions as package_versions,
 )
-from .runs import Run as Run, close_run as close_run, open_run as open_run
+from .runs import (
+    NOTE as NOTE,
+    Run as Run,
+    close_run as close_run,
+    log_metrics as log_metrics,
+    open_run as open_run,
+)
 from .versions import (
     CHALLENGER as CHALLENGER,
     LONGEST_TAG as LONGEST_TAG,

@@ -8,7 +8,9 @@ same code.
 import ast
 import hashlib
 import os
+import re
 import subprocess
+import tomllib
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -42,9 +44,14 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def requirements() -> list[str]:
-    """What the logged model needs, as pip names it."""
-    return [f"{name}=={number}" for name, number in package_versions().items() if number != "checkout"]
+def requirements(root: Path = CHECKOUT) -> list[str]:
+    """Every package that the library asks for, as pip names it, at the version that is installed here.
+
+    Without the part of a version that an index for one kind of machine adds ("+cpu"): others do not have it.
+    """
+    asked = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = [re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] for text in asked]
+    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
 
 
 @lru_cache(maxsize=8)

@@ -4,16 +4,24 @@ MLflow keeps its address in the process and in the environment; `open_run` puts 
 """
 
 import json
+import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+import xarray as xr
 
 from pipelines.home import Home
 from pipelines.tracking.artifacts import artifact_root
 from pipelines.tracking.database import make_database
 from pipelines.tracking.provenance import requirements
+from pipelines.tracking.signature import example_of, signature_of
+from pipelines.tracking.wheel import write_wheel
 from simvp.errors import Unavailable, fault_around
 from simvp.inference import short_waits
 
@@ -21,8 +29,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow.tracking import MlflowClient
 
+    from simvp.contract import FrameSpec
+
 LOADER = "simvp.mlflow_model"
 KEY_TAG = "training_key"
+NOTE = "mlflow.note.content"
+"""Tag of what MLflow shows as the description of a run."""
 _ADDRESS = "MLFLOW_TRACKING_URI"
 _SILENT = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"  # of runs that end, with the server's password where it has one
 
@@ -93,18 +105,63 @@ class Run:
         """A file as it is."""
         self._client.log_artifact(self.run_id, str(file))
 
-    def log_model(self, file: Path) -> str:
-        """The saved Forecaster as a model; returns its address for the registry."""
-        import mlflow
+    def log_model(self, file: Path, spec: "FrameSpec", example: xr.Dataset | None = None, *, step: int = 0) -> str:
+        """The saved Forecaster as a model, with the library as a wheel; returns its address for the registry.
 
-        model = mlflow.pyfunc.log_model(
-            name="model", loader_module=LOADER, data_path=str(file), pip_requirements=requirements()
-        )
+        Parameters
+        ----------
+        file
+            That `Forecaster.save` wrote.
+        spec
+            Its contract.
+        example
+            Frames to be shown as an input.
+        step
+            Of the metrics of the run that are the model's.
+        """
+        from mlflow.models import Model
+
+        with TemporaryDirectory() as folder:
+            wheel = write_wheel(Path(folder))
+            model = Model.log(
+                artifact_path=None,
+                name="model",
+                flavor=_Flavor,
+                flavor_name="pyfunc",
+                loader_module=LOADER,
+                data_path=str(file),
+                # Beside the model, and not as sources: whoever loads it would import these instead of the library that
+                # is installed.
+                code_paths=[str(wheel)],
+                pip_requirements=[*requirements(), f"code/{wheel.name}"],
+                signature=signature_of(spec),
+                input_example=None if example is None else example_of(example, spec),
+                step=step,
+                validate_serving_input=False,
+            )
         return str(model.model_uri)
 
 
+class _Flavor:
+    """MLflow's flavor pyfunc, without the forecast of the example that logging makes, and without remarks on it."""
+
+    @staticmethod
+    def save_model(path: str, *, validate_serving_input: bool, **settings: Any) -> None:
+        import mlflow
+
+        told = logging.getLogger("mlflow.pyfunc")
+        level = told.level
+        told.setLevel(logging.WARNING)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*An input example was not provided")
+                mlflow.pyfunc.save_model(path, **settings)
+        finally:
+            told.setLevel(level)
+
+
 @contextmanager
-def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -> Iterator[Run]:
+def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None, title: str = "") -> Iterator[Run]:
     """Start the run of the training `key`, or go on with the one that was cut off.
 
     Parameters
@@ -117,6 +174,8 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
         Training key; a run of this key that never ended is gone on with.
     run_id
         The run to go on with, where a checkpoint names it.
+    title
+        Name of a new run, before its time; by default the data set.
 
     Raises
     ------
@@ -152,7 +211,7 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
         with mlflow.start_run(
             run_id=run_id,
             experiment_id=experiment,
-            run_name=None if run_id else f"{dataset}-{key[:8]}",
+            run_name=None if run_id else f"{title or dataset}, {datetime.now(UTC):%Y-%m-%d %H:%M}",
             tags={KEY_TAG: key},
             log_system_metrics=True,
         ) as run:
@@ -162,6 +221,25 @@ def open_run(home: Home, dataset: str, key: str, *, run_id: str | None = None) -
         os.environ.pop(_ADDRESS, None)
         if outside is not None:
             os.environ[_ADDRESS] = outside
+
+
+def log_metrics(client: "MlflowClient", run_id: str, values: Mapping[str, float]) -> None:
+    """One more point of each metric of a run that has ended, and of the last model that it has logged.
+
+    MLflow's pages show the last point; those of earlier judgements stay before it.
+    """
+    from mlflow.entities import Metric
+    from mlflow.utils.time import get_current_time_millis
+
+    if not values:
+        return
+    # A database's registry does not know the logged model behind a version; its run does.
+    outputs = client.get_run(run_id).outputs
+    models = outputs.model_outputs if outputs else []
+    model = {"model_id": models[-1].model_id, "run_id": run_id} if models else {}
+    step = len(client.get_metric_history(run_id, next(iter(values))))
+    now = get_current_time_millis()
+    client.log_batch(run_id, metrics=[Metric(name, value, now, step, **model) for name, value in values.items()])
 
 
 def close_run(home: Home, run_id: str) -> str:

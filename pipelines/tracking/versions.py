@@ -78,7 +78,7 @@ def register_version(
     tags
         With `training_key` and `fingerprint`. A version of the same training key is not made a second time.
     text
-        Description of the version.
+        Description of the version, as Markdown.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def register_version(
         texts = {key: str(value)[:LONGEST_TAG] for key, value in tags.items()}
         where, model = _place(client, source)
         made = client.create_model_version(
-            name, source=where, run_id=run_id, tags=texts, description=text[:LONGEST_TAG] or None, model_id=model
+            name, source=where, run_id=run_id, tags=texts, description=text or None, model_id=model
         )
     return set_challenger(home, Version(name=name, version=str(made.version)))
 

@@ -14,6 +14,8 @@ import numpy as np
 import xarray as xr
 
 from pipelines.progress import Progress, silent
+from simvp.contract import FrameSpec
+from simvp.coords import lead_times
 from simvp.inference import BASE, CORRECTED, NETWORK, Forecaster, blended, labelled, truth_maps
 from simvp.mixture import Mixture, gram_matrices, left_out_errors
 from simvp.scoring import EXTRAPOLATION, SAYS, chosen_say, events, rain_limits, sharpened
@@ -37,6 +39,10 @@ class Combination:
         of the ridge, whether a correction helps, how fast weights follow) is made on all blocks.
     correction_error
         (S, L) standard error of the correction over the blocks; None without a network.
+    by_lead
+        As `rmse`, for each lead: (S, L) by system.
+    maps
+        (S, L) that each of them is the mean of.
     sharp
         Of variables that are rain: how much say the model has in the order of its sharp forecast (`choose_says`).
     """
@@ -45,7 +51,29 @@ class Combination:
     mixture: Mixture | None
     rmse: Mapping[str, Mapping[str, float]]
     correction_error: np.ndarray | None
+    by_lead: Mapping[str, np.ndarray]
+    maps: np.ndarray
     sharp: Mapping[str, float] = field(default_factory=dict)
+
+    def table(self, spec: FrameSpec) -> xr.Dataset:
+        """RMSE by lead and over all leads, as `pipelines.evaluation.skill_table` has it; without the bare network."""
+        systems = [name for name in self.by_lead if name != NETWORK]
+        rmse = np.stack([self.by_lead[name] for name in systems])
+        overall = [[self.rmse[state][name] for state in spec.states] for name in systems]
+        dims = ("system", "variable", "lead_time")
+        return xr.Dataset(
+            {
+                "rmse": (dims, rmse),
+                "n": (dims, np.broadcast_to(self.maps[None, :, :], rmse.shape)),
+                "rmse_all": (dims[:2], overall),
+            },
+            {
+                "system": systems,
+                "variable": list(spec.states),
+                "units": ("variable", [channel.units for channel in spec.state_channels]),
+                "lead_time": lead_times(spec.step, spec.frames_out),
+            },
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What it says, rounded, as JSON."""
@@ -124,7 +152,15 @@ def combine(
         state: {name: _root_mean(loss[number][count[number]]) for name, loss in losses.items()}
         for number, state in enumerate(states)
     }
-    return Combination(correction=correction, mixture=mixture, rmse=rmse, correction_error=error)
+    by_lead = {
+        name: np.array(
+            [[_root_mean(loss[s, lead][count[s, lead]]) for lead in range(count.shape[1])] for s in range(len(loss))]
+        )
+        for name, loss in losses.items()
+    }
+    return Combination(
+        correction=correction, mixture=mixture, rmse=rmse, correction_error=error, by_lead=by_lead, maps=count.sum(2)
+    )
 
 
 def choose_says(

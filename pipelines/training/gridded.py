@@ -11,15 +11,15 @@ import xarray as xr
 from torch import nn
 
 from pipelines.home import Home
-from pipelines.pictures import learning_curve, sample_strip
+from pipelines.pictures import learning_curve, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.ranks import ALONE, Ranks
-from pipelines.tracking import Run
+from pipelines.tracking import Origin, Run, Skill, card
 from pipelines.training.combination import Combination, choose_says, combine, validation_grams
 from pipelines.training.config import TrainConfig
 from pipelines.training.device import choose_device, choose_precision
 from pipelines.training.loop import Score, TrainingLoop
-from pipelines.training.network import build_network, fit_start
+from pipelines.training.network import build_network, fit_start, variant_words
 from pipelines.training.plan import MINIMUM, Plan, network_pays, too_few_windows
 from pipelines.training.validation import Correction, Validation
 from pipelines.windows import (
@@ -38,6 +38,7 @@ from simvp.contract import FrameSpec, Statistics
 from simvp.inference import Forecaster
 from simvp.scoring import Baselines, rain_limits
 
+SKILL = "validation_skill.png"
 _log = logging.getLogger(__name__)
 
 
@@ -122,6 +123,11 @@ class GriddedTask:
         self.times, self.present = ds["time"].values, np.asarray(ds["present"].values, bool)
         self.ds = ds.isel(time=slice(0, end))
 
+    @property
+    def variant(self) -> str:
+        """Member of the family and its size, or that there is no network."""
+        return variant_words(self.config) if self.trained else "base forecast only"
+
     def begin(self, *, fresh: bool, ranks: Ranks = ALONE) -> None:
         """Contract, baselines and windows, then the network and its loop; what is fitted is fitted by the first."""
         self.progress("reading the archive", 0, 0)
@@ -189,6 +195,7 @@ class GriddedTask:
             run.log_figure(figure, "learning_curve.png")
             for state, (truth, forecast) in self.validation.sample(loop.network).items():
                 run.log_figure(sample_strip(truth, forecast), f"sample_{state}.png")
+        run.log_figure(skill_curve(self.combination.table(self.spec), title="validation blocks"), SKILL)
         run.log_json(history, "history.json")
         run.log_json(self._summary(), "validation.json")
         run.log_json(self.combination.to_json(), "combination.json")
@@ -222,6 +229,18 @@ class GriddedTask:
             "mixture": self.combination.mixture,
         }
         return parts, provenance, tags
+
+    def example(self) -> xr.Dataset:
+        """The frames before the first init time of the validation, and that itself."""
+        last = int(self.inits["validation"][0]) + 1
+        return self.ds.isel(time=slice(last - self.plan.frames_in, last))
+
+    def page(self, model: Forecaster, run_id: str) -> str:
+        """The model card, with the skill on the validation blocks."""
+        skill = Skill(
+            table=self.combination.table(self.spec), on="the validation blocks, left out of every fit", picture=SKILL
+        )
+        return card(model, Origin.of(self.config.dataset, self.ds.attrs), skill=skill, run_id=run_id)
 
     def outcome(self) -> dict[str, Any]:
         """The fields of `TrainReport` that only a new version has."""

@@ -45,6 +45,12 @@ def build_network(spec: FrameSpec, config: TrainConfig, shifts: Shifts = STILL) 
     return GriddedSimVP(GriddedConfig(network=sizes, states=spec.n_states, lag=spec.lag, **shifts._asdict()))
 
 
+def variant_words(config: TrainConfig) -> str:
+    """Member of the family and hid_S, hid_T, N_S, N_T of the network: "simvp small 8-64-4-2"."""
+    size = _DEFAULT.get(config.size, config.size)
+    return f"{config.variant} {size} {'-'.join(map(str, SIZES[size][:4]))}"
+
+
 def batch_size(spec: FrameSpec, most: int) -> int:
     """Windows to forecast at a time: `most`, or as many as fit with their forecasts."""
     maps = spec.frames_in * spec.n_channels + 2 * spec.frames_out * spec.n_states

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import xarray as xr
 from filelock import FileLock
 from torch import nn
 
@@ -22,9 +23,9 @@ from pipelines.home import Home
 from pipelines.progress import Progress
 from pipelines.ranks import ALONE, Ranks
 from pipelines.tracking import (
+    NOTE,
     Run,
     code_digest,
-    description,
     git_state,
     open_run,
     package_versions,
@@ -62,6 +63,10 @@ class Task(Protocol):
     def config(self) -> LoopConfig:
         """Settings."""
 
+    @property
+    def variant(self) -> str:
+        """What is trained, in a few words, for the name of the run."""
+
     def begin(self, *, fresh: bool, ranks: Ranks = ALONE) -> None:
         """Make `loop`, on the device; `fresh`: no checkpoint will replace its weights. Called in all of `ranks`."""
 
@@ -79,6 +84,12 @@ class Task(Protocol):
 
     def package(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
         """What the model is made of, as fields of `Forecaster`; its provenance; and tags of the version."""
+
+    def example(self) -> xr.Dataset:
+        """T frames or more, canonical, as an example of what the model takes."""
+
+    def page(self, model: Forecaster, run_id: str) -> str:
+        """What the page of the version says of the model, as Markdown; the run's artifacts have the pictures."""
 
 
 def training_key(config: LoopConfig, module: str, **deciding: Any) -> str:
@@ -137,7 +148,8 @@ def run_training(
     """
     with _begun(task, folder, ranks) as state:
         loop = task.loop
-        with open_run(home, task.name, key, run_id=None if state is None else state["run_id"]) as run:
+        run_id = None if state is None else state["run_id"]
+        with open_run(home, task.name, key, run_id=run_id, title=f"{task.name}, {task.variant}") as run:
             _log_start(run, task)
             loop.run(
                 task.validate,
@@ -236,5 +248,7 @@ def _register(home: Home, task: Task, key: str, folder: Path, run: Run) -> Versi
     run.log_settings({}, {"fingerprint": forecaster.fingerprint, "stopped": task.loop.stopped})
     tags |= {"training_key": key, "fingerprint": forecaster.fingerprint}
     tags |= {f"skill_{state}": text for state, text in shares(provenance).items()}
-    source = run.log_model(file)
-    return register_version(home, task.name, source=source, run_id=run.run_id, tags=tags, text=description(provenance))
+    source = run.log_model(file, forecaster.spec, task.example(), step=int(task.loop.best_epoch))
+    text = task.page(forecaster, run.run_id)
+    run.log_settings({}, {NOTE: text})
+    return register_version(home, task.name, source=source, run_id=run.run_id, tags=tags, text=text)

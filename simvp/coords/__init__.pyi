@@ -18,5 +18,5 @@ from .identity import (
 )
 from .planes import Axes as Axes, find_axes as find_axes
 from .selection import axis_names as axis_names, check_names as check_names, select_values as select_values
-from .steps import Step as Step, history as history, on_step as on_step
+from .steps import Step as Step, history as history, lead_times as lead_times, on_step as on_step
 from .valid_time import period_bounds as period_bounds

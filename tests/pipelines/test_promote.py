@@ -11,6 +11,7 @@ import xarray as xr
 
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.gate import Gate
+from pipelines.evaluation.pictures import draw
 from pipelines.home import Home
 from pipelines.promote import Promotion, promote, rollback
 from pipelines.tracking.runs import open_run
@@ -51,7 +52,7 @@ def logged_model(home: Home) -> tuple[str, str]:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"not read in these tests")
     with open_run(home, "toys", "a training") as run:
-        return run.log_model(file), run.run_id
+        return run.log_model(file, forecaster().spec), run.run_id
 
 
 class Models:
@@ -102,6 +103,7 @@ class Models:
 @pytest.fixture
 def models(home: Home, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Models:
     logged_model(home)
+    monkeypatch.setattr("pipelines.promote.draw", lambda *arguments, **named: {})  # each takes as long as a judgement
     dataset = request.node.name.replace("_", "-").replace("test-", "")[:50]
     return Models(home, dataset, monkeypatch, tmp_path)
 
@@ -185,6 +187,37 @@ def test_the_first_champion_has_to_beat_the_baselines_only(models: Models) -> No
     assert models.artifact(done.candidate, "gate/scores.csv").startswith("variable,lead_hours,n,weighting,model,")
     assert "| t2m | persistence | 70 |" in models.artifact(done.candidate, "gate/verdict.md")
     assert models.history() == ["1"]
+
+
+def test_a_judgement_stands_on_the_page_of_the_version(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.promote.draw", draw)
+    models.add(0.2)
+    models.promote()
+    models.add(0.21)
+    client = models._client()
+    client.update_model_version(model_name(models.dataset), "2", description="### Notes\n\nAsk Ada.")
+    done = models.promote()
+    text = client.get_model_version(model_name(models.dataset), "2").description.replace("&emsp;", "")
+    assert "Gate: **Refuse: not shown to be better than every reference.** (" in text
+    assert f"70 init times in 8 blocks, against the baselines and simvp-{models.dataset}/1)" in text
+    assert "* t2m against champion: RMSE 5.0 % higher" in text
+    assert f"](get-artifact?path=gate/skill.png&run_uuid={done.candidate.run_id})" in text
+    assert "| RMSE | lead | model | persistence |" in text
+    assert "climatology | champion |" in text.replace("damped anomaly | ", "").replace("anomaly persistence | ", "")
+    assert text.endswith("### Notes\n\nAsk Ada.")
+    run = client.get_run(done.candidate.run_id)
+    assert run.data.tags["mlflow.note.content"].replace("&emsp;", "") == text
+    # All versions of this file come from one run: the last point is that of the last judgement.
+    metrics = run.data.metrics
+    assert metrics["gate/rmse_t2m_model"] == pytest.approx(0.21, abs=1e-3)
+    assert metrics["gate/improvement_percent_t2m_champion"] == pytest.approx(-5.0, abs=0.1)
+    assert metrics["gate/promote"] == 0.0
+    assert metrics["gate/bound_percent_t2m_persistence"] > 0
+    points = client.get_metric_history(done.candidate.run_id, "gate/promote")
+    assert [point.value for point in points][-2:] == [1.0, 0.0]
+    assert len({point.step for point in points}) == len(points)
+    kept = {file.path for file in client.list_artifacts(done.candidate.run_id, "gate")}
+    assert {"gate/skill.png", "gate/gains.png", "gate/error_map_t2m.png"} <= kept
 
 
 def test_promoting_twice_changes_nothing(models: Models) -> None:

@@ -1,6 +1,7 @@
 """Trainings without a network and without a mixture, and what the registry says of the parts of a model."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -141,18 +142,37 @@ def test_what_is_saved_is_fitted_on_the_whole_reference_with_the_choices_kept(tr
 
 def test_the_version_says_whose_the_skill_is(trained) -> None:
     home, reports, _ = trained
-    for name, words in {
-        "whole": ("with the network's correction ", "with the mixture "),
-        "no network": ("correction none, as no network was trained", "with the mixture "),
-        "no mixture": ("with the network's correction ", "mixture none, as it is switched off"),
-    }.items():
+    for name in ("whole", "no network", "no mixture"):
         made = version(home, reports[name])
-        lines = made.description.splitlines()
-        assert len(lines) == 6
-        assert lines[0].startswith("t2m: base forecast ")
-        assert all(word in made.description for word in words)
-        base = reports[name].validation["t2m"]["base_rmse"]
+        card = made.description.replace("&emsp;", "")
+        base, baseline = (reports[name].validation["t2m"][key] for key in ("base_rmse", "baseline_rmse"))
+        (row,) = (line for line in card.splitlines() if line.startswith(f"| t2m (K) | {baseline:.4g} ("))
+        assert f"| {base:.4g} (" in row
+        assert ("no network" in row, "switched off" in row) == (name == "no network", name == "no mixture")
         assert made.tags["skill_t2m"].startswith(f"base {base:.4g}, correction ")
+
+
+def test_the_page_of_a_new_version(trained) -> None:
+    home, reports, models = trained
+    made, model = version(home, reports["whole"]), models["whole"]
+    client = mlflow.MlflowClient(tracking_uri=home.tracking_uri)
+    run = client.get_run(made.run_id)
+    assert re.fullmatch(r"noisy, simvp tiny 4-16-2-1, \d{4}-\d\d-\d\d \d\d:\d\d", run.info.run_name)
+    name = client.get_run(version(home, reports["no network"]).run_id).info.run_name
+    assert name.startswith("noisy, base forecast only, ")
+    assert run.data.tags["mlflow.note.content"] == made.description
+    card = made.description.replace("&emsp;", "")
+    assert f"](get-artifact?path=validation_skill.png&run_uuid={made.run_id})" in card
+    assert "validation_skill.png" in {file.path for file in client.list_artifacts(made.run_id)}
+    assert "### Skill on the validation blocks, left out of every fit" in card
+    # Over all leads it is what the training reports.
+    rmse = reports["whole"].validation["t2m"]["rmse"]
+    (line,) = (line for line in card.splitlines() if line.startswith("| t2m (K) | all |"))
+    assert f"{rmse:.4g}" in line.replace("*", "").split(" | ")
+    assert [param.name for param in mlflow.models.get_model_info(made.source).signature.params] == [
+        "horizon", "init_time", "adapt",
+    ]  # fmt: skip
+    assert model.fingerprint in card
 
 
 def test_the_error_of_what_is_issued_on_validation_is_near_that_on_held_out_days(trained) -> None:

@@ -62,6 +62,7 @@ def test_a_model_goes_to_the_bucket_and_comes_back(
     import boto3
 
     from pipelines.tracking.versions import open_registry, register_version
+    from tests.support.wave_home import forecaster
 
     monkeypatch.setenv("SIMVP_STORE", bucket)
     home.mlflow.mkdir(parents=True)
@@ -70,7 +71,7 @@ def test_a_model_goes_to_the_bucket_and_comes_back(
     model.write_bytes(b"weights")
     with open_run(home, "a", "key") as run:
         run.log_text("| a |", "windows.md")
-        source, run_id = run.log_model(model), run.run_id
+        source, run_id = run.log_model(model, forecaster().spec), run.run_id
     tags = {"training_key": "key", "fingerprint": "0" * 16}
     version = register_version(home, "a", source=source, run_id=run_id, tags=tags)
     assert version.source.startswith(f"{bucket}/mlflow/")

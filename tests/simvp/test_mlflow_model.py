@@ -1,0 +1,218 @@
+"""A registered model as MLflow's own clients use it: labelled data, arrays, JSON, and the name of its version."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import xarray as xr
+
+from pipelines.home import Home
+from pipelines.tracking.runs import open_run
+from pipelines.tracking.signature import MOST, example_of, signature_of
+from pipelines.tracking.versions import register_version
+from simvp.errors import ContractError
+from simvp.inference.forecaster import Forecaster
+from simvp.mlflow_model import Generic
+from tests.support.models import small_forecaster
+from tests.support.worlds import formula_world
+
+ROWS, COLUMNS = 3, 4
+
+
+@pytest.fixture(scope="module")
+def world() -> xr.Dataset:
+    return formula_world(("t2m",), frames=14 * 24, shape=(ROWS, COLUMNS))
+
+
+@pytest.fixture(scope="module")
+def small(world: xr.Dataset) -> Forecaster:
+    return small_forecaster(world)
+
+
+@pytest.fixture(scope="module")
+def uri(
+    small: Forecaster, world: xr.Dataset, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Address of a version that was logged and registered as a training does it, where MLflow looks for it."""
+    home = Home(tmp_path_factory.mktemp("home"))
+    home.mlflow.mkdir(parents=True)
+    (home.mlflow / "mlflow.db").write_bytes(empty_database.read_bytes())
+    file = home.path / "forecaster.safetensors"
+    small.save(file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        with open_run(home, "waves", "key") as run:
+            source = run.log_model(file, small.spec, world)
+            tags = {"training_key": "key", "fingerprint": small.fingerprint}
+            register_version(home, "waves", source=source, run_id=run.run_id, tags=tags)
+        patch.setenv("MLFLOW_TRACKING_URI", home.tracking_uri)
+        yield "models:/simvp-waves/1"
+
+
+@pytest.fixture(scope="module")
+def model(uri: str) -> Any:
+    return mlflow.pyfunc.load_model(uri)
+
+
+def arrays(ds: xr.Dataset) -> dict[str, np.ndarray]:
+    return {name: ds[name].values for name in ("t2m", "time", "latitude", "longitude")}
+
+
+def test_labelled_data_gives_what_the_forecaster_gives(model: Any, small: Forecaster, world: xr.Dataset) -> None:
+    expected = small.predict(world).drop_vars(["created", "model_version"])
+    for data in (world, world["t2m"]):
+        made = model.predict(data)
+        xr.testing.assert_equal(xr.merge([made]).drop_vars(["created", "model_version"]), expected)
+        assert made["model_version"].values.tolist() == ["simvp-waves/1"]
+    assert model.get_raw_model().fingerprint == small.fingerprint
+
+
+def test_an_alias_is_the_number_that_it_names(uri: str, world: xr.Dataset) -> None:
+    made = mlflow.pyfunc.load_model("models:/simvp-waves@challenger").predict(world)
+    assert made["model_version"].values.tolist() == ["simvp-waves/1"]
+
+
+def test_a_model_that_is_no_version_says_so(small: Forecaster, world: xr.Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "forecaster.safetensors"
+    small.save(file)
+    mlflow.pyfunc.save_model(
+        tmp_path / "model", loader_module="simvp.mlflow_model", data_path=str(file), pip_requirements=["simvp"]
+    )
+    made = mlflow.pyfunc.load_model(str(tmp_path / "model")).predict(world)
+    assert made["model_version"].values.tolist() == ["unregistered"]
+
+
+@pytest.mark.parametrize(
+    ("params", "leads", "inits"),
+    [
+        ({"horizon": "6h"}, 6, ["2020-01-14T23"]),
+        ({"horizon": "2"}, 2, ["2020-01-14T23"]),
+        ({"init_time": "2020-01-10T12:00"}, 3, ["2020-01-10T12"]),
+        ({"init_time": "2020-01-10T12:00", "horizon": "1h"}, 1, ["2020-01-10T12"]),
+        ({"init_time": None}, 3, ["2020-01-14T23"]),
+        (None, 3, ["2020-01-14T23"]),
+    ],
+)
+def test_params_are_horizon_and_init_time(
+    model: Any, world: xr.Dataset, params: dict[str, str] | None, leads: int, inits: list[str]
+) -> None:
+    made = model.predict(world, params=params)
+    assert made.sizes["lead_time"] == leads
+    assert made["init_time"].values.tolist() == np.array(inits, "M8[ns]").tolist()
+
+
+def test_a_horizon_that_is_no_text_is_refused_by_the_signature(model: Any, world: xr.Dataset) -> None:
+    with pytest.raises(mlflow.MlflowException, match=r"horizon.*Can not safely convert"):
+        model.predict(world, params={"horizon": 6})
+
+
+def test_arrays_by_the_names_of_the_signature(model: Any, small: Forecaster, world: xr.Dataset) -> None:
+    expected = small.predict(world, horizon=2)
+    made = model.predict(arrays(world), params={"horizon": "2"})
+    assert set(made) == {"t2m", "init_time", "valid_time", "latitude", "longitude", "model_version"}
+    np.testing.assert_array_equal(made["t2m"], expected["t2m"])
+    assert made["init_time"].tolist() == ["2020-01-14T23:00:00"]
+    assert made["valid_time"].tolist() == [["2020-01-15T00:00:00", "2020-01-15T01:00:00"]]
+    assert made["latitude"].tolist() == world["latitude"].values.tolist()
+    assert made["model_version"] == "simvp-waves/1"
+
+
+def test_the_input_example_is_the_last_frames_and_can_be_predicted(model: Any, small: Forecaster) -> None:
+    example = model.input_example
+    assert {name: values.shape for name, values in example.items()} == {
+        "t2m": (small.spec.frames_in, ROWS, COLUMNS),
+        "time": (small.spec.frames_in,),
+        "latitude": (ROWS,),
+        "longitude": (COLUMNS,),
+    }
+    made = model.predict(example)
+    assert made["init_time"].tolist() == ["2020-01-14T23:00:00"]
+
+
+def test_the_signature_names_shapes_and_params(model: Any) -> None:
+    inputs, outputs, params = model.metadata.get_input_schema(), model.metadata.get_output_schema(), model.metadata
+    assert {spec.name: (spec.type.name, spec.shape) for spec in inputs} == {
+        "t2m": ("float32", (-1, ROWS, COLUMNS)),
+        "time": ("str", (-1,)),
+        "latitude": ("float64", (ROWS,)),
+        "longitude": ("float64", (COLUMNS,)),
+    }
+    assert next(iter(outputs)).shape == (-1, -1, ROWS, COLUMNS)
+    assert [param.name for param in params.get_params_schema()] == ["horizon", "init_time", "adapt"]
+
+
+def test_a_large_grid_has_no_example_and_is_logged_without_a_word(small: Forecaster, world: xr.Dataset) -> None:
+    frames = MOST // (ROWS * COLUMNS * small.spec.frames_in) + 1
+    wide = formula_world(("t2m",), frames=24, shape=(ROWS, COLUMNS * frames))
+    spec = small_forecaster(wide, frames_in=8).spec
+    assert example_of(wide, spec) is None
+    assert signature_of(spec).inputs.inputs[0].shape == (-1, ROWS, COLUMNS * frames)
+
+
+def test_everything_that_is_wrong_with_arrays_is_said_at_once(small: Forecaster, world: xr.Dataset) -> None:
+    data = arrays(world)
+    with pytest.raises(ContractError) as refused:
+        Generic(small).predict({"t2m": data["t2m"][:, :2], "time": ["yesterday"], "latitude": ["north"] * ROWS})
+    text = str(refused.value)
+    assert "Arrays to forecast from" in text
+    assert "latitude: expected numbers, got" in text
+    assert "longitude: missing" in text
+    assert "time: expected a time in the proleptic_gregorian calendar, got 'yesterday'" in text
+    assert "give t2m, time, latitude, longitude by name, as the signature says, or an xarray Dataset" in text
+    with pytest.raises(ContractError, match=r"t2m: expected the shape \(336, 3, 4\), got \(336, 2, 4\)"):
+        Generic(small).predict(data | {"t2m": data["t2m"][:, :2]})
+
+
+def test_arrays_of_another_grid_are_refused_by_the_contract(small: Forecaster, world: xr.Dataset) -> None:
+    data = arrays(world)
+    with pytest.raises(ContractError, match="latitude"):
+        Generic(small).predict(data | {"latitude": data["latitude"] + 1})
+
+
+def test_lists_have_none_where_arrays_have_nan(world: xr.Dataset) -> None:
+    masked = world.copy(deep=True)
+    masked["t2m"][:, 0, 0] = np.nan
+    generic = Generic(small_forecaster(masked))
+    data = arrays(masked)
+    assert np.isnan(generic.predict(data)["t2m"][..., 0, 0]).all()
+    listed = {name: values.tolist() for name, values in data.items() if name != "time"}
+    listed["time"] = [str(time) for time in data["time"]]
+    made = json.loads(json.dumps({"t2m": generic.predict(listed)["t2m"].tolist()}))
+    assert {point for lead in made["t2m"][0] for point in lead[0][:1]} == {None}
+    assert all(isinstance(value, float) for value in made["t2m"][0][0][1])
+
+
+def test_the_logged_model_is_a_file_of_tensors_texts_and_the_wheel(uri: str, tmp_path: Path) -> None:
+    folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path)))
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    texts = {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
+    examples = {"input_example.json", "serving_input_example.json"}
+    (wheel,) = (name for name in files if name.endswith(".whl"))
+    assert set(files) == texts | examples | {"data/forecaster.safetensors", wheel}
+    assert wheel.startswith("code/simvp-")
+    for name in texts | examples:
+        files[name].decode("ascii")  # a pickle of today begins with a byte that is none
+    assert wheel in files["requirements.txt"].decode().splitlines()
+
+
+def test_the_scoring_server_answers_and_says_what_is_wrong(model: Any, small: Forecaster, world: xr.Dataset) -> None:
+    """The application that `mlflow models serve` runs, asked as a client of HTTP asks it."""
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc.scoring_server import init
+
+    client = TestClient(init(model))
+    frames = world.isel(time=slice(-small.spec.frames_in, None))
+    data = {name: values.tolist() for name, values in arrays(frames).items() if name != "time"}
+    data["time"] = [str(time) for time in frames["time"].values]
+    answer = client.post("/invocations", json={"inputs": data, "params": {"horizon": "2h"}})
+    assert answer.status_code == 200, answer.text
+    made = answer.json()["predictions"]
+    np.testing.assert_array_equal(np.float32(made["t2m"]), small.predict(frames, horizon=2)["t2m"])
+    assert made["model_version"] == "simvp-waves/1"
+    refused = client.post("/invocations", json={"inputs": data | {"t2m": data["t2m"][1:]}})
+    assert refused.status_code == 400
+    assert "t2m: expected the shape (8, 3, 4), got (7, 3, 4)" in refused.json()["stack_trace"]
