@@ -13,8 +13,9 @@ from contextlib import ExitStack
 
 from rich.console import Console
 
+from flows.local.addresses import Addresses
 from flows.local.password import password_file
-from flows.local.services import Addresses, Services
+from flows.local.services import Services
 from flows.local.signals import SIGNALS, Stop, stop_on_signals
 from pipelines.home import Home
 from pipelines.machine import refuse_unusable
