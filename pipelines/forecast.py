@@ -22,10 +22,10 @@ from datasets.archive import Archive
 from datasets.store import Conflict, Store, refuse_unseen
 from datasets.workers import Shared, workers
 from pipelines.evaluation import batch_size, chunks, scorable
-from pipelines.forecast_store import Kind, as_stored, refuse_other_variables
+from pipelines.forecast_store import as_stored, refuse_other_variables
 from pipelines.home import Home
 from pipelines.integrity import refuse_damaged, refuse_missing
-from pipelines.issuing import ForecastReport, Setting, due, made, missing_history, on_hours
+from pipelines.issuing import ForecastReport, Kind, Setting, due, made, missing_history, on_hours
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.tracking import load_champion, open_registry, resolve_version

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from pipelines.forecast_store import Kind
 from pipelines.windows import MEANING
 
+Kind = Literal["forecasts", "hindcasts"]
+"""Issued in their time, or computed afterwards."""
 _MOST_FILLED = 3
 
 
