@@ -56,7 +56,7 @@ class _PlainFlow(Flow[P, R]):
     Without one Prefect would start a server of its own, which has no doors; a password it would keep in its database.
     """
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run it on the server that `PREFECT_API_URL` names.
 
         Raises
