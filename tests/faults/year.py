@@ -135,7 +135,8 @@ class Year:
         store_module.expire = functools.partial(_expire, before=self.began[max(0, len(self.began) - 8)])
         store_module.first_of_a_day = functools.partial(_first_since, begin=self.began[-1])
         fault = self.chance.choice(FAULTS) if self.chance.random() < CHANCE else ""
-        self.done[f"fault {fault}"] += bool(fault)
+        if fault:
+            self.done[f"fault {fault}"] += 1
         for late, comes in self.late.items():
             if comes == day:
                 self._write(late)
