@@ -3,7 +3,8 @@
 from prefect import get_run_logger
 
 from flows.prefect_tools import artifacts, flow, one_writer, stage_task
-from pipelines.forecast import ForecastReport, forecast as stage
+from pipelines.forecast import forecast as stage
+from pipelines.issuing import ForecastReport
 from simvp.errors import ConfigError
 
 MAX_CATCH_UP = 56

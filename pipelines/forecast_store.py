@@ -1,19 +1,18 @@
 """The stores of the forecasts of a data set: one for each kind and horizon, for variables and a grid of its own."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from datasets.location import join, names_in
 from datasets.store import Store
 from pipelines.home import Home
+from pipelines.issuing import Kind
 from simvp.errors import ArchiveError, ConfigError, Refusal
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
-
-Kind = Literal["forecasts", "hindcasts"]
 
 
 def forecasts_at(home: Home, dataset: str, kind: Kind, horizon: str) -> Path | str:

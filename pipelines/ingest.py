@@ -2,36 +2,29 @@
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import xarray as xr
 
-from datasets.archive import Archive, Commit, shown, stamps_of
-from datasets.catalog import FileSource, Source, find_source
-from datasets.credentials import refuse_secrets
+from datasets.archive import Archive, shown
+from datasets.catalog import Source
 from datasets.readers import checksums, file_of
 from datasets.store import disk
 from datasets.workers import workers
 from pipelines.home import Home
+from pipelines.intake import Intake, Location, source_and_settings
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from simvp.contract import percent
 from simvp.coords import Step
-from simvp.errors import ConfigError, SourceError, shortened
-from simvp.times import duration_words
 
 logger = logging.getLogger(__name__)
 
-Location = str | Path
 LISTED = 5  # frames that jump; the rest is counted
 
 
@@ -159,11 +152,11 @@ def ingest(
         is written.
     """
     archive = Archive(home.archive(dataset))
-    chosen, settings = _source(archive, dataset, source, variables=variables, units=units, select=select)
+    chosen, settings = source_and_settings(archive, dataset, source, variables=variables, units=units, select=select)
     stated = None if step is None else Step.parse(step)
     # While a source that grows is asked for what follows the last frame, nobody else may append.
     with archive.lock() if archive.exists else nullcontext():
-        reading = _reading(home, dataset, archive, chosen, stated, replace=replace)
+        reading = _intake(home, dataset, archive, chosen, stated, replace=replace)
         ds = reading.open()
         if ds is None:
             commit = archive.unchanged
@@ -235,9 +228,9 @@ def refuse_unreadable(
         As `ingest`.
     """
     archive = Archive(home.archive(dataset))
-    chosen, _ = _source(archive, dataset, source, variables=variables, units=units, select=select)
+    chosen, _ = source_and_settings(archive, dataset, source, variables=variables, units=units, select=select)
     stated = None if step is None else Step.parse(step)
-    ds = _reading(home, dataset, archive, chosen, stated).open()
+    ds = _intake(home, dataset, archive, chosen, stated).open()
     if ds is not None:
         ds.close()
 
@@ -256,96 +249,15 @@ def files_waiting(home: Home, dataset: str) -> int:
     places = archive.source_settings["source"]
     if any("://" in place for place in ([places] if isinstance(places, str) else places)):
         return 0
-    source, _ = _source(archive, dataset, None, variables=None, units=None, select=None)
-    return len(_reading(home, dataset, archive, source, None).files)
+    source, _ = source_and_settings(archive, dataset, None, variables=None, units=None, select=None)
+    return len(_intake(home, dataset, archive, source, None).files)
 
 
-def _reading(
+def _intake(
     home: Home, dataset: str, archive: Archive, source: Source, step: Step | None, *, replace: bool = False
-) -> "_Reading":
+) -> Intake:
     whole = replace or not archive.exists or (step is not None and str(step) != str(archive.step))
-    return _Reading(source, archive, home.manifests(dataset), whole=whole)
-
-
-class _Reading:
-    """What an ingest reads of a source: all of it, or those of its files that are new or have changed since.
-
-    Parameters
-    ----------
-    source, archive
-        From where, and into what.
-    manifests
-        Folder of what is known of source files.
-    whole
-        Whether all is read, also what the archive has taken in.
-
-    Attributes
-    ----------
-    files, unchanged
-        Those to be read, and those that are not, for they are as they were when they were read, the last one first.
-    """
-
-    def __init__(self, source: Source, archive: Archive, manifests: Path, *, whole: bool) -> None:
-        self._source, self._archive, self._manifests = source, archive, manifests
-        # Stamp by name, of files that the archive has taken in, as they were then, and of those of the source, now;
-        # none of sources that are read whole each time.
-        self._noted: dict[str, str] = {}
-        self._stamps: dict[str, str] = {}
-        names: Sequence[str | Path]
-        if isinstance(source, FileSource):
-            self._noted = {} if whole else archive.manifest(manifests, source.settings).stamps()
-            names = source.files(self._noted)
-            self._stamps = stamps_of(names)
-        else:
-            names = source.files()
-        self.unchanged = {n: stamp for n, stamp in reversed(self._noted.items()) if self._stamps.get(n) == stamp}
-        self.files = [name for name in names if name not in self.unchanged]
-        self._looks = {str(name): _look(str(name)) for name in self.files}
-
-    def open(self) -> xr.Dataset | None:
-        """Frames of the files, lazily; None where there is nothing to read.
-
-        They are opened beside one that was read before, so that a file of another series is refused by its name, and
-        beside as many as it takes to find every variable of the archive: some lie in files of their own.
-
-        Raises
-        ------
-        SourceError
-            As `datasets.readers.source.open_source`.
-        """
-        if not isinstance(self._source, FileSource) or not self.unchanged:
-            return self._source.open(self._archive.last if self._archive.exists else None)
-        if not self.files:
-            return None
-        wanted, count = set(self._archive.schema.variables), 1
-        while True:
-            beside = list(self.unchanged)[:count]
-            ds = self._source.open_files([str(file) for file in self.files], beside)
-            if wanted <= set(ds.data_vars) or len(beside) < count:
-                return ds if ds.sizes["time"] else None
-            count *= 8  # so that a thousand files without the variable cost few attempts
-
-    def refuse_changed(self) -> None:
-        """Refuse files that are not what they were when they were opened: their checksums may be of other values.
-
-        Raises
-        ------
-        SourceError
-            With every file.
-        """
-        changed = [name for name, look in self._looks.items() if _look(name) != look]
-        if changed:
-            raise SourceError(
-                "source changed while it was read, and no frame was committed",
-                shortened([f"{name}: expected it as it was when it was opened" for name in changed], LISTED),
-                "wait until nobody writes it any more, then ingest again",
-            )
-
-    def note(self, head: Commit) -> None:
-        """Note the files as taken in, the archive's last commit being `head` then."""
-        new = {name: stamp for name, stamp in self._stamps.items() if name not in self.unchanged}
-        if new and isinstance(self._source, FileSource):
-            self._archive.manifest(self._manifests, self._source.settings).add(new, self._noted, head)
+    return Intake(source, archive, home.manifests(dataset), whole=whole)
 
 
 def recorded(home: Home, dataset: str) -> dict[str, Any]:
@@ -365,17 +277,6 @@ def _record(home: Home, dataset: str, what: Mapping[str, Any]) -> None:
         disk.write(
             _record_at(home, dataset), json.dumps(dict(what)).encode(), private=True
         )  # an address may hold a password
-
-
-def _look(name: str) -> list[tuple[int, ...]]:
-    """Which file lies at a path, and when it changed; of a Zarr store, of all its files. An address has none."""
-    files = [Path(name), *sorted(Path(name).rglob("*"))] if os.path.isdir(name) else [Path(name)]
-    found: list[tuple[int, ...]] = []
-    for file in files:
-        with suppress(OSError):  # an address, or gone
-            state = file.stat()
-            found.append((state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
-    return found
 
 
 def _record_at(home: Home, dataset: str) -> Path:
@@ -405,42 +306,3 @@ def _shown(record: Mapping[str, Any]) -> str:
     if "lowest" not in record:
         return "all missing"
     return f"{record['lowest']:g} to {record['highest']:g}{units}, mean {record['mean']:g}, {missing}{marks}"
-
-
-def _source(
-    archive: Archive, dataset: str, source: Location | Sequence[Location] | None, **options: Any
-) -> tuple[Source, dict[str, Any]]:
-    """The source to open, and the settings by which a later ingest opens it again; `options` is of files."""
-    refuse_secrets(source)
-    if options["select"] is not None:
-        options["select"] = {key: _plain(value) for key, value in options["select"].items()}
-    kept = archive.source_settings if archive.exists else {}
-    if source is None and "source" not in kept:
-        if any(options.values()):
-            raise ConfigError(
-                f"Ingest of {dataset}",
-                ["variables, units and select are for files, and no source of files is given"],
-                "give the source, or leave them out",
-            )
-        name = kept.get("catalog", dataset)
-        return find_source(name), {"catalog": name}
-    stated = {name: value for name, value in options.items() if value is not None}
-    inherited = {name: kept[name] for name in options if name in kept}
-    files = FileSource(source=kept["source"] if source is None else _absolute(source), **{**inherited, **stated})
-    return files, {"source": files.source, **files.settings}
-
-
-def _plain(value: Any) -> Any:
-    """A chosen value as the settings of an archive keep it: numbers of Python, durations and dates in words."""
-    if isinstance(value, timedelta | np.timedelta64):
-        return duration_words(pd.Timedelta(value).to_timedelta64())
-    if isinstance(value, datetime | np.datetime64) or hasattr(value, "calendar"):
-        return str(value)
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _absolute(source: Location | Sequence[Location]) -> str | list[str]:
-    """Places that mean the same from another working directory."""
-    if not isinstance(source, str | Path):
-        return [str(_absolute(one)) for one in source]
-    return str(source) if "://" in str(source) else os.path.abspath(source)

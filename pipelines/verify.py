@@ -21,8 +21,9 @@ from datasets.archive import Archive
 from datasets.store import Store, disk, refuse_unseen
 from datasets.workers import workers
 from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_table, unpredictable
-from pipelines.forecast_store import Kind, forecasts_at, only_horizon
+from pipelines.forecast_store import forecasts_at, only_horizon
 from pipelines.home import Home
+from pipelines.issuing import Kind
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.score_store import ScoringRun, has_parts, moving_in

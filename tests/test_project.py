@@ -58,7 +58,11 @@ def test_what_is_imported_is_asked_for(room: str) -> None:
         asked += ["mlflow", "sqlalchemy", "alembic"]
         asked += PROJECT["optional-dependencies"]["store"]  # when a store is opened
     else:
-        asked += [*PROJECT["optional-dependencies"]["pipeline"], "sqlalchemy"]  # the last comes with MLflow
+        asked += [
+            *PROJECT["optional-dependencies"]["pipeline"],
+            "sqlalchemy",
+            "alembic",
+        ]  # the last two come with MLflow
     if room == "flows":
         # Imported inside a notebook, where it is always there; and what comes with Prefect.
         asked += ["ipython", "asyncpg", "packaging", "starlette", "uvicorn", "toml"]

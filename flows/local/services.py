@@ -1,4 +1,4 @@
-"""The two servers and the worker that `make up` runs: where they listen, with which settings, in which order.
+"""The two servers and the worker that `make up` runs: with which settings, and in which order.
 
 Everything that Prefect and MLflow write lies in the home folder. Prefect reads its settings when it is imported,
 so the environment comes first, and nothing here imports it at the top.
@@ -7,11 +7,9 @@ so the environment comes first, and nothing here imports it at the top.
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,8 +19,8 @@ import psutil
 from filelock import FileLock, Timeout
 
 from datasets.store import disk
+from flows.local.addresses import HOST, Addresses, address_file, answers, running
 from flows.local.databases import PREFECT_DATABASES, check_prefect_database, make_databases
-from flows.local.doors import stated_origins
 from flows.local.password import prefect_login
 from flows.local.schedules import write_deployments
 from flows.local.signals import end_with_parent
@@ -32,9 +30,8 @@ from pipelines.tracking import CHECKOUT, artifact_root
 from simvp.errors import ConfigError, Refusal, fault_around
 from simvp.settings import shown_address
 
-__all__ = ["Addresses", "Services", "free_port", "offline_environment", "running"]
+__all__ = ["Services", "offline_environment"]
 
-HOST = "127.0.0.1"
 PREFECT, MLFLOW = "prefect server", "mlflow server"
 GUARDED = "flows.local.guarded"  # runs either with its doors closed
 START_SECONDS = 120  # for a new database on a busy machine; otherwise it takes 5 to 12 s
@@ -54,87 +51,6 @@ NOT_FOR_ONE_PROCESS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Addresses:
-    """Where the servers of one home listen.
-
-    Parameters
-    ----------
-    prefect_port, mlflow_port
-        On this machine.
-    mlflow_server
-        An MLflow server that runs elsewhere; none is started here then.
-    """
-
-    prefect_port: int = 4200
-    mlflow_port: int = 5000
-    mlflow_server: str = ""
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Addresses":
-        """Ports from `PREFECT_PORT` and `MLFLOW_PORT`, where they are set, a server from `MLFLOW_TRACKING_URI`.
-
-        Raises
-        ------
-        ConfigError
-            If one is no port, both are the same, or `SIMVP_ORIGINS` has what is no origin.
-        """
-        stated_origins(environment)
-        ports, reasons = {}, []
-        for name, default in (("PREFECT_PORT", cls.prefect_port), ("MLFLOW_PORT", cls.mlflow_port)):
-            text = environment.get(name) or str(default)
-            if text.isdecimal() and 1024 <= int(text) < 65536:
-                ports[name] = int(text)
-            else:
-                reasons.append(f"{name}: expected a number from 1024 to 65535, got {text!r}")
-        if len(ports) == 2 and len(set(ports.values())) == 1:
-            reasons.append(f"PREFECT_PORT and MLFLOW_PORT are both {ports['MLFLOW_PORT']}")
-        if reasons:
-            raise ConfigError("ports of the local servers", reasons, "set them to two free ports")
-        own = cls(prefect_port=ports["PREFECT_PORT"], mlflow_port=ports["MLFLOW_PORT"])
-        stated = environment.get("MLFLOW_TRACKING_URI", "").rstrip("/")
-        elsewhere = stated.startswith(("http://", "https://")) and stated != own.mlflow
-        return replace(own, mlflow_server=stated) if elsewhere else own
-
-    @property
-    def prefect_ui(self) -> str:
-        """Prefect's pages."""
-        return f"http://{HOST}:{self.prefect_port}"
-
-    @property
-    def prefect_api(self) -> str:
-        """What `PREFECT_API_URL` has to be."""
-        return f"{self.prefect_ui}/api"
-
-    @property
-    def mlflow(self) -> str:
-        """MLflow's pages, and what `MLFLOW_TRACKING_URI` has to be."""
-        return self.mlflow_server or f"http://{HOST}:{self.mlflow_port}"
-
-    def check_free(self) -> None:
-        """Refuse ports on which somebody listens already.
-
-        Raises
-        ------
-        ConfigError
-            With every port that is taken.
-        """
-        reasons = []
-        ports = {"PREFECT_PORT": self.prefect_port}
-        if not self.mlflow_server:
-            ports["MLFLOW_PORT"] = self.mlflow_port
-        for name, port in ports.items():
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((HOST, port))
-                except OSError:
-                    reasons.append(f"{name} {port}: something listens there already")
-        if reasons:
-            remedy = "stop it (another `make up`?), or choose other ports: make up PREFECT_PORT=4300 MLFLOW_PORT=5100"
-            raise ConfigError("local servers cannot start", reasons, remedy)
-
-
 def offline_environment(home: Home) -> dict[str, str]:
     """Settings under which Prefect and MLflow stay in the home folder and look nothing up outside.
 
@@ -149,43 +65,12 @@ def offline_environment(home: Home) -> dict[str, str]:
         # The first for the server, the second for clients; with both nothing is looked up outside.
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        # A flow without a server starts one of its own, for which Prefect waits 20 s; with a new database it takes 11 s
-        # even where nothing else runs.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(START_SECONDS),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
 
 
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def _address_file(home: Home) -> Path:
-    return home.prefect / "running.json"
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def running(home: Home) -> Addresses | None:
-    """Addresses of the servers that a live `make up` runs for this home, None where there is none."""
-    try:
-        addresses = Addresses(**json.loads(_address_file(home).read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
-    return addresses if _answers(f"{addresses.prefect_api}/health") else None
 
 
 @dataclass(kw_only=True)
@@ -334,7 +219,7 @@ class Services:
         urls = {PREFECT: f"{self.addresses.prefect_api}/health", MLFLOW: f"{self.addresses.mlflow}/health"}
         for name, process in self.processes.items():
             end = time.monotonic() + START_SECONDS
-            while (code := process.poll()) is None and not _answers(urls[name]):
+            while (code := process.poll()) is None and not answers(urls[name]):
                 if time.monotonic() >= end:
                     raise Refusal(f"{name} did not answer within {START_SECONDS} s", [], f"see {self.logs[name]}")
                 time.sleep(0.2)
@@ -352,7 +237,7 @@ class Services:
         """Tell `make demo` that servers of this home are there."""
         # MLflow's own way to tell a server's password is MLFLOW_TRACKING_PASSWORD.
         shown = replace(self.addresses, mlflow_server=shown_address(self.addresses.mlflow_server))
-        disk.write(_address_file(self.home), json.dumps(asdict(shown)).encode(), private=True)
+        disk.write(address_file(self.home), json.dumps(asdict(shown)).encode(), private=True)
 
     def deploy(self, pool: str, own: Sequence[Mapping[str, Any]] = ()) -> None:
         """Make the process pool and every deployment of prefect.yaml.
@@ -407,7 +292,7 @@ class Services:
     def stop(self) -> None:
         """End worker and servers, the last started first, with everything that they started."""
         if not self.temporary:
-            _address_file(self.home).unlink(missing_ok=True)
+            address_file(self.home).unlink(missing_ok=True)
         for process in reversed(self.processes.values()):
             # Flow runs have sessions of their own, and nobody's children once the worker has gone: look first.
             family = _family(process.pid)

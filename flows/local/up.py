@@ -14,9 +14,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from flows.local.addresses import Addresses
 from flows.local.password import password_file
 from flows.local.schedules import scheduled
-from flows.local.services import Addresses, Services
+from flows.local.services import Services
 from flows.local.signals import SIGNALS, Stop, stopped_by_signals
 from pipelines.home import Home
 from pipelines.machine import refuse_unusable

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow, get_run_logger
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Failed
 
 from datasets.credentials import refusal, secret_reasons
 from pipelines.home import Home
 from pipelines.machine import faults_in_words
-from simvp.errors import Refusal
+from simvp.errors import ConfigError, Refusal
 
 __all__ = ["flow"]
 
@@ -50,7 +51,30 @@ def flow(name: str) -> Callable[[Callable[P, R]], Flow[P, R]]:
 
 
 class _PlainFlow(Flow[P, R]):
-    """A flow that is not begun with a password among its parameters: Prefect would keep it in its database."""
+    """A flow that is begun neither without a server nor with a password among its parameters.
+
+    Without one Prefect would start a server of its own, which has no doors; a password it would keep in its database.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it on the server that `PREFECT_API_URL` names.
+
+        Raises
+        ------
+        ConfigError
+            It names none.
+        """
+        if not PREFECT_API_URL.value():
+            raise ConfigError(
+                f"Flow {self.name}",
+                [
+                    "PREFECT_API_URL names no Prefect server, and none is started for a single flow: it would answer "
+                    "every page that is open on this machine"
+                ],
+                "run `make up` and set PREFECT_API_URL=http://127.0.0.1:4200/api, or call the stage, which needs no "
+                "server: its function in `pipelines`",
+            )
+        return super().__call__(*args, **kwargs)
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """What Prefect is to keep, when a run is made.

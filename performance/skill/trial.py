@@ -11,7 +11,8 @@ import xarray as xr
 from datasets.archive import Archive
 from pipelines.evaluation import Judgement, judge, skill_table
 from pipelines.home import Home
-from pipelines.ingest import Location, ingest
+from pipelines.ingest import ingest
+from pipelines.intake import Location
 from pipelines.progress import Progress, silent
 from pipelines.tracking import open_registry, resolve_version
 from pipelines.train import train

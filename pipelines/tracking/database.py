@@ -67,6 +67,7 @@ def migrate(path: Path, artifacts: str, *, place: Path) -> None:
         MLflow cannot; in its own words.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from alembic.util import CommandError
     from mlflow.db import upgrade
     from mlflow.exceptions import MlflowException
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -78,7 +79,7 @@ def migrate(path: Path, artifacts: str, *, place: Path) -> None:
         upgrade.callback(address)
         # Looks whether all is there, and makes MLflow's experiment "Default", which two first clients would both make.
         SqlAlchemyStore(address, artifacts).engine.dispose()
-    except (MlflowException, SQLAlchemyError) as error:
+    except (CommandError, MlflowException, SQLAlchemyError) as error:
         if not old:
             raise
         raise RegistryError(

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.location import join, names_in
-from pipelines.forecast_store import Kind, forecasts_at, horizons
+from pipelines.forecast_store import forecasts_at, horizons
 from pipelines.home import Home
 from pipelines.integrity import read_store
+from pipelines.issuing import Kind
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.verify import verify

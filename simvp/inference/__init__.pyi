@@ -12,8 +12,8 @@ from .registry import (
     Registry as Registry,
     Version as Version,
     model_file_in as model_file_in,
-    registry_exists as registry_exists,
     short_waits as short_waits,
 )
+from .registry_address import registry_exists as registry_exists
 from .replay import Replay as Replay, honest as honest, labelled as labelled, truth_maps as truth_maps
 from .request import steps_of as steps_of

@@ -30,8 +30,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.local.addresses import free_port
 from flows.local.databases import prefect_file
-from flows.local.services import free_port
 from pipelines.home import Home
 from pipelines.tracking.database import mlflow_file
 from pipelines.tracking.database_file import DatabaseFile

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-import simvp.inference.registry as registry
+import simvp.inference.registry_address as registry_address
 from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from pipelines.machine import refuse_unusable, stage
 from pipelines.train import train
 from pipelines.training.config import TrainConfig
-from simvp.errors import ConfigError, Refusal, Unavailable, fault_around
+from simvp.errors import ConfigError, Refusal, RegistryError, Unavailable, fault_around
 from simvp.places import open_repository
 from tests.conftest import CHECKOUT
 from tests.faults.edge_support import disk, fill, read_only
@@ -210,7 +210,7 @@ def home(tmp_path: Path, source: str) -> Home:
 
 
 def test_a_database_that_somebody_else_holds(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_SECONDS", 0.1)
+    monkeypatch.setattr(registry_address, "_SECONDS", 0.1)
     with contextlib.closing(sqlite3.connect(home.mlflow / "mlflow.db", isolation_level=None)) as other:
         other.execute("CREATE TABLE registered_models (name)")
         other.execute("BEGIN EXCLUSIVE")
@@ -224,6 +224,25 @@ def test_a_database_that_is_damaged(content: bytes, home: Home) -> None:
     with pytest.raises(Refusal, match=r"mlflow\.db.*expected an MLflow database"):
         forecast(home, "x")
     assert (home.mlflow / "mlflow.db").read_bytes() == content
+
+
+def test_a_database_that_cannot_be_migrated_stays_as_it_is(home: Home, empty_database: Path) -> None:
+    file = home.mlflow / "mlflow.db"
+    shutil.copy(empty_database, file)
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.execute("INSERT INTO experiments (name, lifecycle_stage) VALUES ('of value', 'active')")
+        database.execute("UPDATE alembic_version SET version_num = 'of a later version'")
+        database.execute("PRAGMA user_version = 0")  # not made by this version of MLflow
+    before = file.read_bytes()
+    with pytest.raises(RegistryError) as refused:
+        forecast(home, "x")
+    assert str(refused.value) == (
+        f"Database of MLflow {file}: cannot be brought to the tables of this version of MLflow: Can't locate revision "
+        f"identified by 'of a later version'\nTo mend it: it is as it was: put back a copy of it, or move it away to "
+        f"begin anew: mv {file} {file}.damaged"
+    )
+    assert file.read_bytes() == before
+    assert {path.name for path in home.mlflow.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
 
 
 # --- processes, clocks, versions --------------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ def test_a_copy_that_is_damaged_or_gone_is_not_forecast_with(home: Home, monkeyp
 
 def test_a_server_that_hangs_once_it_has_said_that_it_is_well(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     forecast(home, "waves")
-    monkeypatch.setattr("simvp.inference.registry._ask", lambda uri: None)
+    monkeypatch.setattr("simvp.inference.registry_address._ask", lambda uri: None)
     monkeypatch.setitem(simvp.inference.registry._PATIENCE, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     Archive(home.archive("waves")).append(world(1, first=14 * 24))
     with silent_server() as address:

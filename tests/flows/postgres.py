@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.local.services import free_port
+from flows.local.addresses import free_port
 
 USER, PASSWORD = "simvp", "s3cr3t/p@ss:word?"
 ESCAPED = "s3cr3t%2Fp%40ss%3Aword%3F"

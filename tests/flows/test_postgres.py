@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.local.addresses import Addresses, free_port
 from flows.local.databases import check_prefect_database
-from flows.local.services import PREFECT, Addresses, Services, free_port
+from flows.local.services import PREFECT, Services
 from pipelines.home import Home
 from simvp.errors import ConfigError, RegistryError, Unavailable
 from simvp.inference.registry import Registry, registry_exists

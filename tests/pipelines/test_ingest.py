@@ -56,8 +56,14 @@ def test_each_further_ingest_of_a_simulated_source_yields_the_next_day(tmp_path:
     assert archive.source_settings["catalog"] == "simulated-traffic"
 
 
+@pytest.fixture
+def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was just written is young, on however busy a machine."""
+    monkeypatch.setattr("datasets.archive.manifest.YOUNG", 3600 * 10**9)
+
+
 def test_files_are_ingested_once_and_new_ones_by_the_kept_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_clock: None
 ) -> None:
     home = Home(tmp_path / "home")
     write_files(tmp_path / "files", range(0, 18), units=None)
@@ -256,7 +262,7 @@ def spoil(file: Path) -> None:
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_a_file_that_was_read_and_has_not_changed_is_not_opened_again(tmp_path: Path) -> None:
+def test_a_file_that_was_read_and_has_not_changed_is_not_opened_again(tmp_path: Path, slow_clock: None) -> None:
     home, files = Home(tmp_path / "home"), tmp_path / "files"
     write_files(files, range(0, 18))
     settle(files)

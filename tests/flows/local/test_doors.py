@@ -19,10 +19,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from flows.local.addresses import Addresses, free_port
 from flows.local.doors import own_origins, stated_origins
 from flows.local.guarded import main
 from flows.local.password import home_password
-from flows.local.services import POOLS, Addresses, Services, free_port
+from flows.local.services import POOLS, Services
 from pipelines.home import Home
 from pipelines.tracking import close_run, open_run
 from simvp.errors import ConfigError

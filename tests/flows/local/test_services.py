@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from flows.local.services import Addresses, Services, free_port, offline_environment, running
+from flows.local.addresses import Addresses, free_port, running
+from flows.local.services import Services, offline_environment
 from pipelines.home import Home
 from simvp.errors import ConfigError, Refusal
 from tests.conftest import CHECKOUT
@@ -85,7 +86,7 @@ def test_what_make_up_announces_has_no_password(tmp_path: Path, monkeypatch: pyt
     services = Services(home=home, addresses=addresses)
     services.announce()
     assert "secret" not in (home.prefect / "running.json").read_text()
-    monkeypatch.setattr("flows.local.services._answers", lambda url: True)
+    monkeypatch.setattr("flows.local.addresses.answers", lambda url: True)
     announced = running(home)
     assert announced is not None
     assert announced.mlflow == "http://tracking:5000"

@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.local.addresses import Addresses, free_port, running
 from flows.local.password import home_password, password_file
-from flows.local.services import Addresses, Services, free_port, running
+from flows.local.services import Services
 from pipelines.home import Home
 from simvp.errors import ConfigError
 from tests.conftest import CHECKOUT

@@ -2,6 +2,10 @@
 
 import importlib
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from flows.prefect_tools import flow, listen, stage_task
 from pipelines.home import Home
 from pipelines.progress import Progress
 from simvp.errors import ConfigError, Refusal, Unavailable
+from tests.conftest import CHECKOUT
 
 
 def last_run(name: str) -> Any:
@@ -50,6 +55,35 @@ def test_a_refusal_is_the_message_of_the_failed_state(by: str, server: None, cap
     assert [one for one in words if not one.startswith("Finished in state Failed(")] == [str(refused.value)]
     assert not any(record.exc_info for record in caplog.records)
     assert refusing.parameters.properties["dataset"]["description"] == "Name."
+
+
+def test_a_flow_without_a_server_is_refused_and_none_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+
+    @flow("alone")
+    def alone() -> None:
+        raise AssertionError("it began")
+
+    monkeypatch.setattr(SubprocessASGIServer, "start", lambda *_: pytest.fail("a server without doors was started"))
+    allowed = {PREFECT_API_URL: None, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}  # as Prefect's own first profile
+    with temporary_settings(allowed), pytest.raises(ConfigError) as refused:
+        alone()
+    assert str(refused.value) == (
+        "Flow alone: PREFECT_API_URL names no Prefect server, and none is started for a single flow: it would answer "
+        "every page that is open on this machine\nTo mend it: run `make up` and set "
+        "PREFECT_API_URL=http://127.0.0.1:4200/api, or call the stage, which needs no server: its function in "
+        "`pipelines`"
+    )
+
+
+def test_prefect_starts_no_server_by_itself_in_this_folder(tmp_path: Path) -> None:
+    command = "from prefect.settings import PREFECT_SERVER_ALLOW_EPHEMERAL_MODE as one; print(one.value())"
+    words, none = [sys.executable, "-c", command], str(tmp_path / "none.toml")
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path), "PREFECT_PROFILES_PATH": none}
+    for folder, allowed in ((CHECKOUT, "False\n"), (tmp_path, "True\n")):  # elsewhere as Prefect's first profile says
+        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == allowed
 
 
 def test_a_fault_of_the_code_keeps_its_traceback(server: None, caplog: pytest.LogCaptureFixture) -> None:

@@ -131,6 +131,17 @@ def test_what_a_killed_start_has_left_is_set_aside(tmp_path: Path, caplog: pytes
     assert {path.name for path in tmp_path.iterdir()} == {"some.db", "some.db.lock", aside.name}
 
 
+def test_what_holds_something_is_brought_up_to_date_and_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, kept = file_in(tmp_path), tmp_path / "some.db.before-4"
+    migrate(file.path, 2)
+    rows(file.path, "INSERT INTO two VALUES ('of value')")
+    work(tmp_path)
+    assert f"Database of mlflow {file.path} was brought up to date; as it was before it is {kept}" in caplog.text
+    assert file.is_whole
+    assert [rows(path, "SELECT * FROM two") for path in (file.path, kept)] == [[("of value",)]] * 2
+    assert tables(file.path) - tables(kept) == {"three", "four"}
+
+
 def test_a_journal_is_never_played_back_into_the_new_file(tmp_path: Path) -> None:
     file = file_in(tmp_path)
     (tmp_path / "some.db-journal").write_bytes(b"left over")
