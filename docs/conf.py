@@ -27,6 +27,9 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
+    "docs.extensions.api",
+    "docs.extensions.refusals",
+    "docs.extensions.settings",
     "docs.extensions.sources",
 ]
 exclude_patterns = ["_build", "gallery", "**/*.ipynb", "extensions"]
@@ -37,6 +40,11 @@ suppress_warnings = ["config.cache"]  # the settings of the gallery hold functio
 default_role = "code"
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence", "deflist"]
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+numpydoc_show_class_members = False
+# Types of other projects lead nowhere without a network.
+nitpick_ignore_regex = [("py:.*", r"(?!(simvp|datasets|pipelines|flows)\.).*")]
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_merge_streams = True

@@ -3,9 +3,11 @@
 On a plain git host the same links lead to the file itself, so that pages can be read there as well.
 """
 
+import inspect
 import os
 from collections.abc import Iterator
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,11 @@ def _relink(app: Sphinx, doctree: nodes.document) -> None:
         if node.get("reftype") != "myst":
             continue
         place, _, anchor = str(node["reftarget"]).partition("#")
-        path = Path(os.path.normpath(here / place))
+        if node.get("refdomain") == "doc":  # a document, named from the top without its suffix
+            place, anchor = f"{place.lstrip('/')}.md", node.get("reftargetid") or ""
+            path = Path("/", place) if Path("/", place).exists() else Path(os.path.normpath(Path(app.srcdir, place)))
+        else:
+            path = Path(os.path.normpath(here / place))
         if not place or path.is_relative_to(app.srcdir) or not path.is_relative_to(CHECKOUT) or not path.exists():
             continue
         name = path.relative_to(CHECKOUT).as_posix()
@@ -68,14 +74,11 @@ def _relink(app: Sphinx, doctree: nodes.document) -> None:
             _linked(app).setdefault(page, set()).add(name)
             uri = app.builder.get_relative_uri(page, f"{FOLDER}/{name}") + f"#L-{line}"
             link = nodes.reference("", "source", refuri=uri, internal=True, classes=["source-link"])
-            signature += addnodes.only("", link, expr="html") if False else link
+            signature += link
 
 
 def _place(signature: addnodes.desc_signature) -> tuple[str, int] | None:
     """File and line of what a signature describes; None of attributes, and of what is not ours."""
-    import inspect
-    from importlib import import_module
-
     try:
         found: Any = import_module(signature["module"])
         for part in signature["fullname"].split("."):
