@@ -20,7 +20,7 @@ BENCHMARK = $(call option,DATA,data) $(call option,PRESET,preset) $(call option,
 
 VERIFY_ARCHIVE = $(call option,NAME,name) $(call option,DATA,data) $(call option,HEAL,heal)
 
-.PHONY: demo up catalog verify-archive benchmark ablation bench skill test test-all faults lint wheel lock clean
+.PHONY: demo up catalog verify-archive benchmark ablation bench skill test test-all faults lint docs wheel lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m flows.commands.demo $(DEMO)
@@ -66,6 +66,10 @@ lint: $(READY)
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
+
+# The site of docs/, into docs/_build/html: no network, no warnings; its examples run on two cores in a few minutes.
+docs: $(READY)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .

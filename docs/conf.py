@@ -27,14 +27,17 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "docs.extensions.api",
     "docs.extensions.refusals",
     "docs.extensions.settings",
+    "docs.extensions.small_home",
     "docs.extensions.sources",
 ]
-exclude_patterns = ["_build", "gallery", "**/*.ipynb", "extensions"]
+exclude_patterns = ["_build", "examples", "extensions", "**/*.ipynb", "**.md5"]
 nitpicky = True
-suppress_warnings = ["config.cache"]  # the settings of the gallery hold functions
+# Pages that other work adds are listed by a pattern, which may match nothing yet.
+suppress_warnings = ["toc.empty_glob", "config.cache"]
 
 # A name in single backticks is code, as everywhere in this project.
 default_role = "code"
@@ -48,6 +51,16 @@ nitpick_ignore_regex = [("py:.*", r"(?!(simvp|datasets|pipelines|flows)\.).*")]
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 60,
+    "abort_on_example_error": True,
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "simvp"

@@ -150,9 +150,10 @@ def _assigned(function: ast.AST) -> dict[str, list[ast.expr]]:
                 )
                 for one, value in pairs:
                     found.setdefault(ast.unparse(one), []).append(value)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("append", "extend") and node.args:
-                found.setdefault(ast.unparse(node.func.value), []).append(node.args[0])
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Attribute):
+            if node.func.attr not in ("append", "extend"):
+                continue
+            found.setdefault(ast.unparse(node.func.value), []).append(node.args[0])
     return found
 
 
@@ -173,9 +174,8 @@ def _templates(node: ast.expr | None, names: dict[str, list[ast.expr]], depth: i
     elif isinstance(node, ast.Name):
         for value in names.get(node.id, []):
             yield from _templates(value, names, depth + 1)
-    elif isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
-        if (text := _template(node)).strip(HOLE + " "):
-            yield text
+    elif isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and (text := _template(node)).strip(HOLE + " "):
+        yield text
 
 
 def _template(node: ast.expr) -> str:

@@ -50,6 +50,6 @@ def fill(home: Any) -> None:
     report = train(home, settings)
     promote(home, DATASET)
     start, end = report.plan.periods.held_out
-    forecast(home, DATASET)
-    forecast(home, DATASET, hindcast_start=start, hindcast_end=end)
+    forecast(home, DATASET, model="challenger")
+    forecast(home, DATASET, model="challenger", hindcast=(start, end))
     verify(home, DATASET, kind="hindcasts")

@@ -58,6 +58,10 @@ def _relink(app: Sphinx, doctree: nodes.document) -> None:
             path = Path("/", place) if Path("/", place).exists() else Path(os.path.normpath(Path(app.srcdir, place)))
         else:
             path = Path(os.path.normpath(here / place))
+        if path.is_relative_to(examples := Path(app.srcdir) / "examples"):
+            name = "index" if path == examples else path.stem
+            node.replace_self(_link(node, app.builder.get_relative_uri(page, f"gallery/{name}")))
+            continue
         if not place or path.is_relative_to(app.srcdir) or not path.is_relative_to(CHECKOUT) or not path.exists():
             continue
         name = path.relative_to(CHECKOUT).as_posix()
@@ -66,8 +70,7 @@ def _relink(app: Sphinx, doctree: nodes.document) -> None:
         else:
             _linked(app).setdefault(page, set()).add(name)
             uri = app.builder.get_relative_uri(page, f"{FOLDER}/{name}")
-        link = nodes.reference("", "", *node.children, refuri=uri, internal=True)
-        node.replace_self(link)
+        node.replace_self(_link(node, uri))
     for signature in doctree.findall(addnodes.desc_signature):
         if place := _place(signature):
             name, line = place
@@ -77,6 +80,10 @@ def _relink(app: Sphinx, doctree: nodes.document) -> None:
             signature += link
 
 
+def _link(node: nodes.Element, uri: str) -> nodes.reference:
+    return nodes.reference("", "", *node.children, refuri=uri, internal=True)
+
+
 def _place(signature: addnodes.desc_signature) -> tuple[str, int] | None:
     """File and line of what a signature describes; None of attributes, and of what is not ours."""
     try:
@@ -84,7 +91,9 @@ def _place(signature: addnodes.desc_signature) -> tuple[str, int] | None:
         for part in signature["fullname"].split("."):
             found = inspect.getattr_static(found, part) if inspect.isclass(found) else getattr(found, part)
         found = inspect.unwrap(getattr(found, "fget", None) or getattr(found, "__func__", found))
-        return Path(inspect.getsourcefile(found) or "").relative_to(CHECKOUT).as_posix(), inspect.getsourcelines(found)[1]
+        return Path(inspect.getsourcefile(found) or "").relative_to(CHECKOUT).as_posix(), inspect.getsourcelines(found)[
+            1
+        ]
     except (KeyError, ValueError, TypeError, AttributeError, OSError, ImportError):
         return None
 

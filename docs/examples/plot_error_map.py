@@ -2,8 +2,8 @@
 Errors on a map
 ===============
 
-Where is a model good? Hindcasts are forecasts that are computed afterwards, for init times whose truth is known. Their root mean square
-error at each point is a map.
+Where is a model good? Hindcasts are forecasts that are computed afterwards, for init times whose truth is
+known. Their root mean square error at each point is a map.
 """
 
 import matplotlib.pyplot as plt

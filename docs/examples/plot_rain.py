@@ -2,8 +2,9 @@
 Rain and the critical success index
 ===================================
 
-The baseline to beat for rain is its extrapolation: the last frame, carried on along the motion of the last ones. Whether it rains where it
-was said to is what the critical success index (CSI) counts: hits / (hits + misses + false alarms).
+The baseline to beat for rain is its extrapolation: the last frame, carried on along the motion of the last
+ones. Whether it rains where it was said to is what the critical success index (CSI) counts: hits / (hits +
+misses + false alarms).
 """
 
 import matplotlib.pyplot as plt
@@ -12,7 +13,8 @@ import numpy as np
 from simvp.motion import extrapolate
 
 # %%
-# Showers that move to the right and a little upwards, grow and decay; ten minutes between frames, 1 km between points, mm/h.
+# Showers that move to the right and a little upwards, grow and decay; ten minutes between frames, 1 km between
+# points, mm/h.
 
 draws = np.random.default_rng(1)
 rows, columns = np.indices((48, 64))
@@ -67,4 +69,5 @@ axes[0].set(ylabel="CSI")
 axes[0].legend()
 
 # %%
-# In pipelines, ``simvp.scoring.events`` counts these on labelled forecasts, and the skill table of rain has them beside the RMSE.
+# In pipelines, ``simvp.scoring.events`` counts these on labelled forecasts, and the skill table of rain has
+# them beside the RMSE.

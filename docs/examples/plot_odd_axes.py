@@ -2,8 +2,8 @@
 NetCDF with odd names of axes
 =============================
 
-Axes are known by their attributes, and by their names where these are silent. Here is a file as models write them: other names, other
-order, packed numbers, south on top.
+Axes are known by their attributes, and by their names where these are silent. Here is a file as models write
+them: other names, other order, packed numbers, south on top.
 """
 
 import tempfile
@@ -39,7 +39,8 @@ ds.to_netcdf(
 xr.open_dataset(folder / "odd.nc", decode_times=False, mask_and_scale=False)
 
 # %%
-# What is read: dims (time, latitude, longitude), numbers unpacked, missing values as NaN, the unit as the field spells it.
+# What is read: dims (time, latitude, longitude), numbers unpacked, missing values as NaN, the unit as the field
+# spells it.
 
 read = open_source(folder / "odd.nc")
 read

@@ -2,7 +2,8 @@
 A horizon beyond T'
 ===================
 
-A model of T' frames forecasts further when it is asked to: predictions become inputs. Errors grow until they are those of the climatology.
+A model of T' frames forecasts further when it is asked to: predictions become inputs. Errors grow until they
+are those of the climatology.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 Open an archive
 ===============
 
-An archive is an Icechunk repository with Zarr inside. ``simvp.open_archive`` gives an ``xr.Dataset`` that reads nothing until
-it is asked to, and never sees what is appended later.
+An archive is an Icechunk repository with Zarr inside. ``simvp.open_archive`` gives an ``xr.Dataset`` that reads
+nothing until it is asked to, and never sees what is appended later.
 """
 
 import matplotlib.pyplot as plt
@@ -16,8 +16,9 @@ ds = simvp.open_archive(home.archive("simulated-weather"))
 ds
 
 # %%
-# ``present`` says which slots of the regular time axis hold a frame, and ``archive_commit`` names the content: the same frames
-# have the same id, whenever and by whomever they were written. Models and forecasts name it too.
+# ``present`` says which slots of the regular time axis hold a frame, and ``archive_commit`` names the content:
+# the same frames have the same id, whenever and by whomever they were written. Models and forecasts name it
+# too.
 
 print(int(ds.present.sum()), "frames of", ds.sizes["time"])
 print("commit", ds.attrs["archive_commit"])

@@ -2,8 +2,8 @@
 A forecast as NetCDF
 ====================
 
-A forecast is a Dataset with CF attributes: what writes a Dataset writes it. Times and units come back as they were, here and in any other
-tool that reads CF.
+A forecast is a Dataset with CF attributes: what writes a Dataset writes it. Times and units come back as they
+were, here and in any other tool that reads CF.
 """
 
 import tempfile

@@ -2,8 +2,9 @@
 Compare with baselines
 ======================
 
-A forecast is worth what it is better than. The five baselines cost nothing: they are made from the last frame, from the same hour
-before, and from the climatology. All systems are scored on exactly the same points of every map.
+A forecast is worth what it is better than. The five baselines cost nothing: they are made from the last frame,
+from the same hour before, and from the climatology. All systems are scored on exactly the same points of every
+map.
 """
 
 import matplotlib.pyplot as plt
@@ -30,7 +31,8 @@ scores = summarise(errors).sel(variable="t2m")
 scores.rmse.to_pandas().round(3)
 
 # %%
-# ``summarise`` also has the mean absolute error, the bias, the anomaly correlation and ``n``, the number of maps.
+# ``summarise`` also has the mean absolute error, the bias, the anomaly correlation and ``n``, the number of
+# maps.
 
 hours = scores.lead_time.values / np.timedelta64(1, "h")
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")

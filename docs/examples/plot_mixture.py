@@ -2,8 +2,8 @@
 Weights of the mixture
 ======================
 
-An issued forecast is a weighted mean of several forecasts, the experts. The weights follow from errors that are verified by the init
-time, and lie in the forecast: ``<variable>_weight`` (init_time, lead_time, expert).
+An issued forecast is a weighted mean of several forecasts, the experts. The weights follow from errors that are
+verified by the init time, and lie in the forecast: ``<variable>_weight`` (init_time, lead_time, expert).
 """
 
 import matplotlib.pyplot as plt
@@ -18,7 +18,8 @@ weights = hindcasts.t2m_weight
 print("experts:", ", ".join(map(str, weights.expert.values)))
 
 # %%
-# By init time, at the first and at the last lead. At short leads the last frame says much, later the climatology.
+# By init time, at the first and at the last lead. At short leads the last frame says much, later the
+# climatology.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained", sharey=True)
 for axis, lead in zip(axes, (0, -1), strict=True):

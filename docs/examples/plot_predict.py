@@ -2,8 +2,8 @@
 A forecast from a Dataset
 =========================
 
-``simvp.predict`` takes labelled data and gives a labelled forecast. The axes may be called anything and be in any order; the
-forecast comes back on the caller's own names.
+``simvp.predict`` takes labelled data and gives a labelled forecast. The axes may be called anything and be in
+any order; the forecast comes back on the caller's own names.
 """
 
 import matplotlib.pyplot as plt
@@ -20,7 +20,8 @@ forecast = simvp.predict(mine, model, init_time=mine.time.values[-1 - model.spec
 forecast
 
 # %%
-# Where the gate has promoted a version, ``simvp.predict(ds)`` finds it by itself: the champion whose contract accepts the data.
+# Where the gate has promoted a version, ``simvp.predict(ds)`` finds it by itself: the champion whose contract
+# accepts the data.
 #
 # ``valid_time`` says for which time a field holds. Selecting by it gives the truth with the same labels.
 

@@ -2,8 +2,8 @@
 A gap in the input
 ==================
 
-Clouds, a sensor that fails, a corner that did not arrive: a frame with some missing pixels is not lost. They are filled by one rule, and
-the forecast says how many there were.
+Clouds, a sensor that fails, a corner that did not arrive: a frame with some missing pixels is not lost. They
+are filled by one rule, and the forecast says how many there were.
 """
 
 import logging
@@ -25,8 +25,8 @@ whole, forecast = simvp.predict(ds, model), simvp.predict(holed, model)
 print(forecast.attrs["filled_input"])
 
 # %%
-# Each missing pixel takes the last departure from the climatology that was seen there. What that costs is the difference between the two
-# forecasts; it fades with the lead.
+# Each missing pixel takes the last departure from the climatology that was seen there. What that costs is the
+# difference between the two forecasts; it fades with the lead.
 
 difference = (forecast.t2m - whole.t2m).isel(init_time=0)
 limit = float(abs(difference).max())

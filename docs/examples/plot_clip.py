@@ -2,8 +2,8 @@
 A clip of a vision benchmark
 ============================
 
-The benchmarks of SimVP's paper are read as gridded data is. Moving MNIST draws its clips by itself: here from the handwritten digits of
-scikit-learn, since no file of the benchmark is at hand.
+The benchmarks of SimVP's paper are read as gridded data is. Moving MNIST draws its clips by itself: here from
+the handwritten digits of scikit-learn, since no file of the benchmark is at hand.
 """
 
 import numpy as np

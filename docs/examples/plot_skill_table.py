@@ -2,8 +2,8 @@
 A skill table
 =============
 
-What ``make demo`` and the flow ``verify`` print, made from the scores that they keep: one line for each lead, every system on the same
-maps.
+What ``make demo`` and the flow ``verify`` print, made from the scores that they keep: one line for each lead,
+every system on the same maps.
 """
 
 import pandas as pd
