@@ -13,7 +13,7 @@ typed = $(foreach name,$(1),$(if $(call given,$(name)),$(call option,$(name)) $(
 option = --$(shell echo $(1) | tr A-Z_ a-z-)
 given = $(if $(filter command,$(origin $(1))),'$(subst ','\'',$($(1)))')
 
-.PHONY: demo up catalog status verify-archive benchmark ablation bench skill test test-all faults lint wheel lock clean
+.PHONY: demo up catalog status verify-archive benchmark ablation bench skill test test-all faults lint docs wheel lock clean
 
 demo: $(READY)
 	@$(BIN)/simvp demo $(call given,DATA) $(call typed,SOURCE VARIABLES UNITS SELECT STEP NAME FRAMES_IN FRAMES_OUT CYCLE EPOCHS)
@@ -61,6 +61,10 @@ lint: $(READY)
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
+
+# The site of docs/, into docs/_build/html: no network, no warnings; its examples run on two cores in a few minutes.
+docs: $(READY)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .

@@ -164,9 +164,10 @@ def test_other_rooms_use_only_what_a_room_hands_on() -> None:
 
 
 def test_a_room_hands_on_nothing_that_nobody_uses() -> None:
-    users = [*(path for room in ROOMS for path in sources(room)), *sorted((CHECKOUT / "docs").glob("*.py"))]
+    users = [*(path for room in ROOMS for path in sources(room)), *sorted((CHECKOUT / "docs").rglob("*.py"))]
     used = {(module, name) for path in users for module, name, _ in own_imports(path)}
-    words = (CHECKOUT / "README.md").read_text() + (CHECKOUT / "notebooks" / "forecast.ipynb").read_text()
+    pages = [*sorted((CHECKOUT / "docs").rglob("*.md")), CHECKOUT / "notebooks" / "forecast.ipynb"]
+    words = "".join(page.read_text() for page in pages)
     for package in packages():
         room = ".".join(package.relative_to(CHECKOUT).parts)
         assert {name for name in handed_on(package) if (room, name) not in used and name not in words} == set(), room

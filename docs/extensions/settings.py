@@ -1,0 +1,67 @@
+"""Tables of settings, made from the records that check them: the directive ``settings`` and the name of a record."""
+
+from importlib import import_module
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from pydantic.fields import FieldInfo
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the directive."""
+    app.add_directive("settings", Table)
+    return {"parallel_read_safe": True, "version": "1"}
+
+
+class Table(SphinxDirective):
+    """One row for each field of a record of settings that it does not have from the record given as `without`."""
+
+    required_arguments = 1
+    option_spec = {"without": str}  # noqa: RUF012
+
+    def run(self) -> list[nodes.Node]:
+        """A table: name, type, default, meaning."""
+        fields: dict[str, FieldInfo] = record(self.arguments[0]).model_fields
+        left_out = record(self.options["without"]).model_fields if "without" in self.options else {}
+        lines = ["| setting | kind | default | meaning |", "| --- | --- | --- | --- |"]
+        for name, field in fields.items():
+            if name not in left_out or left_out[name].annotation != field.annotation:
+                lines.append(f"| `{name}` | {kind(field)} | {default(field)} | {meaning(field)} |")
+        holder = nodes.Element()
+        self.state.nested_parse(StringList(lines, source=self.arguments[0]), self.content_offset, holder)
+        return holder.children
+
+
+def record(name: str) -> Any:
+    """The class of that dotted name."""
+    module, _, attribute = name.rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+def kind(field: FieldInfo) -> str:
+    """Type and range of a value, in the words of Python."""
+    text = str(field.annotation) if not isinstance(field.annotation, type) else field.annotation.__name__
+    for noise in ("typing.", "collections.abc.", "Annotated", "<class '", "'>", "NoneType"):
+        text = text.replace(noise, "")
+    text = text.rpartition(".")[2] if "[" not in text and "|" not in text else text
+    limits = [str(part) for part in field.metadata if type(part).__name__ in ("Ge", "Gt", "Le", "Lt")]
+    signs = {"Ge(ge=": ">= ", "Gt(gt=": "> ", "Le(le=": "<= ", "Lt(lt=": "< "}
+    for name, sign in signs.items():
+        limits = [part.replace(name, sign).rstrip(")") for part in limits]
+    return f"`{text}`" + "".join(f", {part}" for part in limits)
+
+
+def default(field: FieldInfo) -> str:
+    """The default as it would be typed."""
+    if field.is_required():
+        return "needed"
+    value = field.get_default(call_default_factory=True)
+    return "as the data say" if value is None else f"`{value!r}`" if not hasattr(value, "model_fields") else "derived"
+
+
+def meaning(field: FieldInfo) -> str:
+    """What it says about itself."""
+    return (field.description or "").replace("|", "\\|").rstrip(".")
