@@ -40,6 +40,7 @@ def test_wheel_holds_the_library_alone(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"simvp"}
     assert any(name.endswith("LICENSE") for name in names)
+    assert "simvp/py.typed" in names  # type checkers believe no annotation without it
     # The stubs are read at run time: they say where each name comes from.
     modules = {name for name in names if name.endswith((".py", ".pyi"))}
     assert modules == {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords.grid import GEOGRAPHIC, Grid, horizontal_dims
+from simvp.coords.grid import GEOGRAPHIC, Grid, Kind, horizontal_dims
 from simvp.coords.roles import NAMES
 from simvp.coords.steps import Step, lead_times
 from simvp.errors import Refusal
@@ -46,7 +46,7 @@ _STANDARD_NAME = re.compile(r"[a-z][a-z0-9_]*( (detection_minimum|number_of_obse
 # CF 7.3: names before a colon, outside of the parentheses that may follow a method.
 _METHOD_NAMES = re.compile(r"\([^)]*\)|(\w+)\s*:")
 _MAPPING_NAME = "map projection"
-_INDEX_ATTRS = {"y": {"long_name": "row", "axis": "Y"}, "x": {"long_name": "column", "axis": "X"}}
+_INDEX_ATTRS = {"y": {"long_name": "row"}, "x": {"long_name": "column"}}
 _EARTH2STUDIO = {"init_time": "time", "latitude": "lat", "longitude": "lon", "member": "ensemble"}
 _WEATHERBENCH2 = {"init_time": "time", "lead_time": "prediction_timedelta"}
 _CFGRIB = {"init_time": "time", "lead_time": "step", "member": "number"}
@@ -176,7 +176,7 @@ def described(forecast: xr.Dataset, axes: "Axes") -> xr.Dataset:
     """`forecast`, in which the coordinates of its plane say what they are, where they did not (CF 4 and 5)."""
     attrs: dict[Hashable, dict[str, Any]] = {}
     for dim, rows, letter in ((axes.y, axes.rows, "Y"), (axes.x, axes.columns, "X")):
-        attrs[dim] = {"axis": letter} if dim in forecast.coords else {}
+        attrs[dim] = {} if dim not in forecast.coords else _axis_attrs(axes.kind, letter)
         if axes.kind == "latlon":
             attrs.setdefault(rows, {}).update(GEOGRAPHIC["latitude" if letter == "Y" else "longitude"])
     if axes.kind != "latlon" and axes.latitude and axes.longitude:
@@ -190,6 +190,13 @@ def described(forecast: xr.Dataset, axes: "Axes") -> xr.Dataset:
     return forecast
 
 
+def _axis_attrs(kind: Kind, letter: str) -> dict[str, str]:
+    """What tells the axis of a plane. Rows and columns that lie nowhere on the earth are none to CF (5.6)."""
+    if kind == "index":
+        return {}
+    return {"axis": letter} | ({"units": "1"} if kind == "curvilinear" else {})
+
+
 def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:
     """Coordinates of the grid with the CF attributes that every forecast has."""
     coords = grid.coords()
@@ -198,7 +205,9 @@ def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:
     for name, variable in coords.items():
         variable.attrs |= GEOGRAPHIC.get(name, {})
         if name in grid.dims:
-            variable.attrs["axis"] = "YX"[grid.dims.index(name)]
+            variable.attrs = {**variable.attrs, **_axis_attrs(grid.kind, "YX"[grid.dims.index(name)])}
+        if grid.kind == "index":
+            variable.attrs.pop("axis", None)
         if name in _INDEX_ATTRS and grid.kind in ("index", "curvilinear"):
             variable.attrs = {**_INDEX_ATTRS[name], **variable.attrs}
         elif name in _INDEX_ATTRS:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from simvp.coords import unfilled
 from simvp.errors import ConfigError, Refusal
-from simvp.files.netcdf import as_made, by_valid_time, encoding_of, writer
+from simvp.files.netcdf import as_made, by_valid_time, writer
 from simvp.files.source import Location, is_repository, is_zarr, open_file
 from simvp.files.whole import written_whole
 from simvp.stores import open_forecasts
@@ -96,26 +96,23 @@ def _file(path: str) -> xr.Dataset:
 
 
 def _checked(ds: xr.Dataset) -> xr.Dataset:
-    """A labelled forecast, with an axis of init times also where one was chosen."""
+    """A labelled forecast, also one from which an init time was chosen."""
     if absent := [name for name in ("init_time", "lead_time", "valid_time") if name not in ds.coords]:
         coords = ", ".join(map(str, ds.coords)) or "none"
         reason = f"expected a labelled forecast with coordinates {', '.join(absent)}, got {coords}"
         raise Refusal(SUBJECT, [reason], "give what simvp.predict returns, or a store of forecasts")
     if "lead_time" not in ds.dims:
         raise Refusal(SUBJECT, ["expected an axis of leads, got one lead"], "choose it as a list: .isel(lead_time=[0])")
-    if "init_time" in ds.dims:
-        return ds
-    along = [name for name, var in ds.coords.items() if not var.ndim or name == "valid_time"]
-    own = [name for name in along if name != "init_time" and not ds[name].attrs.get("grid_mapping_name")]
-    fields = [name for name, var in ds.data_vars.items() if "lead_time" in var.dims]
-    ds = ds.reset_coords(own).expand_dims("init_time")
-    keep = [name for name in ds.data_vars if name not in own and name not in fields]
-    return ds.set_coords(own).assign({name: ds[name].isel(init_time=0, drop=True) for name in keep})
+    return ds
+
+
+def _times(ds: xr.Dataset) -> np.ndarray:
+    return np.atleast_1d(ds["init_time"].values)
 
 
 def _chosen(ds: xr.Dataset, init_time: Any) -> xr.Dataset:
-    """The forecast of some init times."""
-    times = ds["init_time"].values
+    """The forecast from some init times."""
+    times = _times(ds)
     if not len(times):
         raise Refusal(SUBJECT, ["expected init times, got none"], "forecast first")
     if init_time is None:
@@ -124,16 +121,15 @@ def _chosen(ds: xr.Dataset, init_time: Any) -> xr.Dataset:
     have, need = encode_times(times)[0], encode_times(wanted)[0] if len(wanted) else np.empty(0)
     absent = [name_time(time) for time, second in zip(wanted, need, strict=True) if second not in have]
     if absent or not len(wanted):
-        got = f"it has {len(times)}, {name_time(times[0])} .. {name_time(times[-1])}"
-        raise Refusal(
-            SUBJECT, [f"init_time: expected {', '.join(absent) or 'one or more'}; {got}"], "choose one of these"
-        )
-    return ds.isel(init_time=np.flatnonzero(np.isin(have, need)))
+        got = f"got {len(times)} from {name_time(times[0])} to {name_time(times[-1])}"
+        reason = f"init_time: expected {', '.join(absent) or 'one or more'}, {got}"
+        raise Refusal(SUBJECT, [reason], "choose among these")
+    return ds.isel(init_time=np.flatnonzero(np.isin(have, need)), missing_dims="ignore")
 
 
 def _netcdf(ds: xr.Dataset, place: Path, overwrite: bool) -> tuple[Path, ...]:
     engine = writer(SUBJECT)
-    times = ds["init_time"].values
+    times = _times(ds)
     places = [place]
     if place.suffix.lower() not in NETCDF_SUFFIXES or place.is_dir():
         places = [place / f"{_name(ds)}_{stamp}.nc" for stamp in _stamps(times)]
@@ -143,8 +139,9 @@ def _netcdf(ds: xr.Dataset, place: Path, overwrite: bool) -> tuple[Path, ...]:
         raise Refusal(SUBJECT, [reason + name_time(times[-1])], remedy)
     with written_whole(places, subject=f"{SUBJECT} to {place}", overwrite=overwrite) as parts:
         for number, part in enumerate(parts):
-            one = by_valid_time(ds.isel(init_time=number))
-            one.to_netcdf(part, engine=engine, format="NETCDF4", encoding=encoding_of(one))
+            by_valid_time(ds.isel(init_time=number, missing_dims="ignore")).to_netcdf(
+                part, engine=engine, format="NETCDF4"
+            )
     return tuple(places)
 
 
@@ -173,7 +170,7 @@ def _zarr(ds: xr.Dataset, place: Path, version: int, overwrite: bool) -> Path:
     ds = ds.assign({name: as_made(var) for name, var in ds.variables.items()})
     if find_spec("dask"):  # so that a store that does not fit into memory goes through it piece by piece
         ds = ds.chunk({str(dim): 1 if dim == "init_time" else -1 for dim in ds.dims})
-    times = {"units": EPOCH, "dtype": "int64", "calendar": calendar_of(ds["init_time"].values)}
+    times = {"units": EPOCH, "dtype": "int64", "calendar": calendar_of(_times(ds))}
     encoding: dict[Any, dict[str, Any]] = {name: dict(times) for name in ("init_time", "valid_time")}
     for name, var in ds.data_vars.items():
         encoding[name] = {"chunks": tuple(1 if dim == "init_time" else size for dim, size in var.sizes.items())}

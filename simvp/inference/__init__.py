@@ -2,8 +2,8 @@
 
 `predict` is what a notebook calls, `forecaster` the model with its contract, `experts` what it issues, `replay` its
 weights from verified errors, `inputs` the frames it needs, `model_file` the file that it is kept in, `request` what a
-caller may ask for, `device` where it computes, `origin` what a forecast says of where it comes from, `registry` the
-models that MLflow knows.
+caller may ask for, `summary` what a notebook shows of a model, `device` where it computes, `origin` what a forecast
+says of where it comes from, `registry` the models that MLflow knows.
 """
 
 import lazy_loader

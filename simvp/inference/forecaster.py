@@ -28,6 +28,7 @@ from simvp.inference.model_file import read_header
 from simvp.inference.origin import origin_of
 from simvp.inference.replay import adapted_weights
 from simvp.inference.request import runs_of, steps_of
+from simvp.inference.summary import as_html, as_text
 from simvp.mixture import Mixture
 from simvp.networks import (
     GriddedSimVP,
@@ -82,6 +83,13 @@ class Forecaster:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     version: str = "unregistered"
     _prints: dict[Hashable, str] = field(default_factory=dict, init=False, repr=False)
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html(self)
 
     @property
     def fingerprint(self) -> str:
