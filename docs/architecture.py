@@ -25,6 +25,7 @@ PACKAGES = {
     "datasets": "#1f8a70",
     "simvp": "#c2582b",
 }  # may import downwards
+LEFT_OUT = ("__init__.py", "__main__.py", "cli.py", "mlflow_model.py")  # doors: what lies behind them is the picture
 PICTURE = CHECKOUT / "docs" / "architecture.svg"
 WIDTH, MARGIN, LABELS = 920, 12, 168  # pixels: of the picture, around it, of the column of the packages' names
 BOX, HIGH, GAP, LANE = 126, 42, 32, 16  # of a room: width, height, distance of rows, of an arrow that passes a row
@@ -40,7 +41,7 @@ def rooms(root: Path = CHECKOUT) -> tuple[dict[str, list[Path]], dict[str, list[
     package's own name.
     """
     paths = [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
-    modules = {path: list(imported(path, root)) for path in paths if path.name != "__init__.py"}
+    modules = {path: list(imported(path, root)) for path in paths if path.name not in LEFT_OUT}
     common: dict[str, list[str]] = defaultdict(list)
     names: set[str] = set()
     loose = [path for path in modules if path.parent.parent == root]

@@ -169,7 +169,7 @@ def predict(
     Example: simvp predict yesterday.nc -m simvp-rain -o tomorrow.nc
     """
     import simvp
-    from simvp.contents import forecast_contents, lines
+    from simvp.files import forecast_contents, lines
 
     times: Any = init_time[0] if init_time and len(init_time) == 1 else init_time or None
     forecast = simvp.predict(source, model, init_time=times, horizon=_steps(horizon))
@@ -198,7 +198,7 @@ def inspect(
 
     Example: simvp inspect simvp-rain@champion; simvp inspect yesterday.nc
     """
-    from simvp.contents import lines, model_contents
+    from simvp.files import lines, model_contents
 
     if _is_data(what):
         found = _data_contents(what)
@@ -257,8 +257,7 @@ def _is_data(what: str) -> bool:
 
 def _data_contents(what: str) -> dict[str, Any]:
     import simvp
-    from simvp.contents import contents, forecast_contents
-    from simvp.files import opened
+    from simvp.files import contents, forecast_contents, opened
 
     try:
         with opened(what) as ds:

@@ -1,4 +1,4 @@
-"""What make calls: the demo, the catalogue, the vision benchmarks."""
+"""Commands of `simvp` beside those of the wheel; entry points name them, so that each is loaded alone."""
 
 import lazy_loader
 

@@ -22,7 +22,7 @@ __all__ = ["ProgressBar", "duration"]
 
 NOTEBOOK_SECONDS = 0.25  # between two pictures of the bar, each of which is a message to the browser
 RATE_SECONDS = 30.0  # over which the rate is taken: a stage does not keep one speed
-WIDEST = 40  # columns of the bar
+LEAST, WIDEST = 6, 40  # columns of the bar; with less room there is none
 NAME = 10  # columns of the name of a stage
 
 
@@ -130,12 +130,16 @@ class _Lines(JupyterMixin):
         name = Text(f"{self.stage:>{NAME}}  ", style="bold")
         counts = f"{self.done:,} of {self.total:,}" if self.total else f"{self.done:,}" if self.done else ""
         rate = f"{self.rate:,.3g}/s" if self.rate else ""
-        words = "  ".join(filter(None, (counts, rate, duration(time.monotonic() - self.began))))
-        width = max(4, min(WIDEST, options.max_width - len(name) - len(words) - 3))
-        line = Table.grid(padding=0)
-        bar = Bar(total=self.total or None, completed=self.done, width=width, animation_time=time.monotonic())
-        line.add_row(name, bar, Text(f"  {words}", no_wrap=True))
-        yield line
+        words = [word for word in (counts, rate, duration(time.monotonic() - self.began)) if word]
+        beside = "".join(f"  {word}" for word in words)
+        width = min(WIDEST, options.max_width - len(name) - len(beside))
+        if width < LEAST:
+            yield from _wrapped(name, words, options.max_width)
+        else:
+            bar = Bar(total=self.total or None, completed=self.done, width=width, animation_time=time.monotonic())
+            line = Table.grid(padding=0)
+            line.add_row(name, bar, Text(beside, no_wrap=True))
+            yield line
         left = f"{duration((self.total - self.done) / self.rate)} left" if self.rate and self.total else ""
         said = [self.what] if not left or " left" in self.what else [left, self.what]
         clauses = [part for one in said for part in one.split(", ") if part]

@@ -11,9 +11,9 @@ import xarray as xr
 from datasets.credentials import refuse_secrets
 from datasets.readers import open_source
 from pipelines.description.description import QUESTION
-from simvp.contents import grid_words
 from simvp.coords import Grid, Step
 from simvp.errors import Refusal, SourceError
+from simvp.files import grid_words
 from simvp.settings import shown_address
 from simvp.times import name_time
 

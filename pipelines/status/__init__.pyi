@@ -1,2 +1,1 @@
-from .recent import Recent as Recent
 from .status import Status as Status, status as status

@@ -25,7 +25,7 @@ class Recent:
     horizon, variable, units, version
         Of which forecasts, and which model made them.
     n
-        Init times scored.
+        Maps scored: init times by leads.
     rmse
         Over all leads, of the model and of every baseline, in the variable's units.
     best

@@ -1,3 +1,10 @@
+from .contents import (
+    contents as contents,
+    forecast_contents as forecast_contents,
+    grid_words as grid_words,
+    lines as lines,
+    model_contents as model_contents,
+)
 from .source import (
     Data as Data,
     Location as Location,

@@ -179,7 +179,7 @@ def test_the_table_says_what_is_here_and_where_the_rest_belongs(
 
 def test_one_of_them_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    text = " ".join(printed(capsys, "--name", "taxibj").split())
+    text = " ".join(printed(capsys, "taxibj").split())
     entry = find_entry("taxibj")
     for part in (entry.title, entry.licence, entry.source, *entry.splits.values(), "2 x 32 x 32", "4 -> 4"):
         assert part in text
@@ -188,13 +188,13 @@ def test_one_of_them_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     assert f"{entry.files}; in the folder taxibj/ of the directory that SIMVP_DATA names (not set)" in text
     assert text.endswith("here no")
     monkeypatch.setattr(published, "find_spec", lambda name: None)
-    text = " ".join(printed(capsys, "--name", PACKAGED).split())
+    text = " ".join(printed(capsys, PACKAGED).split())
     assert f"{PACKAGED} Air temperature" in text
     assert "series 240 years (86,400 days of a calendar with 360 a year), every 360 d" in text
     assert text.endswith("files E1_north_america.nc of the Python package iris-sample-data here no")
     monkeypatch.setenv("SIMVP_DATA", str(tmp_path))
     write_idx(tmp_path / "mnist", pictures(12), pictures(6))
-    text = " ".join(printed(capsys, "--name", "moving-mnist").split())
+    text = " ".join(printed(capsys, "moving-mnist").split())
     assert "here yes found: train 10,000 clips: generated with seed 0" in text
     assert "found: validation 2,000 clips" in text
     assert "found: test 10,000 clips" in text

@@ -1,7 +1,7 @@
 """What a data set holds, as the contract sees it: variables, units, grid, step, and axes to choose from."""
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xarray as xr
 
@@ -9,10 +9,7 @@ from simvp.coords import Grid, Step, canonicalise, find_axes
 from simvp.errors import Refusal
 from simvp.times import name_time
 
-if TYPE_CHECKING:
-    from simvp.inference.forecaster import Forecaster
-
-__all__ = ["contents", "forecast_contents", "lines", "model_contents"]
+__all__ = ["contents", "forecast_contents", "grid_words", "lines", "model_contents"]
 
 SHOWN = 6  # values of an axis, at most
 
@@ -69,8 +66,8 @@ def forecast_contents(forecast: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def model_contents(forecaster: "Forecaster") -> dict[str, Any]:
-    """What a model needs and gives, as plain values; its text has the rest."""
+def model_contents(forecaster: Any) -> dict[str, Any]:
+    """What a model (`simvp.Forecaster`) needs and gives, as plain values; its text has the rest."""
     spec = forecaster.spec
     return {
         "version": forecaster.version,

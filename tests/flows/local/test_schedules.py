@@ -1,0 +1,53 @@
+"""Deployments of data sets that files describe: their flows take the parameters, and Prefect can read the file."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.local.schedules import scheduled, write_deployments
+from simvp.errors import ConfigError
+
+TEXT = """
+[ingest]
+source = "rain/*.nc"
+units.rain = "mm"
+[train]
+frames_in = 6
+size = "none"
+[promote]
+margin = 0.1
+[forecast]
+init_hours = [0, 12]
+[schedule]
+ingest = "0 5 * * *"
+train = "0 8 * * 0"
+promote = "30 8 * * 0"
+forecast = "0 6 * * *"
+verify = "0 7 * * *"
+"""
+
+
+def test_every_stage_with_a_schedule_gets_a_deployment_that_its_flow_takes(tmp_path: Path) -> None:
+    from prefect.flows import load_flow_from_entrypoint
+
+    (tmp_path / "rain.toml").write_text(TEXT)
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\n')
+    (tmp_path / "wind.toml").write_text('[ingest]\nsource = "wind/*.nc"\n')
+    found = {one["entrypoint"].split(".")[1]: one for one in scheduled(tmp_path)}
+    assert list(found) == ["ingest", "train", "promote", "forecast", "verify"]
+    for one in found.values():
+        assert one["name"] == one["parameters"]["dataset"] == "rain"
+        load_flow_from_entrypoint(one["entrypoint"]).validate_parameters(one["parameters"])
+    assert found["ingest"]["parameters"]["source"] == str(tmp_path / "rain" / "*.nc")
+    assert found["train"]["parameters"]["settings"] == {"frames_in": 6, "size": "none"}
+    assert found["forecast"]["parameters"]["init_hours"] == [0, 12]
+    assert found["verify"]["schedules"] == [{"cron": "0 7 * * *", "timezone": "UTC", "active": True}]
+    write_deployments(list(found.values()), tmp_path / "described.yaml")
+    assert yaml.safe_load((tmp_path / "described.yaml").read_text())["deployments"] == list(found.values())
+
+
+def test_a_description_that_is_wrong_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "rain.toml").write_text('[ingest]\n#? step = ""  # the step\n')
+    with pytest.raises(ConfigError, match=r"rain.toml: line 2: step"):
+        scheduled(tmp_path)
