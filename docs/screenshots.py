@@ -114,7 +114,8 @@ def browser(width: int, height: int) -> Iterator[Browser]:
     if program is None:
         raise Refusal("pictures of the pages", ["expected chromium, found none"], "apt-get install chromium")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0"]
+        flags = ["--headless", "--no-sandbox", "--hide-scrollbars", "--remote-debugging-port=0"]
+        flags += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # Prefect draws its runs with WebGL
         process = subprocess.Popen(
             [program, *flags, f"--user-data-dir={profile}", "about:blank"], stderr=subprocess.DEVNULL
         )
