@@ -75,7 +75,9 @@ class Browser:
         Refusal
             It has not; with what it has.
         """
-        self._call("Page.navigate", url=address)
+        # By way of an empty page: another fragment of the same address would not be loaded anew.
+        for url in ("about:blank", address):
+            self._call("Page.navigate", url=url)
         end = time.monotonic() + SECONDS
         text = ""
         while time.monotonic() < end:
@@ -112,7 +114,8 @@ def browser(width: int, height: int) -> Iterator[Browser]:
     if program is None:
         raise Refusal("pictures of the pages", ["expected chromium, found none"], "apt-get install chromium")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0"]
+        flags = ["--headless", "--no-sandbox", "--hide-scrollbars", "--remote-debugging-port=0"]
+        flags += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # Prefect draws its runs with WebGL
         process = subprocess.Popen(
             [program, *flags, f"--user-data-dir={profile}", "about:blank"], stderr=subprocess.DEVNULL
         )
@@ -208,11 +211,11 @@ def main() -> int:
             shown = pages(services, dataset, {"Authorization": f"Basic {login}"})
             options.folder.mkdir(parents=True, exist_ok=True)
             with browser(options.width, options.height) as page:
-                for address, values in (
-                    (services.addresses.prefect_ui, {"prefect-password": login}),
-                    (services.addresses.mlflow, MLFLOW_PAGES),
+                for address, word, values in (
+                    (services.addresses.prefect_ui, "", {"prefect-password": login}),
+                    (services.addresses.mlflow, "Experiments", MLFLOW_PAGES),
                 ):
-                    page.open(address)
+                    page.open(address, word)
                     for name, value in values.items():
                         page.evaluate(f"localStorage.setItem({json.dumps(name)}, {json.dumps(value)})")
                 for name, (address, words) in shown.items():

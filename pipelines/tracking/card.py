@@ -185,13 +185,13 @@ def _skill(table: xr.Dataset, names: Sequence[str], leads: int) -> str:
         for lead, values in [*rows, ("all", scores["rmse_all"].values)]:
             best = np.nanmin(values) if np.isfinite(values).any() else np.nan
             cells = (f"**{value:.4g}**" if value == best else f"{value:.4g}" for value in values)
-            lines.append(_row(label, lead, *cells))
+            lines.append(_row(*(cell.replace(" ", "&nbsp;") for cell in (label, lead)), *cells))
     return "\n".join(lines)
 
 
 def _row(*cells: str) -> str:
     """A line of a table: MLflow's page leaves no room between columns."""
-    return f"| {' | &emsp;'.join(cells)} |"
+    return f"| {'&emsp; | '.join(cells)} |"
 
 
 def lead_words(lead: Any) -> str:

@@ -20,7 +20,6 @@ from pipelines.home import Home
 from pipelines.tracking.artifacts import artifact_root
 from pipelines.tracking.database import make_database
 from pipelines.tracking.provenance import requirements
-from pipelines.tracking.signature import example_of, signature_of
 from pipelines.tracking.wheel import write_wheel
 from simvp.errors import Unavailable, fault_around
 from simvp.inference import short_waits
@@ -120,6 +119,11 @@ class Run:
             Of the metrics of the run that are the model's.
         """
         from mlflow.models import Model
+
+        from pipelines.tracking.signature import (
+            example_of,
+            signature_of,
+        )  # with PyTorch, which reading runs does without
 
         with TemporaryDirectory() as folder:
             wheel = write_wheel(Path(folder))

@@ -57,7 +57,7 @@ class Combination:
 
     def table(self, spec: FrameSpec) -> xr.Dataset:
         """RMSE by lead and over all leads, as `pipelines.evaluation.skill_table` has it; without the bare network."""
-        systems = [name for name in self.by_lead if name != NETWORK]
+        systems = ["model", *(name for name in self.by_lead if name not in ("model", NETWORK))]
         rmse = np.stack([self.by_lead[name] for name in systems])
         overall = [[self.rmse[state][name] for state in spec.states] for name in systems]
         dims = ("system", "variable", "lead_time")

@@ -197,7 +197,11 @@ def test_a_judgement_stands_on_the_page_of_the_version(models: Models, monkeypat
     client = models._client()
     client.update_model_version(model_name(models.dataset), "2", description="### Notes\n\nAsk Ada.")
     done = models.promote()
-    text = client.get_model_version(model_name(models.dataset), "2").description.replace("&emsp;", "")
+    text = (
+        client.get_model_version(model_name(models.dataset), "2")
+        .description.replace("&emsp;", "")
+        .replace("&nbsp;", " ")
+    )
     assert "Gate: **Refuse: not shown to be better than every reference.** (" in text
     assert f"70 init times in 8 blocks, against the baselines and simvp-{models.dataset}/1)" in text
     assert "* t2m against champion: RMSE 5.0 % higher" in text
@@ -206,7 +210,7 @@ def test_a_judgement_stands_on_the_page_of_the_version(models: Models, monkeypat
     assert "climatology | champion |" in text.replace("damped anomaly | ", "").replace("anomaly persistence | ", "")
     assert text.endswith("### Notes\n\nAsk Ada.")
     run = client.get_run(done.candidate.run_id)
-    assert run.data.tags["mlflow.note.content"].replace("&emsp;", "") == text
+    assert run.data.tags["mlflow.note.content"].replace("&emsp;", "").replace("&nbsp;", " ") == text
     # All versions of this file come from one run: the last point is that of the last judgement.
     metrics = run.data.metrics
     assert metrics["gate/rmse_t2m_model"] == pytest.approx(0.21, abs=1e-3)

@@ -144,7 +144,7 @@ def test_the_version_says_whose_the_skill_is(trained) -> None:
     home, reports, _ = trained
     for name in ("whole", "no network", "no mixture"):
         made = version(home, reports[name])
-        card = made.description.replace("&emsp;", "")
+        card = made.description.replace("&emsp;", "").replace("&nbsp;", " ")
         base, baseline = (reports[name].validation["t2m"][key] for key in ("base_rmse", "baseline_rmse"))
         (row,) = (line for line in card.splitlines() if line.startswith(f"| t2m (K) | {baseline:.4g} ("))
         assert f"| {base:.4g} (" in row
@@ -161,7 +161,7 @@ def test_the_page_of_a_new_version(trained) -> None:
     name = client.get_run(version(home, reports["no network"]).run_id).info.run_name
     assert name.startswith("noisy, base forecast only, ")
     assert run.data.tags["mlflow.note.content"] == made.description
-    card = made.description.replace("&emsp;", "")
+    card = made.description.replace("&emsp;", "").replace("&nbsp;", " ")
     assert f"](get-artifact?path=validation_skill.png&run_uuid={made.run_id})" in card
     assert "validation_skill.png" in {file.path for file in client.list_artifacts(made.run_id)}
     assert "### Skill on the validation blocks, left out of every fit" in card
@@ -169,7 +169,7 @@ def test_the_page_of_a_new_version(trained) -> None:
     rmse = reports["whole"].validation["t2m"]["rmse"]
     (line,) = (line for line in card.splitlines() if line.startswith("| t2m (K) | all |"))
     assert f"{rmse:.4g}" in line.replace("*", "").split(" | ")
-    assert [param.name for param in mlflow.models.get_model_info(made.source).signature.params] == [
+    assert [param.name for param in mlflow.models.Model.load(made.source.removeprefix("file://")).signature.params] == [
         "horizon", "init_time", "adapt",
     ]  # fmt: skip
     assert model.fingerprint in card

@@ -48,7 +48,7 @@ def skill(model: Forecaster, leads: int = 3) -> Skill:
 
 def lines(text: str) -> list[str]:
     """Without the room that is left between columns."""
-    return text.replace("&emsp;", "").splitlines()
+    return text.replace("&emsp;", "").replace("&nbsp;", " ").splitlines()
 
 
 def test_the_card_says_what_the_run_knows(model: Forecaster) -> None:
@@ -120,7 +120,7 @@ def test_many_variables_and_leads_are_cut_down_to_what_a_description_holds(varia
     text = card(many, ORIGIN, skill=skill(many, leads), run_id="a1b2")
     assert len(text) <= LONGEST
     assert "Write here" in text  # nothing was cut off in the middle
-    assert "| a_rather_long_name_0 (K) | all | " in text.replace("&emsp;", "")
+    assert "| a_rather_long_name_0 (K) | all | " in text.replace("&emsp;", "").replace("&nbsp;", " ")
     assert (f" and {variables - 12} more" in text) or variables <= 12 or " more**" in text
 
 
