@@ -12,6 +12,7 @@ from datasets.store import Store
 from pipelines.home import Home
 from pipelines.tracking import open_registry
 from pipelines.verify import verify
+from simvp.coords import Step
 
 STAGES = ("ingest", "forecast", "verify", "train", "promote")
 
@@ -40,6 +41,11 @@ class Books:
     frames_out: int
     late: Mapping[int, int]
 
+    @property
+    def horizon(self) -> str:
+        """As the stores are called."""
+        return Step.parse(f"{24 // self.per_day}h").horizon(self.frames_out)
+
     def check(self, stages: Collection[str] = STAGES) -> None:
         """What these stages write: nothing is lost, issued twice or half written, and there is one champion.
 
@@ -61,6 +67,7 @@ class Books:
         """At the end, when everything has come and every stage has run: no gap, and a score for all that is over."""
         self.check()
         ds, issued = self._archive(), self._forecasts()
+        assert len(issued), "nothing was issued"
         assert ds["present"].values.all(), "a frame is missing"
         times = ds["time"].values
         missing = np.setdiff1d(times[times >= issued[0]], issued)
@@ -85,7 +92,7 @@ class Books:
 
     def _forecasts(self) -> np.ndarray:
         """Init times of the forecasts, of which none is issued twice, out of order or half written."""
-        place = self.home.forecasts(self.dataset, "1d")
+        place = self.home.forecasts(self.dataset, self.horizon)
         if not Path(place).exists():
             return np.empty(0, "M8[ns]")
         ds = simvp.open_forecasts(place)
@@ -98,7 +105,7 @@ class Books:
 
     def _scores(self) -> np.ndarray:
         """Init times that are scored; each was issued, and is scored once."""
-        place = self.home.scores(self.dataset, "forecasts-1d")
+        place = self.home.scores(self.dataset, f"forecasts-{self.horizon}")
         if not Path(place).exists():
             return np.empty(0, "M8[ns]")
         scored: np.ndarray = Store(place).dataset()["init_time"].values
