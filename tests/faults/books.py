@@ -1,6 +1,8 @@
 """The books of a year of operations: what has to be true of a home at every moment, read by who has written nothing."""
 
+import sqlite3
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +62,7 @@ class Books:
             self._forecasts()
         if "verify" in stages:
             self._scores()
+        self._alias()
         if {"train", "promote"} & {*stages}:
             self._champion()
 
@@ -113,8 +116,14 @@ class Books:
         assert np.isin(scored, self._forecasts()).all(), "something was scored that was not issued"
         return scored
 
+    def _alias(self) -> None:
+        """One version has the alias: by the database itself."""
+        with closing(sqlite3.connect(self.home.mlflow / "mlflow.db", timeout=60)) as database:
+            found = database.execute("SELECT version FROM registered_model_aliases WHERE alias = 'champion'").fetchall()
+        assert len(found) == 1, f"{len(found)} champions"
+
     def _champion(self) -> None:
-        """One version has the alias, and its file can be loaded."""
+        """The champion's file can be loaded."""
         registry = open_registry(self.home)
         champions = registry.champions()
         assert len(champions) == 1, f"{len(champions)} champions"
