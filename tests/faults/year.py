@@ -13,8 +13,9 @@ locked    somebody holds MLflow's database for a while
 Whoever runs a schedule does nothing about them: the next run has to. The stage that a fault strikes is a process of its
 own, after which the books of what it writes are checked (`Books`). The other stages of a day follow each other in one
 process, without the pictures of `verify`. At the end of every day the books of all its stages are checked, in a process
-that has written nothing. Nothing may be lost, issued twice or half written, and there is always one champion, which loads. What old
-commits hold is cleared away once a day and after a week, as always, with days that last as long as they do here.
+that has written nothing. Nothing may be lost, issued twice or half written, and there is always one champion, which
+loads. What old commits hold is cleared away once a day and after a week, as always, with days that last as long as they
+do here.
 
 All of these processes are forks of one that has imported everything, and has opened no store and no thread of dask:
 a fork of one that had would wait for locks that nobody gives back.
