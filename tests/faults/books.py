@@ -1,6 +1,8 @@
 """The books of a year of operations: what has to be true of a home at every moment, read by who has written nothing."""
 
+import sqlite3
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from datasets.store import Store
 from pipelines.home import Home
 from pipelines.tracking import open_registry
 from pipelines.verify import verify
+from simvp.coords import Step
 
 STAGES = ("ingest", "forecast", "verify", "train", "promote")
 
@@ -40,6 +43,11 @@ class Books:
     frames_out: int
     late: Mapping[int, int]
 
+    @property
+    def horizon(self) -> str:
+        """As the stores are called."""
+        return Step.parse(f"{24 // self.per_day}h").horizon(self.frames_out)
+
     def check(self, stages: Collection[str] = STAGES) -> None:
         """What these stages write: nothing is lost, issued twice or half written, and there is one champion.
 
@@ -54,6 +62,7 @@ class Books:
             self._forecasts()
         if "verify" in stages:
             self._scores()
+        self._alias()
         if {"train", "promote"} & {*stages}:
             self._champion()
 
@@ -61,6 +70,7 @@ class Books:
         """At the end, when everything has come and every stage has run: no gap, and a score for all that is over."""
         self.check()
         ds, issued = self._archive(), self._forecasts()
+        assert len(issued), "nothing was issued"
         assert ds["present"].values.all(), "a frame is missing"
         times = ds["time"].values
         missing = np.setdiff1d(times[times >= issued[0]], issued)
@@ -85,7 +95,7 @@ class Books:
 
     def _forecasts(self) -> np.ndarray:
         """Init times of the forecasts, of which none is issued twice, out of order or half written."""
-        place = self.home.forecasts(self.dataset, "1d")
+        place = self.home.forecasts(self.dataset, self.horizon)
         if not Path(place).exists():
             return np.empty(0, "M8[ns]")
         ds = simvp.open_forecasts(place)
@@ -98,7 +108,7 @@ class Books:
 
     def _scores(self) -> np.ndarray:
         """Init times that are scored; each was issued, and is scored once."""
-        place = self.home.scores(self.dataset, "forecasts-1d")
+        place = self.home.scores(self.dataset, f"forecasts-{self.horizon}")
         if not Path(place).exists():
             return np.empty(0, "M8[ns]")
         scored: np.ndarray = Store(place).dataset()["init_time"].values
@@ -106,8 +116,14 @@ class Books:
         assert np.isin(scored, self._forecasts()).all(), "something was scored that was not issued"
         return scored
 
+    def _alias(self) -> None:
+        """One version has the alias: by the database itself."""
+        with closing(sqlite3.connect(self.home.mlflow / "mlflow.db", timeout=60)) as database:
+            found = database.execute("SELECT version FROM registered_model_aliases WHERE alias = 'champion'").fetchall()
+        assert len(found) == 1, f"{len(found)} champions"
+
     def _champion(self) -> None:
-        """One version has the alias, and its file can be loaded."""
+        """The champion's file can be loaded."""
         registry = open_registry(self.home)
         champions = registry.champions()
         assert len(champions) == 1, f"{len(champions)} champions"

@@ -12,9 +12,10 @@ locked    somebody holds MLflow's database for a while
 
 Whoever runs a schedule does nothing about them: the next run has to. The stage that a fault strikes is a process of its
 own, after which the books of what it writes are checked (`Books`). The other stages of a day follow each other in one
-process, without the pictures of `verify`. At the end of every day all books are checked, in a process that has written
-nothing. Nothing may be lost, issued twice or half written, and there is always one champion, which loads. What old
-commits hold is cleared away once a day and after a week, as always, with days that last as long as they do here.
+process, without the pictures of `verify`. At the end of every day the books of all its stages are checked, in a process
+that has written nothing. Nothing may be lost, issued twice or half written, and there is always one champion, which
+loads. What old commits hold is cleared away once a day and after a week, as always, with days that last as long as they
+do here.
 
 All of these processes are forks of one that has imported everything, and has opened no store and no thread of dask:
 a fork of one that had would wait for locks that nobody gives back.
@@ -42,7 +43,9 @@ from typing import Any
 
 import icechunk
 import importlib_metadata
+import torch
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from datasets.simulated import SimulatedWeather
 from datasets.store import disk, repository, store as store_module
@@ -155,9 +158,10 @@ class Year:
             self._undisturbed({name: stages[name] for name in names[at + 1 :]})
         if fault == "torn":
             self._write(day)
-        self._check(lambda books: books.check())
+        self._check(lambda books: books.check([*stages]))
         if (day - HISTORY) % MONTH == MONTH - 1:
             self.disk.append(by_part(self.home))
+            print(f"{len(self.began)} days: {processor_seconds():.0f} s of processor time", flush=True)
 
     def _daily(self) -> dict[str, Callable[[], object]]:
         return {
@@ -325,6 +329,8 @@ def prepare() -> None:
     # MLflow looks at every file of every package for every model that it logs.
     importlib_metadata.packages_distributions = functools.cache(importlib_metadata.packages_distributions)
     importlib_metadata.packages_distributions()
+    torch.set_num_threads(1)  # of arrays this small threads are all cost
+    threadpool_limits(1)
     os.fsync = lambda handle: None  # type: ignore[assignment]
     disk.sync_all = lambda folder: None
 
@@ -336,12 +342,16 @@ def main(days: int = 365, seed: int = 0) -> None:
     with tempfile.TemporaryDirectory(prefix="simvp-year-") as root:
         year, start = Year(Path(root), days, seed), time.monotonic()
         year.run()
-        spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        processor = sum(one.ru_utime + one.ru_stime for one in spent)
-        print(f"{days} days in {time.monotonic() - start:.0f} s, {processor:.0f} s of processor time")
+        print(f"{days} days in {time.monotonic() - start:.0f} s, {processor_seconds():.0f} s of processor time")
         for what, count in sorted(year.done.items()):
             print(f"{count:5} {what}")
         _print_disk([*year.disk, by_part(year.home)])
+
+
+def processor_seconds() -> float:
+    """Of this process and all that it has forked."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
 def _print_disk(months: Collection[Mapping[str, int]]) -> None:

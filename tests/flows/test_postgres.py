@@ -12,7 +12,8 @@ from flows.local.databases import check_prefect_database
 from flows.local.services import PREFECT, Services
 from pipelines.home import Home
 from simvp.errors import ConfigError, RegistryError, Unavailable
-from simvp.inference.registry import Registry, registry_exists
+from simvp.inference import registry_exists
+from simvp.inference.registry import Registry
 from tests.flows.postgres import ESCAPED, PASSWORD, Postgres, postgres_server
 from tests.support.small_home import FRAMES_IN, FRAMES_OUT, write_source
 
