@@ -36,8 +36,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "examples", "extensions", "**/*.ipynb", "**.md5"]
 nitpicky = True
-# Pages that other work adds are listed by a pattern, which may match nothing yet.
-suppress_warnings = ["toc.empty_glob", "config.cache"]
+suppress_warnings = ["config.cache"]  # the settings of the gallery hold objects
 
 # A name in single backticks is code, as everywhere in this project.
 default_role = "code"
@@ -56,6 +55,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("matplotlib", "docs.extensions.figures"),
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 60,

@@ -5,6 +5,8 @@ from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from numpydoc.docscrape import ClassDoc
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -26,10 +28,11 @@ class Table(SphinxDirective):
         """A table: name, type, default, meaning."""
         fields: dict[str, FieldInfo] = record(self.arguments[0]).model_fields
         left_out = record(self.options["without"]).model_fields if "without" in self.options else {}
+        about = meanings(self.arguments[0])
         lines = ["| setting | kind | default | meaning |", "| --- | --- | --- | --- |"]
         for name, field in fields.items():
             if name not in left_out or left_out[name].annotation != field.annotation:
-                lines.append(f"| `{name}` | {kind(field)} | {default(field)} | {meaning(field)} |")
+                lines.append(f"| `{name}` | {kind(field)} | {default(field)} | {about[name]} |")
         holder = nodes.Element()
         self.state.nested_parse(StringList(lines, source=self.arguments[0]), self.content_offset, holder)
         return holder.children
@@ -59,9 +62,13 @@ def default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     value = field.get_default(call_default_factory=True)
-    return "as the data say" if value is None else f"`{value!r}`" if not hasattr(value, "model_fields") else "derived"
+    return "as the data say" if value is None else "derived" if isinstance(value, BaseModel) else f"`{value!r}`"
 
 
-def meaning(field: FieldInfo) -> str:
-    """What it says about itself."""
-    return (field.description or "").replace("|", "\\|").rstrip(".")
+def meanings(name: str) -> dict[str, str]:
+    """What the fields of a record mean: as they say, else as the docstring of the record does."""
+    about = {}
+    for names, _, lines in ClassDoc(record(name))["Parameters"]:
+        about |= dict.fromkeys(names.split(", "), " ".join(lines).replace("``", "`"))
+    fields = record(name).model_fields.items()
+    return {one: (field.description or about.get(one, "")).replace("|", "\\|").rstrip(".") for one, field in fields}
