@@ -6,11 +6,6 @@ from matplotlib.figure import Figure
 from sphinx_gallery.scrapers import figure_rst
 
 
-def _get_sg_image_scraper() -> Any:
-    """How sphinx-gallery asks a module for its scraper."""
-    return scrape
-
-
 def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
     """Save what is called `figure` after a block, where it is new and belongs to nobody's global state."""
     names = block_vars["example_globals"]

@@ -1,7 +1,8 @@
 """Tables of settings, made from the records that check them: the directive ``settings`` and the name of a record."""
 
 from importlib import import_module
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -45,16 +46,34 @@ def record(name: str) -> Any:
 
 
 def kind(field: FieldInfo) -> str:
-    """Type and range of a value, in the words of Python."""
-    text = str(field.annotation) if not isinstance(field.annotation, type) else field.annotation.__name__
-    for noise in ("typing.", "collections.abc.", "Annotated", "<class '", "'>", "NoneType"):
-        text = text.replace(noise, "")
-    text = text.rpartition(".")[2] if "[" not in text and "|" not in text else text
-    limits = [str(part) for part in field.metadata if type(part).__name__ in ("Ge", "Gt", "Le", "Lt")]
-    signs = {"Ge(ge=": ">= ", "Gt(gt=": "> ", "Le(le=": "<= ", "Lt(lt=": "< "}
-    for name, sign in signs.items():
-        limits = [part.replace(name, sign).rstrip(")") for part in limits]
-    return f"`{text}`" + "".join(f", {part}" for part in limits)
+    """What a value is, with its range."""
+    signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    limits = [
+        f"{sign} {getattr(part, name):,}"
+        for part in field.metadata
+        for name, sign in signs.items()
+        if hasattr(part, name)
+    ]
+    return ", ".join([words(field.annotation), *limits])
+
+
+def words(annotation: Any) -> str:
+    """A type in words."""
+    plain = {str: "text", int: "whole number", float: "number", bool: "yes or no", type(None): "none", Any: "any value"}
+    if annotation in plain:
+        return plain[annotation]
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{part}`" for part in parts)
+    if origin is Annotated:
+        return words(parts[0])
+    if origin in (Union, UnionType):
+        return " or ".join(words(part) for part in parts if part is not type(None))
+    if origin is dict:
+        return f"{words(parts[0])}: {words(parts[1])}"
+    if origin is tuple:
+        return f"list of {words(parts[0])}" if Ellipsis in parts else f"({', '.join(map(words, parts))})"
+    return f"`{annotation.__name__}`"
 
 
 def default(field: FieldInfo) -> str:
