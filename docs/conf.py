@@ -36,9 +36,9 @@ extensions = [
 ]
 exclude_patterns = ["_build", "examples", "extensions", "**/*.ipynb", "**.md5"]
 nitpicky = True
-# Pages that other work adds are listed by a pattern, which may match nothing yet.
-suppress_warnings = ["toc.empty_glob", "config.cache"]
+suppress_warnings = ["config.cache"]  # the settings of the gallery hold objects
 
+highlight_language = "none"
 # A name in single backticks is code, as everywhere in this project.
 default_role = "code"
 myst_heading_anchors = 4
@@ -56,6 +56,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("matplotlib", "docs.extensions.figures.scrape"),
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 60,
@@ -70,6 +71,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 7,
     "show_nav_level": 2,
     "show_toc_level": 2,
     "navigation_with_keys": False,

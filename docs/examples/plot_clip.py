@@ -22,7 +22,7 @@ clip
 frames = clips.frames(np.array([3]))[0].numpy()  # (L, C, H, W)
 inputs, truth = frames[: clips.frames_in], frames[clips.frames_in :]
 persistence = np.repeat(inputs[-1:], len(truth), axis=0)
-clip_strip(inputs, truth, persistence, title="persistence")
+figure = clip_strip(inputs, truth, persistence, title="persistence")
 
 # %%
 # The error as papers print it is a sum over the frame, a mean over frames:

@@ -23,8 +23,10 @@ bias = error.mean("init_time")
 rmse.sizes
 
 # %%
-# Errors grow with the lead, and more over land than over the sea, whose temperature hardly moves.
+# Errors grow with the lead. The bias says how much of that is a shift: it is below zero nearly everywhere at the last
+# lead, where a model that was trained until June is too cold in July.
 
+limit = float(abs(bias).max())
 figure, axes = plt.subplots(2, 2, figsize=(9, 5.2), layout="constrained", sharex=True, sharey=True)
 for column, lead in enumerate((0, -1)):
     hours = rmse.lead_time.values[lead] / np.timedelta64(1, "h")
@@ -32,7 +34,7 @@ for column, lead in enumerate((0, -1)):
         ax=axes[0, column], vmin=0, vmax=float(rmse.max()), cbar_kwargs={"label": "RMSE [K]"}
     )
     bias.isel(lead_time=lead).plot(
-        ax=axes[1, column], cmap="RdBu_r", vmin=-0.5, vmax=0.5, cbar_kwargs={"label": "bias [K]"}
+        ax=axes[1, column], cmap="RdBu_r", vmin=-limit, vmax=limit, cbar_kwargs={"label": "bias [K]"}
     )
     axes[0, column].set(title=f"lead {hours:g} h", xlabel="")
     axes[1, column].set(title="")

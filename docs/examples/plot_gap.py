@@ -26,7 +26,7 @@ print(forecast.attrs["filled_input"])
 
 # %%
 # Each missing pixel takes the last departure from the climatology that was seen there. What that costs is the
-# difference between the two forecasts; it fades with the lead.
+# difference between the two forecasts. It stays where the gap was; everything else is forecast as before.
 
 difference = (forecast.t2m - whole.t2m).isel(init_time=0)
 limit = float(abs(difference).max())
@@ -34,10 +34,9 @@ figure, axes = plt.subplots(1, 4, figsize=(12, 2.8), layout="constrained", share
 holed.t2m.isel(time=-1).plot(ax=axes[0], cbar_kwargs={"label": "K"})
 axes[0].set(title="last input")
 for axis, lead in zip(axes[1:], (0, 1, 3), strict=True):
-    difference.isel(lead_time=lead).plot(
-        ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, add_colorbar=lead == 3, cbar_kwargs={"label": "K"}
-    )
+    picture = difference.isel(lead_time=lead).plot(ax=axis, cmap="RdBu_r", vmin=-limit, vmax=limit, add_colorbar=False)
     axis.set(title=f"difference, lead {3 * (lead + 1)} h", ylabel="")
+figure.colorbar(picture, ax=axes[1:], label="K")
 
 # %%
 # More than ``missing_share`` of a frame (a tenth, unless the training said otherwise) is refused:

@@ -32,4 +32,4 @@ best = rmse[[name for name in rmse.columns if name not in (*own, "n")]].min(axis
 # %%
 # The picture that lies beside the table in ``pictures/`` of the home:
 
-skill_curve(table, "t2m")
+figure = skill_curve(table, title="hindcasts")

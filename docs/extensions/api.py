@@ -67,11 +67,14 @@ def _write(app: Sphinx) -> None:
 
 def _page(room: str, names: list[str]) -> str:
     module = import_module(room)
-    described, constants = [], []
+    described, elsewhere, constants = [], [], []
     for name in names:
         one = getattr(module, name)
         if inspect.ismodule(one):
             continue
+        place = f"{getattr(one, '__module__', '')}.{getattr(one, '__qualname__', name)}"
+        if _places.setdefault(place, f"{room}.{name}") != f"{room}.{name}":
+            elsewhere.append(name)
         elif inspect.isclass(one):
             kind = "autoexception" if issubclass(one, BaseException) else "autoclass"
             described.append(f".. {kind}:: {name}\n   :members:\n")
@@ -79,21 +82,27 @@ def _page(room: str, names: list[str]) -> str:
             described.append(f".. autofunction:: {name}\n")
         else:
             constants.append(name)
-            continue
-        for place in (f"{one.__module__}.{one.__qualname__}", f"{room}.{name}"):
-            _places.setdefault(place, f"{room}.{name}")
     about = inspect.getdoc(module) or ""
     lines = [room, "=" * len(room), "", about, "", f".. currentmodule:: {room}", "", *described]
+    if elsewhere:
+        lines += ["Described elsewhere: " + ", ".join(f"``{name}``" for name in elsewhere) + ".", ""]
     if constants:
         lines += ["Constants and types: " + ", ".join(f"``{name}``" for name in constants) + "."]
     return "\n".join(lines) + "\n"
 
 
 def _find(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> nodes.Element | None:
-    """The entry of a name that is referred to by the module in which it is written."""
-    target = node.get("reftarget", "")
-    place = _places.get(target)
-    if node.get("refdomain") != "py" or place in (None, target):
+    """The entry of a name that is referred to by the module in which it is written; plain text where it is private."""
+    target = str(node.get("reftarget", ""))
+    module, _, name = target.rpartition(".")
+    if node.get("refdomain") != "py" or target.partition(".")[0] not in ("simvp", "datasets", "pipelines", "flows"):
         return None
-    domain = env.domains["py"]
-    return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], place, node, content)
+    if place := _places.get(target):
+        found = env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, node["reftype"], place, node, content)
+        if found is not None:
+            return found
+    try:
+        getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    return content

@@ -109,6 +109,12 @@ def texts(path: Path) -> tuple[Said, ...]:
                 text = ": ".join(filter(None, (subject or HOLE, reason)))
                 if text.strip(f"{HOLE}: "):
                     found.setdefault(text, remedy if remedy.strip(HOLE) else "")
+    for call in [node for node in ast.walk(tree) if isinstance(node, ast.Call)]:
+        if fields := _tables(tree).get(ast.unparse(call.func)):  # a row of a table of reasons
+            given = dict(zip(fields, call.args, strict=False))
+            reason, remedy = (next(_templates(given.get(name), {}), "") for name in ("reason", "remedy"))
+            if reason:
+                found.setdefault(f"{HOLE}: {reason}", remedy)
     known = " ".join(found)
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr | ast.Constant) and not _is_docstring(node, tree):
@@ -130,6 +136,16 @@ def _docstrings(tree: ast.Module) -> frozenset[int]:
     # A text inside another text is a part of it.
     parts += [part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values]
     return frozenset(map(id, parts))
+
+
+@cache
+def _tables(tree: ast.Module) -> dict[str, list[str]]:
+    """Fields of the classes of a module that hold a reason and its remedy."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    fields = {
+        one.name: [ast.unparse(part.target) for part in one.body if isinstance(part, ast.AnnAssign)] for one in classes
+    }
+    return {name: names for name, names in fields.items() if {"reason", "remedy"} <= set(names)}
 
 
 def _is_docstring(node: ast.AST, tree: ast.Module) -> bool:

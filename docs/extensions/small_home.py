@@ -24,7 +24,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def _fill(app: Sphinx) -> None:
     from pipelines.home import Home
 
-    if app.config.plot_gallery and DATASET not in Home.default().datasets:
+    # Sphinx gives what stands on its command line as a text.
+    if str(app.config.plot_gallery) not in ("0", "False") and DATASET not in Home.default().datasets:
         getLogger(__name__).info("a small home: ingest, train, promote, forecast, verify")
         fill(Home.default())
 

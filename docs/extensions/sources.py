@@ -53,11 +53,13 @@ def _relink(app: Sphinx, doctree: nodes.document) -> None:
         if node.get("reftype") != "myst":
             continue
         place, _, anchor = str(node["reftarget"]).partition("#")
-        if node.get("refdomain") == "doc":  # a document, named from the top without its suffix
+        if node.get("refdomain") == "doc":  # a document, named from the top and without its suffix
             place, anchor = f"{place.lstrip('/')}.md", node.get("reftargetid") or ""
-            path = Path("/", place) if Path("/", place).exists() else Path(os.path.normpath(Path(app.srcdir, place)))
+            path = Path(os.path.normpath(Path("/", place) if Path("/", place).exists() else Path(app.srcdir, place)))
         else:
             path = Path(os.path.normpath(here / place))
+            if page in PAGES.values() and not path.exists():  # written for the folder that this page is included from
+                path = CHECKOUT / place
         if path.is_relative_to(examples := Path(app.srcdir) / "examples"):
             name = "index" if path == examples else path.stem
             node.replace_self(_link(node, app.builder.get_relative_uri(page, f"gallery/{name}")))
