@@ -85,7 +85,12 @@ class Combination:
             found["weights"] = np.round(self.mixture.prior, 4).tolist()
         if self.sharp:
             found["sharp"] = dict(self.sharp)
-        return {**found, "rmse": {state: dict(scores) for state, scores in self.rmse.items()}}
+        found["rmse"] = {state: dict(scores) for state, scores in self.rmse.items()}
+        found["rmse_by_lead"] = {
+            state: {name: [float(f"{value:.4g}") for value in rows[number]] for name, rows in self.by_lead.items()}
+            for number, state in enumerate(self.rmse)
+        }
+        return found
 
 
 def validation_grams(

@@ -143,8 +143,8 @@ def test_without_a_network_there_is_no_correction_and_without_the_switch_no_mixt
     off = combine(NAMES, ("a", "b"), grams_of(maps, truth), INITS, BLOCKS, mixed=False)
     assert off.mixture is None
     assert off.rmse["a"]["model"] == off.rmse["a"]["unmixed"]
-    assert set(off.to_json()) == {"correction", "correction_error", "rmse"}
-    assert set(made.to_json()) == {"experts", "aggregation", "weights", "rmse"}
+    assert set(off.to_json()) == {"correction", "correction_error", "rmse", "rmse_by_lead"}
+    assert set(made.to_json()) == {"experts", "aggregation", "weights", "rmse", "rmse_by_lead"}
 
 
 def test_only_the_maps_that_are_judged_count_in_the_scores() -> None:
