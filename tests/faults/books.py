@@ -128,3 +128,15 @@ class Books:
         champions = registry.champions()
         assert len(champions) == 1, f"{len(champions)} champions"
         assert registry.load(champions[0]).spec.frames_in == self.frames_in
+
+
+def by_part(home: Home, dataset: str) -> dict[str, int]:
+    """Bytes of the files of a home, by what they are for."""
+    own = home.dataset(dataset)
+    parts = {f"{part.name}": part for part in sorted(own.iterdir()) if part.is_dir()}
+    parts |= {"MLflow's database": home.mlflow / "mlflow.db", "models and artifacts": home.artifacts}
+    return {name: _size(part) for name, part in parts.items()} | {"all": _size(home.path)}
+
+
+def _size(place: Path) -> int:
+    return sum(path.stat().st_size for path in (place, *place.rglob("*")) if path.is_file())

@@ -58,7 +58,7 @@ from pipelines.train import train
 from pipelines.training import TrainConfig, training_key
 from pipelines.verify import verify
 from simvp.errors import Refusal
-from tests.faults.books import STAGES, Books
+from tests.faults.books import STAGES, Books, by_part
 from tests.support.small_home import crown
 
 DATASET = "year"
@@ -160,7 +160,7 @@ class Year:
             self._write(day)
         self._check(lambda books: books.check([*stages]))
         if (day - HISTORY) % MONTH == MONTH - 1:
-            self.disk.append(by_part(self.home))
+            self.disk.append(by_part(self.home, DATASET))
             print(f"{len(self.began)} days: {processor_seconds():.0f} s of processor time", flush=True)
 
     def _daily(self) -> dict[str, Callable[[], object]]:
@@ -297,18 +297,6 @@ def _ended(stage: Callable[[], object]) -> int:
         return 1
 
 
-def by_part(home: Home) -> dict[str, int]:
-    """Bytes of the files of a home, by what they are for."""
-    own = home.dataset(DATASET)
-    parts = {f"{part.name}": part for part in sorted(own.iterdir()) if part.is_dir()}
-    parts |= {"MLflow's database": home.mlflow / "mlflow.db", "models and artifacts": home.artifacts}
-    return {name: _size(part) for name, part in parts.items()} | {"all": _size(home.path)}
-
-
-def _size(place: Path) -> int:
-    return sum(path.stat().st_size for path in (place, *place.rglob("*")) if path.is_file())
-
-
 def _expire(repo: icechunk.Repository, path: Path | str, *, before: datetime) -> int:
     return repository.expire(repo, path, kept=datetime.now(UTC) - before)
 
@@ -345,7 +333,7 @@ def main(days: int = 365, seed: int = 0) -> None:
         print(f"{days} days in {time.monotonic() - start:.0f} s, {processor_seconds():.0f} s of processor time")
         for what, count in sorted(year.done.items()):
             print(f"{count:5} {what}")
-        _print_disk([*year.disk, by_part(year.home)])
+        _print_disk([*year.disk, by_part(year.home, DATASET)])
 
 
 def processor_seconds() -> float:
