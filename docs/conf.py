@@ -56,7 +56,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "within_subsection_order": "FileNameSortKey",
-    "image_scrapers": ("matplotlib", "docs.extensions.figures.scrape"),
+    "image_scrapers": ("docs.extensions.figures.scrape", "matplotlib"),
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 60,
