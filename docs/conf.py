@@ -49,6 +49,7 @@ numpydoc_show_class_members = False
 # Types of other projects lead nowhere without a network.
 nitpick_ignore_regex = [("py:.*", r"(?!(simvp|datasets|pipelines|flows)\.).*")]
 nb_execution_mode = "force"
+nb_execution_timeout = -1  # no clock decides on a busy machine
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 
@@ -56,7 +57,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "within_subsection_order": "FileNameSortKey",
-    "image_scrapers": ("matplotlib", "docs.extensions.figures.scrape"),
+    "image_scrapers": ("docs.extensions.figures.scrape", "matplotlib"),
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 60,

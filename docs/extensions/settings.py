@@ -81,7 +81,7 @@ def default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     value = field.get_default(call_default_factory=True)
-    return "as the data say" if value is None else "derived" if isinstance(value, BaseModel) else f"`{value!r}`"
+    return "not set" if value is None else "derived" if isinstance(value, BaseModel) else f"`{value!r}`"
 
 
 def meanings(name: str) -> dict[str, str]:
