@@ -13,7 +13,6 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from simvp.coords import unfilled
 from simvp.errors import ArchiveError
 from simvp.places import MAIN, Place, damaged, in_words, open_repository
 from simvp.record import from_json
@@ -173,7 +172,10 @@ class Snapshot:
         ds = xr.Dataset({name: ds.variables[name] for name in self.variables}, ds.coords, attrs)
         if "archive_commit" in ds.attrs and self.state.get("kind") == "archive":
             ds.attrs["archive_snapshot"] = self.id
-        return unfilled(ds.drop_encoding())
+        ds = ds.drop_encoding()
+        for name in ds.coords:  # of which no value may be missing (CF 2.5.1)
+            ds.variables[name].encoding["_FillValue"] = None
+        return ds
 
     def ends(self) -> np.ndarray:
         """(2,) first and last value of the axis, as in `dataset`."""

@@ -71,7 +71,11 @@ def export(
     place = Path(os.path.expanduser(out))
     with _opened(forecast) as ds:
         ds = _chosen(ds, init_time)
-        return _netcdf(ds, place, overwrite) if format == "netcdf" else (_zarr(ds, place, int(format[-1]), overwrite),)
+        return (
+            _netcdf(ds, place, overwrite)
+            if format == "netcdf"
+            else (_zarr(ds, place, 2 if format == "zarr2" else 3, overwrite),)
+        )
 
 
 @contextmanager
@@ -161,7 +165,7 @@ def _stamps(times: np.ndarray) -> list[str]:
     return stamps
 
 
-def _zarr(ds: xr.Dataset, place: Path, version: int, overwrite: bool) -> Path:
+def _zarr(ds: xr.Dataset, place: Path, version: Literal[2, 3], overwrite: bool) -> Path:
     subject = f"{SUBJECT} to {place}"
     if not find_spec("zarr"):
         raise Refusal(subject, ["Zarr is written with zarr, which is not installed"], "pip install 'simvp[store]'")
@@ -178,5 +182,5 @@ def _zarr(ds: xr.Dataset, place: Path, version: int, overwrite: bool) -> Path:
         # Of what version 3 has no specification yet: consolidated metadata, and texts as NumPy has them.
         for kind in (UserWarning, FutureWarning):
             warnings.filterwarnings("ignore", category=kind, module="zarr")
-        unfilled(ds).to_zarr(part, zarr_format=version, consolidated=True, encoding=encoding)  # type: ignore[call-overload]
+        unfilled(ds).to_zarr(part, zarr_format=version, consolidated=True, encoding=encoding)
     return place

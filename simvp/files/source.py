@@ -98,21 +98,23 @@ def _found(path: str) -> list[str]:
 def _open_all(files: ExitStack, names: Sequence[str]) -> xr.Dataset:
     """One Dataset of all files, along time and side by side."""
     several = len(names) > 1
-    made, reasons = [], []
+    made: list[xr.Dataset] = []
+    reasons: list[str] = []
     for name in names:
         try:
-            made.append(files.enter_context(_open(name, several)))
+            ds = files.enter_context(_open(name, several))
+            made.append(_dated(ds, name) if several else ds)
         except Refusal as refusal:
             if not several:
                 raise
-            reasons += [f"{name}: {reason}" for reason in refusal.reasons or [refusal.subject]]
+            reasons += refusal.reasons or [refusal.subject]
     if reasons:
         raise SourceError(SUBJECT, shortened(reasons, SHOWN), "name the files of one series")
     if not several:
         return made[0]
     try:
-        return xr.combine_by_coords(
-            [_dated(ds) for ds in made],
+        whole = xr.combine_by_coords(
+            made,
             data_vars="minimal",
             coords="minimal",
             compat="equals",
@@ -124,11 +126,13 @@ def _open_all(files: ExitStack, names: Sequence[str]) -> xr.Dataset:
         reason = f"the {len(names)} files {names[0]} .. {names[-1]} are not of one series: {text}"
         remedy = "name files of one grid whose times do not overlap, or put them together first"
         raise SourceError(SUBJECT, [reason], remedy) from error
+    assert isinstance(whole, xr.Dataset)
+    return whole
 
 
 def _open(path: str, several: bool) -> xr.Dataset:
     """One file or store, lazily; where there are several, as dask arrays if dask is there."""
-    chunks = {} if several and find_spec("dask") else None
+    chunks: dict[str, int] | None = {} if several and find_spec("dask") else None
     return open_archive(path, chunks=chunks) if is_repository(path) else open_file(path, SUBJECT, chunks=chunks)
 
 
@@ -140,6 +144,12 @@ def is_repository(path: str) -> bool:
 def is_zarr(place: Path) -> bool:
     """Whether a folder is a plain Zarr store."""
     return any((place / mark).exists() for mark in ZARR)
+
+
+def _consolidated(place: Path) -> bool:
+    """Whether the metadata of a Zarr store lies in one place, which xarray warns of where it has to find out."""
+    group = place / "zarr.json"
+    return (place / ".zmetadata").exists() or (group.exists() and "consolidated_metadata" in group.read_text("utf-8"))
 
 
 def open_file(path: str, subject: str, **options: Any) -> xr.Dataset:
@@ -158,7 +168,7 @@ def open_file(path: str, subject: str, **options: Any) -> xr.Dataset:
             reason = f"expected a file, a Zarr store or a repository, got a folder of something else: {path}"
             raise SourceError(subject, [reason], f"name the files in it: {place / '*.nc'}")
         _need(subject, "Zarr", ("zarr",), path)
-        options["engine"] = "zarr"
+        options |= {"engine": "zarr", "consolidated": _consolidated(place)}
     elif not stat.S_ISREG(place.stat().st_mode):  # a pipe without a writer never answers
         raise SourceError(subject, [f"expected a file, got something else: {path}"], "copy its content into a file")
     else:
@@ -186,9 +196,12 @@ def _need(subject: str, form: str, packages: Sequence[str], path: str) -> None:
         raise SourceError(subject, [reason], f"pip install {packages[-1]}")
 
 
-def _dated(ds: xr.Dataset) -> xr.Dataset:
+def _dated(ds: xr.Dataset, path: str) -> xr.Dataset:
     """A Dataset with a dim of times, also where it holds a single map, whose other dates say nothing of the series."""
-    axes = find_axes(ds)
+    try:
+        axes = find_axes(ds)
+    except Refusal as refusal:
+        raise SourceError(SUBJECT, [f"{path}: {reason}" for reason in refusal.reasons]) from None
     if axes.time in ds.dims:
         return ds
     aside = [name for name, var in ds.coords.items() if not var.ndim and var.dtype.kind in "mMO" and name != axes.times]

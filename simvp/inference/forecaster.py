@@ -216,9 +216,29 @@ class Forecaster:
         return departures
 
     @overload
-    def predict(self, ds: xr.DataArray, **options: Any) -> xr.DataArray: ...
+    def predict(
+        self,
+        ds: xr.DataArray,
+        *,
+        init_time: Any = ...,
+        horizon: Any = ...,
+        units: Mapping[str, str] | None = ...,
+        device: str | torch.device | None = ...,
+        weights: np.ndarray | None = ...,
+        adapt: bool = ...,
+    ) -> xr.DataArray: ...
     @overload
-    def predict(self, ds: xr.Dataset | Location | Sequence[Location], **options: Any) -> xr.Dataset: ...
+    def predict(
+        self,
+        ds: xr.Dataset | Location | Sequence[Location],
+        *,
+        init_time: Any = ...,
+        horizon: Any = ...,
+        units: Mapping[str, str] | None = ...,
+        device: str | torch.device | None = ...,
+        weights: np.ndarray | None = ...,
+        adapt: bool = ...,
+    ) -> xr.Dataset: ...
     def predict(
         self,
         ds: Data,

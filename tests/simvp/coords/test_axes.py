@@ -12,6 +12,7 @@ from simvp.coords.axes import canonicalise, restore
 from simvp.coords.grid import Grid
 from simvp.coords.planes import find_axes
 from simvp.errors import Refusal
+from tests.support.worlds import address_world
 
 TIMES = np.datetime64("2020-01-01", "ns") + np.arange(4) * np.timedelta64(6, "h")
 LAT = np.array([52.0, 51.0, 50.0])
@@ -472,8 +473,9 @@ def test_a_forecast_goes_back_to_latitudes_and_longitudes_as_the_caller_has_them
     assert out.sizes["longitude"] == (4 if np.ptp(lon[1]) >= 360 else 5)
     mine = out.sortby("latitude").sortby("longitude")  # a model's own order
     back = restore(mine.rename(time="init_time").expand_dims(lead_time=1), axes, ds)
-    for name in ("latitude", "longitude"):
-        xr.testing.assert_identical(back[name], ds[name])
+    for name, axis in (("latitude", "Y"), ("longitude", "X")):
+        xr.testing.assert_equal(back[name], ds[name])
+        assert back[name].attrs == {"standard_name": name, "axis": axis, **ds[name].attrs}
     np.testing.assert_array_equal(
         back["t2m"].squeeze("lead_time").transpose(*("init_time", *ds["t2m"].dims[1:])), ds["t2m"]
     )
@@ -524,6 +526,26 @@ def test_a_forecast_goes_back_to_the_callers_names_and_order() -> None:
     forecast = flipped.rename(time="init_time").expand_dims(lead_time=[1, 2], axis=1).drop_vars("init_time")
     back = restore(forecast, axes, ds)
     assert back["t2m"].dims == ("lat", "init_time", "lead_time", "lon")
-    xr.testing.assert_identical(back["lat"].drop_vars("region"), ds["lat"].drop_vars("region"))
+    xr.testing.assert_equal(back["lat"].drop_vars("region"), ds["lat"].drop_vars("region"))
+    assert back["lat"].attrs == {"standard_name": "latitude", "axis": "Y", **ds["lat"].attrs}
     np.testing.assert_array_equal(back["region"], ["a", "b", "c"])
     np.testing.assert_array_equal(back["t2m"].isel(lead_time=1).values, ds["t2m"].values)
+
+
+def test_a_forecast_keeps_bounds_and_the_callers_grid_mapping() -> None:
+    ds = address_world(frames=4, grid="projected").rename(crs="lambert")
+    ds = ds.assign_coords(y_bnds=(("y", "edge"), np.stack([ds["y"] + 1000, ds["y"] - 1000], axis=-1)))
+    ds["y"].attrs["bounds"], ds["x"].attrs["bounds"] = "y_bnds", "of_which_nothing_is_there"
+    for field in ds.data_vars.values():
+        field.attrs["grid_mapping"] = "lambert"
+    out, axes = canonicalise(ds)
+    forecast = out.rename(time="init_time", lambert="crs").expand_dims(lead_time=1)
+    for field in forecast.data_vars.values():
+        field.attrs["grid_mapping"] = "crs"  # the contract's own name
+    back = restore(forecast, axes, ds)
+    assert back["t2m"].attrs["grid_mapping"] == "lambert"
+    assert "crs" not in back.coords
+    np.testing.assert_array_equal(back["y_bnds"], ds["y_bnds"])
+    assert back["y"].encoding["bounds"] == "y_bnds"
+    assert "bounds" not in {**back["x"].attrs, **back["x"].encoding}
+    assert ds["x"].attrs["bounds"] == "of_which_nothing_is_there"  # the caller's data stays as it is

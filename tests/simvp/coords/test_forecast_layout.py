@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from simvp.coords.forecast_layout import (
+    as_cf,
     check,
     coordinates,
     faults,
@@ -112,6 +113,24 @@ def test_of_the_source_only_what_holds_for_a_forecast_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"standard_name": "air_temperature"}, {"standard_name": "air_temperature"}),
+        ({"standard_name": "air_temperature standard_error"}, {"standard_name": "air_temperature standard_error"}),
+        ({"standard_name": "2 m temperature"}, {"long_name": "2 m temperature"}),
+        ({"standard_name": "T2", "long_name": "temperature"}, {"long_name": "temperature"}),
+        ({"cell_methods": "Times: mean"}, {"cell_methods": "time: mean"}),
+        ({"cell_methods": "time: sum (interval: 1 hr)"}, {"cell_methods": "time: sum (interval: 1 hr)"}),
+        ({"cell_methods": "area: time: mean"}, {"cell_methods": "area: time: mean"}),
+        ({"cell_methods": "lat: lon: mean"}, {"cell_methods": "latitude: longitude: mean"}),
+        ({"cell_methods": "ensemble: mean"}, {}),
+    ],
+)
+def test_what_cf_does_not_allow_is_left_out(given: dict[str, str], expected: dict[str, str]) -> None:
+    assert as_cf(given, ("init_time", "lead_time", "latitude", "longitude")) == expected
+
+
+@pytest.mark.parametrize(
     ("kind", "expected"),
     [("projected", "projection_y_coordinate"), ("curvilinear", None), ("index", None)],
 )
@@ -119,7 +138,8 @@ def test_other_grids_are_y_and_x(kind: Kind, expected: str | None) -> None:
     ds = forecast(grid=kind)
     assert ds["t2m"].dims == ("init_time", "lead_time", "y", "x")
     assert ds["y"].attrs.get("standard_name") == expected
-    assert ds["y"].attrs["axis"] == "Y"
+    # Rows and columns without a place on the earth are no axes to CF (5.6).
+    assert [ds[dim].attrs.get("axis") for dim in "yx"] == ([None, None] if kind == "index" else ["Y", "X"])
     if kind == "projected":
         assert ds["crs"].attrs["grid_mapping_name"] == "lambert_azimuthal_equal_area"
         assert ds["t2m"].attrs["grid_mapping"] == "crs"

@@ -44,6 +44,7 @@ class TestPredict:
             xr.testing.assert_equal(forecast.drop_vars("created"), whole["t2m"].drop_vars("created"))
             assert forecast.attrs["units"] == "K"
 
+    @pytest.mark.filterwarnings("error::RuntimeWarning")
     @pytest.mark.parametrize("form", ["netcdf", "netcdf3", "zarr2", "zarr3"])
     def test_a_path_is_what_lies_there(self, world: xr.Dataset, model: Forecaster, form: str, tmp_path: Path) -> None:
         path = tmp_path / "frames"
@@ -187,7 +188,10 @@ class TestRefusals:
         assert f"the 2 files {tmp_path}/0.nc .. {tmp_path}/1.nc are not of one series" in text
         assert "whose times do not overlap" in text
         (tmp_path / "2.nc").write_text("a note")
-        assert f"{tmp_path}/2.nc: {tmp_path}/2.nc: expected NetCDF" in refused(tmp_path / "*.nc")
+        xr.Dataset({"a": ("x", [1.0])}).to_netcdf(tmp_path / "3.nc")
+        text = refused(tmp_path / "*.nc")
+        assert f"{tmp_path}/2.nc: expected NetCDF, Zarr or GRIB by content" in text
+        assert f"{tmp_path}/3.nc: no time axis" in text
 
     def test_a_folder_of_forecasts_is_no_archive(self, tmp_path: Path) -> None:
         from tests.simvp.files.forecasts import forecast
