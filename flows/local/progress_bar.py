@@ -142,7 +142,8 @@ class _Lines(JupyterMixin):
             yield line
         left = f"{duration((self.total - self.done) / self.rate)} left" if self.rate and self.total else ""
         said = [self.what] if not left or " left" in self.what else [left, self.what]
-        clauses = [part for one in said for part in one.split(", ") if part]
+        # The time left comes first: it is what a person looks for, and stays in its place when the words get longer.
+        clauses = sorted((part for one in said for part in one.split(", ") if part), key=lambda one: " left" not in one)
         yield from _wrapped(name, clauses, options.max_width)
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -84,8 +84,7 @@ def test_what_is_not_there_now_is_refused_and_a_fault_of_the_code_keeps_its_trac
         def command() -> None:
             raise error
 
-        entry = EntryPoint(name="status", value="flows.commands.status:status", group=GROUP)
-        monkeypatch.setattr(type(entry), "load", lambda _: command)
+        monkeypatch.setattr("flows.commands.status.status", command)
 
     fail(Unavailable("The server", ["it is away"]))
     assert said(capsys, "status", code=Exit.REFUSED)[1] == "The server: it is away\nTo mend it: try again later\n"

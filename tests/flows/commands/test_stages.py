@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.commands.init import SCHEMA, schema_text
@@ -178,3 +179,34 @@ def test_a_stop_is_one_line_that_says_what_is_kept_and_exit_130(number: int, tmp
     assert running.returncode == Exit.STOPPED
     (line,) = error.splitlines()
     assert line.startswith("Stopped. What the archive held before is there")
+
+
+def test_a_forecast_in_a_file_is_scored_against_what_was_observed(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import xarray as xr
+
+    from tests.support.files.repositories import plain
+
+    archive = str(home.archive(DATASET))
+    truth = plain(home.archive(DATASET)).load()
+    early = truth.isel(time=slice(0, -3)).drop_vars(["present", "digest"], errors="ignore")
+    early.to_netcdf(tmp_path / "early.nc")
+    model = next(home.artifacts.rglob("*.safetensors"))
+    out, _ = said(capsys, "predict", str(tmp_path / "early.nc"), "-m", str(model), "-o", str(tmp_path / "made.nc"))
+    assert out == f"{tmp_path / 'made.nc'}\n"
+    rows = json.loads(said(capsys, "score", str(tmp_path / "made.nc"), archive, "--json")[0])["scores"]
+    with xr.open_dataset(tmp_path / "made.nc") as made:
+        error = made["t2m"].values - truth["t2m"].isel(time=slice(-3, None)).values
+    weights = np.cos(np.deg2rad(truth["latitude"].values))[:, None] * np.ones(error.shape[2])
+    by_lead = np.sqrt((error**2 * weights).sum((1, 2)) / weights.sum())
+    assert [row["rmse"]["model"] for row in rows[:3]] == pytest.approx(by_lead.tolist(), rel=1e-4)
+    rows = json.loads(said(capsys, "score", str(tmp_path / "made.nc"), archive, "-m", str(model), "--json")[0])[
+        "scores"
+    ]
+    assert {"persistence", "climatology", "damped_anomaly"} <= set(rows[0]["rmse"])
+    found = json.loads(said(capsys, "inspect", str(tmp_path / "made.nc"), "--json")[0])
+    assert (found["variables"], found["step"], found["frames"]) == ({"t2m": "K"}, "1 h", 3)
+    assert json.loads(said(capsys, "inspect", str(model), "--json")[0])["frames in"] == 6
+    _, error_text = said(capsys, "score", str(tmp_path / "made.nc"), str(tmp_path / "early.nc"), code=Exit.REFUSED)
+    assert "none of its valid times has been observed" in error_text

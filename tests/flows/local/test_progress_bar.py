@@ -60,6 +60,7 @@ def test_every_line_has_the_stage_and_nothing_is_cut(width: int) -> None:
     for clause in ("200 of 4,000", "10/s", "10 s", *TRAINING.split(", ")):
         assert clause in words
     assert "…" not in words
+    assert any("125 s left, training: epoch 12/400" in line for line in found) or width < 60
     assert ("━" in words or "╸" in words) == (width >= 60)
 
 
