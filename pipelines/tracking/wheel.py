@@ -65,10 +65,12 @@ def _metadata(project: dict[str, Any]) -> str:
 
 
 def _scripts(project: dict[str, Any]) -> str:
-    """Commands that the library brings along; empty where it brings none."""
-    scripts = project.get("scripts", {})
-    return "\n".join(["[console_scripts]", *(f"{name} = {where}" for name, where in scripts.items()), ""]) * bool(
-        scripts
+    """Commands that the library brings along, and those that it says of where they live; empty where there are none."""
+    groups = {"console_scripts": project.get("scripts", {}), **project.get("entry-points", {})}
+    return "\n".join(
+        "\n".join([f"[{group}]", *(f"{name} = {where}" for name, where in sorted(entries.items())), ""])
+        for group, entries in groups.items()
+        if entries
     )
 
 

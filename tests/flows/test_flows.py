@@ -242,7 +242,7 @@ def test_settings_are_refused_with_every_reason(server: None, home: Home) -> Non
 
     with pytest.raises(ConfigError) as refused:
         train(DATASET, settings={"epoch": 3, "batch_size": 0})
-    assert "epoch: no setting of that name, got 3" in str(refused.value)
+    assert "epoch: no setting of that name (did you mean 'epochs'?), got 3" in str(refused.value)
     assert "batch_size: expected greater than or equal to 1, got 0" in str(refused.value)
 
 

@@ -1,7 +1,9 @@
 """A home with a small trained model, made once per session for the tests that need one."""
 
 import functools
+import os
 import tempfile
+import time
 from pathlib import Path
 
 import xarray as xr
@@ -19,7 +21,8 @@ def write_source(folder: Path, days: int = 16, *, first: int = 0) -> Path:
     world = SimulatedWeather(shape=(8, 8), noise_std=0.2).dataset(frames=24 * (first + days))
     folder.mkdir(parents=True, exist_ok=True)
     for day in range(first, first + days):
-        world.isel(time=slice(24 * day, 24 * day + 24)).to_netcdf(folder / f"day{day:03}.nc")
+        world.isel(time=slice(24 * day, 24 * day + 24)).to_netcdf(path := folder / f"day{day:03}.nc")
+        os.utime(path, (time.time() - 60,) * 2)  # a file that may still be written is not known again
     return folder / "day*.nc"
 
 

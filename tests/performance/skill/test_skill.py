@@ -104,7 +104,7 @@ def test_the_page_says_what_the_recipe_was_chosen_on(tmp_path: Path) -> None:
     page = " ".join(command.write_page(tmp_path).read_text().split())
     assert (
         "validation blocks of `simulated-weather`, `simulated-traffic`, `era5-uk`, `nyc-taxi` and `ersst-pacific`. "
-        "Their held-out periods chose nothing."
+        "Their held-out periods chose nothing, but for what follows."
     ) in page
     assert "Kept out until the end: `nyc-uber`, `radklim-germany`, `e1-north-america` and `taxibj`." in page
     assert "Not measured yet: `simulated-weather`, `simulated-traffic`, `ersst-pacific`, " in page

@@ -236,7 +236,7 @@ def test_scores_of_other_init_times_are_refused_all_reasons_at_once() -> None:
 def test_fewer_than_five_blocks_cannot_be_asked_for() -> None:
     with pytest.raises(ConfigError, match=r"Gate: blocks: .*greater than or equal to 5"):
         Gate(blocks=4)
-    with pytest.raises(ConfigError, match="block: no setting of that name, got 5"):
+    with pytest.raises(ConfigError, match=r"block: no setting of that name \(did you mean 'blocks'\?\), got 5"):
         Gate(block=5)  # type: ignore[call-arg]
 
 

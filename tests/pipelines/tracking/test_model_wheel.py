@@ -60,8 +60,8 @@ def test_pip_installs_it(tmp_path: Path) -> None:
     listed = {str(path.relative_to(tmp_path / "site")) for path in (tmp_path / "site").rglob("*") if path.is_file()}
     assert {name for name in listed if name.startswith("simvp/")} == {
         str(path.relative_to(CHECKOUT))
-        for path in (CHECKOUT / "simvp").rglob("*.py*")
-        if path.is_file() and "__pycache__" not in path.parts
+        for path in (CHECKOUT / "simvp").rglob("*")
+        if path.is_file() and (path.suffix in (".py", ".pyi") or path.name == "py.typed")
     }
 
 

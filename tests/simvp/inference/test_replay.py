@@ -45,7 +45,7 @@ def test_weights_are_those_of_the_formula_on_the_errors_of_the_maps(world: xr.Da
             errors = np.stack([maps[expert][:, lead, state] - truth for expert in mixture.experts], axis=1)
             grams = np.einsum("nehw,nfhw,hw->nef", errors, errors, area, dtype="f8")
             wanted = mixture.aggregation.weights(
-                mixture.prior[state, lead], mixture.scale[state, lead], grams, steps + lead + 1, steps
+                mixture.prior[state, lead], mixture.scale[state, lead], grams, steps + lead + 1, steps, issued_at=steps
             )
             np.testing.assert_allclose(found[:, lead, state], wanted, atol=1e-5)
 

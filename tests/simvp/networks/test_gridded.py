@@ -280,7 +280,10 @@ def test_all_that_does_not_fit_is_said_at_once() -> None:
 
 
 def test_an_unknown_key_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"lags: no setting of that name, got 3\n.* the settings are network, states"):
+    with pytest.raises(
+        ConfigError,
+        match=r"lags: no setting of that name \(did you mean 'lag'\?\), got 3\n.* the settings are network, states",
+    ):
         GriddedConfig.from_dict({**CONFIG.to_dict(), "lags": 3})
 
 

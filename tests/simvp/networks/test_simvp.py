@@ -345,7 +345,10 @@ def test_a_rollout_needs_as_many_channels_out_as_in() -> None:
 
 
 def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"hidS: no setting of that name, got 8\n.* the settings are frames_in"):
+    with pytest.raises(
+        ConfigError,
+        match=r"hidS: no setting of that name \(did you mean 'hid_S'\?\), got 8\n.* the settings are frames_in",
+    ):
         SimVPConfig.from_dict({"hidS": 8})
 
 
