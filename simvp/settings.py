@@ -126,3 +126,13 @@ def without_secrets(text: str, address: str) -> str:
     for value in values | {unquote(value) for value in values}:  # a short one may be part of any word
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "***", text) if len(value) > 3 else text
     return text
+
+
+def number_of(text: str) -> int | float | str:
+    """A number where a text is one, else the text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from datasets.credentials import refuse_secrets
-from flows.commands.options import Quiet, described, number_of
+from flows.commands.options import Quiet, described
 from flows.local import (
     Addresses,
     Services,
@@ -35,7 +35,7 @@ from pipelines.tracking import CHECKOUT
 from simvp.cli import Exit, main
 from simvp.errors import ConfigError, Refusal, Unavailable
 from simvp.inference import registry_exists
-from simvp.settings import shown_address
+from simvp.settings import number_of, shown_address
 
 if TYPE_CHECKING:
     from pipelines.description import Description

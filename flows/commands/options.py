@@ -119,16 +119,6 @@ def value_of(text: str) -> Any:
         return text
 
 
-def number_of(text: str) -> int | float | str:
-    """A number where a text is one, else the text."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
-
-
 def print_json(record: Any, **more: Any) -> None:
     """One JSON object: the fields of a report, and what else there is."""
     fields = asdict(record) if is_dataclass(record) and not isinstance(record, type) else dict(record)

@@ -14,7 +14,7 @@ from pipelines.description.description import QUESTION
 from simvp.coords import Grid, Step
 from simvp.errors import Refusal, SourceError
 from simvp.files import grid_words
-from simvp.settings import shown_address
+from simvp.settings import number_of, shown_address
 from simvp.times import name_time
 
 _CHOICE = re.compile(r"choose one with select=\{'([^']+)'")
@@ -75,7 +75,7 @@ class Draft:
         """
         section, _, name = key.partition(".")
         if section == "select":
-            return draft_of(self.source, {**self.select, name: _number(answer)})
+            return draft_of(self.source, {**self.select, name: number_of(answer)})
         if section == "units":
             return replace(self, units={**self.units, name: answer})
         return replace(self, answered_step=str(Step.parse(answer)))
@@ -181,12 +181,3 @@ def _key(name: str) -> str:
 
 def _value(value: Any) -> str:
     return str(value) if isinstance(value, int | float) else _quoted(str(value))
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
