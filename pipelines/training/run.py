@@ -42,7 +42,15 @@ _log = logging.getLogger(__name__)
 
 # What a training imports and what does not decide what it makes: how it is tracked and drawn, and the sources, of which
 # nothing but the study is taken, which is in the plan.
-BESIDE = ("pipelines.machine", "pipelines.promote", "pipelines.tracking", "pipelines.pictures", "datasets.catalog")
+BESIDE = (
+    "pipelines.machine",
+    "pipelines.promote",
+    "pipelines.tracking",
+    "pipelines.pictures",
+    "datasets.catalog",
+    "simvp.files",
+    "simvp.inference.summary",
+)
 LOCK_SECONDS = 24 * 3600.0
 WORDS_SECONDS = 0.25  # between two looks at the loss, for each of which the device is waited for
 

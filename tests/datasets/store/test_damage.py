@@ -47,7 +47,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "chunk gone": (lambda store: largest(store / "chunks").unlink(), "t2m: .*not found"),
     "chunk with another bit": (lambda store: flip(largest(store / "chunks")), "t2m: .*checksum do not match"),
     "chunk cut off": (lambda store: cut(largest(store / "chunks")), "t2m: "),
-    "all chunks gone": (lambda store: shutil.rmtree(store / "chunks"), "init_time: .*not found"),
+    "all chunks gone": (lambda store: shutil.rmtree(store / "chunks"), "(init_time|valid_time|created): .*not found"),
     "manifests cut off": (lambda store: every(store / "manifests", cut), ""),
     "manifests gone": (lambda store: every(store / "manifests", os.remove), "not found"),
     "manifests with another bit": (lambda store: every(store / "manifests", flip), ""),

@@ -80,14 +80,15 @@ def test_every_module_that_decides_is_behind_a_training() -> None:
     assert not expected - set(clips)
 
 
-def test_a_changed_line_in_any_deciding_module_is_other_code(copy: Path) -> None:
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_changed_line_in_any_deciding_module_is_other_code(copy: Path, every: int) -> None:
     found = [digest(copy)]
-    for path in behind(copy).values():
+    for path in sorted(behind(copy).values())[::every]:
         text = path.read_text()
         path.write_text(text + "\nCHANGED = 1\n")
         found.append(digest(copy))
         path.write_text(text)
-    assert len(set(found)) == len(found) > 40
+    assert len(set(found)) == len(found) > 80 // every
     assert digest(copy) == found[0] == digest(CHECKOUT)
 
 
