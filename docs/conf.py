@@ -47,7 +47,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 numpydoc_show_class_members = False
 # Types of other projects lead nowhere without a network.
-nitpick_ignore_regex = [("py:.*", r"(?!(simvp|datasets|pipelines|flows)\.).*")]
+nitpick_ignore_regex = [("py:.*", r"(?!(simvp|datasets|pipelines|flows)\.).*"), ("py:class", r".*\.Annotated")]
 nb_execution_mode = "force"
 nb_execution_timeout = -1  # no clock decides on a busy machine
 nb_execution_raise_on_error = True
