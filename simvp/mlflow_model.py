@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from simvp.contract import FrameSpec
@@ -33,16 +34,19 @@ class Generic:
         self._forecaster = forecaster
 
     def predict(
-        self, data: xr.Dataset | xr.DataArray | Mapping[str, Any], params: Mapping[str, Any] | None = None
+        self,
+        data: xr.Dataset | xr.DataArray | pd.DataFrame | Mapping[str, Any],
+        params: Mapping[str, Any] | None = None,
     ) -> Any:
         """Forecast of the last frame, or as `params` say.
 
         Parameters
         ----------
         data
-            Dataset or DataArray: as `Forecaster.predict`. Else arrays, or lists as JSON has them, by the names of the
-            signature: each variable (N, H, W) in the units of the contract, missing points NaN or null; "time" (N,), as
-            ISO 8601 texts or datetime64; rows and columns of the grid.
+            Dataset or DataArray: as `Forecaster.predict`. DataFrame: a row for each time and place, as
+            ``ds.to_dataframe().reset_index()`` makes it, in the units of the contract. Else arrays, or lists as JSON
+            has them, by the names of the signature: each variable (N, H, W) in the units of the contract, missing
+            points NaN or null; "time" (N,), as ISO 8601 texts or datetime64; rows and columns of the grid.
         params
             "horizon": words such as "24h", or a number of steps, also as a text. "init_time": a time, or "all".
             "adapt": as `Forecaster.predict`. What is None is left to the model.
@@ -50,22 +54,26 @@ class Generic:
         Returns
         -------
         Any
-            What `Forecaster.predict` gives, of labelled data. Of arrays, arrays by name: each variable (I, L, H, W),
-            "init_time" (I,) and "valid_time" (I, L) as ISO 8601 texts, rows and columns, and "model_version"; of lists,
-            missing points are None.
+            What `Forecaster.predict` gives, of labelled data. Of a table, a table with the columns init_time,
+            valid_time, the axes, the variables and model_version. Of arrays, arrays by name: each variable
+            (I, L, H, W), "init_time" (I,) and "valid_time" (I, L) as ISO 8601 texts, rows and columns, and
+            "model_version"; of lists, missing points are None.
 
         Raises
         ------
         ContractError
-            Data that does not fit the contract, or arrays that are missing or have no shape of the signature.
+            Data that does not fit the contract, arrays that are missing or have no shape of the signature, or a table
+            with two rows for one time and place.
         """
         settings = {name: value for name, value in (params or {}).items() if value is not None}
         horizon = settings.get("horizon")
         if isinstance(horizon, str) and horizon.isdecimal():
             settings["horizon"] = int(horizon)
+        spec = self._forecaster.spec
+        if isinstance(data, pd.DataFrame):
+            return _table(spec, self._forecaster.predict(_spread(spec, data), **settings))
         if not isinstance(data, Mapping) or isinstance(data, xr.Dataset):
             return self._forecaster.predict(data, **settings)
-        spec = self._forecaster.spec
         forecast = self._forecaster.predict(_labelled(spec, data), **settings)
         return _bare(spec, forecast, plain=any(isinstance(values, list) for values in data.values()))
 
@@ -104,6 +112,30 @@ def axes_of(spec: FrameSpec) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
         planes = {"latitude": grid.latitude, "longitude": grid.longitude}
         return {name: (grid.dims, values) for name, values in planes.items() if values is not None}
     return {} if grid.kind == "index" else {dim: ((dim,), values) for dim, values in grid.axes.items()}
+
+
+def _spread(spec: FrameSpec, table: pd.DataFrame) -> xr.Dataset:
+    """A table with a row for each time and place as the Dataset that it stands for, in the units of the contract."""
+    states = [name for name in spec.states if name in table]
+    axes = [name for name in table.columns if name not in spec.states and table[name].nunique() > 1]
+    table = table.assign(**{name: pd.to_datetime(table[name]) for name in axes if str(name) == "time"})
+    try:
+        ds = table.set_index(axes)[states].to_xarray()
+    except ValueError as error:
+        reason = f"expected one row for each {', '.join(map(str, axes)) or 'time and place'}: {error}"
+        remedy = "give the table that ds.to_dataframe().reset_index() makes, or the Dataset itself"
+        raise ContractError("A table to forecast from", [reason], remedy) from error
+    for channel in spec.state_channels:
+        if channel.name in ds:
+            ds[channel.name].attrs["units"] = channel.units
+    return ds
+
+
+def _table(spec: FrameSpec, forecast: xr.Dataset) -> pd.DataFrame:
+    """A forecast as a table, a row for each valid time and place."""
+    rows = forecast[list(spec.states)].to_dataframe().reset_index()
+    axes = [name for name in forecast[spec.states[0]].dims if name not in ("init_time", "lead_time")]
+    return rows[["init_time", "valid_time", *axes, *spec.states, "model_version"]]
 
 
 def _labelled(spec: FrameSpec, arrays: Mapping[str, Any]) -> xr.Dataset:

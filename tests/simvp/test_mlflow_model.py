@@ -7,6 +7,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -119,6 +120,25 @@ def test_arrays_by_the_names_of_the_signature(model: Any, small: Forecaster, wor
     assert made["valid_time"].tolist() == [["2020-01-15T00:00:00", "2020-01-15T01:00:00"]]
     assert made["latitude"].tolist() == world["latitude"].values.tolist()
     assert made["model_version"] == "simvp-waves/1"
+
+
+def test_a_table_gives_a_table(model: Any, small: Forecaster, world: xr.Dataset) -> None:
+    rows = world.to_dataframe().reset_index()
+    rows["time"] = rows["time"].astype(str)  # as JSON has them
+    made = model.predict(rows.sample(frac=1, random_state=0))
+    assert list(made.columns) == ["init_time", "valid_time", "latitude", "longitude", "t2m", "model_version"]
+    assert set(made["model_version"]) == {"simvp-waves/1"}
+    expected = small.predict(world)["t2m"].to_dataframe().reset_index()
+    keys = ["valid_time", "latitude", "longitude"]
+    ours, theirs = (one.set_index(keys)["t2m"].sort_index() for one in (made, expected))
+    np.testing.assert_allclose(ours.values, theirs.values, rtol=1e-6)
+    with pytest.raises(ContractError, match="expected one row for each time, latitude, longitude"):
+        small_of(model).predict(pd.concat([rows, rows.tail(1)]))
+
+
+def small_of(model: Any) -> Generic:
+    """The model without what MLflow puts around its refusals."""
+    return Generic(model.get_raw_model())
 
 
 def test_the_input_example_is_the_last_frames_and_can_be_predicted(model: Any, small: Forecaster) -> None:
