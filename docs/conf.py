@@ -59,6 +59,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("docs.extensions.figures.scrape", "matplotlib"),
     "download_all_examples": False,
+    "write_computation_times": False,  # a page that fetches its table from elsewhere
     "show_signature": False,
     "min_reported_time": 60,
     "abort_on_example_error": True,
