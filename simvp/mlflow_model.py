@@ -45,7 +45,7 @@ class Generic:
         data
             Dataset or DataArray: as `Forecaster.predict`. DataFrame: a row for each time and place, as
             ``ds.to_dataframe().reset_index()`` makes it, in the units of the contract. Else arrays, or lists as JSON
-            has them, by the names of the signature: each variable (N, H, W) in the units of the contract, missing
+            has them, by name: each variable (N, H, W) in the units of the contract, missing
             points NaN or null; "time" (N,), as ISO 8601 texts or datetime64; rows and columns of the grid.
         params
             "horizon": words such as "24h", or a number of steps, also as a text. "init_time": a time, or "all".
@@ -57,12 +57,12 @@ class Generic:
             What `Forecaster.predict` gives, of labelled data. Of a table, a table with the columns init_time,
             valid_time, the axes, the variables and model_version. Of arrays, arrays by name: each variable
             (I, L, H, W), "init_time" (I,) and "valid_time" (I, L) as ISO 8601 texts, rows and columns, and
-            "model_version"; of lists, missing points are None.
+            "model_version"; of lists, and of arrays with None in them, missing points are None.
 
         Raises
         ------
         ContractError
-            Data that does not fit the contract, arrays that are missing or have no shape of the signature, or a table
+            Data that does not fit the contract, arrays that are missing or of another shape, or a table
             with two rows for one time and place.
         """
         settings = {name: value for name, value in (params or {}).items() if value is not None}
@@ -75,7 +75,9 @@ class Generic:
         if not isinstance(data, Mapping) or isinstance(data, xr.Dataset):
             return self._forecaster.predict(data, **settings)
         forecast = self._forecaster.predict(_labelled(spec, data), **settings)
-        return _bare(spec, forecast, plain=any(isinstance(values, list) for values in data.values()))
+        # MLflow's server hands on JSON as arrays: of objects where there was a null.
+        plain = any(isinstance(values, list) or np.asarray(values).dtype == object for values in data.values())
+        return _bare(spec, forecast, plain=plain)
 
     def get_raw_model(self) -> Forecaster:
         """The Forecaster itself, as MLflow's `PyFuncModel.get_raw_model` hands it on."""
@@ -163,7 +165,7 @@ def _labelled(spec: FrameSpec, arrays: Mapping[str, Any]) -> xr.Dataset:
         raise ContractError(
             "Arrays to forecast from",
             sorted(faults),
-            f"give {', '.join(names)} by name, as the signature says, or an xarray Dataset",
+            f"give {', '.join(names)} by name, as the model card says, or an xarray Dataset",
         )
     grid, mapping = spec.grid, spec.grid.mapping
     attrs = {"grid_mapping": mapping[0]} if mapping else {}

@@ -13,6 +13,8 @@ from urllib.parse import quote
 import numpy as np
 import xarray as xr
 
+from simvp.mlflow_model import axes_of
+
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
     from simvp.inference import Forecaster
@@ -237,6 +239,7 @@ def _facts(model: "Forecaster", origin: Origin) -> str:
         "held out for the gate": _pieces([periods["held_out"]] if "held_out" in periods else ()),
         "grid": _grid(spec),
         "frames": f"T = {spec.frames_in} in, T' = {spec.frames_out} out, every {spec.step}; {spec.calendar} calendar",
+        "takes": _taken(spec),
         "network": _network(model),
         "learned as": "; ".join(_transform(spec, k) for k in range(min(spec.n_states, 4))),
         "content": f"`{model.fingerprint}`, archive commit `{str(provenance.get('archive_commit', ''))[:12]}`, code "
@@ -270,6 +273,14 @@ def _grid(spec: "FrameSpec") -> str:
         )
         spans.append(f"{name} {values.min():g} to {values.max():g} {units}".rstrip())
     return f"{size}; {', '.join(spans)}"
+
+
+def _taken(spec: "FrameSpec") -> str:
+    """Forms of an input; MLflow's signature can say one of them only, and holds none."""
+    shapes = [f"{name} {('N', *spec.shape)}" for name in spec.states[:4]] + ["time (N,)"]
+    shapes += [f"{name} {values.shape}" for name, (_, values) in axes_of(spec).items()]
+    arrays = ", ".join(shapes).replace("'", "")
+    return f"an xarray Dataset or DataArray; a table with a row for each time and place; arrays by name: {arrays}"
 
 
 def _network(model: "Forecaster") -> str:

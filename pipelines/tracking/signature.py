@@ -1,4 +1,4 @@
-"""What MLflow is told of a model's input and output: its signature, and an example of an input."""
+"""What MLflow is told of a model's output and input: its signature, and an example of an input."""
 
 from typing import TYPE_CHECKING
 
@@ -16,26 +16,21 @@ MOST = 50_000  # values of an example: MLflow keeps it twice, as texts, in the f
 
 
 def signature_of(spec: FrameSpec) -> "ModelSignature":
-    """Names, types and shapes of the arrays that a model takes and gives, and of what can be requested."""
+    """Names, types and shapes of the arrays that a model gives, and of what can be requested.
+
+    Inputs are left out: MLflow's schema describes one form of them, and its check refuses every other before the model
+    sees it. A model takes labelled data, tables and arrays, and its contract checks each, in words. The card and the
+    example say what to give.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     text, axes = np.dtype("str"), axes_of(spec)
     places = [TensorSpec(np.dtype("float64"), values.shape, name) for name, (_, values) in axes.items()]
-
-    def fields(lead: tuple[int, ...]) -> list[TensorSpec]:
-        return [TensorSpec(np.dtype("float32"), (*lead, *spec.shape), name) for name in spec.states]
-
-    made = ModelSignature(
-        inputs=Schema([*fields((-1,)), TensorSpec(text, (-1,), "time"), *places]),
-        outputs=Schema(
-            [
-                *fields((-1, -1)),
-                TensorSpec(text, (-1,), "init_time"),
-                TensorSpec(text, (-1, -1), "valid_time"),
-                *places,
-            ]
-        ),
+    fields = [TensorSpec(np.dtype("float32"), (-1, -1, *spec.shape), name) for name in spec.states]
+    times = [TensorSpec(text, (-1,), "init_time"), TensorSpec(text, (-1, -1), "valid_time")]
+    return ModelSignature(
+        outputs=Schema([*fields, *times, *places]),
         params=ParamSchema(
             [
                 ParamSpec("horizon", "string", None),
@@ -44,14 +39,10 @@ def signature_of(spec: FrameSpec) -> "ModelSignature":
             ]
         ),
     )
-    # MLflow's own check knows no labelled data: it would refuse every Dataset. This is its mark of a model that checks
-    # its input itself, as the contract does, in words.
-    made._is_signature_from_type_hint = True
-    return made
 
 
 def example_of(ds: xr.Dataset, spec: FrameSpec) -> dict[str, np.ndarray] | None:
-    """T frames as arrays by the names of the signature; None where they would be too large.
+    """T frames as arrays by name, as `simvp.mlflow_model` takes them; None where they would be too large.
 
     Parameters
     ----------

@@ -19,11 +19,15 @@ _DATE = (1980, 1, 1, 0, 0, 0)  # the same code makes the same bytes
 def write_wheel(folder: Path, root: Path = CHECKOUT) -> Path:
     """Write the wheel of `simvp` into a folder; returns the file.
 
-    Of the form of packaging.python.org/specifications/binary-distribution-format, version 1.0.
+    Of the form of packaging.python.org/specifications/binary-distribution-format, version 1.0. Its version is that of
+    the project and, as a local label (PEP 440), a digest of the code: no index has one of that name, and another code
+    is another version.
     """
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    name = f"{project['name']}-{project['version']}"
     files = {str(path.relative_to(root)): path.read_bytes() for path in _sources(root)}
+    digest = hashlib.sha256(b"".join(file.encode() + content for file, content in files.items())).hexdigest()
+    project["version"] += f"+code.{digest[:12]}"
+    name = f"{project['name']}-{project['version']}"
     about = {
         "METADATA": _metadata(project),
         "WHEEL": "Wheel-Version: 1.0\nGenerator: simvp\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -39,6 +43,11 @@ def write_wheel(folder: Path, root: Path = CHECKOUT) -> Path:
         for file, content in files.items():
             archive.writestr(zipfile.ZipInfo(file, _DATE), content, zipfile.ZIP_DEFLATED)
     return wheel
+
+
+def version_of(wheel: Path) -> str:
+    """Version in the name of a wheel."""
+    return wheel.name.split("-")[1]
 
 
 def _sources(root: Path) -> list[Path]:

@@ -154,15 +154,16 @@ def test_the_input_example_is_the_last_frames_and_can_be_predicted(model: Any, s
 
 
 def test_the_signature_names_shapes_and_params(model: Any) -> None:
-    inputs, outputs, params = model.metadata.get_input_schema(), model.metadata.get_output_schema(), model.metadata
-    assert {spec.name: (spec.type.name, spec.shape) for spec in inputs} == {
-        "t2m": ("float32", (-1, ROWS, COLUMNS)),
-        "time": ("str", (-1,)),
+    assert {spec.name: (spec.type.name, spec.shape) for spec in model.metadata.get_output_schema()} == {
+        "t2m": ("float32", (-1, -1, ROWS, COLUMNS)),
+        "init_time": ("str", (-1,)),
+        "valid_time": ("str", (-1, -1)),
         "latitude": ("float64", (ROWS,)),
         "longitude": ("float64", (COLUMNS,)),
     }
-    assert next(iter(outputs)).shape == (-1, -1, ROWS, COLUMNS)
-    assert [param.name for param in params.get_params_schema()] == ["horizon", "init_time", "adapt"]
+    # MLflow would check what is given by them, and refuse all but one form of it.
+    assert model.metadata.get_input_schema() is None
+    assert [param.name for param in model.metadata.get_params_schema()] == ["horizon", "init_time", "adapt"]
 
 
 def test_a_large_grid_has_no_example_and_is_logged_without_a_word(small: Forecaster, world: xr.Dataset) -> None:
@@ -170,7 +171,7 @@ def test_a_large_grid_has_no_example_and_is_logged_without_a_word(small: Forecas
     wide = formula_world(("t2m",), frames=24, shape=(ROWS, COLUMNS * frames))
     spec = small_forecaster(wide, frames_in=8).spec
     assert example_of(wide, spec) is None
-    assert signature_of(spec).inputs.inputs[0].shape == (-1, ROWS, COLUMNS * frames)
+    assert signature_of(spec).outputs.inputs[0].shape == (-1, -1, ROWS, COLUMNS * frames)
 
 
 def test_everything_that_is_wrong_with_arrays_is_said_at_once(small: Forecaster, world: xr.Dataset) -> None:
@@ -182,7 +183,7 @@ def test_everything_that_is_wrong_with_arrays_is_said_at_once(small: Forecaster,
     assert "latitude: expected numbers, got" in text
     assert "longitude: missing" in text
     assert "time: expected a time in the proleptic_gregorian calendar, got 'yesterday'" in text
-    assert "give t2m, time, latitude, longitude by name, as the signature says, or an xarray Dataset" in text
+    assert "give t2m, time, latitude, longitude by name, as the model card says, or an xarray Dataset" in text
     with pytest.raises(ContractError, match=r"t2m: expected the shape \(336, 3, 4\), got \(336, 2, 4\)"):
         Generic(small).predict(data | {"t2m": data["t2m"][:, :2]})
 
@@ -216,7 +217,10 @@ def test_the_logged_model_is_a_file_of_tensors_texts_and_the_wheel(uri: str, tmp
     assert wheel.startswith("code/simvp-")
     for name in texts | examples:
         files[name].decode("ascii")  # a pickle of today begins with a byte that is none
-    assert wheel in files["requirements.txt"].decode().splitlines()
+    version = wheel.removeprefix("code/simvp-").removesuffix("-py3-none-any.whl")
+    lines = files["requirements.txt"].decode().splitlines()
+    assert {"--find-links code", f"simvp=={version}"} <= set(lines)
+    assert lines.index("--find-links code") < lines.index(f"simvp=={version}")
 
 
 def test_the_scoring_server_answers_and_says_what_is_wrong(model: Any, small: Forecaster, world: xr.Dataset) -> None:
@@ -236,3 +240,42 @@ def test_the_scoring_server_answers_and_says_what_is_wrong(model: Any, small: Fo
     refused = client.post("/invocations", json={"inputs": data | {"t2m": data["t2m"][1:]}})
     assert refused.status_code == 400
     assert "t2m: expected the shape (8, 3, 4), got (7, 3, 4)" in refused.json()["stack_trace"]
+
+
+@pytest.mark.parametrize("form", ["dataframe_split", "dataframe_records", "text/csv"])
+def test_the_scoring_server_takes_a_table(model: Any, small: Forecaster, world: xr.Dataset, form: str) -> None:
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc.scoring_server import init
+
+    frames = world.isel(time=slice(-small.spec.frames_in, None))
+    rows = frames.to_dataframe().reset_index().assign(time=lambda table: table["time"].astype(str))
+    client = TestClient(init(model))
+    if form == "text/csv":
+        answer = client.post("/invocations", content=rows.to_csv(index=False), headers={"Content-Type": form})
+    else:
+        table = json.loads(
+            rows.to_json(orient=form.removeprefix("dataframe_"), **({"index": False} if "split" in form else {}))
+        )
+        answer = client.post("/invocations", json={form: table})
+    assert answer.status_code == 200, answer.text
+    made = pd.DataFrame(answer.json()["predictions"])
+    expected = small.predict(frames)["t2m"].squeeze("init_time").sortby("latitude")
+    np.testing.assert_allclose(made["t2m"], expected.values.ravel(), rtol=1e-6)
+    assert made["valid_time"].iloc[0].startswith("2020-01-15T00:00:00")
+    assert set(made["model_version"]) == {"simvp-waves/1"}
+
+
+def test_the_scoring_server_takes_null_for_a_missing_point(model: Any, small: Forecaster, world: xr.Dataset) -> None:
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc.scoring_server import init
+
+    frames = world.isel(time=slice(-small.spec.frames_in, None)).copy(deep=True)
+    frames["t2m"][:, 0, 0] = np.nan
+    data = {name: values.tolist() for name, values in arrays(frames).items()}
+    data["t2m"] = frames["t2m"].astype(object).where(frames["t2m"].notnull(), None).values.tolist()
+    data["time"] = [str(time) for time in frames["time"].values]
+    answer = TestClient(init(model)).post("/invocations", json={"inputs": data})
+    assert answer.status_code == 200, answer.text
+    assert "NaN" not in answer.text
+    made = np.array(answer.json()["predictions"]["t2m"], float)
+    np.testing.assert_allclose(made, small.predict(frames)["t2m"], rtol=1e-6)
