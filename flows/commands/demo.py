@@ -8,7 +8,7 @@ import atexit
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +39,7 @@ from simvp.settings import number_of, shown_address
 
 if TYPE_CHECKING:
     from pipelines.description import Description
+    from pipelines.description.description import IngestSettings
 
 DEFAULT = "simulated-weather"
 OF_FILES = ("variables", "units", "select", "step")
@@ -106,6 +107,25 @@ def demo(
     except Stop:
         print("Stopped. What is finished is kept; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(Exit.STOPPED) from None
+
+
+def parse(words: Sequence[str]) -> "IngestSettings":
+    """What the words of a command line say of files: the section [ingest], for scripts that take the demo's options.
+
+    Raises
+    ------
+    typer.exceptions.TyperException
+        An option that the demo has not.
+    SourceError, ConfigError
+        As `settings`.
+    """
+    from typer.main import get_command
+
+    app = typer.Typer(add_completion=False)
+    app.command()(demo)
+    given = get_command(app).make_context("demo", list(words)).params
+    of_files, counted = ({key: given[key] for key in keys} for keys in (OF_FILES, COUNTED))
+    return settings(given["data"], given["source"], given["name"], of_files, counted)[1].ingest
 
 
 def settings(

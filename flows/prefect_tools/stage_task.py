@@ -16,7 +16,7 @@ __all__ = ["stage_task"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-RETRY_SECONDS = (10, 60, 300)  # before each further try
+RETRY_SECONDS = (5, 15, 60, 300)  # before each further try: most servers are back in seconds
 
 
 def _not_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

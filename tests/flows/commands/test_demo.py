@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.exceptions import TyperException
 
 from flows.commands import demo
-from flows.commands.demo import settings
+from flows.commands.demo import parse, settings
 from pipelines.description import Description
 from pipelines.home import Home
 from simvp.cli import Exit, main
@@ -29,6 +30,16 @@ def test_demo_settings() -> None:
     )
     assert (name, told.ingest.select, told.train.frames_in) == ("mine", {"level": 850, "member": "r1"}, 8)
     assert told.ingest.source == os.path.abspath("x.grib")
+
+
+def test_a_command_line_is_read_without_running_it() -> None:
+    words = ["--source", "x.grib", "--select", "level:850,lead:12h", "--units", "t:K", "--name", "mine"]
+    assert (
+        parse(words)
+        == settings(source="x.grib", name="mine", words={"select": "level:850,lead:12h", "units": "t:K"})[1].ingest
+    )
+    with pytest.raises(TyperException, match="--sauce"):
+        parse(["--sauce", "x.grib"])
 
 
 def test_demo_takes_a_data_set_as_its_file_describes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
