@@ -3,6 +3,7 @@
 No server is needed: the stages are called as they are. The flow `benchmark` does the same where Prefect is to place it.
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from rich.table import Table
 from flows.commands.options import Quiet, pairs, value_of, working
 from flows.local import StageConsole
 from pipelines.benchmark import PresetName
+from simvp.cli import main
 from simvp.errors import ConfigError
 from simvp.networks import Variant
 from simvp.settings import shown_address
@@ -152,3 +154,8 @@ def _show(console: Console, report: "BenchmarkReport") -> None:
     console.print(report.summary, markup=False, soft_wrap=True)
     if not report.rows[0].comparable:
         console.print("Published results stand for other data: these numbers compare with none of them.", markup=False)
+
+
+if __name__ == "__main__":
+    # The data set was the option --data before it was an argument, and scripts still say so.
+    sys.exit(main(["benchmark", *(word for word in sys.argv[1:] if word != "--data")]))

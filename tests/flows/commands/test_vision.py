@@ -96,3 +96,16 @@ def test_the_command_trains_scores_and_says_where_everything_is(tmp_path: Path) 
     assert str(report) in first
     assert report.is_file()
     assert "this run exists: nothing was trained again" in second
+
+
+def test_the_module_itself_still_takes_the_data_set_as_an_option(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.commands.vision", "--data", "nope"],
+        cwd=CHECKOUT,
+        env={**os.environ, "SIMVP_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == Exit.REFUSED
+    assert "nope" in done.stderr
+    assert "moving-mnist" in done.stderr
