@@ -20,7 +20,7 @@ from pipelines.home import Home
 from pipelines.tracking.artifacts import artifact_root
 from pipelines.tracking.database import make_database
 from pipelines.tracking.provenance import requirements
-from pipelines.tracking.wheel import version_of, write_wheel
+from pipelines.tracking.wheel import pin_of, write_wheel
 from simvp.errors import Unavailable, fault_around
 from simvp.inference import short_waits
 
@@ -138,7 +138,7 @@ class Run:
                 # is installed.
                 code_paths=[str(wheel)],
                 # pip looks for links beside the file of requirements, for files where it is started.
-                pip_requirements=[*requirements(), "--find-links code", f"simvp=={version_of(wheel)}"],
+                pip_requirements=[*requirements(), "--find-links code", pin_of(wheel)],
                 signature=signature_of(spec),
                 input_example=None if example is None else example_of(example, spec),
                 step=step,

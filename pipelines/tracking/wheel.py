@@ -20,8 +20,8 @@ def write_wheel(folder: Path, root: Path = CHECKOUT) -> Path:
     """Write the wheel of `simvp` into a folder; returns the file.
 
     Of the form of packaging.python.org/specifications/binary-distribution-format, version 1.0. Its version is that of
-    the project and, as a local label (PEP 440), a digest of the code: no index has one of that name, and another code
-    is another version.
+    the project with a digest of the code as a local label (PEP 440): a public index takes none of those, and pip
+    prefers it to an unlabelled one, so that asking for the project's version gives this file.
     """
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     files = {str(path.relative_to(root)): path.read_bytes() for path in _sources(root)}
@@ -45,9 +45,10 @@ def write_wheel(folder: Path, root: Path = CHECKOUT) -> Path:
     return wheel
 
 
-def version_of(wheel: Path) -> str:
-    """Version in the name of a wheel."""
-    return wheel.name.split("-")[1]
+def pin_of(wheel: Path) -> str:
+    """What asks pip for a wheel of ours: without its label, since MLflow compares it with what is installed."""
+    name, version, *_ = wheel.name.split("-")
+    return f"{name}=={version.partition('+')[0]}"
 
 
 def _sources(root: Path) -> list[Path]:
