@@ -6,5 +6,5 @@ from .integrity import (
     sum_fault as sum_fault,
     unlike_digest as unlike_digest,
 )
-from .manifest import stamps_of as stamps_of
+from .manifest import files_noted as files_noted, stamps_of as stamps_of
 from .schema import shown as shown

@@ -117,7 +117,8 @@ def compare(
     archived
         The archive, lazily; None before its first commit.
     replace
-        Whether other values than the archive's are taken, instead of a reason to refuse.
+        Whether other values than the archive's are taken, instead of a reason to refuse. Digests are not trusted
+        then: what is stored is read, and damage in it is an error.
     """
     slots, times = candidates.slots[rows], candidates.ds["time"].values[rows]
     try:
@@ -151,7 +152,7 @@ def compare(
     for i in np.flatnonzero(anything):
         digests[i] = frame_digest(int(slots[i]), {name: values[i] for name, values in frames.items()})
     inside = np.flatnonzero(kinds == "same")
-    if archived is not None and len(inside):
+    if archived is not None and len(inside) and not replace:
         stored = archived["digest"].isel(time=slice(int(slots[inside[0]]), int(slots[inside[-1]]) + 1)).values
         inside = inside[digests[inside] != stored[slots[inside] - slots[inside[0]]]]
     if archived is not None and len(inside):

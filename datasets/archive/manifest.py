@@ -62,6 +62,19 @@ class Manifest:
         (disk.append if noted else disk.write)(self._path, data.encode(errors="surrogateescape"))
 
 
+def files_noted(folder: Path) -> list[str]:
+    """Files of all manifests of an archive that are as they were when they were read, in the order of reading.
+
+    For an archive that cannot say any more what it was read from: whether they make it again is seen by its content.
+    """
+    noted: dict[str, str] = {}
+    for path in sorted(folder.glob("*.txt"), key=lambda path: path.stat().st_mtime_ns):
+        lines = path.read_bytes().decode(errors="surrogateescape").split("\n")
+        noted |= {name: stamp for name, _, stamp in (line.rpartition("\t") for line in lines) if name}
+    now = stamps_of(noted)
+    return [name for name, stamp in noted.items() if now.get(name) == stamp]
+
+
 def stamps_of(names: Iterable[str]) -> dict[str, str]:
     """Size and time of change of each local file that did not change just now."""
     now, stamps = time.time_ns(), {}

@@ -5,7 +5,7 @@ Scores follow from forecasts and archive, so they are set aside and made again. 
 forecasts nothing is ever made again, and only a lost branch is put back.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from datasets.archive import Archive, regain, regain_digests
+from datasets.archive import Archive, files_noted, regain, regain_digests
 from datasets.catalog import FileSource, Source, find_source
 from datasets.readers import checksums
 from datasets.store import Kept, Store, put_back
@@ -248,22 +248,27 @@ def _go_back(home: Home, dataset: str, healing: Healing, source: Source, known: 
     return False
 
 
-def _files_of(home: Home, dataset: str) -> dict[str, str]:
-    """Checksums of the files that the commits of an archive were read from, by name, as far as the history is there."""
+def _files_of(home: Home, dataset: str) -> list[str]:
+    """Files that an archive was read from and that are as they were then.
+
+    By its history or, where that cannot be read, by what this home has noted of them.
+    """
     try:
         commits = Archive(home.archive(dataset)).log()
     except Refusal:
-        return {}
-    return {name: checksum for commit in commits for name, checksum in commit.sources.items()}
+        return files_noted(home.manifests(dataset))
+    known = {name: checksum for commit in commits for name, checksum in commit.sources.items()}
+    there = [name for name in known if not is_address(name) and Path(name).exists()]
+    return [name for name, checksum in checksums(there).items() if checksum == known[name]]
 
 
 def _from_the_beginning(home: Home, dataset: str, healing: Healing, known: Mapping[str, Any]) -> None:
     if is_address(home.archive(dataset)):
         raise ArchiveError(f"Archive {home.archive(dataset)}", ["on an object store nothing is set aside"], "remove it")
-    path = Path(home.archive(dataset))
+    path, files = Path(home.archive(dataset)), _files_of(home, dataset)
     aside = _set_aside(path)
     try:
-        _ingest_again(home, dataset, healing, known)
+        _ingest_again(home, dataset, healing, known, files)
         healing.done.append(f"what was there is {aside.name} now")
     except Refusal:
         _set_aside(path)
@@ -272,10 +277,8 @@ def _from_the_beginning(home: Home, dataset: str, healing: Healing, known: Mappi
         raise
 
 
-def _ingest_again(
-    home: Home, dataset: str, healing: Healing, known: Mapping[str, Any], files: Mapping[str, str] | None = None
-) -> None:
-    """Ingest the sources until the content is what it was, at last `files` that came from elsewhere and are unchanged.
+def _ingest_again(home: Home, dataset: str, healing: Healing, known: Mapping[str, Any], files: Sequence[str]) -> None:
+    """Ingest the sources until the content is what it was, at last `files`, some of which came from elsewhere.
 
     Raises
     ------
@@ -290,10 +293,8 @@ def _ingest_again(
         report = ingest(home, dataset)
         if not report.appended + report.filled:
             break
-    elsewhere = [name for name in files or {} if not is_address(name) and Path(name).exists()]
-    elsewhere = [name for name, checksum in checksums(elsewhere).items() if checksum == (files or {})[name]]
-    if report.commit != known.get("commit", report.commit) and elsewhere:
-        report = ingest(home, dataset, source=elsewhere)
+    if report.commit != known.get("commit", report.commit) and files:
+        report = ingest(home, dataset, source=files)
     if report.commit != known.get("commit", report.commit):
         reason = f"expected {known['length']} slots with the content {known['commit']}, got {report.length} with "
         raise ArchiveError(f"Archive of {dataset}: its sources give other frames now", [reason + report.commit])

@@ -1,6 +1,8 @@
 """Damage in real files of every kind of store: found, named, healed where that is honest, and otherwise said lost."""
 
+import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from pipelines.verify import verify
 from pipelines.verify_archive.stage import verify_archive
 from simvp.errors import ArchiveError, ConfigError
 from simvp.inference.forecaster import Forecaster
-from tests.support.damage import OF_THE_REPOSITORY, chunk_of, delete, flip, tree
+from tests.support.damage import OF_THE_REPOSITORY, chunk_of, delete, empty, flip, tree
 from tests.support.wave_home import forecaster
 from tests.support.worlds import formula_world
 
@@ -146,6 +148,15 @@ def test_a_chunk_of_the_archive_is_named_and_read_again_from_the_source(
     assert Archive(path).changed_since(Archive(path).unchanged.id) == []
 
 
+def test_reading_the_sources_again_does_not_pass_over_damage(whole: Whole, copied: Home) -> None:
+    """Their digests are those of the archive, which says nothing of the frames that are stored."""
+    path = copied.archive(DATASET)
+    assert ingest(copied, DATASET, source=whole.sources / "*.nc", replace=True).replaced == 0
+    chunk_in("d2m", 192, flip)(path)
+    with pytest.raises(ArchiveError, match=r"is damaged: d2m: .*\nTo mend it: .*verify-archive"):
+        ingest(copied, DATASET, source=whole.sources / "*.nc", replace=True)
+
+
 @pytest.mark.parametrize("array", ["present", "digest"])
 def test_what_says_which_frames_there_are_is_made_again(whole: Whole, copied: Home, array: str) -> None:
     path = copied.archive(DATASET)
@@ -178,6 +189,8 @@ def test_digests_are_made_again_of_the_frames_without_any_source(whole: Whole, c
 def more_from_elsewhere(copied: Home, tmp_path: Path) -> tuple[Path, xr.Dataset]:
     """Two days more, of a file that is not in the folder that the archive is fed from; and what is archived then."""
     world(16 * 24).isel(time=slice(14 * 24, None)).to_netcdf(tmp_path / "more.nc", engine="h5netcdf")
+    before = time.time() - 10
+    os.utime(tmp_path / "more.nc", (before, before))  # of one that has just changed nothing is noted
     ingest(copied, DATASET, source=tmp_path / "more.nc")
     return tmp_path / "more.nc", Archive(copied.archive(DATASET)).dataset().load()
 
@@ -194,6 +207,24 @@ def test_files_from_elsewhere_that_a_lost_commit_was_read_from_are_read_again(co
     after = Archive(copied.archive(DATASET)).dataset().load()
     xr.testing.assert_equal(after, before)
     assert after.attrs["archive_commit"] == before.attrs["archive_commit"]
+
+
+@pytest.mark.parametrize("name", ["folder emptied", "all commits deleted"])
+def test_files_from_elsewhere_are_remembered_beside_an_archive_that_cannot_say_so(
+    copied: Home, tmp_path: Path, name: str
+) -> None:
+    file, before = more_from_elsewhere(copied, tmp_path)
+    path = copied.archive(DATASET)
+    if name == "folder emptied":
+        empty(Path(path))
+    else:
+        delete(Path(path) / "snapshots")
+    healed = verify_archive(copied, DATASET, heal=True).stores[0]
+    assert healed.state == "healed", healed.lines
+    after = Archive(path).dataset().load()
+    xr.testing.assert_equal(after, before)
+    assert after.attrs["archive_commit"] == before.attrs["archive_commit"]
+    assert file.is_file()
 
 
 def test_an_archive_that_cannot_be_healed_is_left_as_it_was_found(copied: Home, tmp_path: Path) -> None:
