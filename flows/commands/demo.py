@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from datasets.credentials import refuse_secrets
+from datasets.workers import workers
 from flows.commands.options import Quiet, described
 from flows.local import (
     Addresses,
@@ -324,6 +325,8 @@ def _demonstrate(dataset: str, description: "Description", *, quiet: bool) -> No
         refuse_unusable(home)
         registry_exists(home.tracking_uri)
         _look_into_source(dataset, description, home)
+        with workers():
+            pass
         services = _server(home)
         with StageConsole(Console(highlight=False, quiet=quiet)) as console:
             if services is not None:

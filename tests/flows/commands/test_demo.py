@@ -147,6 +147,18 @@ def test_demo_looks_at_settings_and_source_before_it_starts_a_server(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_demo_asks_for_its_scheduler_before_it_starts_a_server(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("SIMVP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SIMVP_DASK", "tcp://127.0.0.1:9")
+    monkeypatch.chdir(CHECKOUT)
+    monkeypatch.setattr(demo, "_server", lambda home: pytest.fail("a server was started"))
+    assert main(["demo", "--source", str(files / "day000.nc")]) == Exit.REFUSED
+    assert "Scheduler tcp://127.0.0.1:9: expected a scheduler of dask to answer" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
