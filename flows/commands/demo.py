@@ -39,8 +39,7 @@ from simvp.inference import registry_exists
 from simvp.settings import number_of, shown_address
 
 if TYPE_CHECKING:
-    from pipelines.description import Description
-    from pipelines.description.description import IngestSettings
+    from pipelines.description import Description, IngestSettings
 
 DEFAULT = "simulated-weather"
 OF_FILES = ("variables", "units", "select", "step")

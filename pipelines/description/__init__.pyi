@@ -1,5 +1,6 @@
 from .description import (
     Description as Description,
+    IngestSettings as IngestSettings,
     described_in as described_in,
     find_description as find_description,
     read_description as read_description,

@@ -13,8 +13,6 @@ from urllib.parse import quote
 import numpy as np
 import xarray as xr
 
-from simvp.mlflow_model import axes_of
-
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
     from simvp.inference import Forecaster
@@ -277,6 +275,8 @@ def _grid(spec: "FrameSpec") -> str:
 
 def _taken(spec: "FrameSpec") -> str:
     """Forms of an input; MLflow's signature can say one of them only, and holds none."""
+    from simvp.mlflow_model import axes_of  # with PyTorch, which those who judge do without
+
     shapes = [f"{name} {('N', *spec.shape)}" for name in spec.states[:4]] + ["time (N,)"]
     shapes += [f"{name} {values.shape}" for name, (_, values) in axes_of(spec).items()]
     arrays = ", ".join(shapes).replace("'", "")
