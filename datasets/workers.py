@@ -48,6 +48,8 @@ RELEVANT = (
     "torch",
 )
 PACKAGES = ("simvp", "datasets", "pipelines")
+# Not `dask worker`: that one does not look for modules in the folder where it is started.
+_START = "python -m dask worker {} --nworkers 2 --nthreads 1"
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -290,7 +292,7 @@ def _check(client: "Client") -> None:
         raise ConfigError(
             f"Scheduler {address}",
             ["expected at least one worker, got none"],
-            f'start some in the checkout, with the same environment: "dask worker {address} --nworkers 2 --nthreads 1"',
+            f'start some in the checkout, with the same environment: "{_START.format(address)}"',
         ) from None
     # `check=True` only warns, and also of what does not matter here.
     found: Any = client.get_versions(packages=RELEVANT)
@@ -311,7 +313,8 @@ def _check(client: "Client") -> None:
         raise ConfigError(
             f"Workers of {address}",
             reasons,
-            "start the workers anew, in a checkout of the same commit and with the same environment (or image) as here",
+            "start the workers anew, in a checkout of the same commit and with the environment (or image) used here: "
+            f'"{_START.format(address)}"',
         )
     for worker, details in client.scheduler_info()["workers"].items():
         if 0 < (details.get("memory_limit") or 0) < BUDGET:

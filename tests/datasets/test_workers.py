@@ -4,6 +4,8 @@ import os
 import pickle
 import signal
 import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,7 @@ from pipelines.score_store import ScoringRun
 from pipelines.verify import verify
 from simvp.budget import BUDGET
 from simvp.errors import ConfigError, ContractError, Refusal
+from tests.conftest import CHECKOUT
 from tests.support.files.repositories import plain
 from tests.support.wave_home import forecaster, wave_home
 
@@ -257,7 +260,27 @@ def test_a_scheduler_without_workers_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "ARRIVAL", 1)
     with cluster_of(0) as empty, pytest.raises(ConfigError, match="expected at least one worker, got none") as found:
         workers(empty.scheduler_address).__enter__()
-    assert f'"dask worker {empty.scheduler_address} --nworkers 2' in str(found.value)
+    assert f'"python -m dask worker {empty.scheduler_address} --nworkers 2' in str(found.value)
+
+
+@pytest.mark.slow
+def test_workers_that_are_started_as_the_refusal_says_are_taken() -> None:
+    with cluster_of(0) as empty:
+        with pytest.raises(ConfigError) as refused:
+            workers(empty.scheduler_address).__enter__()
+        command = str(refused.value).rpartition('same environment: "')[2].rstrip('"\n').split()
+        started = subprocess.Popen(
+            [sys.executable, *command[1:], "--no-dashboard", "--host", "127.0.0.1"], cwd=CHECKOUT
+        )
+        try:
+            with Client(empty.scheduler_address, set_as_default=False) as client:
+                client.wait_for_workers(2, timeout=60)
+            with workers(empty.scheduler_address) as team:
+                assert team is not None
+                assert team.count == 2
+        finally:
+            started.terminate()
+            started.wait(30)
 
 
 def test_workers_with_other_versions_or_other_code_are_refused(
