@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -332,6 +333,9 @@ def _demonstrate(dataset: str, description: "Description", *, quiet: bool) -> No
                 with console.stage("server"):
                     services.make_databases()
                     services.start_prefect()
+                    # What `run` needs, while the server starts on another core: it takes nearly as long.
+                    for stage in ("ingest", "train", "promote", "forecast", "verify"):
+                        import_module(f"flows.{stage}")
                     services.wait()
             path = run(dataset, description, home, console)
     print(path, flush=True)
