@@ -72,7 +72,7 @@ def look(folder: Path) -> None:
                 np.testing.assert_array_equal(scored, times[: len(scored)])
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
+@pytest.mark.parametrize("kills", [2, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
 def test_in_a_folder(tmp_path: Path, kills: int) -> None:
     wave_home(Home(tmp_path / "home"))
     kill_at_random(

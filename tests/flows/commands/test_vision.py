@@ -79,6 +79,7 @@ def test_a_choice_that_is_none_is_usage(option: str, word: str, capsys: pytest.C
     assert word in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_trains_scores_and_says_where_everything_is(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("SIMVP_DATA", "MLFLOW_TRACKING_URI")}
     words = [sys.executable, "-m", "simvp", "benchmark", "--epochs", "1", "--set", TINY]

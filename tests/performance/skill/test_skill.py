@@ -161,6 +161,7 @@ def test_make_skill_passes_on_what_was_typed() -> None:
     assert words[1:] == ["-m", "performance.skill", "--only", "era5-uk,nyc-taxi", "--seeds", "3"]
 
 
+@pytest.mark.slow
 def test_csi_of_rain_is_of_models_that_have_not_seen_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A storm that comes in the validation blocks, and a dry evening that is held out."""
     judged: list[Any] = []

@@ -202,7 +202,12 @@ def test_progress_says_loss_score_and_time_left(whole) -> None:
 
 @pytest.mark.parametrize(
     ("what", "done"),
-    [("training: epoch 1/2", 3), ("scoring epoch 1", 5), ("training: epoch 2/2", 9), ("scoring the test clips", 0)],
+    [
+        pytest.param("training: epoch 1/2", 3, marks=pytest.mark.slow),
+        pytest.param("scoring epoch 1", 5, marks=pytest.mark.slow),
+        ("training: epoch 2/2", 9),
+        pytest.param("scoring the test clips", 0, marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_run_goes_on_and_equals_an_unbroken_one(whole, tmp_path, what: str, done: int) -> None:
     unbroken, report, _ = whole
