@@ -85,7 +85,7 @@ def demo(
         typer.Option(
             "--cycle",
             metavar="STEPS",
-            help="Of the seasonal cycle, as 24 for hourly data.",
+            help="Steps of the seasonal cycle, as 24 for hourly data; none for data without one.",
             show_default="looked for in the data",
         ),
     ] = "",
@@ -171,9 +171,9 @@ def _with(section: str, description: "Description", changes: Mapping[str, Any], 
         return description
 
 
-def _count(name: str, text: str, reasons: list[str]) -> int | None:
-    if text.isdecimal():
-        return int(text)
+def _count(name: str, text: str, reasons: list[str]) -> int | float | str | None:
+    if text.isdecimal() or name == "cycle":  # which has words, too: the record knows them
+        return number_of(text)
     reasons.append(f"{name.upper()}: expected a whole number, got {text!r}")
     return None
 
