@@ -2,8 +2,8 @@
 A forecast for other tools
 ==========================
 
-:func:`simvp.export` writes NetCDF for tools that do not know `simvp`: one file for each init time, with the valid time as
-its time axis, as CDO, GDAL, QGIS and Panoply read it.
+:func:`simvp.export` writes NetCDF for tools that do not know `simvp`: one file for each init time, with the valid time
+as its time axis, as CDO, GDAL, QGIS and Panoply read it.
 """
 
 import tempfile

@@ -74,7 +74,9 @@ def promote(
     name: Dataset,
     version: Annotated[
         int | None,
-        typer.Option("--version", help="Number of the version to judge.", show_default="the challenger"),
+        typer.Option(
+            "--version", metavar="N", help="Number of the version to judge, as 3.", show_default="the challenger"
+        ),
     ] = None,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Give the alias champion back to the version before; nothing is judged.")
@@ -117,7 +119,8 @@ def forecast(
         typer.Option(
             "--model",
             "-m",
-            help="challenger, the number of a version, or the path of a model file.",
+            metavar="MODEL",
+            help="Which model, as challenger, 3 (the number of a version), or the path of a model file.",
             show_default="the champion",
         ),
     ] = None,
@@ -128,7 +131,7 @@ def forecast(
             metavar="FIRST LAST",
             help="First and last time to forecast afterwards, as 2024-03-01 "
             "2024-03-31; they go into a store of their own.",
-            show_default=False,
+            show_default="none: what is due is issued",
         ),
     ] = None,
     changes: Set = None,
@@ -173,7 +176,7 @@ def verify(
     ] = "forecasts",
     horizon: Annotated[
         str | None,
-        typer.Option("--horizon", help="Of which forecasts, as the store is called: 12h.", show_default="every one"),
+        typer.Option("--horizon", metavar="NAME", help="Which store of forecasts, as 12h.", show_default="every one"),
     ] = None,
     scheduler: Scheduler = None,
     as_json: Json = False,

@@ -22,7 +22,9 @@ def status(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME]", help="One data set.", show_default="all that this home has, or this folder describes"
+            metavar="NAME",
+            help="One data set, as rain.",
+            show_default="all that this home has, or this folder describes",
         ),
     ] = "",
     as_json: Json = False,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from datasets.archive.block_writer import FORMAT as ARCHIVE
-from docs.extensions import refusals
+from docs.extensions import commands, refusals
 from docs.extensions.api import rooms
 from docs.extensions.settings import default, kind, meanings, record
 from pipelines.training.checkpoint import FORMAT as CHECKPOINT
@@ -129,6 +129,18 @@ def test_every_setting_says_what_it_means() -> None:
         for about in record(name).model_fields.values():
             assert kind(about)
             assert default(about)
+
+
+def test_the_reference_of_the_commands_is_their_help() -> None:
+    page = commands.text()
+    for name, command in commands.named().items():
+        section = page.partition(f"### `simvp {name}`\n")[2].partition("\n### ")[0]
+        for line in commands.examples(command):
+            assert f"\n$ {line}\n" in section
+        for option in command.params:
+            assert (option.metavar if option.param_type_name == "argument" else option.opts[0]) in section
+            assert option.help.split(". ")[0] in section
+        assert "Exit codes" not in section  # once, for all of them
 
 
 def test_the_library_is_described_by_what_it_hands_on() -> None:
