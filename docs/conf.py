@@ -29,6 +29,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "docs.extensions.api",
+    "docs.extensions.commands",
     "docs.extensions.refusals",
     "docs.extensions.settings",
     "docs.extensions.small_home",

@@ -46,8 +46,9 @@ def _second_terminal(services: Services) -> list[str]:
 def up() -> None:
     """Run a Prefect server, an MLflow server and a worker on this machine, until Ctrl-C.
 
-    Ports: PREFECT_PORT (4200) and MLFLOW_PORT (5000). Says how a second terminal runs the flows. Data sets that a
-    NAME.toml of the working folder describes, with a [schedule], get deployments of their own: forecast/NAME.
+    Ports: PREFECT_PORT (4200) and MLFLOW_PORT (5000). Says how a second terminal runs the flows. A data set that a
+    NAME.toml of the working folder describes gets deployments of its own, as forecast/NAME, with the settings of the
+    file, on the schedule that it gives.
 
     Example: simvp up
     """

@@ -28,14 +28,19 @@ verify = "0 7 * * *"
 """
 
 
-def test_every_stage_with_a_schedule_gets_a_deployment_that_its_flow_takes(tmp_path: Path) -> None:
+def test_every_stage_of_a_described_data_set_gets_a_deployment_that_its_flow_takes(tmp_path: Path) -> None:
     from prefect.flows import load_flow_from_entrypoint
 
     (tmp_path / "rain.toml").write_text(TEXT)
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\n')
     (tmp_path / "wind.toml").write_text('[ingest]\nsource = "wind/*.nc"\n')
-    found = {one["entrypoint"].split(".")[1]: one for one in scheduled(tmp_path)}
-    assert list(found) == ["ingest", "train", "promote", "forecast", "verify"]
+    every = scheduled(tmp_path)
+    stages = ["ingest", "train", "promote", "forecast", "verify"]
+    assert [(one["entrypoint"].split(".")[1], one["name"]) for one in every] == [
+        (stage, name) for name in ("rain", "wind") for stage in stages
+    ]
+    assert [one["schedules"] for one in every if one["name"] == "wind"] == [[]] * 5
+    found = {one["entrypoint"].split(".")[1]: one for one in every if one["name"] == "rain"}
     for one in found.values():
         assert one["name"] == one["parameters"]["dataset"] == "rain"
         load_flow_from_entrypoint(one["entrypoint"]).validate_parameters(one["parameters"])
