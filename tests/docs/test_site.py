@@ -152,6 +152,15 @@ def test_the_library_is_described_by_what_it_hands_on() -> None:
     assert "Refusal" in found["simvp.errors"]
 
 
+def test_the_pictures_of_the_pages_are_of_pages_that_there_are() -> None:
+    from docs.screenshots import SITE_PAGES  # imports what the script needs, too
+
+    there = {path.relative_to(DOCS).with_suffix("").as_posix() for path in PAGES if path.is_relative_to(DOCS)}
+    there |= {f"gallery/{path.stem}" for path in (DOCS / "examples").glob("*.py")} | {"gallery/index"}
+    there |= {f"reference/api/{room}" for room in rooms()}
+    assert set(SITE_PAGES) <= there
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", "docs", str(tmp_path)]
