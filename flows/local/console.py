@@ -132,7 +132,7 @@ class StageConsole:
         model = "" if promoted else f', "simvp-{dataset}@challenger"'
         lines = [
             "Next:",
-            "  simvp up              Prefect, MLflow and a worker on this machine; says how to run the flows",
+            "  simvp up              Prefect, MLflow and a worker on this machine",
             f"  simvp status {dataset}",
             "  .venv/bin/python      a forecast in Python:",
             "    >>> import simvp",
