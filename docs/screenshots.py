@@ -87,11 +87,14 @@ class Browser:
             It has not; with what it has.
         """
         # By way of an empty page: another fragment of the same address would not be loaded anew.
-        for url in ("about:blank", address):
-            self._call("Page.navigate", url=url)
-        end = time.monotonic() + SECONDS
+        self._call("Page.navigate", url="about:blank")
+        end, asked = time.monotonic() + SECONDS, 0.0
         text = ""
         while time.monotonic() < end:
+            # One that comes while another is still under way may be lost.
+            if self.evaluate("location.href") == "about:blank" and time.monotonic() - asked > 5:
+                self._call("Page.navigate", url=address)
+                asked = time.monotonic()
             text = str(self.evaluate("document.body ? document.body.innerText : ''"))
             drawn = self.evaluate("[...document.images].every(one => one.complete)")
             if drawn and all(word in text for word in words):
