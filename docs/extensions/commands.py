@@ -1,4 +1,4 @@
-"""The commands of `simvp`, as Typer's own help has them: the directives ``commands`` and ``exit-codes``."""
+"""The commands of `simvp`, as Typer's own help has them: ``command-list``, ``commands`` and ``exit-codes``."""
 
 import re
 from typing import Any
@@ -17,16 +17,25 @@ EXAMPLES = re.compile(r"^Examples?: (.+(?:\n.+)*)$", re.MULTILINE)
 
 def setup(sphinx: Sphinx) -> dict[str, Any]:
     """Add the directives."""
+    sphinx.add_directive("command-list", CommandList)
     sphinx.add_directive("commands", Commands)
     sphinx.add_directive("exit-codes", ExitCodes)
     return {"parallel_read_safe": True, "version": "1"}
 
 
-class Commands(SphinxDirective):
-    """A table of all commands; then of each a section: meaning, usage, arguments and options, examples."""
+class CommandList(SphinxDirective):
+    """A table of all commands; by itself, since MyST puts sections before all else that a directive gives."""
 
     def run(self) -> list[nodes.Node]:
-        """The table, and the sections."""
+        """One row for each command."""
+        return self.parse_text_to_nodes(table())
+
+
+class Commands(SphinxDirective):
+    """Of each command a section: meaning, usage, arguments and options, examples."""
+
+    def run(self) -> list[nodes.Node]:
+        """The sections."""
         return self.parse_text_to_nodes(text(), allow_section_headings=True)
 
 
@@ -52,12 +61,15 @@ def examples(command: Any) -> list[str]:
     return " ".join(found[1].split()).split("; ") if found else []
 
 
+def table() -> str:
+    """What each command does, in MyST."""
+    rows = [f"| [`simvp {name}`](#simvp-{name}) | {_first(one.help)} |" for name, one in named().items()]
+    return "\n".join(["| command | what it does |", "| --- | --- |", *rows])
+
+
 def text() -> str:
-    """All commands, in MyST."""
-    commands = named()
-    rows = [f"| [`simvp {name}`](#simvp-{name}) | {_first(one.help)} |" for name, one in commands.items()]
-    sections = [_section(name, one) for name, one in commands.items()]
-    return "\n".join(["| command | what it does |", "| --- | --- |", *rows, "", *sections])
+    """A section for each command, in MyST."""
+    return "\n".join(_section(name, one) for name, one in named().items())
 
 
 def _first(text: str) -> str:
@@ -71,5 +83,5 @@ def _section(name: str, command: Any) -> str:
     said = get_docs_for_click(obj=command, ctx=context, name=f"simvp {name}", indent=2).replace(EXIT_CODES, "")
     shown = "\n".join(f"$ {line}" for line in examples(command))
     # Typer's lists have two blanks and brackets before what else is to be said of an option.
-    said = said.replace("default: (", "default: ").replace(")]", "]")
+    said = re.sub(r" <(?:str|path)>`", "`", said).replace("default: (", "default: ").replace(")]", "]")
     return EXAMPLES.sub(lambda _: f"```console\n{shown}\n```", said, count=1)

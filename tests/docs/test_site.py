@@ -132,9 +132,10 @@ def test_every_setting_says_what_it_means() -> None:
 
 
 def test_the_reference_of_the_commands_is_their_help() -> None:
-    page = commands.text()
+    page, listed = commands.text(), commands.table()
     for name, command in commands.named().items():
         section = page.partition(f"### `simvp {name}`\n")[2].partition("\n### ")[0]
+        assert f"| [`simvp {name}`](#simvp-{name}) | " in listed
         for line in commands.examples(command):
             assert f"\n$ {line}\n" in section
         for option in command.params:
@@ -170,5 +171,6 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pictures = [path for path in (tmp_path / "_images").glob("sphx_glr_plot_*.png") if "thumb" not in path.name]
     assert len({re.sub(r"_\d+\.png$", "", path.name) for path in pictures}) >= 10
     pages = [path.read_text() for path in tmp_path.rglob("*.html")]
+    assert 'href="#simvp-forecast"' in (tmp_path / "reference" / "commands.html").read_text().partition("<section")[2]
     # Nothing is fetched from elsewhere when a page is opened.
     assert [page for page in pages if re.search(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page)] == []
