@@ -29,6 +29,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "docs.extensions.api",
+    "docs.extensions.commands",
     "docs.extensions.refusals",
     "docs.extensions.settings",
     "docs.extensions.small_home",
@@ -39,6 +40,7 @@ nitpicky = True
 suppress_warnings = ["config.cache"]  # the settings of the gallery hold objects
 
 highlight_language = "none"
+smartquotes = False  # T' is no quotation, and quotes of a command are typed as they stand
 # A name in single backticks is code, as everywhere in this project.
 default_role = "code"
 myst_heading_anchors = 4

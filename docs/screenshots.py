@@ -1,7 +1,8 @@
-"""Pictures of Prefect's and MLflow's pages, as a browser shows them, for the documentation.
+"""Pictures of Prefect's and MLflow's pages, as a browser shows them, for the documentation; or of the site itself.
 
 ``python -m docs.screenshots docs/pages`` shows a small home of its own, which goes afterwards; `--dataset era5-uk` the
-one at SIMVP_HOME, which has a version of it; `--width 480` how a narrow window shows them.
+one at SIMVP_HOME, which has a version of it; `--width 400 1600` how a narrow and a wide window show them; `--site` the
+pages that `make docs` has built.
 
 Starts both servers and a worker, runs the flow `promote` once for a run to be shown, and drives Debian's chromium by
 its own protocol. Pictures have a palette, so that each stays below 100 kB.
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,18 @@ from typing import Any
 from PIL import Image
 from websockets.sync.client import connect
 
+from flows.local import Addresses, Services, free_port
 from flows.local.password import home_password
-from flows.local.services import Addresses, Services, free_port
 from pipelines.home import Home
+from pipelines.tracking import CHECKOUT
 from simvp.errors import Refusal
 
 POOL = "local"
+SITE = CHECKOUT / "docs" / "_build" / "html"
+SITE_PAGES = (
+    *("index", "start", "commands", "skill", "operations", "how-to/index", "how-to/refusals", "tutorials/analyst"),
+    *("gallery/index", "gallery/plot_export", "reference/commands", "reference/settings", "reference/api/simvp"),
+)
 SECONDS = 180  # for a page to be drawn, on a busy machine
 COLOURS = 128
 # What a person chooses once in MLflow's pages: those for the training of models, without the assistant.
@@ -50,6 +57,10 @@ class Browser:
             (page,) = [one for one in json.load(answer) if one["type"] == "page"]
         self._socket = connect(page["webSocketDebuggerUrl"], max_size=None, open_timeout=60)
         self._number = 0
+        self.resize(width, height)
+
+    def resize(self, width: int, height: int) -> None:
+        """Another window, in pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._call("Emulation.setDeviceMetricsOverride", **size)
 
@@ -76,11 +87,14 @@ class Browser:
             It has not; with what it has.
         """
         # By way of an empty page: another fragment of the same address would not be loaded anew.
-        for url in ("about:blank", address):
-            self._call("Page.navigate", url=url)
-        end = time.monotonic() + SECONDS
+        self._call("Page.navigate", url="about:blank")
+        end, asked = time.monotonic() + SECONDS, 0.0
         text = ""
         while time.monotonic() < end:
+            # One that comes while another is still under way may be lost.
+            if self.evaluate("location.href") == "about:blank" and time.monotonic() - asked > 5:
+                self._call("Page.navigate", url=address)
+                asked = time.monotonic()
             text = str(self.evaluate("document.body ? document.body.innerText : ''"))
             drawn = self.evaluate("[...document.images].every(one => one.complete)")
             if drawn and all(word in text for word in words):
@@ -179,17 +193,54 @@ def pages(services: Services, dataset: str, login: Mapping[str, str]) -> dict[st
     }
 
 
+def take(
+    folder: Path,
+    widths: Sequence[int],
+    height: int,
+    shown: Mapping[str, tuple[str, tuple[str, ...]]],
+    signed_in: Iterable[tuple[str, str, Mapping[str, str]]] = (),
+) -> None:
+    """A picture of every page at every width, and a line that says where what does not fit is cut.
+
+    Parameters
+    ----------
+    shown
+        Address and words of each page, by the name of its picture.
+    signed_in
+        An address, a word of its page, and what the browser's storage has to hold there before the pages are opened.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with browser(widths[0], height) as page:
+        for address, word, values in signed_in:
+            page.open(address, word)
+            for name, value in values.items():
+                page.evaluate(f"localStorage.setItem({json.dumps(name)}, {json.dumps(value)})")
+        for width in widths:
+            page.resize(width, height)
+            for name, (address, words) in shown.items():
+                page.open(address, *words)
+                file = folder / (f"{name}-{width}.png" if len(widths) > 1 else f"{name}.png")
+                page.picture(file)
+                over = int(page.evaluate("document.documentElement.scrollWidth")) - width
+                print(f"{file}: {file.stat().st_size / 1000:.0f} kB" + f", {over} pixels too wide" * (over > 0))
+
+
 def main() -> int:
     """Make the pictures; 2 after a refusal, which is printed."""
     parser = argparse.ArgumentParser(prog="python -m docs.screenshots", description=str(__doc__).partition("\n")[0])
     parser.add_argument("folder", type=Path, help="where the pictures go")
-    parser.add_argument("--width", type=int, default=1200, help="of the window, pixels")
+    parser.add_argument("--width", type=int, nargs="+", default=[1200], help="of the window, pixels; several: one each")
     parser.add_argument("--height", type=int, default=1500, help="of the window, pixels")
     parser.add_argument("--dataset", default="", help="of a home that is there (SIMVP_HOME); else a small one is made")
+    parser.add_argument("--site", action="store_true", help="the pages of docs/_build/html instead")
     options = parser.parse_args()
     services = None
     with ExitStack() as held:
         try:
+            if options.site:
+                shown = {name.replace("/", "-"): ((SITE / f"{name}.html").as_uri(), ("simvp",)) for name in SITE_PAGES}
+                take(options.folder, options.width, options.height, shown)
+                return 0
             home, dataset = Home.default(), options.dataset
             if not dataset:
                 folder = held.enter_context(
@@ -209,20 +260,11 @@ def main() -> int:
             services.start_worker(POOL)
             login = base64.b64encode(home_password(home).encode()).decode()
             shown = pages(services, dataset, {"Authorization": f"Basic {login}"})
-            options.folder.mkdir(parents=True, exist_ok=True)
-            with browser(options.width, options.height) as page:
-                for address, word, values in (
-                    (services.addresses.prefect_ui, "", {"prefect-password": login}),
-                    (services.addresses.mlflow, "Experiments", MLFLOW_PAGES),
-                ):
-                    page.open(address, word)
-                    for name, value in values.items():
-                        page.evaluate(f"localStorage.setItem({json.dumps(name)}, {json.dumps(value)})")
-                for name, (address, words) in shown.items():
-                    page.open(address, *words)
-                    file = options.folder / f"{name}.png"
-                    page.picture(file)
-                    print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
+            signed_in = (
+                (services.addresses.prefect_ui, "", {"prefect-password": login}),
+                (services.addresses.mlflow, "Experiments", MLFLOW_PAGES),
+            )
+            take(options.folder, options.width, options.height, shown, signed_in)
         except Refusal as refusal:
             print(refusal, file=sys.stderr)
             return 2

@@ -20,7 +20,7 @@ def train(
     variables: list[str] | None = None,
     frames_in: int | None = None,
     frames_out: int | None = None,
-    cycle: int | Literal["auto"] | None = "auto",
+    cycle: int | Literal["auto", "none"] | None = "auto",
     mode: Mode | None = None,
     periods: Choice | None = None,
     size: Size | None = None,
@@ -40,7 +40,8 @@ def train(
         variables: Variables to predict; all of the archive where it is left out.
         frames_in: T, the frames that the model sees. Derived from the step where it is left out.
         frames_out: T', the frames that it predicts at once. Half of T where it is left out.
-        cycle: Steps of the seasonal cycle (24 for hourly data with a daily cycle); auto looks for it in the data.
+        cycle: Steps of the seasonal cycle (24 for hourly data with a daily cycle); auto looks for it in the data, none
+            says that there is none.
         mode: study keeps its periods; operations holds out the newest days, which move along with the archive.
         periods: Periods as far as you want to fix them; the rest is derived and printed.
         size: Width and depth of the network: tiny, small, base, paper, or none; by default small, and none where data
@@ -66,7 +67,7 @@ def train(
         "processes": processes,
     }
     stated = {name: value for name, value in parameters.items() if value is not None}
-    # None is a cycle as well: data without one.
+    # A cycle that is null is one as well: data without any.
     config = TrainConfig(**{"dataset": dataset, "cycle": cycle, **stated, **(settings or {})})
     with one_writer(dataset, "training"):
         report = _train(config)

@@ -42,11 +42,11 @@ def only_horizon(home: Home, dataset: str, kind: Kind) -> str:
         return names[0]
     if names:
         raise ConfigError(f"Horizon of the {kind} of {dataset}", [f"there are several: {', '.join(names)}"], "name one")
-    flow = "forecast" if kind == "forecasts" else "forecast with hindcast_start and hindcast_end"
+    how = f"simvp forecast {dataset}" + ("" if kind == "forecasts" else " --hindcast FIRST LAST")
     raise ArchiveError(
         f"{kind.capitalize()} of {dataset}",
         [f"expected some in {join(home.store, dataset, kind)}, got none"],
-        f"issue some first: the flow {flow}",
+        f"issue some first: {how}, or the flow forecast",
     )
 
 

@@ -73,7 +73,9 @@ def train(home: Home, config: TrainConfig, *, progress: Progress = silent) -> Tr
 def _train(home: Home, config: TrainConfig, progress: Progress, ranks: Ranks) -> TrainReport:
     archive = Archive(home.archive(config.dataset))
     if not archive.exists:
-        raise ConfigError(f"Training on {config.dataset}", [f"no archive at {archive.path}"], "ingest first")
+        raise ConfigError(
+            f"Training on {config.dataset}", [f"no archive at {archive.path}"], f"simvp ingest {config.dataset}"
+        )
     ds = archive.dataset()
     commit = str(ds.attrs["archive_commit"])
     read, ds = ds, _selected(ds, config)

@@ -2,7 +2,8 @@ from .contract.frame_spec import FrameSpec as FrameSpec
 from .files.export import export as export
 from .inference.forecaster import Forecaster as Forecaster
 from .inference.predict import load as load, predict as predict
+from .networks.config import SimVPConfig as SimVPConfig
 from .networks.pretrained import from_pretrained as from_pretrained
-from .networks.simvp import SimVP as SimVP, SimVPConfig as SimVPConfig
+from .networks.simvp import SimVP as SimVP
 from .stores import open_archive as open_archive, open_forecasts as open_forecasts
 from .version import __version__ as __version__

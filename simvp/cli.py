@@ -124,13 +124,18 @@ def simvp(
 @app.command(epilog=EXIT_CODES)
 def predict(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="Data to forecast from: a NetCDF, Zarr or GRIB file, or an archive.")
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="Data to forecast from, as yesterday.nc: a NetCDF, Zarr or GRIB file, a glob, or an archive.",
+        ),
     ],
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             "-m",
+            metavar="MODEL",
             help="A model file, or a name in the registry: simvp-rain, simvp-rain@challenger, models:/simvp-rain/3.",
             show_default="the one champion that accepts the data",
         ),
@@ -140,7 +145,8 @@ def predict(
         typer.Option(
             "--out",
             "-o",
-            help="Where to write: a file ending in .nc, or a folder ending in .zarr.",
+            metavar="FILE",
+            help="Where to write, as tomorrow.nc; or a folder, as tomorrow.zarr.",
             show_default="nowhere: what it would be is printed",
         ),
     ] = None,
@@ -148,6 +154,7 @@ def predict(
         list[str] | None,
         typer.Option(
             "--init-time",
+            metavar="TIME",
             help="Time of the last frame to use, as 2024-03-01T06; several times for several "
             "forecasts; all for every possible one.",
             show_default="the last frame of the data",
@@ -157,7 +164,8 @@ def predict(
         str | None,
         typer.Option(
             "--horizon",
-            help="How far: a number of steps, or words as 48h or '6 months'.",
+            metavar="LENGTH",
+            help="How far: a number of steps as 12, or words as 48h or '6 months'.",
             show_default="as far as the model was trained for",
         ),
     ] = None,
@@ -188,7 +196,7 @@ def inspect(
         str,
         typer.Argument(
             metavar="MODEL_OR_FILE",
-            help="A model file or a name in the registry; or a NetCDF, Zarr or "
+            help="A model file, or a name in the registry as simvp-rain@champion; or a NetCDF, Zarr or "
             "GRIB file, an archive or a store of forecasts.",
         ),
     ],
@@ -221,7 +229,9 @@ def export(
     ],
     out: Annotated[
         Path,
-        typer.Argument(metavar="OUT", help="A file ending in .nc for one init time, else a folder for a file of each."),
+        typer.Argument(
+            metavar="OUT", help="A file, as tomorrow.nc, for one init time; else a folder, as out, for a file of each."
+        ),
     ],
     form: Annotated[
         Literal["netcdf", "zarr2", "zarr3"],
@@ -231,7 +241,12 @@ def export(
     ] = "netcdf",
     init_time: Annotated[
         list[str] | None,
-        typer.Option("--init-time", help="An init time to write, as 2024-03-01T06.", show_default="all in the store"),
+        typer.Option(
+            "--init-time",
+            metavar="TIME",
+            help="An init time to write, as 2024-03-01T06; several times for several.",
+            show_default="all in the store",
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

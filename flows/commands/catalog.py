@@ -13,7 +13,9 @@ def catalog(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME]", help="One data set, whole, with what is found of it here.", show_default=False
+            metavar="NAME",
+            help="One data set, as nyc-taxi: whole, with what is found of it here.",
+            show_default="all, in a table",
         ),
     ] = "",
     as_json: Json = False,

@@ -51,47 +51,88 @@ def demo(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="[DATA]",
+            metavar="DATA",
             help="A data set: a name of the catalogue (simvp catalog), or one that NAME.toml "
             "of the working folder describes.",
             show_default=DEFAULT,
         ),
     ] = "",
     source: Annotated[
-        str, typer.Option("--source", help="Files of your own: a path, a folder, a glob, a URL.", show_default=False)
+        str,
+        typer.Option(
+            "--source",
+            metavar="FILES",
+            help="Files of your own: a path, a folder, a glob as 'rain/*.nc', a URL.",
+            show_default="none: DATA says",
+        ),
     ] = "",
     variables: Annotated[
         str,
-        typer.Option("--variables", help="Which of their variables, as t2m,rain.", show_default="all that are maps"),
+        typer.Option(
+            "--variables",
+            metavar="NAMES",
+            help="Which of their variables, as t2m,rain.",
+            show_default="all that are maps",
+        ),
     ] = "",
     units: Annotated[
-        str, typer.Option("--units", help="Of variables whose files state none, as t2m:K,rain:mm.", show_default=False)
+        str,
+        typer.Option(
+            "--units",
+            metavar="NAME:UNITS",
+            help="Units of variables whose files state none, as t2m:K,rain:mm.",
+            show_default="as the files state",
+        ),
     ] = "",
     select: Annotated[
-        str, typer.Option("--select", help="Of further axes, as level:850,lead:12h.", show_default=False)
+        str,
+        typer.Option(
+            "--select",
+            metavar="AXIS:VALUE",
+            help="One value of each further axis, as level:850,lead:12h.",
+            show_default="none: further axes are refused",
+        ),
     ] = "",
     step: Annotated[
-        str, typer.Option("--step", help="As 1h or '1 month', where it cannot be seen.", show_default=False)
+        str,
+        typer.Option(
+            "--step",
+            metavar="LENGTH",
+            help="Time from frame to frame where it cannot be seen, as 1h or '1 month'.",
+            show_default="as the files have it",
+        ),
     ] = "",
     name: Annotated[
-        str, typer.Option("--name", help="Name of the data set.", show_default="made from the source")
+        str,
+        typer.Option(
+            "--name", metavar="NAME", help="Name of the data set, as rain-2km.", show_default="made from the source"
+        ),
     ] = "",
     frames_in: Annotated[
-        str, typer.Option("--frames-in", metavar="T", help="Frames that the model sees.", show_default="by the step")
+        str,
+        typer.Option(
+            "--frames-in", metavar="T", help="Number of frames that the model sees, as 24.", show_default="by the step"
+        ),
     ] = "",
     frames_out: Annotated[
-        str, typer.Option("--frames-out", metavar="T'", help="Frames that it predicts.", show_default="half of T")
+        str,
+        typer.Option(
+            "--frames-out", metavar="T'", help="Number of frames that it predicts, as 12.", show_default="half of T"
+        ),
     ] = "",
     cycle: Annotated[
         str,
         typer.Option(
             "--cycle",
             metavar="STEPS",
-            help="Of the seasonal cycle, as 24 for hourly data.",
+            help="Steps of the seasonal cycle, as 24 for hourly data; none for data without one.",
             show_default="looked for in the data",
         ),
     ] = "",
-    epochs: Annotated[str, typer.Option("--epochs", help="Of the training, at most.", show_default="10")] = "",
+    epochs: Annotated[
+        str,
+        typer.Option("--epochs", metavar="N", help="Epochs of the training at most, as 3.", show_default="10"),
+    ] = "",
     quiet: Quiet = False,
 ) -> None:
     """Run every stage once: ingest, train, promote, forecast, verify; end with the skill table.
@@ -192,9 +233,9 @@ def _with(section: str, description: "Description", changes: Mapping[str, Any], 
         return description
 
 
-def _count(name: str, text: str, reasons: list[str]) -> int | None:
-    if text.isdecimal():
-        return int(text)
+def _count(name: str, text: str, reasons: list[str]) -> int | float | str | None:
+    if text.isdecimal() or name == "cycle":  # which has words, too: the record knows them
+        return number_of(text)
     reasons.append(f"{name.upper()}: expected a whole number, got {text!r}")
     return None
 

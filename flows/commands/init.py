@@ -23,15 +23,15 @@ def init(
         str,
         typer.Argument(
             metavar="FILES",
-            help="The files: a path, a folder, a glob in quotes, or a URL; NetCDF, GRIB or Zarr.",
-            show_default=False,
+            help="The files: a path, a folder, a glob in quotes as 'rain/*.nc', or a URL; NetCDF, GRIB or Zarr.",
+            show_default="needed, but for --schema",
         ),
     ] = "",
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME]",
-            help="Name of the data set: lower case letters, digits, '.', '_' and '-'.",
+            metavar="NAME",
+            help="Name of the data set, as rain-2km: lower case letters, digits, '.', '_' and '-'.",
             show_default="made from FILES",
         ),
     ] = "",

@@ -30,8 +30,7 @@ Dataset = Annotated[
     typer.Argument(
         metavar="NAME",
         help="The data set: a name, described by NAME.toml of the working folder where there "
-        "is one; or the path of such a file.",
-        show_default=False,
+        "is one; or the path of such a file, as rain.toml.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but refusals.")]
@@ -41,7 +40,7 @@ Set = Annotated[
         "--set",
         metavar="NAME=VALUE",
         help="Another setting of this stage than the file has, as epochs=3; several times for several.",
-        show_default=False,
+        show_default="none: what NAME.toml says, and what the stage has by default",
     ),
 ]
 Scheduler = Annotated[

@@ -21,21 +21,24 @@ def score(
     forecast: Annotated[
         str,
         typer.Argument(
-            metavar="FORECAST", help="A forecast that simvp predict or export wrote, or a store of forecasts."
+            metavar="FORECAST", help="What simvp predict or export wrote, as tomorrow.nc; or a store of forecasts."
         ),
     ],
     observed: Annotated[
         str,
-        typer.Argument(metavar="OBSERVED", help="What came to pass: a file, a folder, a glob, or an archive."),
+        typer.Argument(
+            metavar="OBSERVED", help="What came to pass: a file as observed.nc, a folder, a glob, or an archive."
+        ),
     ],
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             "-m",
+            metavar="MODEL",
             help="The model that made it, whose baselines are scored beside it: a file, or a "
-            "name in the registry; OBSERVED has to hold its history too.",
-            show_default=False,
+            "name in the registry as simvp-rain; OBSERVED has to hold its history too.",
+            show_default="none: no baselines",
         ),
     ] = None,
     as_json: Json = False,

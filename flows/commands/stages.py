@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from datasets.names import nearest
 from flows.commands.options import Dataset, Quiet, Scheduler, Set, changed, described, print_json, working
 from pipelines.home import Home
 from simvp.cli import Exit, Json
@@ -59,6 +60,7 @@ def train(name: Dataset, changes: Set = None, quiet: Quiet = False) -> None:
     dataset, description = described(name)
     settings = changed(description.train, changes, "simvp train --set")
     with working("The same command goes on from the last checkpoint.", quiet=quiet) as (home, console):
+        refuse_absent(home, dataset)
         with console.stage("train"):
             from pipelines.train import train as stage
             from pipelines.training import TrainConfig
@@ -74,7 +76,9 @@ def promote(
     name: Dataset,
     version: Annotated[
         int | None,
-        typer.Option("--version", help="Number of the version to judge.", show_default="the challenger"),
+        typer.Option(
+            "--version", metavar="N", help="Number of the version to judge, as 3.", show_default="the challenger"
+        ),
     ] = None,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Give the alias champion back to the version before; nothing is judged.")
@@ -117,7 +121,8 @@ def forecast(
         typer.Option(
             "--model",
             "-m",
-            help="challenger, the number of a version, or the path of a model file.",
+            metavar="MODEL",
+            help="Which model, as challenger, 3 (the number of a version), or the path of a model file.",
             show_default="the champion",
         ),
     ] = None,
@@ -128,7 +133,7 @@ def forecast(
             metavar="FIRST LAST",
             help="First and last time to forecast afterwards, as 2024-03-01 "
             "2024-03-31; they go into a store of their own.",
-            show_default=False,
+            show_default="none: what is due is issued",
         ),
     ] = None,
     changes: Set = None,
@@ -146,6 +151,7 @@ def forecast(
     settings = changed(description.forecast, changes, "simvp forecast --set")
     kept = "Every init time that was issued is kept; the same command issues the others."
     with working(kept, quiet=quiet, as_json=as_json) as (home, console):
+        refuse_absent(home, dataset)
         with console.stage("forecast"):
             from pipelines.forecast import forecast as stage
 
@@ -173,7 +179,7 @@ def verify(
     ] = "forecasts",
     horizon: Annotated[
         str | None,
-        typer.Option("--horizon", help="Of which forecasts, as the store is called: 12h.", show_default="every one"),
+        typer.Option("--horizon", metavar="NAME", help="Which store of forecasts, as 12h.", show_default="every one"),
     ] = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
@@ -190,6 +196,7 @@ def verify(
     kept = "Every score that was committed is kept; the same command goes on."
     reports: list[Any] = []
     with working(kept, quiet=quiet, as_json=as_json) as (home, console):
+        refuse_absent(home, dataset)
         from pipelines.forecast_store import horizons
         from pipelines.verify import verify as stage
 
@@ -227,6 +234,22 @@ def skill_rows(table: "xr.Dataset") -> list[dict[str, Any]]:
     return rows
 
 
+def refuse_absent(home: Home, dataset: str) -> None:
+    """Refuse a data set that has no archive.
+
+    Raises
+    ------
+    ConfigError
+        With the name that was perhaps meant.
+    """
+    home.dataset(dataset)
+    if dataset not in home.datasets:
+        reason = f"there is no archive of it in {home.store}{nearest(dataset, home.datasets)}"
+        raise ConfigError(
+            f"data set {dataset}", [reason], f"simvp ingest {dataset}; or see what there is: simvp status"
+        )
+
+
 def refuse_unknown(home: Home, dataset: str, has_source: bool) -> None:
     """Refuse a data set of which nobody has said where it comes from.
 
@@ -236,7 +259,6 @@ def refuse_unknown(home: Home, dataset: str, has_source: bool) -> None:
         No source, no archive, and no source of that name in the catalogue.
     """
     from datasets.catalog import SOURCES
-    from datasets.names import nearest
 
     home.dataset(dataset)
     if has_source or dataset in SOURCES or dataset in home.datasets:

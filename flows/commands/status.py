@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.options import described, print_json
+from flows.commands.stages import refuse_unknown
 from pipelines.home import Home
 from simvp.cli import Json
 from simvp.errors import ConfigError
@@ -22,7 +23,9 @@ def status(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME]", help="One data set.", show_default="all that this home has, or this folder describes"
+            metavar="NAME",
+            help="One data set, as rain.",
+            show_default="all that this home has, or this folder describes",
         ),
     ] = "",
     as_json: Json = False,
@@ -35,20 +38,27 @@ def status(
     Examples: simvp status; simvp status rain; simvp status --json
     """
     from pipelines.description import described_in
-    from pipelines.status import status as stage
 
     home = Home.default()
     names = [name] if name else sorted({*home.datasets, *(path.stem for path in described_in(Path.cwd()))})
     if not names:
         reason = f"no data set has an archive in {home.store}, and no NAME.toml is in this folder"
         raise ConfigError("simvp status", [reason], "look at files: simvp init FILES NAME; or see simvp demo")
-    found = [stage(home, *described(one)) for one in names]
+    found = [_found(home, one) for one in names]
     if as_json:
         print_json({"home": str(home.path), "datasets": [one.to_json() for one in found]})
         return
     console = Console(highlight=False)
     for one in found:
         console.print(table_of(one))
+
+
+def _found(home: Home, name: str) -> "Status":
+    from pipelines.status import status as stage
+
+    dataset, description = described(name)
+    refuse_unknown(home, dataset, description != type(description)())
+    return stage(home, dataset, description)
 
 
 def table_of(one: "Status") -> Table:

@@ -13,7 +13,9 @@ DEFAULT = "simulated-weather"
 def verify_archive(
     name: Annotated[
         str,
-        typer.Argument(metavar="[NAME]", help="The data set: a name, or the path of the file that describes it."),
+        typer.Argument(
+            metavar="NAME", help="The data set: a name, or the path of the file that describes it, as rain.toml."
+        ),
     ] = DEFAULT,
     heal: Annotated[
         bool,

@@ -29,7 +29,9 @@ KEPT = "The same command goes on from the last checkpoint."
 
 Data = Annotated[
     str,
-    typer.Argument(metavar="[DATA]", help="moving-mnist, moving-fashion-mnist, taxibj, human36m, kitticaltech or kth."),
+    typer.Argument(
+        metavar="DATA", help="The benchmark: moving-mnist, moving-fashion-mnist, taxibj, human36m, kitticaltech or kth."
+    ),
 ]
 Preset = Annotated[
     PresetName | None,
@@ -40,15 +42,20 @@ Preset = Annotated[
     ),
 ]
 Epochs = Annotated[
-    str | None, typer.Option("--epochs", metavar="N", help="Epochs of the training.", show_default="the preset's")
+    str | None,
+    typer.Option("--epochs", metavar="N", help="Epochs of the training, as 20.", show_default="the preset's"),
 ]
 Seed = Annotated[
-    str | None, typer.Option("--seed", metavar="N", help="Of weights and generated clips.", show_default="0")
+    str | None,
+    typer.Option("--seed", metavar="N", help="Seed of weights and generated clips, as 1.", show_default="0"),
 ]
 Set = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="Any other setting, as 'hid_T=256; kernels=[3, 5]'.", show_default=False
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other setting, as 'hid_T=256; kernels=[3, 5]'.",
+        show_default="none: the preset's",
     ),
 ]
 
@@ -65,7 +72,10 @@ def benchmark(
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            "--checkpoint", help="A public checkpoint to score as it is, instead of training.", show_default=False
+            "--checkpoint",
+            metavar="FILE",
+            help="A public checkpoint to score as it is, as mmnist_simvp_gsta.pth.",
+            show_default="none: a network is trained",
         ),
     ] = None,
     quiet: Quiet = False,

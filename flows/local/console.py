@@ -1,6 +1,8 @@
 """What a command shows: the stage at work, what each stage found, and the skill table at the end."""
 
 import math
+import re
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StageConsole", "chosen_leads", "skill_tables"]
 
+INDENT = " " * 12  # of what belongs to the stage in the line above
 LEADS_SHOWN = 12  # as many as a screen of 200 columns has room for, and a person looks at
 LEAD_WIDTH, SYSTEM_WIDTH = 8, 23  # columns of a lead, and of the name of a system
 
@@ -85,8 +88,13 @@ class StageConsole:
 
     def lines(self, text: str) -> None:
         """Some lines that belong to the stage before."""
-        for line in str(text).strip().splitlines():
-            self.rich.print(f"            {line}", markup=False, soft_wrap=True)
+        self.prose(str(text).strip(), INDENT)
+
+    def prose(self, text: str, indent: str = "") -> None:
+        """Lines that a screen breaks between words; a pipe gets each as it is, for `grep`."""
+        for line in text.splitlines():
+            for part in _broken(indent + line, self.rich.width) if self.rich.is_terminal else [indent + line]:
+                self.rich.print(part, markup=False, soft_wrap=True)
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rows of two columns."""
@@ -102,16 +110,16 @@ class StageConsole:
         if "csi" in report.skill:
             from pipelines.evaluation import SHARP
 
-            self.rich.print(SHARP, markup=False, soft_wrap=True)
-        self.rich.print(report.summary, markup=False, soft_wrap=True)
+            self.prose(SHARP)
+        self.prose(report.summary)
         for name in map(str, report.skill["variable"].values):
             if name not in report.unpredictable:
-                text = f"{name}: what share of the error nobody can predict is not known for this source."
-                self.rich.print(text, markup=False, soft_wrap=True)
+                self.prose(f"{name}: what share of the error nobody can predict is not known for this source.")
 
     def note(self, name: str, text: str) -> None:
         """A paragraph with a name."""
-        self.rich.print(f"\n{name}: {text}", markup=False, soft_wrap=True)
+        self.rich.print()
+        self.prose(f"{name}: {text}")
 
     def paths(self, paths: Mapping[str, str | Path]) -> None:
         """Where everything was written."""
@@ -124,7 +132,7 @@ class StageConsole:
         model = "" if promoted else f', "simvp-{dataset}@challenger"'
         lines = [
             "Next:",
-            "  simvp up              Prefect, MLflow and a worker on this machine; says how to run the flows",
+            "  simvp up              Prefect, MLflow and a worker on this machine",
             f"  simvp status {dataset}",
             "  .venv/bin/python      a forecast in Python:",
             "    >>> import simvp",
@@ -168,6 +176,16 @@ def _skill_table(scores: "xr.Dataset", name: str, leads: Sequence[int]) -> Table
     model = scores.sel(system="model")
     table.add_row("n", *map(str, [*model["n"].values[leads].astype(int).tolist(), int(model["n_all"])]))
     return table
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """A line in parts that fit, the later ones under its words, or under those behind its label.
+
+    What has no blanks (a path) is never broken: it could not be copied.
+    """
+    label = re.match(r" *(?:\S+ )*\S+ {2,}", line)
+    under = " " * (label.end() if label else len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(line, width, subsequent_indent=under, break_long_words=False, break_on_hyphens=False) or [line]
 
 
 def _lead(hours: float) -> str:

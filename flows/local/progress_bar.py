@@ -129,7 +129,7 @@ class _Lines(JupyterMixin):
             return
         name = Text(f"{self.stage:>{NAME}}  ", style="bold")
         counts = f"{self.done:,} of {self.total:,}" if self.total else f"{self.done:,}" if self.done else ""
-        rate = f"{self.rate:,.3g}/s" if self.rate else ""
+        rate = f"{self.rate:,.0f}/s" if self.rate >= 100 else f"{self.rate:.3g}/s" if self.rate else ""
         words = [word for word in (counts, rate, duration(time.monotonic() - self.began)) if word]
         beside = "".join(f"  {word}" for word in words)
         width = min(WIDEST, options.max_width - len(name) - len(beside))

@@ -1,4 +1,4 @@
-"""Deployments of the data sets that NAME.toml files describe, for the stages that they give a schedule."""
+"""Deployments of the data sets that NAME.toml files describe: each stage, with its schedule where there is one."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def _deployments(dataset: str, description: "Description") -> list[dict[str, Any
         "forecast": description.forecast.model_dump(mode="json", exclude_none=True),
         "verify": {},
     }
-    times = description.schedule.model_dump(exclude_none=True)
+    times = description.schedule
     return [
         {
             "name": dataset,
@@ -49,7 +49,10 @@ def _deployments(dataset: str, description: "Description") -> list[dict[str, Any
             "description": f"{stage.capitalize()} of {dataset}, as {dataset}.toml says.",
             "tags": ["simvp"],
             "parameters": {"dataset": dataset, **parameters[stage]},
-            "schedules": [{"cron": cron, "timezone": "UTC", "active": True}],
+            # An empty list takes away a schedule that the file had before.
+            "schedules": [
+                {"cron": cron, "timezone": "UTC", "active": True} for cron in [getattr(times, stage)] if cron
+            ],
         }
-        for stage, cron in times.items()
+        for stage in ENTRYPOINTS
     ]

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -30,8 +31,11 @@ from simvp.settings import shown_address
 POOL = "local"
 
 
-def _second_terminal(services: Services) -> list[str]:
-    """What a second terminal has to do first: settings other than those in prefect.toml have to be exported."""
+def _second_terminal(services: Services, names: Sequence[str]) -> list[str]:
+    """What a second terminal has to do first: settings other than those in prefect.toml have to be exported.
+
+    Then a flow, of every data set that has deployments of its own.
+    """
     lines = [f"cd {CHECKOUT}", ". .venv/bin/activate"]
     if services.addresses.prefect_port != Addresses.prefect_port:
         lines.append(f"export PREFECT_API_URL={services.addresses.prefect_api}")
@@ -40,14 +44,15 @@ def _second_terminal(services: Services) -> list[str]:
         lines.append(f"export PREFECT_PROFILES_PATH={services.home.prefect / 'profiles.toml'}")
     if services.home.store != services.home.path:
         lines.append(f"export SIMVP_STORE={services.home.store}")
-    return [*lines, "prefect deployment run forecast/daily --watch"]
+    return [*lines, *(f"prefect deployment run forecast/{name} --watch" for name in names or ["daily"])]
 
 
 def up() -> None:
     """Run a Prefect server, an MLflow server and a worker on this machine, until Ctrl-C.
 
-    Ports: PREFECT_PORT (4200) and MLFLOW_PORT (5000). Says how a second terminal runs the flows. Data sets that a
-    NAME.toml of the working folder describes, with a [schedule], get deployments of their own: forecast/NAME.
+    Ports: PREFECT_PORT (4200) and MLFLOW_PORT (5000). Says how a second terminal runs the flows. A data set that a
+    NAME.toml of the working folder describes gets deployments of its own, as forecast/NAME, with the settings of the
+    file, on the schedule that it gives.
 
     Example: simvp up
     """
@@ -84,7 +89,7 @@ def up() -> None:
         console.print(f"Home      {services.home.path}")
         console.print(f"Logs      {', '.join(str(path) for path in services.logs.values())}")
         console.print("In a second terminal:")
-        for line in _second_terminal(services):
+        for line in _second_terminal(services, list(dict.fromkeys(str(one["name"]) for one in own))):
             console.print(f"    {line}")
         console.print("Ctrl-C stops everything.")
         while not (ended := services.ended()):

@@ -149,7 +149,7 @@ def _lines(draft: Draft, name: str, schema: str) -> Iterator[str]:
         "[train]",
         "# frames_in = 24   # T, frames that the model sees; derived from the step",
         "# frames_out = 12  # T', frames that it predicts at once; half of T",
-        "# cycle = 24       # steps of the seasonal cycle; looked for in the data",
+        '# cycle = 24       # steps of the seasonal cycle, or "none"; looked for in the data',
         '# size = "small"   # tiny, small, base, paper; none: the base forecast alone',
         "# epochs = 10      # at most",
         "",

@@ -145,7 +145,7 @@ def _held_out(forecaster: "Forecaster") -> tuple[str, str]:
         raise RegistryError(
             f"{forecaster.version} cannot be judged",
             ["expected a held-out period in its file, got none"],
-            "train it with the flow train",
+            "train it anew: simvp train, or the flow train",
         )
     first, last = periods["held_out"]
     return str(first), str(last)

@@ -46,7 +46,7 @@ class Status:
     due
         By stage, what would be done if it ran now, in words; a stage with nothing to do is not there.
     champion, challenger
-        Versions ("simvp-rain/3"); empty where there is none.
+        Versions ("simvp-rain/3"); empty where there is none, None where the registry cannot be asked.
     skill
         Of the last 30 days.
     disk
@@ -63,8 +63,8 @@ class Status:
     step: str = ""
     forecasts: dict[str, dict[str, Any]] = field(default_factory=dict)
     due: dict[str, str] = field(default_factory=dict)
-    champion: str = ""
-    challenger: str = ""
+    champion: str | None = None
+    challenger: str | None = None
     skill: tuple[Recent, ...] = ()
     disk: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -82,8 +82,8 @@ class Status:
             ("frames", frames if self.frames else "no archive yet"),
             *(("forecasts", words) for words in issued or ["none issued yet"]),
             *(("due", words) for words in [f"{name}: {words}" for name, words in self.due.items()] or ["nothing"]),
-            ("champion", self.champion or "none yet"),
-            *([("challenger", self.challenger)] if self.challenger not in ("", self.champion) else []),
+            ("champion", "not known" if self.champion is None else self.champion or "none yet"),
+            *([("challenger", self.challenger)] if self.challenger and self.challenger != self.champion else []),
             *(("skill, 30 days", one.words) for one in self.skill),
             ("disk", disk or "not known"),
             *(("warning", words) for words in self.warnings),
@@ -176,7 +176,8 @@ def _noted(warnings: list[str]) -> Iterator[None]:
     try:
         yield
     except Refusal as refusal:
-        warnings.append(" ".join(str(refusal).split()))
+        # A cell of a table has no lines.
+        warnings.append(" ".join(str(refusal).replace("\nTo mend it:", ". To mend it:").split()))
 
 
 def _over(forecasts: Any, times: np.ndarray) -> int:

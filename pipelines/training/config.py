@@ -1,8 +1,8 @@
 """What a training can be told. Everything has a default but the data set; what the data decide is derived from them."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pipelines.windows import Choice, Mode
 from simvp.contract import MISSING_SHARE
@@ -13,6 +13,15 @@ Size = Literal["auto", "none", "tiny", "small", "base", "paper"]
 
 # Where and how fast, not what: these leave the training key as it is.
 OPERATIONAL = frozenset({"device", "threads", "processes", "memory_mib", "checkpoint_every"})
+
+
+def _checked_cycle(value: Any) -> Any:
+    """A cycle; data without one is also said by a word, for TOML and a command line have no null."""
+    if value in (None, "none"):
+        return None
+    if value == "auto" or (isinstance(value, int) and value >= 2):
+        return value
+    raise ValueError("expected 2 steps or more, auto, or none")
 
 
 class LoopConfig(Settings):
@@ -73,8 +82,15 @@ class TrainSettings(LoopConfig):
     periods: Choice = Field(default=Choice(), description="Periods as far as they are given; the rest is derived.")
     frames_in: int | None = Field(default=None, ge=1, le=512, description="T, input frames; by default from the step.")
     frames_out: int | None = Field(default=None, ge=1, le=512, description="T', predicted frames; by default T // 2.")
-    cycle: Annotated[int, Field(ge=2)] | Literal["auto"] | None = Field(
-        default="auto", description="Steps of the seasonal cycle (hourly data: 24); auto: seen in the data; none."
+    cycle: Annotated[
+        int | Literal["auto"] | None,
+        BeforeValidator(
+            _checked_cycle, json_schema_input_type=Annotated[int, Field(ge=2)] | Literal["auto", "none"] | None
+        ),
+    ] = Field(
+        default="auto",
+        description="Steps of the seasonal cycle (24 for hourly data with a daily one); auto: as the data show; "
+        "none: data without one.",
     )
     size: Size = Field(
         default="auto",

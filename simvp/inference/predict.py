@@ -145,7 +145,9 @@ def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] |
     champions = registry.champions()
     if not champions:
         reason = f"no model {PREFIX}* has the alias {CHAMPION!r}"
-        raise RegistryError(registry.subject, [reason], "promote a version, or give model=<name or file>")
+        raise RegistryError(
+            registry.subject, [reason], "promote a version (simvp promote), or give model=<name or file>"
+        )
     faults = {version: _contract(registry, version).faults(ds, units)[1] for version in champions}
     labels = {version: f"{version.name} version {version.version}" for version in champions}
     accepting = [version for version in champions if not faults[version]]
@@ -154,6 +156,8 @@ def _champion_for(registry: Registry, ds: xr.Dataset, units: Mapping[str, str] |
     if accepting:
         subject, remedy = "Several champions accept this data", f"choose one: model={accepting[0].name!r}"
         raise RegistryError(subject, [labels[version] for version in accepting], remedy)
-    subject = f"None of the {len(champions)} champions in {shown_address(registry.uri)} accepts this data"
+    which = "The one champion" if len(champions) == 1 else f"None of the {len(champions)} champions"
+    verb = "does not accept" if len(champions) == 1 else "accepts"
+    subject = f"{which} in {shown_address(registry.uri)} {verb} this data"
     refusing = [f"{labels[version]}: {'; '.join(faults[version])}" for version in champions]
     raise RegistryError(subject, refusing, "mend the data, or give model=<name or file>")

@@ -156,11 +156,14 @@ class Registry:
             reason = (
                 f"no version is registered in {shown_address(self.uri)}; its models are: {', '.join(names) or 'none'}"
             )
-            return RegistryError(f"Model {model}", [reason], "train one: the flow train, or make demo")
+            return RegistryError(f"Model {model}", [reason], "train one: simvp train, or the flow train")
         listed = ", ".join(v.version + (f" ({', '.join(v.aliases)})" if v.aliases else "") for v in versions)
         remedy = "name one of these versions"
         if wanted == CHAMPION:
-            remedy = "promote one (the flow promote), set the alias champion in MLflow's page, or name a version"
+            remedy = (
+                "promote one (simvp promote, or the flow promote), set the alias champion in MLflow's page, or name a "
+                "version"
+            )
         return RegistryError(f"Model {model}", [f"expected the {kind} {wanted!r}, got versions {listed}"], remedy)
 
     @contextmanager

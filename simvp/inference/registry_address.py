@@ -21,8 +21,8 @@ _DATABASES = ("postgres", "mysql", "mssql")
 _MODELS, _FIRST = "registered_models", "experiments"  # tables; the second is among the first that MLflow makes
 _SECONDS = 5.0  # MLflow's own client tries a silent server for minutes
 _REMEDY = (
-    "train a model first (the flow train), set MLFLOW_TRACKING_URI or SIMVP_HOME to where models were registered, or "
-    "give model=<file>"
+    "train a model first (simvp train, or the flow train), set MLFLOW_TRACKING_URI or SIMVP_HOME to where models were "
+    "registered, or give a model file"
 )
 _LATER = "try again later, start it, or set MLFLOW_TRACKING_URI to where models are registered"
 

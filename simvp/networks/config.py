@@ -99,7 +99,7 @@ class SimVPConfig(Sizes):
     N_S: int = 4
     N_T: int = 8
     groups: int = 8  # of the public code's model; its main.py declares 4 and never passes it on
-    kernels: tuple[int, ...] = Field((3, 5, 7, 11), strict=False)  # a list in JSON
+    kernels: tuple[int, ...] = Field(default=(3, 5, 7, 11), strict=False)  # a list in JSON
     spatial_shortcut: bool = True
     temporal_shortcuts: bool = True
     group_norm: bool = True

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from datasets.archive.block_writer import FORMAT as ARCHIVE
-from docs.extensions import refusals
+from docs.extensions import commands, refusals
 from docs.extensions.api import rooms
 from docs.extensions.settings import default, kind, meanings, record
 from pipelines.training.checkpoint import FORMAT as CHECKPOINT
@@ -131,6 +131,19 @@ def test_every_setting_says_what_it_means() -> None:
             assert default(about)
 
 
+def test_the_reference_of_the_commands_is_their_help() -> None:
+    page, listed = commands.text(), commands.table()
+    for name, command in commands.named().items():
+        section = page.partition(f"### `simvp {name}`\n")[2].partition("\n### ")[0]
+        assert f"| [`simvp {name}`](#simvp-{name}) | " in listed
+        for line in commands.examples(command):
+            assert f"\n$ {line}\n" in section
+        for option in command.params:
+            assert (option.metavar if option.param_type_name == "argument" else option.opts[0]) in section
+            assert option.help.split(". ")[0] in section
+        assert "Exit codes" not in section  # once, for all of them
+
+
 def test_the_library_is_described_by_what_it_hands_on() -> None:
     import simvp
 
@@ -138,6 +151,15 @@ def test_the_library_is_described_by_what_it_hands_on() -> None:
     assert set(found["simvp"]) == set(simvp.__all__)
     assert "ingest" in found["pipelines.ingest"]
     assert "Refusal" in found["simvp.errors"]
+
+
+def test_the_pictures_of_the_pages_are_of_pages_that_there_are() -> None:
+    from docs.screenshots import SITE_PAGES  # imports what the script needs, too
+
+    there = {path.relative_to(DOCS).with_suffix("").as_posix() for path in PAGES if path.is_relative_to(DOCS)}
+    there |= {f"gallery/{path.stem}" for path in (DOCS / "examples").glob("*.py")} | {"gallery/index"}
+    there |= {f"reference/api/{room}" for room in rooms()}
+    assert set(SITE_PAGES) <= there
 
 
 @pytest.mark.slow
@@ -149,5 +171,6 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pictures = [path for path in (tmp_path / "_images").glob("sphx_glr_plot_*.png") if "thumb" not in path.name]
     assert len({re.sub(r"_\d+\.png$", "", path.name) for path in pictures}) >= 10
     pages = [path.read_text() for path in tmp_path.rglob("*.html")]
+    assert 'href="#simvp-forecast"' in (tmp_path / "reference" / "commands.html").read_text().partition("<section")[2]
     # Nothing is fetched from elsewhere when a page is opened.
     assert [page for page in pages if re.search(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page)] == []

@@ -276,7 +276,9 @@ def test_what_is_chosen_by_validation_has_not_seen_it_and_what_is_saved_has(tmp_
 
 
 def test_no_archive_is_refused_and_nothing_is_written(tmp_path):
-    with pytest.raises(ConfigError, match=r"Training on world: no archive at .*archive.zarr\nTo mend it: ingest first"):
+    with pytest.raises(
+        ConfigError, match=r"Training on world: no archive at .*archive.zarr\nTo mend it: simvp ingest world"
+    ):
         train(Home(tmp_path), TrainConfig(dataset="world"))
     assert list(tmp_path.iterdir()) == []
 

@@ -464,7 +464,7 @@ def test_a_version_whose_file_is_gone_is_a_deleted_one(home: Home, monkeypatch: 
 
 
 def test_horizons_are_found_and_a_choice_is_asked_for(home: Home) -> None:
-    with pytest.raises(ArchiveError, match=r"got none\n?.*issue some first: the flow forecast"):
+    with pytest.raises(ArchiveError, match=r"got none\n?.*issue some first: simvp forecast .*, or the flow forecast"):
         verify(home, "waves")
     forecast(home, "waves", model=forecaster())
     forecast(home, "waves", model=forecaster(), horizon=5)

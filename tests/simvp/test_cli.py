@@ -1,6 +1,8 @@
 """The command `simvp`: what of it is in the wheel, what it finds in the checkout, help and exit codes."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -8,7 +10,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+import typer
 
+from docs.extensions import commands
 from simvp import cli
 from simvp.cli import GROUP, MEANING, Exit, main
 from simvp.errors import Unavailable
@@ -42,6 +46,35 @@ def test_every_command_has_help_with_an_example_and_the_exit_codes(
     assert "\x1b" not in out  # no colours into a pipe
     for code, words in MEANING.items():
         assert f"{code.value}  {words}" in " ".join(out.split()).replace(f" {code.value} ", f" {code.value}  ")
+
+
+@pytest.mark.parametrize("name", [*OWN, *DECLARED])
+def test_every_option_says_what_it_means_what_holds_without_it_and_how_it_is_typed(name: str) -> None:
+    command = commands.named()[name]
+    context = typer.Context(command, info_name=f"simvp {name}")
+    typed = commands.examples(command)
+    assert typed
+    assert all(line.startswith(f"simvp {name}") for line in typed)
+    for option in command.params:
+        record = option.get_help_record(context)
+        assert record, option.name
+        words, about = record
+        assert len(about.split()) >= 3, words
+        if getattr(option, "is_bool_flag", False):
+            continue
+        assert re.search(r"\[.*(default: |required)", about), f"{words}: no default"
+        # A choice lists its values, and so may the text; else one value stands in it.
+        shown = "|" in words or re.search(r"\b(as|:) \S", about) or re.search(r": \w+(, \w+)+", about)
+        assert shown, f"{words}: no example"
+        # Not a type of Python: what a person types, or what it is called.
+        assert not re.search(r"<(str|int|path|list)", words) or option.param_type_name == "argument", words
+
+
+def test_examples_in_the_help_are_taken() -> None:
+    """Every line parses: no option of it is misspelt, no argument too many."""
+    for name, command in commands.named().items():
+        for line in commands.examples(command):
+            command.make_context(f"simvp {name}", shlex.split(line)[2:], resilient_parsing=False)
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:

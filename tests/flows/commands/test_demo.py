@@ -52,6 +52,11 @@ def test_demo_takes_a_data_set_as_its_file_describes_it(tmp_path: Path, monkeypa
         assert told.train.frames_in == 6
 
 
+def test_data_without_a_cycle_is_said_by_a_word() -> None:
+    assert settings(counts={"cycle": "none"})[1].train.cycle is None
+    assert settings(counts={"cycle": "24"})[1].train.cycle == 24
+
+
 def test_data_sets_of_different_sources_have_different_names() -> None:
     names = [settings(source=source)[0] for source in ("/a/rain/*.nc", "/b/rain/*.nc", "/a/wind/*.nc")]
     assert len(set(names)) == 3
@@ -121,7 +126,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("words", "said"),
     [
         ("--frames-in 0", "FRAMES_IN: expected greater than or equal to 1, got 0"),
-        ("--cycle 1", "CYCLE: expected greater than or equal to 2"),
+        ("--cycle 1", "CYCLE: expected 2 steps or more, auto, or none, got 1"),
+        ("--cycle nine", "CYCLE: expected 2 steps or more, auto, or none, got 'nine'"),
         ("nope", "data set 'nope': expected one of simulated-weather, "),
         ("--source {files}/absent.nc", "there is no file or folder '{files}/absent.nc'; {files} is there"),
         ("--source {files}/empty", "folder '{files}/empty' holds no NetCDF, GRIB or Zarr data"),

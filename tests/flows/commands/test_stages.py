@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from flows.commands.init import SCHEMA, schema_text
+from flows.local import free_port
 from pipelines.home import Home
 from simvp.cli import Exit, main
 from tests.conftest import CHECKOUT
@@ -62,11 +63,12 @@ def test_files_become_an_archive_by_their_description(folder: Path, capsys: pyte
         (("ingest", "wlak"), "data set wlak: there is no wlak.toml in this folder, no archive of it in"),
         (("ingest", "era5uk"), "(did you mean 'era5-uk'?)"),
         (("ingest", "none.toml"), "none.toml: there is no such file"),
-        (("train", "walk"), "Training on walk: no archive at"),
+        (("train", "walk"), "data set walk: there is no archive of it in"),
+        (("status", "wlak"), "data set wlak: there is no wlak.toml in this folder"),
         (("train", "walk", "--set", "epoch=3"), "epoch: no setting of that name (did you mean 'epochs'?)"),
-        (("forecast", "walk"), "walk/archive.zarr: there is none"),
+        (("forecast", "walk"), "To mend it: simvp ingest walk; or see what there is: simvp status"),
         (("promote", "walk", "--rollback", "--version", "3"), "a rollback judges nothing"),
-        (("verify", "walk"), "Forecasts of walk: expected some in"),
+        (("verify", "walk"), "data set walk: there is no archive of it in"),
         (("init", "none.nc", "walk"), "there is no file or folder"),
         (("init", "none.nc", "../walk"), "data set name '../walk'"),
         (("status",), "no data set has an archive in"),
@@ -119,6 +121,21 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Home:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", trained.database_uri)
     monkeypatch.chdir(tmp_path)
     return Home(own)
+
+
+def test_a_mistyped_name_and_a_registry_that_is_away_are_told_from_what_is_not_there_yet(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in ("train", "forecast", "verify", "status"):
+        assert f"(did you mean {DATASET!r}?)" in said(capsys, command, f"{DATASET}s", code=Exit.REFUSED)[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    (shown,) = json.loads(said(capsys, "status", "--json")[0])["datasets"]
+    assert shown["champion"] is None
+    assert len(shown["warnings"]) == 1
+    monkeypatch.setenv("COLUMNS", "200")
+    words = " ".join(said(capsys, "status")[0].split())
+    assert "champion not known" in words
+    assert "Connection refused. To mend it: try again later" in words
 
 
 def test_forecast_verify_and_status_say_what_is_there_and_what_is_due(

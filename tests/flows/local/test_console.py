@@ -41,6 +41,35 @@ def test_a_terminal_gets_the_bar_of_the_stage_at_work_below_its_lines() -> None:
     assert "━" not in text[text.index("Gate:") :]
 
 
+def test_a_screen_breaks_lines_between_words_and_a_pipe_gets_them_whole() -> None:
+    line = "train       derived, 16 windows: /a/path/that/is/long and words"
+    for terminal, width, shown in (
+        (False, 40, [f"            {line}"]),
+        (
+            True,
+            50,
+            [
+                "            train       derived, 16 windows:",
+                "                        /a/path/that/is/long and",
+                "                        words",
+            ],
+        ),
+        (
+            True,
+            40,
+            [
+                "            train       derived, 16",
+                "                        windows:",
+                "                        /a/path/that/is/long",  # whole, though it is too long
+                "                        and words",
+            ],
+        ),
+    ):
+        console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+        StageConsole(console).lines(line)
+        assert console.file.getvalue().splitlines() == shown  # type: ignore[attr-defined]
+
+
 def test_a_stage_that_fails_says_no_time() -> None:
     console = Console(file=io.StringIO())
     with pytest.raises(RuntimeError), StageConsole(console) as shown, shown.stage("train"):

@@ -75,6 +75,7 @@ def test_the_bar_says_the_time_left_where_the_stage_does_not() -> None:
 def test_the_rate_is_that_of_the_last_half_minute_and_of_one_thing() -> None:
     told = [("copy", done, 1000) for done in (0, 1, 2, 3, 53, 103, 153)]
     assert "5/s" in lines(80, *told)[0]
+    assert "2,400/s" in lines(80, ("copy", 0, 90_000), ("copy", 24_000, 90_000))[0]  # no 2.4e+03
     assert "/s" not in lines(80, ("copy", 0, 9), ("copy", 9, 9), ("verify", 0, 50))[0]
 
 

@@ -57,6 +57,15 @@ def test_every_section_is_the_record_of_its_stage(tmp_path: Path) -> None:
     assert Description(**tomllib.loads("")) == Description()
 
 
+@pytest.mark.parametrize(("said", "cycle"), [('"none"', None), ('"auto"', "auto"), ("2", 2)])
+def test_data_without_a_cycle_is_said_by_a_word(said: str, cycle: int | str | None, tmp_path: Path) -> None:
+    told = read_description(written(tmp_path, f"[train]\ncycle = {said}"))
+    # As a deployment of it hands the settings on, in JSON.
+    settings = told.train.model_dump(mode="json", exclude_unset=True)
+    assert settings == {"cycle": cycle}
+    assert TrainConfig(dataset="walk", **settings) == TrainConfig(dataset="walk", cycle=cycle)
+
+
 @pytest.mark.parametrize("module", ["ingest", "forecast"])
 def test_settings_are_parameters_of_stage_and_flow_alike(module: str) -> None:
     import importlib
@@ -73,6 +82,8 @@ def test_settings_are_parameters_of_stage_and_flow_alike(module: str) -> None:
         ("[ingst]", "ingst: no setting of that name (did you mean 'ingest'?)"),
         ("[train]\nframe_in = 3", "train.frame_in: no setting of that name (did you mean 'frames_in'?)"),
         ("[train]\nframes_in = 0", "train.frames_in: expected greater than or equal to 1"),
+        ("[train]\ncycle = 1", "train.cycle: expected 2 steps or more, auto, or none, got 1"),
+        ("[train]\ncycle = 'non'", "train.cycle: expected 2 steps or more, auto, or none, got 'non'"),
         ("[promote]\nmargin = 2", "promote.margin: expected less than 1"),
         ("[ingest]\nstep = 'banana'", "ingest.step"),
         ("[forecast]\ninit_hours = [25]", "forecast.init_hours"),
