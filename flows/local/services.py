@@ -89,6 +89,7 @@ class Services:
     addresses: Addresses
     temporary: bool = False
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _seen: set[psutil.Process] = field(default_factory=set)  # that the processes have started, as `ended` saw them
 
     @property
     def environment(self) -> dict[str, str]:
@@ -286,7 +287,9 @@ class Services:
         self._spawn("worker", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", "local")
 
     def ended(self) -> list[str]:
-        """Names of the processes that are no longer there."""
+        """Names of the processes that are no longer there; what the others have started is noted for `stop`."""
+        alive = {process for process in self._seen if process.is_running()}
+        self._seen = alive.union(*(_family(process.pid) for process in self.processes.values()))
         return [name for name, process in self.processes.items() if process.poll() is not None]
 
     def stop(self) -> None:
@@ -298,13 +301,20 @@ class Services:
             family = _family(process.pid)
             if process.poll() is None:
                 process.terminate()
-            _gone, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
-            for member in alive:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    member.kill()
-            psutil.wait_procs(alive, timeout=STOP_SECONDS)
+            _end(family)
             process.wait()
+        # What a worker that was killed itself has left.
+        _end([process for process in self._seen if process.is_running()], seconds=0)
         self.processes.clear()
+
+
+def _end(family: Sequence[psutil.Process], seconds: float = STOP_SECONDS) -> None:
+    """Wait for processes to end, and kill those that do not within so many seconds."""
+    _gone, alive = psutil.wait_procs(family, timeout=seconds)
+    for member in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(alive, timeout=STOP_SECONDS)
 
 
 def _family(pid: int) -> Sequence[psutil.Process]:

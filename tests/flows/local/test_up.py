@@ -105,6 +105,7 @@ def test_what_was_running_when_it_was_killed_has_crashed_after_the_next_start(tm
         **os.environ,
         "PREFECT_API_URL": f"http://127.0.0.1:{ports['PREFECT_PORT']}/api",
         "PREFECT_HOME": str(own.prefect),
+        "PREFECT_PROFILES_PATH": str(own.prefect / "profiles.toml"),  # `make up` writes the login there
     }
     up = started(tmp_path / "first.log", environment)
     try:
@@ -120,7 +121,7 @@ def test_what_was_running_when_it_was_killed_has_crashed_after_the_next_start(tm
             if marks[killed] in " ".join(member.cmdline()):
                 member.kill()
         psutil.wait_procs(family, timeout=60)
-        assert not [member for member in family if member.is_running()]
+        assert not [member.cmdline() for member in family if member.is_running()]
     finally:
         up.kill()
         up.wait()
