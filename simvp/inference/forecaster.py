@@ -41,6 +41,7 @@ from simvp.networks import (
 )
 from simvp.record import below
 from simvp.scoring import Baselines
+from simvp.uncertainty import Calibration, request_faults, with_bounds
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -67,6 +68,8 @@ class Forecaster:
         (S, T') how much of the difference between network and base is added to the base, 0 to 1.
     mixture
         Of base, corrected base and baselines; None: the corrected base is what is issued.
+    calibration
+        Errors of its forecasts, of which bounds and members are made; None: there are none.
     provenance
         JSON: where the model comes from ("dataset", "title", "institution", "source", "code_version", "created",
         "run_id" ...). Kept in the file, left out of the fingerprint.
@@ -80,6 +83,7 @@ class Forecaster:
     base: BaseForecast | None = None
     correction: np.ndarray | None = None
     mixture: Mixture | None = None
+    calibration: Calibration | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     version: str = "unregistered"
     _prints: dict[Hashable, str] = field(default_factory=dict, init=False, repr=False)
@@ -170,6 +174,9 @@ class Forecaster:
                 mixture=Mixture.from_header(header["mixture"], below(arrays, "mixture"))
                 if "mixture" in header
                 else None,
+                calibration=Calibration.from_header(header["calibration"], below(arrays, "calibration"))
+                if "calibration" in header
+                else None,
                 provenance=header["provenance"],
                 version=version,
             )
@@ -226,6 +233,8 @@ class Forecaster:
         device: str | torch.device | None = ...,
         weights: np.ndarray | None = ...,
         adapt: bool = ...,
+        members: int = ...,
+        levels: Sequence[float] = ...,
     ) -> xr.DataArray: ...
     @overload
     def predict(
@@ -238,6 +247,8 @@ class Forecaster:
         device: str | torch.device | None = ...,
         weights: np.ndarray | None = ...,
         adapt: bool = ...,
+        members: int = ...,
+        levels: Sequence[float] = ...,
     ) -> xr.Dataset: ...
     def predict(
         self,
@@ -249,6 +260,8 @@ class Forecaster:
         device: str | torch.device | None = None,
         weights: np.ndarray | None = None,
         adapt: bool = False,
+        members: int = 0,
+        levels: Sequence[float] = (),
     ) -> xr.Dataset | xr.DataArray:
         """Labelled forecast from labelled data.
 
@@ -274,11 +287,17 @@ class Forecaster:
             Whether the weights follow from how the experts did before each init time, on the frames of `ds`: their
             forecasts are made again for all earlier init times with a full history, and count once verified, if their
             targets come after everything that the model was fitted on.
+        members
+            Members of an ensemble around the forecast, ``<variable>_member (init_time, lead_time, member, ...)``: the
+            same for the same init time and model, however often they are asked for.
+        levels
+            Quantiles of bounds around the forecast, rising, as (0.05, 0.95) for a band that holds in 90 of 100 cases:
+            ``<variable>_quantile (init_time, lead_time, quantile, ...)``.
 
         Returns
         -------
         xr.Dataset or xr.DataArray
-            A DataArray for a DataArray, else a Dataset.
+            A DataArray for a DataArray, where neither members nor levels are asked for; else a Dataset.
             Layout of `simvp.coords.forecast_layout` on the names and the order of `ds`, in the units of the contract,
             with coordinates model_version, model_fingerprint, archive_commit and archive_snapshot (where they are
             known) and created on init_time. Where inputs lack some of their points, these are filled by the rule of
@@ -295,7 +314,7 @@ class Forecaster:
             A domain that the memory does not hold.
         """
         with opened(ds) as labelled:
-            forecast = self._predict(labelled, init_time, horizon, units, device, weights, adapt)
+            forecast = self._predict(labelled, init_time, horizon, units, device, weights, adapt, members, levels)
             return as_given(forecast, ds)
 
     def _predict(
@@ -307,6 +326,8 @@ class Forecaster:
         device: str | torch.device | None,
         weights: np.ndarray | None,
         adapt: bool,
+        members: int,
+        levels: Sequence[float],
     ) -> xr.Dataset:
         """As `predict`, from a Dataset."""
         canonical, faults = self.spec.faults(ds, units)
@@ -335,6 +356,8 @@ class Forecaster:
         if weights is not None and len(runs):
             weights = np.asarray(weights, np.float64)
             faults += weight_faults(self.mixture, weights, (len(runs), steps, self.spec.n_states), adapt)
+        values = len(runs) * steps * self.spec.n_states * self.spec.shape[0] * self.spec.shape[1]
+        faults += request_faults(self.calibration, members, levels, values)
         if faults or canonical is None or whole is None:
             raise ContractError("The data does not fit what the model was trained on", list(dict.fromkeys(faults)))
         others = sorted(str(name) for name in ds.data_vars if name not in self.spec.states)
@@ -352,6 +375,9 @@ class Forecaster:
             if adapt:
                 weights = adapted_weights(self, whole, forecast["init_time"].values, steps, device)
             forecast = issued(self, whole, forecast, weights)
+        if self.calibration is not None and (members or len(levels)):
+            wanted = {"members": members, "levels": levels, "fingerprint": self.fingerprint}
+            forecast = with_bounds(forecast, self.spec, self.calibration, **wanted)
         return restore(forecast, axes, ds)
 
     def experts(
