@@ -26,12 +26,16 @@ class Setting:
         How many.
     device
         Where the network runs.
+    members, levels
+        Beside each forecast (`simvp.Forecaster.predict`).
     """
 
     forecaster: "Forecaster"
     ds: xr.Dataset
     leads: int
     device: str | None
+    members: int = 0
+    levels: tuple[float, ...] = ()
 
 
 class Made(NamedTuple):
@@ -68,7 +72,13 @@ def made(setting: Setting, times: np.ndarray, weights: np.ndarray | None) -> Mad
     near = select_frames(setting.ds, spec.states, *wanted)
     try:
         forecast = forecaster.predict(
-            near, init_time=times, horizon=setting.leads, device=setting.device, weights=weights
+            near,
+            init_time=times,
+            horizon=setting.leads,
+            device=setting.device,
+            weights=weights,
+            members=setting.members,
+            levels=setting.levels,
         )
         part = forecast if "weights_digest" in forecast.coords else weighted(forecast, forecaster, None)
         return Made(times, [part], {})

@@ -10,6 +10,7 @@ and its base has the blocks in its fit, so that it is rather a little better tha
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import xarray as xr
@@ -22,6 +23,15 @@ from simvp.inference import Forecaster, Replay, truth_maps
 from simvp.uncertainty import Errors
 
 
+Choice = tuple[int | tuple[float, ...], ...]
+Grams = tuple[tuple[str, ...], np.ndarray]
+
+
+def choice(spec: FrameSpec, epoch: int) -> Choice:
+    """What a model was chosen to be: its epoch, and the factors of its logarithms."""
+    return (epoch, *(channel.factors for channel in spec.state_channels))
+
+
 def left_out_errors(
     chosen_without: Callable[[int], Forecaster],
     epochs: Mapping[int, int],
@@ -29,6 +39,7 @@ def left_out_errors(
     init_times: np.ndarray,
     blocks: np.ndarray,
     *,
+    known: Mapping[Choice, Grams] = MappingProxyType({}),
     mixed: bool = True,
     progress: Progress = silent,
 ) -> Errors | None:
@@ -41,6 +52,8 @@ def left_out_errors(
         correction and mixture.
     epochs
         Of these, by number of the block; of blocks that have the same one the models differ at most in their factors.
+    known
+        What is known already of the errors of models on all blocks, by their choices.
     ds
         The archive as far as it may be looked at.
     init_times
@@ -55,11 +68,11 @@ def left_out_errors(
         return None
     parts: list[np.ndarray] = []
     rows = _looked_at(chosen_without(names[0]).spec, len(init_times))
-    grams: dict[tuple[object, ...], tuple[tuple[str, ...], np.ndarray]] = {}
+    grams = dict(known)
     for block in names:
         own = chosen_without(block)
         # The errors of all blocks by this model; another one that is the same in all has them already.
-        key = (epochs[block], *(channel.factors for channel in own.spec.state_channels))
+        key = choice(own.spec, epochs[block])
         if key not in grams:
             grams[key] = validation_grams(own, ds, init_times, progress)
         slots = own.spec.step.index(init_times, init_times[0])

@@ -16,7 +16,7 @@ from pipelines.pictures import learning_curve, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.ranks import ALONE, Ranks
 from pipelines.tracking import Origin, Run, Skill, card
-from pipelines.training.calibration import left_out_errors
+from pipelines.training.calibration import Choice, Grams, choice, left_out_errors
 from pipelines.training.combination import Combination, choose_says, combine, validation_grams
 from pipelines.training.config import TrainConfig
 from pipelines.training.device import choose_device, choose_precision
@@ -282,10 +282,11 @@ class GriddedTask:
             own = replace(own, correction=self.combination.correction, mixture=self.combination.mixture)
             says = choose_says(own, self.ds, self.times[inits], blocks, self.progress)
             self.combination = replace(self.combination, sharp=says)
-        self._calibrate(chosen)
+        known = {choice(self.spec, self.loop.best_epoch): (names, grams)}
+        self._calibrate(chosen, known)
         self.base = self._fit_base(self.baselines, self.statistics, reference, chosen)
 
-    def _calibrate(self, base: BaseForecast) -> None:
+    def _calibrate(self, base: BaseForecast, known: Mapping[Choice, Grams]) -> None:
         """What the errors on each validation block say, forecast by what the other blocks would have chosen."""
         loop, inits = self.loop, self.validation.windows.inits
         network = copy.deepcopy(loop.network).to(self.device)
@@ -307,6 +308,7 @@ class GriddedTask:
             self.ds,
             self.times[inits],
             self.validation.blocks,
+            known=known,
             mixed=self.config.mixture,
             progress=self.progress,
         )

@@ -15,6 +15,8 @@ import numpy as np
 LEVELS = np.unique(np.round(np.append(np.arange(1, 100) / 100, [0.005, 0.025, 0.975, 0.995]), 4))
 """Probabilities whose quantiles are kept; others lie between two of them."""
 
+_INNER = (LEVELS >= 0.1) & (LEVELS <= 0.9)  # of levels further out, groups that are few say little
+
 MOST = 200_000
 """Errors of a state at a lead that are looked at."""
 
@@ -60,13 +62,14 @@ def _worth(parts: list[tuple[np.ndarray, np.ndarray]]) -> float:
         names, own = np.unique(groups, return_inverse=True)
         if len(names) < 2:
             continue
-        edges = np.quantile(values, LEVELS)
+        edges = np.quantile(values, LEVELS[_INNER])
         # How many of each group lie at or below each edge.
         bins = np.searchsorted(edges, values, side="left")
-        counts = np.zeros((len(names), len(LEVELS) + 1))
+        counts = np.zeros((len(names), len(edges) + 1))
         np.add.at(counts, (own, bins), 1)
         below = counts.cumsum(1)[:, :-1] / counts.sum(1, keepdims=True)
-        shares.append(below.var(0, ddof=1) / len(names) / (LEVELS * (1 - LEVELS)))
+        mean = below.mean(0)
+        shares.append(below.var(0) / len(names) / np.maximum(mean * (1 - mean), 1e-9))
     if not shares:
         return 1.0
     return float(max(1.0, 1.0 / max(float(np.mean(shares)), 1e-9)))

@@ -23,14 +23,11 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract import FrameSpec
-from simvp.coords import Step
+from simvp.coords import BOUNDS_OF, MEMBERS_OF, Step
 from simvp.times import DAY, encode_times
 from simvp.uncertainty.calibration import LEAST, Calibration
 from simvp.uncertainty.conformal import at_levels
 from simvp.uncertainty.spread import slot_count, slots_of
-
-MEMBER, QUANTILE = "_member", "_quantile"
-"""After the name of a variable: its members, and its bounds."""
 
 POOL = 40
 PART = DAY // 8  # seconds
@@ -124,12 +121,12 @@ def with_bounds(
             for i, rows in enumerate(chosen):
                 errors = _error_maps(calibration, rows, s, leads)  # (L, M, H, W)
                 maps[i] = state.moved(values[i, :, None], errors * own[i][:, None])
-            made[state.name + MEMBER] = xr.Variable((*dims[:2], "member", *dims[2:]), maps, attrs)
+            made[state.name + MEMBERS_OF] = xr.Variable((*dims[:2], "member", *dims[2:]), maps, attrs)
         if len(levels):
             shifts = at_levels(calibration.quantiles[s], np.asarray(levels, np.float64))  # (T', R)
             shifts = shifts[np.minimum(np.arange(leads), calibration.leads - 1)].astype(np.float32)
             moved = state.moved(values[:, :, None], shifts[:, :, None, None] * own[:, :, None])
-            made[state.name + QUANTILE] = xr.Variable((*dims[:2], "quantile", *dims[2:]), moved, attrs)
+            made[state.name + BOUNDS_OF] = xr.Variable((*dims[:2], "quantile", *dims[2:]), moved, attrs)
     coords = {}
     if members:
         coords["member"] = xr.Variable("member", np.arange(members), _MEMBER_ATTRS)
