@@ -20,8 +20,7 @@ from pipelines.training.combination import BATCH, choose_without, validation_gra
 from simvp.budget import fitting
 from simvp.contract import FrameSpec
 from simvp.inference import Forecaster, Replay, truth_maps
-from simvp.uncertainty import Errors
-
+from simvp.uncertainty import Errors, activity
 
 Choice = tuple[int | tuple[float, ...], ...]
 Grams = tuple[tuple[str, ...], np.ndarray]
@@ -66,7 +65,7 @@ def left_out_errors(
     names = np.unique(blocks).tolist()
     if len(names) < 2:
         return None
-    parts: list[np.ndarray] = []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
     rows = _looked_at(chosen_without(names[0]).spec, len(init_times))
     grams = dict(known)
     for block in names:
@@ -79,24 +78,35 @@ def left_out_errors(
         correction, mixture = choose_without(*grams[key], slots, blocks, block, mixed=mixed)
         model = replace(own, correction=correction, mixture=mixture)
         parts.append(_errors(model, ds, init_times[rows[blocks[rows] == block]], progress))
-    return Errors(values=np.concatenate(parts), init_times=init_times[rows], blocks=blocks[rows], step=own.spec.step)
+    values, activities = (np.concatenate(both) for both in zip(*parts, strict=True))
+    return Errors(
+        values=values, init_times=init_times[rows], blocks=blocks[rows], activities=activities, step=own.spec.step
+    )
 
 
-def _errors(model: Forecaster, ds: xr.Dataset, init_times: np.ndarray, progress: Progress) -> np.ndarray:
-    """Truth less what is issued, in departures (N, L, S, H, W), of rising init times of one block."""
-    spec, parts = model.spec, []
-    replay = Replay(model, spec.frames_out)
+def _errors(
+    model: Forecaster, ds: xr.Dataset, init_times: np.ndarray, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """Truth less what is issued, in departures (N, L, S, H, W), and activities (N, S), of init times of one block."""
+    spec, parts, activities = model.spec, [], []
+    replay, leads = Replay(model, spec.frames_out), np.arange(1, spec.frames_out + 1)
     for start in range(0, len(init_times), BATCH):
         chosen = init_times[start : start + BATCH]
         issued = replay.forecasts(ds, chosen)["model"]
+        valid = spec.step.shift(chosen[:, None], leads).reshape(-1)
         truth = truth_maps(spec, ds, chosen, spec.frames_out)
-        departures = [
-            (channel.transformed(truth[:, :, s]) - channel.transformed(issued[channel.name].values)) / channel.scale
+        both = [
+            [
+                channel.normalise(maps.reshape(-1, *spec.shape), valid).reshape(*maps.shape)
+                for maps in (truth[:, :, s], issued[channel.name].values)
+            ]
             for s, channel in enumerate(spec.state_channels)
         ]
-        parts.append(np.where(spec.mask, np.stack(departures, axis=2), np.nan).astype(np.float32))
+        observed, forecast = (np.where(spec.mask, np.stack(maps, axis=2), np.nan) for maps in zip(*both, strict=True))
+        parts.append((observed - forecast).astype(np.float32))
+        activities.append(activity(forecast))
         progress("calibrating", start + len(chosen), len(init_times))
-    return np.concatenate(parts)
+    return np.concatenate(parts), np.concatenate(activities)
 
 
 def _looked_at(spec: FrameSpec, count: int) -> np.ndarray:

@@ -376,8 +376,9 @@ class Forecaster:
                 weights = adapted_weights(self, whole, forecast["init_time"].values, steps, device)
             forecast = issued(self, whole, forecast, weights)
         if self.calibration is not None and (members or len(levels)):
-            wanted = {"members": members, "levels": levels, "fingerprint": self.fingerprint}
-            forecast = with_bounds(forecast, self.spec, self.calibration, **wanted)
+            forecast = with_bounds(
+                forecast, self.spec, self.calibration, members=members, levels=levels, fingerprint=self.fingerprint
+            )
         return restore(forecast, axes, ds)
 
     def experts(

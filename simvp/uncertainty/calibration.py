@@ -29,7 +29,7 @@ class Calibration(Record):
     Parameters
     ----------
     spread
-        Root mean square of the errors by lead, place and time of day.
+        Root mean square of the errors by lead, place, time of day and situation.
     quantiles
         (S, L, Q) float32 of errors in units of the spread, at `simvp.uncertainty.conformal.LEVELS`; NaN where there
         were too few errors for a level.
@@ -67,14 +67,14 @@ class Calibration(Record):
         for name in names:
             own = errors.blocks == name
             other = Spread.fit(errors.part(~own), kinds) if len(names) > 1 else spread
-            relative[own] = errors.values[own] / other.at(errors.slots[own])
+            relative[own] = errors.values[own] / other.at(errors.slots[own], errors.activities[own])
         count, leads, states = errors.values.shape[:3]
         flat = relative.reshape(count, leads, states, -1)
         found = [quantiles(flat[:, :, s][..., spec.mask[s].reshape(-1)], errors.groups) for s in range(states)]
         known = np.stack([levels for levels, _ in found])
         kept = np.linspace(0, count - 1, min(count, situations_held(spec, leads))).round().astype(int)
         kept = np.unique(kept) if len(kept) >= LEAST else kept[:0]
-        maps = errors.values[kept] / spread.at(errors.slots[kept])
+        maps = errors.values[kept] / spread.at(errors.slots[kept], errors.activities[kept])
         widening = np.ones((states, leads))
         if len(kept):
             low, high = np.moveaxis(at_levels(known, np.array(_RANGE)), -1, 0)
@@ -110,6 +110,8 @@ class Calibration(Record):
             "errors": (len(self.seconds), spec.frames_out, states, *shape),
             "spread.leads": (states, spec.frames_out),
             "spread.places": (states, *shape),
+            "spread.exponents": (states,),
+            "spread.activities": (states, 3),
         }
         got = {name: getattr(self.spread if "." in name else self, name.rpartition(".")[2]).shape for name in expected}
         return [

@@ -1,10 +1,10 @@
 """Bounds and members of a forecast.
 
 A bound at level q is the forecast moved by the quantile q of the errors, in units of their spread, times the spread at
-this lead, place and time of day. A member is the forecast moved by one whole error map of another situation, all leads
-together, put from the spread of its time of day into that of now: so that members keep the structure of errors in space
-and from lead to lead. Both are moved in the departures of the contract (after its logarithm, where it has one), and
-stay inside the physical bounds and the mask.
+this lead, place and time of day, in this situation. A member is the forecast moved by one whole error map of another
+situation, all leads together, put from the spread of then into that of now: so that members keep the structure of
+errors in space and from lead to lead. Both are moved in the departures of the contract (after its logarithm, where it
+has one), and stay inside the physical bounds and the mask.
 
 Which situations: those in whose part of the day the init time lies (an eighth of a day before or after), where there
 are as many as members and `POOL` or more of them; else all. Each at most once, as long as there are enough. The random
@@ -27,7 +27,7 @@ from simvp.coords import BOUNDS_OF, MEMBERS_OF, Step
 from simvp.times import DAY, encode_times
 from simvp.uncertainty.calibration import LEAST, Calibration
 from simvp.uncertainty.conformal import at_levels
-from simvp.uncertainty.spread import slot_count, slots_of
+from simvp.uncertainty.spread import activity, slot_count, slots_of
 
 POOL = 40
 PART = DAY // 8  # seconds
@@ -108,7 +108,7 @@ def with_bounds(
         Of the model, in hexadecimal digits.
     """
     init_times, leads = forecast["init_time"].values, forecast.sizes["lead_time"]
-    scale = _spread(calibration, init_times, leads, spec.step)
+    scale = _spread(calibration, spec, forecast)
     chosen = [_situations(calibration, spec.step, time, members, fingerprint) for time in encode_times(init_times)[0]]
     made: dict[str, xr.Variable] = {}
     for s, state in enumerate(spec.state_channels):
@@ -139,16 +139,24 @@ def with_bounds(
     return forecast
 
 
-def _spread(calibration: Calibration, init_times: np.ndarray, leads: int, step: Step) -> np.ndarray:
+def _spread(calibration: Calibration, spec: FrameSpec, forecast: xr.Dataset) -> np.ndarray:
     """(I, L, S, H, W) in departures, of leads beyond those of the model too."""
-    slots = slots_of(init_times, leads, step)
-    spread = calibration.spread
+    init_times, leads = forecast["init_time"].values, forecast.sizes["lead_time"]
     known = np.minimum(np.arange(leads), calibration.leads - 1)
     growth = np.maximum(np.arange(1, leads + 1) / calibration.leads, 1.0)
-    variance = spread.leads[:, known] ** 2  # (S, L)
+    variance = calibration.spread.leads[:, known] ** 2  # (S, L)
     variance = np.minimum(variance * growth, np.maximum(variance, 2.0))
-    hours = np.sqrt(variance).T * spread.slots[:, slots].transpose(1, 2, 0)  # (I, L, S)
-    return np.asarray(hours[..., None, None] * spread.places, np.float32)
+    first = forecast.isel(lead_time=slice(calibration.leads))
+    valid = first["valid_time"].transpose("init_time", "lead_time").values
+    departures = [
+        channel.normalise(
+            first[channel.name].transpose("init_time", "lead_time", ...).values.reshape(-1, *spec.shape),
+            valid.reshape(-1),
+        ).reshape(*valid.shape, *spec.shape)
+        for channel in spec.state_channels
+    ]
+    lively = activity(np.stack(departures, axis=2))
+    return calibration.spread.over(np.sqrt(variance), slots_of(init_times, leads, spec.step), lively)
 
 
 def _situations(calibration: Calibration, step: Step, second: int, members: int, fingerprint: str) -> np.ndarray:
