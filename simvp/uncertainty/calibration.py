@@ -70,7 +70,9 @@ class Calibration(Record):
             relative[own] = errors.values[own] / other.at(errors.slots[own], errors.activities[own])
         count, leads, states = errors.values.shape[:3]
         flat = relative.reshape(count, leads, states, -1)
-        found = [quantiles(flat[:, :, s][..., spec.mask[s].reshape(-1)], errors.groups) for s in range(states)]
+        found = [
+            quantiles(flat[:, :, s][..., spec.mask[s].reshape(-1)], errors.groups, errors.blocks) for s in range(states)
+        ]
         known = np.stack([levels for levels, _ in found])
         kept = np.linspace(0, count - 1, min(count, situations_held(spec, leads))).round().astype(int)
         kept = np.unique(kept) if len(kept) >= LEAST else kept[:0]

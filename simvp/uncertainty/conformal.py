@@ -5,8 +5,8 @@ The quantile at p of errors that are worth K independent ones covers p - (p - 1/
 order; for K numbers it is exact: the k-th of K covers k / (K + 1)). It is therefore taken at p + (p - 1/2) / K; where
 that leaves 0 to 1 there are too few errors to say it.
 
-K is found from the errors: the share of a group of init times (a run of L steps) that lies below the quantile differs
-from group to group; its mean over G groups has the variance v = var / G, and that of K independent errors would be
+K is found from the errors: the share of a group of init times (a run of L steps, or a block of validation) that lies
+below the quantile differs from group to group; its mean over G groups has the variance v = var / G, and that of K independent errors would be
 p (1 - p) / K.
 """
 
@@ -21,7 +21,7 @@ MOST = 200_000
 """Errors of a state at a lead that are looked at."""
 
 
-def quantiles(errors: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, float]:
+def quantiles(errors: np.ndarray, *groups: np.ndarray) -> tuple[np.ndarray, float]:
     """Quantiles (L, Q) at `LEVELS`, and the number K of independent errors that they are worth.
 
     Parameters
@@ -29,7 +29,7 @@ def quantiles(errors: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, float
     errors
         (N, L, P) of one state, each in units of its spread; NaN does not count.
     groups
-        (N,) of the init times.
+        (N,) of the init times, in one way or several: what says that the errors are worth least counts.
 
     Returns
     -------
@@ -38,28 +38,24 @@ def quantiles(errors: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, float
     """
     leads, points = errors.shape[1:]
     stride = max(1, -(-len(errors) * points // MOST))
-    parts = [_flat(errors[:, lead, ::stride], groups) for lead in range(leads)]
-    worth = _worth(parts)
+    parts = [errors[:, lead, ::stride] for lead in range(leads)]
+    worth = min(_worth(parts, own) for own in groups)
     wanted = LEVELS + (LEVELS - 0.5) / worth
     inside = (wanted > 0) & (wanted < 1)
     found = np.full((leads, len(LEVELS)), np.nan)
-    for lead, (values, _) in enumerate(parts):
-        if values.size:
+    for lead, part in enumerate(parts):
+        if (values := part[np.isfinite(part)]).size:
             found[lead, inside] = np.quantile(values, wanted[inside])
     return found, worth
 
 
-def _flat(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Errors that are known, and the group of each."""
-    known = np.isfinite(values)
-    return values[known], np.broadcast_to(groups[:, None], values.shape)[known]
-
-
-def _worth(parts: list[tuple[np.ndarray, np.ndarray]]) -> float:
+def _worth(parts: list[np.ndarray], groups: np.ndarray) -> float:
     """K, one number for all leads and levels, the mean of what each of them says of the variance."""
     shares = []
-    for values, groups in parts:
-        names, own = np.unique(groups, return_inverse=True)
+    for part in parts:
+        known = np.isfinite(part)
+        values, every = part[known], np.broadcast_to(groups[:, None], part.shape)[known]
+        names, own = np.unique(every, return_inverse=True)
         if len(names) < 2:
             continue
         edges = np.quantile(values, LEVELS[_INNER])

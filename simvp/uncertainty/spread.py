@@ -226,7 +226,7 @@ def _usual(activities: np.ndarray) -> np.ndarray:
 
 def _slope(relative: np.ndarray, usual: np.ndarray, activities: np.ndarray, independent: int) -> float:
     """Of half the logarithm of the mean square of a situation, relative to its lead, on that of its activity."""
-    maps: np.ndarray = np.nanmean(relative, axis=(1, 2, 3), dtype=np.float64)
+    maps = np.asarray(np.nanmean(relative, axis=(1, 2, 3), dtype=np.float64))
     x = np.log(np.clip(activities, usual[0], usual[2]) / usual[1])
     known = np.isfinite(maps) & (maps > 0)
     x, y = x[known], 0.5 * np.log(maps[known])
@@ -238,7 +238,7 @@ def _slope(relative: np.ndarray, usual: np.ndarray, activities: np.ndarray, inde
 
 def _slot_factors(relative: np.ndarray, slots: np.ndarray, init_times: np.ndarray, size: int) -> np.ndarray:
     """(K,) of squares relative to those of their lead, (N, L, H, W); a day counts once in each slot."""
-    maps: np.ndarray = np.nanmean(relative, axis=(2, 3), dtype=np.float64)
+    maps = np.asarray(np.nanmean(relative, axis=(2, 3), dtype=np.float64))
     days = fields_of(init_times)
     day = np.unique(np.stack([days[name] for name in ("year", "month", "day")]), axis=1, return_inverse=True)[
         1
