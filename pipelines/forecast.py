@@ -29,7 +29,7 @@ from pipelines.issuing import ForecastReport, Kind, Setting, due, made, missing_
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.tracking import load_champion, open_registry, resolve_version
-from pipelines.verified import due_weights
+from pipelines.verified import due_adaptation
 from pipelines.windows import dropped_words
 from simvp.coords import Step
 from simvp.errors import ConfigError, ContractError
@@ -38,7 +38,7 @@ from simvp.times import name_time
 from simvp.uncertainty import request_faults
 
 if TYPE_CHECKING:
-    from simvp.inference import Forecaster
+    from simvp.inference import Adaptation, Forecaster
 
 # Attributes of a store are written once, with its first init time; these are of that run and that model alone.
 _OF_ONE_RUN = ("history", "code_version")
@@ -172,13 +172,13 @@ class _Run:
         store: Store,
         times: np.ndarray,
         state: Mapping[str, Any],
-        weights: np.ndarray | None = None,
+        adapted: "Adaptation | None" = None,
         chunk: int = 1,
     ) -> tuple[list[Any], dict[Any, str]]:
         """Forecast and append; returns the init times issued, and those refused with the reason.
 
-        `weights` (I, L, S, E) are those of the experts. One init time a chunk, unless told otherwise: what was issued
-        is never written again, by no later append.
+        `adapted` are weights of the experts and error ratios. One init time a chunk, unless told otherwise: what was
+        issued is never written again, by no later append.
         """
         issued: list[Any] = []
         refused: dict[Any, str] = {}
@@ -187,7 +187,8 @@ class _Run:
         size = max(1, batch_size(self.forecaster.spec, self.leads, self.batch * (1 + beside)) // (1 + beside))
         batches = list(chunks(times, self.step, size))
         ends = np.cumsum([len(chosen) for chosen in batches])
-        own = [None] * len(batches) if weights is None else np.split(weights, ends[:-1])
+        parts = np.split(np.arange(len(times)), ends[:-1])
+        own = [None] * len(batches) if adapted is None else [adapted.rows(rows) for rows in parts]
         for batch in self.shared.each(made, zip(batches, own, strict=True)):
             refused |= batch.refused
             for part in batch.parts:
@@ -251,10 +252,10 @@ def _operational(
         gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
         whole = np.delete(chosen.times, list(gaps))
         earlier = times[on_hours(times, run.step, init_hours)]
-        weights = due_weights(run.forecaster, run.ds, whole, earlier, run.leads, kept=kept, shared=run.shared)
+        adapted = due_adaptation(run.forecaster, run.ds, whole, earlier, run.leads, kept=kept, shared=run.shared)
         if len(whole):
             run.archive.keep(run.ds)  # what they name has to stay
-        issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset}, weights)
+        issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset}, adapted)
     skipped = {chosen.times[n]: reason for n, reason in gaps.items()} | refused
     return run.report("forecasts", store, issued, skipped, beyond_cap=chosen.beyond_cap)
 
@@ -295,8 +296,8 @@ def _hindcast(
             if building.exists and building.state.get("key") != key:
                 building.discard()
             left = times[times > building.ends()[-1]] if building.exists else times
-            weights = due_weights(run.forecaster, run.ds, left, times, run.leads, shared=run.shared)
-            issued, refused = run.issue(building, left, state, weights, run.chunk)
+            adapted = due_adaptation(run.forecaster, run.ds, left, times, run.leads, shared=run.shared)
+            issued, refused = run.issue(building, left, state, adapted, run.chunk)
             if not building.exists:
                 raise ContractError(
                     "Hindcast: every init time was refused", list(dict.fromkeys(refused.values())), "check the archive"

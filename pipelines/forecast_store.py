@@ -10,7 +10,7 @@ from datasets.location import join, names_in
 from datasets.store import Store
 from pipelines.home import Home
 from pipelines.issuing import Kind
-from simvp.coords import single_maps
+from simvp.coords import RATIO_OF, single_maps
 from simvp.errors import ArchiveError, ConfigError, Refusal
 
 if TYPE_CHECKING:
@@ -53,10 +53,13 @@ def only_horizon(home: Home, dataset: str, kind: Kind) -> str:
 
 
 def as_stored(store: Store, forecast: xr.Dataset) -> xr.Dataset:
-    """The forecast as a store takes it: without weights and source, where it was made before forecasts had them."""
+    """The forecast as a store takes it: without what forecasts did not have yet when the store was made."""
     kept = store.dataset().coords
     if "model_source" not in kept:
         forecast = forecast.drop_vars("model_source")
+    forecast = forecast.drop_vars(
+        [name for name in forecast.coords if str(name).endswith(RATIO_OF) and name not in kept]
+    )
     if "weights_digest" in kept:
         return forecast
     own = [name for name in forecast.coords if "expert" in forecast[name].dims]

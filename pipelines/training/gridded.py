@@ -312,7 +312,9 @@ class GriddedTask:
             mixed=self.config.mixture,
             progress=self.progress,
         )
-        self.calibration = None if errors is None else Calibration.fit(errors, self.spec)
+        self.calibration = (
+            None if errors is None else Calibration.fit(errors, self.spec, self.combination.by_lead["model"] ** 2)
+        )
 
     def _blocks(self, inits: np.ndarray) -> np.ndarray:
         """Number of the validation block that the targets of each init time lie in."""

@@ -2,6 +2,7 @@ from .axes import canonicalise as canonicalise, restore as restore
 from .forecast_layout import (
     BOUNDS_OF as BOUNDS_OF,
     MEMBERS_OF as MEMBERS_OF,
+    RATIO_OF as RATIO_OF,
     check as check,
     coordinates as coordinates,
     described as described,

@@ -27,6 +27,9 @@ VOLATILE = ("created", "history", "archive_snapshot")
 MEMBERS_OF, BOUNDS_OF = "_member", "_quantile"
 """After the name of a variable: its members, along the dim ``member``, and its bounds, along ``quantile``."""
 
+RATIO_OF = "_error_ratio"
+"""After the name of a variable: the coordinate that says how errors of late were, beside those of the validation."""
+
 _BESIDE = {MEMBERS_OF: "member", BOUNDS_OF: "quantile"}
 
 # What holds for a variable whoever made it: not the comments, the references, the statistics of the source's own file.

@@ -22,11 +22,11 @@ from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.files import Data, Location, as_given, opened
 from simvp.inference import model_file
 from simvp.inference.device import device_of
-from simvp.inference.experts import expert_maps, issued, weight_faults
+from simvp.inference.experts import expert_maps, issued, ratio_faults, weight_faults
 from simvp.inference.inputs import filled_words, frames_of, vetted
 from simvp.inference.model_file import read_header
 from simvp.inference.origin import origin_of
-from simvp.inference.replay import adapted_weights
+from simvp.inference.replay import adapted, with_ratios
 from simvp.inference.request import runs_of, steps_of
 from simvp.inference.summary import as_html, as_text
 from simvp.mixture import Mixture
@@ -232,6 +232,7 @@ class Forecaster:
         units: Mapping[str, str] | None = ...,
         device: str | torch.device | None = ...,
         weights: np.ndarray | None = ...,
+        error_ratios: np.ndarray | None = ...,
         adapt: bool = ...,
         members: int = ...,
         levels: Sequence[float] = ...,
@@ -246,6 +247,7 @@ class Forecaster:
         units: Mapping[str, str] | None = ...,
         device: str | torch.device | None = ...,
         weights: np.ndarray | None = ...,
+        error_ratios: np.ndarray | None = ...,
         adapt: bool = ...,
         members: int = ...,
         levels: Sequence[float] = ...,
@@ -259,6 +261,7 @@ class Forecaster:
         units: Mapping[str, str] | None = None,
         device: str | torch.device | None = None,
         weights: np.ndarray | None = None,
+        error_ratios: np.ndarray | None = None,
         adapt: bool = False,
         members: int = 0,
         levels: Sequence[float] = (),
@@ -283,8 +286,11 @@ class Forecaster:
         weights
             (I, L, S, E) of the experts, in the order of `mixture.experts`, as an issued forecast has them; by default
             those of the validation.
+        error_ratios
+            (I, L, S) by how much errors of late were larger than on validation, as an issued forecast has them: bounds
+            and members are spread as much more; by default 1.
         adapt
-            Whether the weights follow from how the experts did before each init time, on the frames of `ds`: their
+            Whether weights and error ratios follow from how the experts did before each init time, on `ds`: their
             forecasts are made again for all earlier init times with a full history, and count once verified, if their
             targets come after everything that the model was fitted on.
         members
@@ -314,7 +320,9 @@ class Forecaster:
             A domain that the memory does not hold.
         """
         with opened(ds) as labelled:
-            forecast = self._predict(labelled, init_time, horizon, units, device, weights, adapt, members, levels)
+            forecast = self._predict(
+                labelled, init_time, horizon, units, device, weights, error_ratios, adapt, members, levels
+            )
             return as_given(forecast, ds)
 
     def _predict(
@@ -325,6 +333,7 @@ class Forecaster:
         units: Mapping[str, str] | None,
         device: str | torch.device | None,
         weights: np.ndarray | None,
+        error_ratios: np.ndarray | None,
         adapt: bool,
         members: int,
         levels: Sequence[float],
@@ -356,6 +365,9 @@ class Forecaster:
         if weights is not None and len(runs):
             weights = np.asarray(weights, np.float64)
             faults += weight_faults(self.mixture, weights, (len(runs), steps, self.spec.n_states), adapt)
+        if error_ratios is not None and len(runs):
+            error_ratios = np.asarray(error_ratios, np.float64)
+            faults += ratio_faults(error_ratios, (len(runs), steps, self.spec.n_states), adapt)
         values = len(runs) * steps * self.spec.n_states * self.spec.shape[0] * self.spec.shape[1]
         faults += request_faults(self.calibration, members, levels, values)
         if faults or canonical is None or whole is None:
@@ -373,8 +385,10 @@ class Forecaster:
         forecast = self.spec.to_dataset(departures, coords, attrs)
         if self.base is not None:
             if adapt:
-                weights = adapted_weights(self, whole, forecast["init_time"].values, steps, device)
+                found = adapted(self, whole, forecast["init_time"].values, steps, device)
+                weights, error_ratios = (None, None) if found is None else found
             forecast = issued(self, whole, forecast, weights)
+            forecast = with_ratios(forecast, self.spec.states, error_ratios)
         if self.calibration is not None and (members or len(levels)):
             forecast = with_bounds(
                 forecast, self.spec, self.calibration, members=members, levels=levels, fingerprint=self.fingerprint

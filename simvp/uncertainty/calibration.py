@@ -19,6 +19,9 @@ SIZE = 32 << 20
 MOST, LEAST = 256, 20
 """Situations that are kept, at most; of fewer there are no members, only bounds."""
 
+PRIOR = 5.0
+"""Init times without common targets that the errors of the validation count for, beside those of late."""
+
 _RANGE = (0.05, 0.95)  # between which members are as wide as the bounds
 
 
@@ -42,6 +45,8 @@ class Calibration(Record):
         (N,) int64 init times of the maps, as `simvp.times.encode_times` counts them.
     situations
         Init times that spread and quantiles are of.
+    usual
+        (S, L) float64 mean squared error of the forecasts on validation, by area, in squared units of the variable.
     worth
         Of each state how many independent errors they are worth (`simvp.uncertainty.conformal`).
     """
@@ -51,12 +56,13 @@ class Calibration(Record):
     widening: np.ndarray
     errors: np.ndarray
     seconds: np.ndarray
+    usual: np.ndarray
     situations: int
     worth: tuple[float, ...]
 
     @classmethod
-    def fit(cls, errors: Errors, spec: FrameSpec) -> "Calibration":
-        """From errors of forecasts in departures of the contract.
+    def fit(cls, errors: Errors, spec: FrameSpec, usual: np.ndarray) -> "Calibration":
+        """From errors of forecasts in departures of the contract, and their mean square (S, L) in physical units.
 
         The errors of each block are put in units of a spread that was made of the other blocks, so that the quantiles
         know of the errors that a spread has itself.
@@ -89,6 +95,7 @@ class Calibration(Record):
             widening=widening.astype(np.float32),
             errors=filled(maps, spec.mask).astype(np.float16),
             seconds=encode_times(errors.init_times)[0][kept],
+            usual=np.asarray(usual, np.float64),
             situations=count,
             worth=tuple(round(worth, 1) for _, worth in found),
         )
@@ -103,12 +110,28 @@ class Calibration(Record):
         """Lowest and highest level of which there are bounds."""
         return known_levels(self.quantiles)
 
+    def ratios(self, sums: np.ndarray, worth: np.ndarray) -> np.ndarray:
+        """How much larger errors are than on validation, (..., L, S), by what has been verified of late.
+
+        The root of the ratio of mean squares, in which the validation counts as `PRIOR` init times.
+
+        Parameters
+        ----------
+        sums, worth
+            (..., L, S) from `simvp.mixture.Recursion.of_late`.
+        """
+        lead = np.minimum(np.arange(sums.shape[-2]), self.leads - 1)
+        usual = np.maximum(self.usual[:, lead].T, np.finfo(np.float64).tiny)
+        found = np.sqrt((PRIOR + sums / usual) / (PRIOR + worth))
+        return np.where(np.isfinite(found), found, 1.0)
+
     def faults(self, spec: FrameSpec) -> list[str]:
         """What of it does not belong to a contract."""
         states, shape = spec.n_states, spec.shape
         expected = {
             "quantiles": (states, spec.frames_out, len(LEVELS)),
             "widening": (states, spec.frames_out),
+            "usual": (states, spec.frames_out),
             "errors": (len(self.seconds), spec.frames_out, states, *shape),
             "spread.leads": (states, spec.frames_out),
             "spread.places": (states, *shape),

@@ -6,8 +6,8 @@ order; for K numbers it is exact: the k-th of K covers k / (K + 1)). It is there
 that leaves 0 to 1 there are too few errors to say it.
 
 K is found from the errors: the share of a group of init times (a run of L steps, or a block of validation) that lies
-below the quantile differs from group to group; its mean over G groups has the variance v = var / G, and that of K independent errors would be
-p (1 - p) / K.
+below the quantile differs from group to group; its mean over G groups has the variance v = var / G, and that of K
+independent errors would be p (1 - p) / K.
 """
 
 import numpy as np

@@ -23,7 +23,7 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract import FrameSpec
-from simvp.coords import BOUNDS_OF, MEMBERS_OF, Step
+from simvp.coords import BOUNDS_OF, MEMBERS_OF, RATIO_OF, Step
 from simvp.times import DAY, encode_times
 from simvp.uncertainty.calibration import LEAST, Calibration
 from simvp.uncertainty.conformal import at_levels
@@ -106,6 +106,9 @@ def with_bounds(
         Rising, between 0 and 1.
     fingerprint
         Of the model, in hexadecimal digits.
+
+    Where the forecast says how errors of late were, beside those of the validation (``<variable>_error_ratio``), the
+    spread is that many times as large.
     """
     init_times, leads = forecast["init_time"].values, forecast.sizes["lead_time"]
     scale = _spread(calibration, spec, forecast)
@@ -156,7 +159,12 @@ def _spread(calibration: Calibration, spec: FrameSpec, forecast: xr.Dataset) -> 
         for channel in spec.state_channels
     ]
     lively = activity(np.stack(departures, axis=2))
-    return calibration.spread.over(np.sqrt(variance), slots_of(init_times, leads, spec.step), lively)
+    scale = calibration.spread.over(np.sqrt(variance), slots_of(init_times, leads, spec.step), lively)
+    for s, name in enumerate(spec.states):
+        if (ratio := name + RATIO_OF) in forecast.coords:
+            values = forecast[ratio].transpose("init_time", "lead_time").values
+            scale[:, :, s] *= values.astype(np.float32)[:, :, None, None]
+    return scale
 
 
 def _situations(calibration: Calibration, step: Step, second: int, members: int, fingerprint: str) -> np.ndarray:
