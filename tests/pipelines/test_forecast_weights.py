@@ -12,7 +12,7 @@ from datasets.archive.archive import Archive
 from datasets.store.store import Store
 from pipelines.forecast import forecast
 from pipelines.home import Home
-from pipelines.verified import due_weights
+from pipelines.verified import due_adaptation
 from simvp.coords.forecast_layout import faults
 from simvp.coords.steps import Step
 from simvp.inference.experts import EXPERTS
@@ -78,8 +78,9 @@ def test_an_issued_init_time_is_made_again_from_the_archive_as_it_was(home: Home
         past = noisy_world(frames / 24).assign_attrs(archive_commit="")
         past = past.assign_coords(present=("time", np.ones(frames, bool)))
         every = past["time"].values
-        weights = due_weights(model, past, time, every[every.astype("M8[h]").astype(int) % 6 == 0], FRAMES_OUT)
-        np.testing.assert_allclose(weights_in(ds)[number][..., :8], weights[0], atol=1e-6)
+        adapted = due_adaptation(model, past, time, every[every.astype("M8[h]").astype(int) % 6 == 0], FRAMES_OUT)
+        assert adapted is not None
+        np.testing.assert_allclose(weights_in(ds)[number][..., :8], adapted.weights[0], atol=1e-6)
         # And with the weights that the store names, the forecast itself.
         own = weights_in(ds)[[number]][..., :8]
         again = model.predict(past, init_time=time, weights=own)
@@ -127,8 +128,9 @@ def test_a_frame_that_is_replaced_changes_the_next_weights_and_nothing_that_was_
     ds = Archive(home.archive(DATASET)).dataset()
     every = ds["time"].values
     due = every[every.astype("M8[h]").astype(int) % 6 == 0]
-    wanted = due_weights(model, ds, now["init_time"].values[4:], due, FRAMES_OUT)
-    np.testing.assert_allclose(weights_in(now)[4:][..., :8], wanted, atol=1e-6)
+    wanted = due_adaptation(model, ds, now["init_time"].values[4:], due, FRAMES_OUT)
+    assert wanted is not None
+    np.testing.assert_allclose(weights_in(now)[4:][..., :8], wanted.weights, atol=1e-6)
 
 
 def test_another_model_has_errors_of_its_own(home: Home, model: Forecaster) -> None:
