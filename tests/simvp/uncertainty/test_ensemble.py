@@ -106,8 +106,10 @@ def test_bounds_of_the_contract_and_mask_hold(past: xr.Dataset) -> None:
     spec = replace(model.spec, state_channels=(state, *model.spec.state_channels[1:]))
     found = replace(model, spec=spec).predict(past, members=20, levels=LEVELS)
     for name in ("t2m_member", "t2m_quantile"):
-        assert float(found[name].min()) >= 270.0 and float(found[name].max()) <= 290.0
-        assert np.isnan(found[name].values[..., 0, 0]).all() and np.isfinite(found[name].values[..., 1, 1]).all()
+        assert float(found[name].min()) >= 270.0
+        assert float(found[name].max()) <= 290.0
+        assert np.isnan(found[name].values[..., 0, 0]).all()
+        assert np.isfinite(found[name].values[..., 1, 1]).all()
 
 
 def test_leads_that_nobody_has_errors_of_are_wider(model: Forecaster, past: xr.Dataset) -> None:
