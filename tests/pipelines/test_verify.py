@@ -93,6 +93,7 @@ def test_the_skill_table_and_the_pictures_that_were_promised(home: Home) -> None
     assert tuple(lines[0]) == (
         "variable", "lead_hours", "n", "weighting", "model",
         "persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly", "version",
+        "mae", "bias", "acc",
     )  # fmt: skip
     assert [(r["variable"], r["lead_hours"], r["n"], r["weighting"]) for r in lines] == [
         ("t2m", str(lead), "46", "cos_latitude") for lead in (1, 2, 3)
