@@ -112,7 +112,18 @@ INSIDE_SIMVP = {
     "mixture": set(),
     "uncertainty": {"contract", "coords", "times"},
     "inference": {
-        *("uncertainty", "base_forecast", "mixture", "scoring", "motion", "contract", "coords", "times", "values", "networks"),
+        *(
+            "uncertainty",
+            "base_forecast",
+            "mixture",
+            "scoring",
+            "motion",
+            "contract",
+            "coords",
+            "times",
+            "values",
+            "networks",
+        ),
         "files",
     },
 }

@@ -10,4 +10,4 @@ from .spatial import (
     fractions_errors as fractions_errors,
     fractions_skill as fractions_skill,
 )
-from .verification import score as score
+from .verification import canonical_forecast as canonical_forecast, score as score

@@ -65,7 +65,7 @@ def score(
     Refusal
         A forecast and a truth that do not belong together, thresholds of other variables, a region without a point.
     """
-    forecast = _canonical(forecast)
+    forecast = canonical_forecast(forecast)
     names = [str(name) for name in single_maps(forecast).data_vars]
     observed, _ = canonicalise(truth.to_dataset() if isinstance(truth, xr.DataArray) else truth, names)
     _refuse(names, thresholds, interval)
@@ -131,7 +131,7 @@ def _table(errors: xr.Dataset, sums: xr.Dataset | None, by: str, weights: xr.Dat
     return xr.Dataset(made)
 
 
-def _canonical(forecast: xr.Dataset | xr.DataArray) -> xr.Dataset:
+def canonical_forecast(forecast: xr.Dataset | xr.DataArray) -> xr.Dataset:
     """A labelled forecast under the names latitude and longitude, or y and x."""
     if isinstance(forecast, xr.DataArray):
         if forecast.name is None:
