@@ -11,28 +11,12 @@ import xarray as xr
 from simvp.errors import ContractError
 from simvp.files.export import export
 from simvp.inference.forecaster import Forecaster
-from simvp.uncertainty.calibration import LEAST, Calibration, filled
+from simvp.uncertainty.calibration import LEAST, filled
 from simvp.uncertainty.ensemble import request_faults
-from simvp.uncertainty.spread import Errors
-from tests.support.mixed import FITTED, FRAMES_OUT, mixed_forecaster, noisy_world
+from tests.support.mixed import FITTED, FRAMES_OUT, calibrated, mixed_forecaster, noisy_world
 
 LEVELS = (0.1, 0.5, 0.9)
 PAST = slice(0, 24 * (FITTED + 1))
-
-
-def calibrated(forecaster: Forecaster, count: int = 60, std: float = 0.5) -> Forecaster:
-    """With white errors of a known standard deviation, in departures, every four hours of four blocks."""
-    spec = forecaster.spec
-    hours = np.arange(count) * 4
-    values = np.random.default_rng(0).normal(0, std, (count, FRAMES_OUT, spec.n_states, *spec.shape)).astype("f4")
-    errors = Errors(
-        values=np.where(spec.mask, values, np.nan),
-        init_times=np.datetime64("2020-01-01", "ns") + hours * np.timedelta64(1, "h"),
-        blocks=np.arange(count) * 4 // count,
-        activities=np.ones((count, spec.n_states)),
-        step=spec.step,
-    )
-    return replace(forecaster, calibration=Calibration.fit(errors, spec, np.full((spec.n_states, FRAMES_OUT), 2.0)))
 
 
 @pytest.fixture(scope="module")
