@@ -16,7 +16,7 @@ from datasets.store import Store, disk
 from datasets.workers import Shared, Workers
 from pipelines.evaluation import MOVING, OWN, batch_size, chunks, lies_in, score_alone, score_issued, taken_over
 from pipelines.issuing import missing_history
-from pipelines.pictures import png, sample_strip, skill_curve
+from pipelines.pictures import ensemble_panels, png, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.tracking import Makers
 from simvp.coords import Step
@@ -152,6 +152,8 @@ class ScoringRun:
     def draw(self, folder: Path, stem: str, table: xr.Dataset, scores: xr.Dataset) -> tuple[Path, ...]:
         """The skill curve, and a map strip of the last init time that is scored at every lead."""
         figures = {f"{stem}-skill": skill_curve(table, title=f"{self.dataset}, {stem.replace('-', ' of ')}")}
+        if "crps_all" in table and bool(table["crps_all"].notnull().all()):
+            figures[f"{stem}-sure"] = ensemble_panels(table, title=f"{self.dataset}, {stem.replace('-', ' of ')}")
         whole = (scores["points"].sel(system="model") > 0).all(["variable", "lead_time"]).values
         row = self.positions(scores)[whole][-1:]
         if (row >= 0).any():
