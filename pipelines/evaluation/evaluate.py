@@ -141,6 +141,9 @@ def evaluate(
             says=says_of(forecaster),
             sure=forecaster if forecaster.calibration is not None else None,
         )
+        for name, model in (rivals or {}).items():
+            if model.calibration is not None:
+                scores[f"{name}_crps"] = score_ensembles(made[name], truth, model)["crps"]
         weights = {name: c.variable for name, c in forecast.coords.items() if str(name).endswith(WEIGHT)}
         experts = {"expert": forecast["expert"].variable} if weights else {}
         parts.append(scores.assign_coords(weights | experts))

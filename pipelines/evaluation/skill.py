@@ -80,7 +80,7 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     by_lead = summarise(errors, "init_time", paired="system")
     overall = summarise(errors, ["init_time", "lead_time"], paired="system")
     table = by_lead.assign({f"{name}_all": overall[name].variable for name in overall.data_vars})
-    if "crps" in errors:
+    if "ranks" in errors:
         table = table.assign(_sure(errors, "init_time"))
         every = _sure(errors, ["init_time", "lead_time"])
         table = table.assign({f"{name}_all": values for name, values in every.items()})
