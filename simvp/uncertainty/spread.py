@@ -18,7 +18,7 @@ Letters: N situations (init times), L leads, S states, H rows, W columns, K slot
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -28,6 +28,9 @@ from simvp.record import Record
 from simvp.times import fields_of
 
 SHRINK = 10.0
+MOST = 2_000_000
+"""Errors that are looked at to choose the factors."""
+
 SLOTS = 96
 """Most slots of a day that are told apart: quarters of an hour."""
 
@@ -89,6 +92,11 @@ class Errors:
     def slots(self) -> np.ndarray:
         """(N, L) slot of the day of each valid time."""
         return slots_of(self.init_times, self.leads, self.step)
+
+    def thinned(self) -> "Errors":
+        """With every n-th row and column, so few that `MOST` values are left or one point is."""
+        stride = int(np.ceil(np.sqrt(max(1.0, self.values.size / MOST))))
+        return replace(self, values=self.values[..., ::stride, ::stride])
 
     def part(self, rows: np.ndarray) -> "Errors":
         """Those of some situations."""
@@ -154,13 +162,13 @@ class Spread(Record):
     @classmethod
     def choose(cls, errors: Errors) -> tuple["Spread", tuple[Kind, ...]]:
         """With the factors that gain on blocks left out, and which each state has."""
-        names = np.unique(errors.blocks)
+        names, thin = np.unique(errors.blocks), errors.thinned()
         states = errors.values.shape[2]
         kinds = [KINDS[0]] * states
         if len(names) > 1:
             scores = np.empty((len(names), len(KINDS), states))
             for b, name in enumerate(names):
-                own, others = errors.part(errors.blocks == name), errors.part(errors.blocks != name)
+                own, others = thin.part(thin.blocks == name), thin.part(thin.blocks != name)
                 for k, kind in enumerate(KINDS):
                     scores[b, k] = _log_score(own, cls.fit(others, [kind] * states))
             gains = scores[:, :1] - scores  # (B, kinds, S)

@@ -38,7 +38,7 @@ def test_another_truth_of_a_block_changes_its_errors_by_just_that_and_those_of_o
     own: Forecaster, ds: xr.Dataset
 ) -> None:
     # The last targets of the last init time are inputs of none.
-    frames = slice(STARTS[2] + PER_BLOCK, STARTS[2] + PER_BLOCK + FRAMES_OUT - 1)
+    frames = slice(STARTS[2] + PER_BLOCK, STARTS[2] + PER_BLOCK + FRAMES_OUT)
     other = ds.copy(deep=True)
     other["t2m"][frames] += 25.0
     first, second = made(own, ds).values, made(own, other).values

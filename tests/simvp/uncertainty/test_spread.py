@@ -94,3 +94,12 @@ def test_two_init_times_share_a_group_only_where_they_are_near() -> None:
     of = errors(2, leads=6, blocks=2)
     # Every three hours, leads of six: pairs, and none across the two blocks.
     np.testing.assert_array_equal(of.groups, np.repeat(np.arange(8), 2))
+
+
+def test_many_errors_are_thinned_to_choose_and_all_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = errors(40)
+    assert of.thinned().values.shape == of.values.shape
+    monkeypatch.setattr("simvp.uncertainty.spread.MOST", of.values.size // 4)
+    assert of.thinned().values.shape[-2:] == (2, 3)
+    spread, _ = Spread.choose(of)
+    assert spread.places.shape == (1, *SHAPE)
