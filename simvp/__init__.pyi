@@ -4,7 +4,7 @@ from .inference.forecaster import Forecaster as Forecaster
 from .inference.predict import load as load, predict as predict
 from .networks.pretrained import from_pretrained as from_pretrained
 from .networks.simvp import SimVP as SimVP, SimVPConfig as SimVPConfig
-from .point import at as at
+from .scoring.point import at as at
 from .scoring.verification import score as score
 from .stores import open_archive as open_archive, open_forecasts as open_forecasts
 from .version import __version__ as __version__

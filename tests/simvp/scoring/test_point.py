@@ -8,7 +8,7 @@ from simvp.coords.forecast_layout import coordinates, label
 from simvp.coords.grid import Grid
 from simvp.coords.steps import Step
 from simvp.errors import Refusal
-from simvp.point import at
+from simvp.scoring.point import at
 
 HOUR = Step(seconds=3600)
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from simvp.coords import Grid, horizontal_dims
 from simvp.errors import Refusal
-from simvp.scoring import canonical_forecast
+from simvp.scoring.verification import canonical_forecast
 from simvp.times import encode_times
 
 SUBJECT = "Forecast at a point"
