@@ -20,6 +20,8 @@ def forecast(
     init_hours: list[int] | None = None,
     horizon: int | str | None = None,
     max_catch_up: int = MAX_CATCH_UP,
+    members: int = 0,
+    levels: list[float] | None = None,
     hindcast_start: str | None = None,
     hindcast_end: str | None = None,
     scheduler: str | None = None,
@@ -34,6 +36,9 @@ def forecast(
         horizon: How far to forecast: steps as a number, or words such as "48h" or "3D". As far as the model was
             trained for where it is left out; further rolls out.
         max_catch_up: Init times to issue at most; older ones that were missed are left out.
+        members: Members of an ensemble to issue beside each forecast; a store of forecasts keeps the number that it
+            began with.
+        levels: Quantiles of bounds to issue beside each forecast, as [0.05, 0.95]; none where they are left out.
         hindcast_start: First time to forecast afterwards, as "2019-03-25T00". Together with hindcast_end this goes
             into the hindcast store and leaves the operational one alone.
         hindcast_end: Last time to forecast afterwards.
@@ -54,6 +59,8 @@ def forecast(
             init_hours=init_hours,
             horizon=horizon,
             max_catch_up=max_catch_up,
+            members=members,
+            levels=tuple(levels or ()),
             hindcast=hindcast,
             scheduler=scheduler,
         )

@@ -29,15 +29,16 @@ from pipelines.issuing import ForecastReport, Kind, Setting, due, made, missing_
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.tracking import load_champion, open_registry, resolve_version
-from pipelines.verified import due_weights
+from pipelines.verified import due_adaptation
 from pipelines.windows import dropped_words
 from simvp.coords import Step
 from simvp.errors import ConfigError, ContractError
 from simvp.inference import CHAMPION, steps_of
 from simvp.times import name_time
+from simvp.uncertainty import request_faults
 
 if TYPE_CHECKING:
-    from simvp.inference import Forecaster
+    from simvp.inference import Adaptation, Forecaster
 
 # Attributes of a store are written once, with its first init time; these are of that run and that model alone.
 _OF_ONE_RUN = ("history", "code_version")
@@ -55,6 +56,8 @@ def forecast(
     horizon: Any = None,
     max_catch_up: int = 56,
     first_days: int = 1,
+    members: int = 0,
+    levels: Sequence[float] = (),
     hindcast: tuple[Any, Any] | None = None,
     batch: int = 32,
     device: str | None = None,
@@ -77,6 +80,9 @@ def forecast(
         Most init times to issue in one run: the newest; the others are reported and left to the hindcasts.
     first_days
         How many days back the first run of all goes.
+    members, levels
+        Members of an ensemble, and quantiles of bounds, that are issued beside each forecast, as in
+        `simvp.Forecaster.predict`; a store of forecasts has the same ones from its first init time on.
     hindcast
         First and last time of the targets, both included: every init time whose targets all lie in it and whose
         inputs and targets are all in the archive goes into the hindcast store.
@@ -106,10 +112,13 @@ def forecast(
     forecaster, model_source = _model(home, dataset, model, device)
     forecaster.spec.check(ds)
     leads = steps_of(horizon, forecaster.spec.step, forecaster.spec.frames_out)
+    spec = forecaster.spec
+    if faults := request_faults(forecaster.calibration, members, levels, leads * spec.mask.size):
+        raise ConfigError(f"Forecast of {dataset}", faults)
     with workers(scheduler) as team:
         if team is not None:
             team.everywhere(refuse_unseen, archive.path)
-        setting = Setting(forecaster, ds, leads, device)
+        setting = Setting(forecaster, ds, leads, device, members, tuple(levels))
         run = _Run(dataset, model_source, archive, setting, Shared(setting, team), batch, progress)
         if hindcast is not None:
             return _hindcast(run, home.hindcasts(dataset, run.horizon), hindcast, init_hours)
@@ -163,21 +172,23 @@ class _Run:
         store: Store,
         times: np.ndarray,
         state: Mapping[str, Any],
-        weights: np.ndarray | None = None,
+        adapted: "Adaptation | None" = None,
         chunk: int = 1,
     ) -> tuple[list[Any], dict[Any, str]]:
         """Forecast and append; returns the init times issued, and those refused with the reason.
 
-        `weights` (I, L, S, E) are those of the experts. One init time a chunk, unless told otherwise: what was issued
-        is never written again, by no later append.
+        `adapted` are weights of the experts and error ratios. One init time a chunk, unless told otherwise: what was
+        issued is never written again, by no later append.
         """
         issued: list[Any] = []
         refused: dict[Any, str] = {}
         done = 0
-        size = batch_size(self.forecaster.spec, self.leads, self.batch)
+        beside = self.setting.members + len(self.setting.levels)
+        size = max(1, batch_size(self.forecaster.spec, self.leads, self.batch * (1 + beside)) // (1 + beside))
         batches = list(chunks(times, self.step, size))
         ends = np.cumsum([len(chosen) for chosen in batches])
-        own = [None] * len(batches) if weights is None else np.split(weights, ends[:-1])
+        parts = np.split(np.arange(len(times)), ends[:-1])
+        own = [None] * len(batches) if adapted is None else [adapted.rows(rows) for rows in parts]
         for batch in self.shared.each(made, zip(batches, own, strict=True)):
             refused |= batch.refused
             for part in batch.parts:
@@ -235,16 +246,16 @@ def _operational(
         last = None
         if store.exists:
             refuse_damaged(store)
-            refuse_other_variables(store, run.forecaster.spec)
+            refuse_other_variables(store, run.forecaster.spec, run.setting.members, run.setting.levels)
             last = store.ends()[-1]
         chosen = due(times, run.step, last=last, init_hours=init_hours, most=max_catch_up, first_days=first_days)
         gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
         whole = np.delete(chosen.times, list(gaps))
         earlier = times[on_hours(times, run.step, init_hours)]
-        weights = due_weights(run.forecaster, run.ds, whole, earlier, run.leads, kept=kept, shared=run.shared)
+        adapted = due_adaptation(run.forecaster, run.ds, whole, earlier, run.leads, kept=kept, shared=run.shared)
         if len(whole):
             run.archive.keep(run.ds)  # what they name has to stay
-        issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset}, weights)
+        issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset}, adapted)
     skipped = {chosen.times[n]: reason for n, reason in gaps.items()} | refused
     return run.report("forecasts", store, issued, skipped, beyond_cap=chosen.beyond_cap)
 
@@ -273,6 +284,8 @@ def _hindcast(
         "last": name_time(times[-1]),
         "count": len(times),
     }
+    if run.setting.members or run.setting.levels:
+        key |= {"members": run.setting.members, "levels": list(run.setting.levels)}
     state = {"kind": "hindcasts", "dataset": run.dataset, "key": key}
     final = Store(path)
     building = final.building()
@@ -283,8 +296,8 @@ def _hindcast(
             if building.exists and building.state.get("key") != key:
                 building.discard()
             left = times[times > building.ends()[-1]] if building.exists else times
-            weights = due_weights(run.forecaster, run.ds, left, times, run.leads, shared=run.shared)
-            issued, refused = run.issue(building, left, state, weights, run.chunk)
+            adapted = due_adaptation(run.forecaster, run.ds, left, times, run.leads, shared=run.shared)
+            issued, refused = run.issue(building, left, state, adapted, run.chunk)
             if not building.exists:
                 raise ContractError(
                     "Hindcast: every init time was refused", list(dict.fromkeys(refused.values())), "check the archive"

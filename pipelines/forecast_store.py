@@ -1,5 +1,6 @@
 """The stores of the forecasts of a data set: one for each kind and horizon, for variables and a grid of its own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from datasets.location import join, names_in
 from datasets.store import Store
 from pipelines.home import Home
 from pipelines.issuing import Kind
+from simvp.coords import RATIO_OF, single_maps
 from simvp.errors import ArchiveError, ConfigError, Refusal
 
 if TYPE_CHECKING:
@@ -51,27 +53,34 @@ def only_horizon(home: Home, dataset: str, kind: Kind) -> str:
 
 
 def as_stored(store: Store, forecast: xr.Dataset) -> xr.Dataset:
-    """The forecast as a store takes it: without weights and source, where it was made before forecasts had them."""
+    """The forecast as a store takes it: without what forecasts did not have yet when the store was made."""
     kept = store.dataset().coords
     if "model_source" not in kept:
         forecast = forecast.drop_vars("model_source")
+    forecast = forecast.drop_vars(
+        [name for name in forecast.coords if str(name).endswith(RATIO_OF) and name not in kept]
+    )
     if "weights_digest" in kept:
         return forecast
     own = [name for name in forecast.coords if "expert" in forecast[name].dims]
     return forecast.drop_vars([*own, "weights_digest"])
 
 
-def refuse_other_variables(store: Store, spec: "FrameSpec") -> None:
-    """Refuse a model whose forecasts a store cannot take.
+def refuse_other_variables(store: Store, spec: "FrameSpec", members: int = 0, levels: Sequence[float] = ()) -> None:
+    """Refuse a model whose forecasts, or as many members and such bounds, a store cannot take.
 
     Raises
     ------
     ConfigError
-        Other variables, or another grid.
+        Other variables, another grid, another number of members, or other levels.
     """
     issued = store.dataset()
-    ours, theirs = list(spec.states), [str(name) for name in issued.data_vars]
+    ours, theirs = list(spec.states), [str(name) for name in single_maps(issued).data_vars]
     faults = []
+    if (held := issued.sizes.get("member", 0)) != members:
+        faults.append(f"members: the store holds {held} beside each forecast, got {members}")
+    if (kept := issued["quantile"].values.tolist() if "quantile" in issued.coords else []) != list(levels):
+        faults.append(f"levels: the store holds {kept} beside each forecast, got {list(levels)}")
     if set(ours) != set(theirs):
         faults.append(f"variables: the store holds {', '.join(theirs)}, the model forecasts {', '.join(ours)}")
     try:

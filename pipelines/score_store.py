@@ -16,7 +16,7 @@ from datasets.store import Store, disk
 from datasets.workers import Shared, Workers
 from pipelines.evaluation import MOVING, OWN, batch_size, chunks, lies_in, score_alone, score_issued, taken_over
 from pipelines.issuing import missing_history
-from pipelines.pictures import png, sample_strip, skill_curve
+from pipelines.pictures import ensemble_panels, png, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.tracking import Makers
 from simvp.coords import Step
@@ -62,6 +62,11 @@ class ScoringRun:
         models = [self._model(maker) for maker in dict.fromkeys(self._makers(positions))]
         return tuple(dict.fromkeys(name for model in models if model for name in model.baselines.moving))
 
+    def sure(self, positions: np.ndarray) -> bool:
+        """Whether one of the models of some forecasts has members and bounds."""
+        models = [self._model(maker) for maker in dict.fromkeys(self._makers(positions))]
+        return any(model is not None and model.calibration is not None for model in models)
+
     def held(self, scores: xr.Dataset, spans: list[tuple[str, str]] | None) -> xr.Dataset:
         """Those of some scores that hold, and could not be made again: of models that are gone."""
         positions, moving = self.positions(scores), tuple(scores.attrs.get(MOVING, ()))
@@ -75,12 +80,13 @@ class ScoringRun:
     ) -> int:
         """Score these forecasts and commit them batch by batch; `held` are scores that are taken over."""
         if store.exists:
-            moving = moving_in(store)
+            moving, sure = moving_in(store), has_ensembles(store)
         else:
             before = () if held is None else held.attrs.get(MOVING, ())
+            sure = self.sure(positions)
             moving = tuple(dict.fromkeys((*before, *self.moving(positions))))
         done = 0
-        for rows, scores in self._scores(positions, moving, held):
+        for rows, scores in self._scores(positions, moving, sure, held):
             if store.exists:
                 store.append(scores, state)
             else:
@@ -104,7 +110,7 @@ class ScoringRun:
         stale = np.union1d(stale, lonely[np.array(found, bool)])
         waiting: tuple[xr.Dataset, int] | None = None
         changed = 0
-        for rows, scores in self._scores(stale, moving):
+        for rows, scores in self._scores(stale, moving, has_ensembles(store)):
             numbers = np.flatnonzero(np.isin(positions, rows))
             differ = differing(scores, old.isel(init_time=numbers))
             chosen = np.flatnonzero(differ | (rows == stale[-1]))
@@ -146,6 +152,8 @@ class ScoringRun:
     def draw(self, folder: Path, stem: str, table: xr.Dataset, scores: xr.Dataset) -> tuple[Path, ...]:
         """The skill curve, and a map strip of the last init time that is scored at every lead."""
         figures = {f"{stem}-skill": skill_curve(table, title=f"{self.dataset}, {stem.replace('-', ' of ')}")}
+        if "crps_all" in table and bool(table["crps_all"].notnull().all()):
+            figures[f"{stem}-sure"] = ensemble_panels(table, title=f"{self.dataset}, {stem.replace('-', ' of ')}")
         whole = (scores["points"].sel(system="model") > 0).all(["variable", "lead_time"]).values
         row = self.positions(scores)[whole][-1:]
         if (row >= 0).any():
@@ -176,7 +184,7 @@ class ScoringRun:
         return batches
 
     def _scores(
-        self, positions: np.ndarray, moving: tuple[str, ...], held: xr.Dataset | None = None
+        self, positions: np.ndarray, moving: tuple[str, ...], sure: bool, held: xr.Dataset | None = None
     ) -> Iterator[tuple[np.ndarray, xr.Dataset]]:
         """Scores of some forecasts, batch by batch, each with the positions of its own."""
         batches = self._batches(positions)
@@ -192,7 +200,7 @@ class ScoringRun:
                 self.gone.append(maker)
             if model is not None and fingerprint not in sent:
                 sent[fingerprint] = shared.also(model)
-            jobs.append((rows, moving, sent.get(fingerprint), held if model is None else None))
+            jobs.append((rows, moving, sure, sent.get(fingerprint), held if model is None else None))
         yield from zip(batches, shared.each(_scored, jobs), strict=True)
 
     def _model(self, maker: tuple[str, str]) -> "Forecaster | None":
@@ -212,19 +220,20 @@ def _scored(
     setting: _Setting,
     rows: np.ndarray,
     moving: tuple[str, ...],
+    sure: bool,
     model: "Forecaster | None",
     held: xr.Dataset | None,
 ) -> xr.Dataset:
     """Scores of some forecasts of one model."""
     forecast = setting.forecasts.isel(init_time=rows).load()
     if model is None:
-        scores = score_alone(forecast, setting.ds, moving=moving, step=setting.step)
+        scores = score_alone(forecast, setting.ds, moving=moving, step=setting.step, sure=sure)
         scores = scores if held is None else taken_over(scores, held)
     else:
         whole = np.ones(len(rows), bool)
         if model.base is not None:
             whole[list(missing_history(setting.ds, model.spec, forecast["init_time"].values))] = False
-        scores = score_issued(forecast, setting.ds, model, moving=moving, whole=whole)
+        scores = score_issued(forecast, setting.ds, model, moving=moving, whole=whole, sure=sure)
     scores = scores.transpose("init_time", "system", "variable", "lead_time", ...)
     origin = {name: coord.variable for name, coord in forecast.coords.items() if coord.dims == ("init_time",)}
     return scores.assign_coords(origin)
@@ -239,6 +248,11 @@ def has_parts(store: Store) -> bool:
     """Whether the parts of a model are among the systems of a store."""
     scores = store.dataset()
     return "system" in scores.dims and {*OWN} <= {*scores["system"].values.tolist()}
+
+
+def has_ensembles(store: Store) -> bool:
+    """Whether a store has scores of members and bounds."""
+    return "crps" in store.dataset().data_vars
 
 
 def unlike_points(scores: xr.Dataset) -> np.ndarray:

@@ -21,13 +21,13 @@ from simvp.scoring import positions_of
 from simvp.times import encode_times
 
 if TYPE_CHECKING:
-    from simvp.inference import Forecaster, Replay
+    from simvp.inference import Adaptation, Forecaster, Replay
 
 BATCH = 32
 _DIMS = ("init_time", "lead_time", "variable", "expert", "other_expert")
 
 
-def due_weights(
+def due_adaptation(
     forecaster: "Forecaster",
     ds: xr.Dataset,
     init_times: np.ndarray,
@@ -36,8 +36,8 @@ def due_weights(
     *,
     kept: tuple[Path | str, Archive] | None = None,
     shared: Shared[Setting] | None = None,
-) -> np.ndarray | None:
-    """Weights (I, L, S, E) of rising init times by what was verified by each of them; None without a mixture.
+) -> "Adaptation | None":
+    """Weights and error ratios of rising init times by what was verified by each of them; None without a mixture.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def due_weights(
         if store is not None:
             over = _valid(replay, chosen)[:, -1] <= ds["time"].values[-1]
             _keep(store, replay, ds, chosen[over], own[over])
-    return replay.weights(init_times)
+    return replay.adapted(init_times)
 
 
 def _refresh(store: Store, archive: Archive, replay: "Replay", ds: xr.Dataset, shared: Shared[Setting]) -> None:

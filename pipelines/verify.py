@@ -20,13 +20,13 @@ import xarray as xr
 from datasets.archive import Archive
 from datasets.store import Store, disk, refuse_unseen
 from datasets.workers import workers
-from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_table, unpredictable
+from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_table, sure_words, unpredictable
 from pipelines.forecast_store import forecasts_at, only_horizon
 from pipelines.home import Home
 from pipelines.issuing import Kind
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
-from pipelines.score_store import ScoringRun, has_parts, moving_in
+from pipelines.score_store import ScoringRun, has_ensembles, has_parts, moving_in
 from pipelines.tracking import Makers
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class VerifyReport:
         for version, table in self.skills.items():
             lines += [f"Forecasts by {version}:"] if len(self.skills) > 1 else []
             lines += [in_words(table, str(name)) for name in table["variable"].values]
+            lines += filter(None, (sure_words(table, str(name)) for name in table["variable"].values))
         lines += [
             f"{name}: {share:.0%} of the model's mean square error is noise that nobody can predict."
             for name, share in self.unpredictable.items()
@@ -160,7 +161,12 @@ def verify(
         later = ready[run.inits[ready] > store.ends()[-1]] if store.exists else ready
         # `system` was called `method` once, rain had five baselines, and models had no parts. Scores can be made anew,
         # but for those of models that are gone.
-        outdated = store.exists and (not has_parts(store) or not {*run.moving(later)} <= {*moving_in(store)})
+        # Nor had any members and bounds.
+        outdated = store.exists and (
+            not has_parts(store)
+            or not {*run.moving(later)} <= {*moving_in(store)}
+            or (run.sure(later) and not has_ensembles(store))
+        )
         if outdated:
             _log.warning("scores of another layout in %s: every forecast is scored again", path)
         spans: list[tuple[str, str]] | None = []

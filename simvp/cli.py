@@ -169,18 +169,32 @@ def predict(
             show_default="as far as the model was trained for",
         ),
     ] = None,
+    members: Annotated[
+        int, typer.Option("--members", min=0, help="Members of an ensemble beside the forecast; 0 for none.")
+    ] = 0,
+    level: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--level",
+            help="A quantile of bounds beside the forecast, as 0.05; several times for several.",
+            show_default="none",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Make a labelled forecast from labelled data.
 
-    Example: simvp predict yesterday.nc -m simvp-rain -o tomorrow.nc
+    Examples: simvp predict yesterday.nc -m simvp-rain -o tomorrow.nc; simvp predict yesterday.nc --level 0.05 --level
+    0.95 --members 20 -o tomorrow.nc
     """
     import simvp
     from simvp.files import forecast_contents, lines
 
     times: Any = init_time[0] if init_time and len(init_time) == 1 else init_time or None
-    forecast = simvp.predict(source, model, init_time=times, horizon=_steps(horizon))
+    forecast = simvp.predict(
+        source, model, init_time=times, horizon=_steps(horizon), members=members, levels=level or ()
+    )
     form: Literal["zarr3", "netcdf"] = "zarr3" if out is not None and out.suffix == ".zarr" else "netcdf"
     written = [] if out is None else simvp.export(forecast, out, format=form, overwrite=overwrite)
     found = forecast_contents(forecast)

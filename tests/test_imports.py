@@ -110,8 +110,20 @@ INSIDE_SIMVP = {
     "scoring": {"contract", "coords", "times", "values", "motion"},
     "base_forecast": {"scoring", "contract", "coords", "times", "values", "motion"},
     "mixture": set(),
+    "uncertainty": {"contract", "coords", "times"},
     "inference": {
-        *("base_forecast", "mixture", "scoring", "motion", "contract", "coords", "times", "values", "networks"),
+        *(
+            "uncertainty",
+            "base_forecast",
+            "mixture",
+            "scoring",
+            "motion",
+            "contract",
+            "coords",
+            "times",
+            "values",
+            "networks",
+        ),
         "files",
     },
 }

@@ -85,6 +85,10 @@ class ForecastSettings(Settings):
         default=None, description='How far: steps, or words as "48h"; as far as the model was trained for by default.'
     )
     max_catch_up: int = Field(default=56, ge=1, description="Init times to issue at most in one run; the newest.")
+    members: int = Field(default=0, ge=0, description="Members of an ensemble to issue beside each forecast.")
+    levels: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default=[], description="Quantiles of bounds to issue beside each forecast, rising, as [0.05, 0.95]."
+    )
 
 
 class Schedule(Settings):

@@ -160,6 +160,8 @@ def _lines(draft: Draft, name: str, schema: str) -> Iterator[str]:
         "[forecast]",
         "# init_hours = [0, 12]  # hours of the day (UTC) whose frames start a forecast",
         '# horizon = "24h"       # how far',
+        "# levels = [0.05, 0.95]  # bounds to issue beside each forecast",
+        "# members = 20           # of an ensemble beside each forecast",
         "",
         "[schedule]",
         '# ingest = "0 5 * * *"  # cron, UTC; for simvp up, started in this folder',

@@ -23,6 +23,7 @@ from .skill import (
     rain_lines as rain_lines,
     skill_csv as skill_csv,
     skill_table as skill_table,
+    sure_words as sure_words,
     unpredictable as unpredictable,
 )
 from .verdict import PARTS as PARTS, Outcome as Outcome

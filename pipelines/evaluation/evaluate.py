@@ -13,10 +13,21 @@ from pipelines.progress import Progress, silent
 from pipelines.windows import Audit, Frames, find_windows
 from simvp.budget import fitting
 from simvp.contract import filled_frames
-from simvp.coords import Step
+from simvp.coords import Step, single_maps
 from simvp.errors import ConfigError
-from simvp.scoring import EVEN, EXTRAPOLATION, NAMES, Baselines, compare, events, rain_limits, sharpened
+from simvp.scoring import (
+    EVEN,
+    EXTRAPOLATION,
+    NAMES,
+    Baselines,
+    compare,
+    ensemble_errors,
+    events,
+    rain_limits,
+    sharpened,
+)
 from simvp.times import calendar_of, encode_times, parse_times
+from simvp.uncertainty import request_faults, with_bounds
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
@@ -33,6 +44,12 @@ MODEL = ("model_version", "model_fingerprint")
 
 WEIGHT = "_weight"
 """After the name of a variable: the coordinate with the weights of the experts that its forecast is mixed of."""
+
+MEMBERS, LEVELS = 20, (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Of the ensembles and bounds that are scored."""
+
+ENSEMBLE = ("crps", "variance", "mean_squared_error", "single_error")
+"""Scores of members and of the forecast on the same points; `ranks`, `below` and `width` are there with them."""
 
 # Steps per init time of the piece of the series that is read for a batch: what lies far apart is not read as one.
 _LONGEST_PIECE = 8
@@ -115,7 +132,18 @@ def evaluate(
                 made[name] = model.predict(inputs, init_time=chosen, horizon=leads, device=device)
         forecast = made.pop("model")
         past = past_frames(ds, truth, forecaster, chosen, leads)
-        scores = score(forecast, truth, forecaster.baselines, made, past=past, says=says_of(forecaster))
+        scores = score(
+            forecast,
+            truth,
+            forecaster.baselines,
+            made,
+            past=past,
+            says=says_of(forecaster),
+            sure=forecaster if forecaster.calibration is not None else None,
+        )
+        for name, model in (rivals or {}).items():
+            if model.calibration is not None:
+                scores[f"{name}_crps"] = score_ensembles(made[name], truth, model)["crps"]
         weights = {name: c.variable for name, c in forecast.coords.items() if str(name).endswith(WEIGHT)}
         experts = {"expert": forecast["expert"].variable} if weights else {}
         parts.append(scores.assign_coords(weights | experts))
@@ -150,6 +178,7 @@ def score(
     *,
     past: xr.Dataset | None = None,
     says: Mapping[str, float] | None = None,
+    sure: "Forecaster | None" = None,
 ) -> xr.Dataset:
     """Errors of forecasts that have been made, beside those of the baselines for the same init and valid times.
 
@@ -170,17 +199,60 @@ def score(
         Frames that the baselines look back at, where they are not those of the truth (`past_frames`).
     says
         Of the model in the order of its sharp forecast, for variables that are rain; none by default.
+    sure
+        Model whose members and bounds of the forecast are scored too (`score_ensembles`); none by default.
     """
     past = truth if past is None else past
     made = baselines.predict(past, forecast["init_time"].values, leads=forecast.sizes["lead_time"])
     systems = {"model": forecast[list(baselines.variables)], **made, **(rivals or {})}
     scores = compare(systems, truth, climatology=baselines.climatology)
+    if sure is not None:
+        scores = scores.assign(score_ensembles(systems["model"], truth, sure).data_vars)
     if baselines.moving:
         scores.attrs[MOVING] = list(baselines.moving)
     if rain := rain_limits(forecast, baselines.moving, baselines.step):
         sharp = sharpened(systems["model"], made[EXTRAPOLATION], {name: (says or {}).get(name, 0.0) for name in rain})
         scores["events"] = events({"model": systems["model"], "sharp": sharp, **made}, truth, rain)
     return scores.assign_coords({name: forecast[name].variable for name in MODEL if name in forecast.coords})
+
+
+def score_ensembles(forecast: xr.Dataset, truth: xr.Dataset, model: "Forecaster") -> xr.Dataset:
+    """Scores of `MEMBERS` members and of bounds at `LEVELS` around a forecast, by its model; NaN of one that has none.
+
+    They follow from the forecast, its init time and the model's file, so that none has to be kept to be scored.
+
+    Returns
+    -------
+    xr.Dataset
+        As `simvp.scoring.ensemble_errors`; `single_error` is the absolute error of the forecast on the same points.
+    """
+    parts = []
+    for number in range(forecast.sizes["init_time"]):  # members are many
+        one = forecast.isel(init_time=[number])
+        if model.calibration is None or request_faults(
+            model.calibration, MEMBERS, LEVELS, one[model.spec.states[0]].size
+        ):
+            parts.append(no_ensemble(one))
+            continue
+        own = with_bounds(
+            one, model.spec, model.calibration, members=MEMBERS, levels=LEVELS, fingerprint=model.fingerprint
+        )
+        found = ensemble_errors(own, truth, weights=model.spec.weights, weighting=model.spec.weighting)
+        parts.append(found.rename(absolute_error="single_error").drop_vars("points"))
+    made = xr.concat(parts, "init_time", data_vars="all", coords="minimal", compat="override")
+    return made.drop_vars([name for name in made.coords if name not in ("quantile", "variable", *forecast.dims)])
+
+
+def no_ensemble(forecast: xr.Dataset) -> xr.Dataset:
+    """Scores that are not known, of a forecast from one init time."""
+    names = [str(name) for name in single_maps(forecast).data_vars]
+    shape = (len(names), 1, forecast.sizes["lead_time"])
+    dims = ("variable", "init_time", "lead_time")
+    nothing = {name: (dims, np.full(shape, np.nan)) for name in ENSEMBLE}
+    many = {"ranks": ("rank", MEMBERS + 1), "below": ("quantile", len(LEVELS)), "width": ("quantile", len(LEVELS))}
+    nothing |= {name: ((*dims, dim), np.full((*shape, size), np.nan)) for name, (dim, size) in many.items()}  # type: ignore[misc]
+    coords = {name: forecast[name].variable for name in ("init_time", "lead_time")}
+    return xr.Dataset(nothing, {"variable": names, "quantile": np.array(LEVELS), **coords})
 
 
 def says_of(model: "Forecaster") -> Mapping[str, float]:

@@ -6,6 +6,9 @@ blocks count. Per variable the squared error is averaged over the leads and pair
 of the mean improvement has to be above zero, and no single lead may be worse than the reference by more than a
 margin.
 
+The score may be another one (`Gate.score`): with "crps" it is the CRPS of the members, beside the absolute error of a
+reference that is a single forecast, which is its CRPS; the test is the same.
+
 The bound is the lower of two: a studentised block bootstrap, and Student's t on the block means. With few blocks
 the plain percentile bootstrap is far too generous. Where there are more blocks than the minimum, they are made
 longer first (up to twice as long) and more numerous after that, since neighbouring blocks are not quite
@@ -18,7 +21,7 @@ nominal, and nearer to 10 % in the mean than by any of those; at equal size none
 What is needed for a verdict and not there is said in days and as a date (`pipelines.evaluation.shortfall`).
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import xarray as xr
@@ -38,6 +41,10 @@ class Gate(Settings):
 
     subject: ClassVar[str] = "Gate"
 
+    score: Literal["rmse", "crps"] = Field(
+        default="rmse",
+        description="by what is judged: rmse, or crps of the members beside the error of single forecasts",
+    )
     confidence: float = Field(default=0.9, gt=0.5, lt=1.0, description="level of the one-sided lower bound")
     margin: float = Field(
         default=0.05, ge=0.0, lt=1.0, description="share by which the RMSE at a single lead may exceed the reference's"
@@ -83,20 +90,24 @@ def decide(
     """
     gate = gate or Gate()
     length = frames_in + frames_out + 1
-    faults = _faults(challenger, champion)
+    faults = _faults(challenger, champion, gate.score)
     if faults:
         raise ConfigError("Gate", faults, "score both models on the same init times and leads")
     index = step.index(challenger["init_time"].values, challenger["init_time"].values[0])
     systems = [str(name) for name in challenger["system"].values]
     comparisons, beside = [], []
     for variable in challenger["variable"].values:
-        errors = challenger["squared_error"].sel(variable=variable).transpose("system", "init_time", "lead_time")
+        errors = _losses(challenger, gate.score).sel(variable=variable).transpose("system", "init_time", "lead_time")
         model = errors.sel(system="model").values
         references = {n: errors.sel(system=n).values for n in systems if n != "model" and n not in PARTS}
-        parts = {name: errors.sel(system=name).values for name in systems if name in PARTS}
-        beside += [part for name, its in parts.items() if (part := _beside(str(variable), name, model, its))]
+        parts = [name for name in systems if name in PARTS]
+        squared = challenger["squared_error"].sel(variable=variable).transpose("system", "init_time", "lead_time")
+        whole = squared.sel(system="model").values
+        beside += [
+            part for name in parts if (part := _beside(str(variable), name, whole, squared.sel(system=name).values))
+        ]
         if champion is not None and variable in champion["variable"].values:
-            rival = champion["squared_error"].sel(system="model", variable=variable)
+            rival = _losses(champion, gate.score).sel(system="model", variable=variable)
             references["champion"] = rival.transpose("init_time", "lead_time").values
         comparisons += [
             _compare(str(variable), name, model, reference, index, length, gate)
@@ -134,6 +145,7 @@ def decide(
         block_steps=length,
         confidence=gate.confidence,
         margin=gate.margin,
+        score=gate.score,
     )
 
 
@@ -152,13 +164,14 @@ def _compare(
     gains, bound = (reference - model).mean(1), -float("inf")
     if available >= 2:
         bound = lower_bound(gains, blocks, confidence=gate.confidence, draws=gate.draws, seed=gate.seed)
-    changes = list(map(_change, model.mean(0), reference.mean(0)))
+    power = 0.5 if gate.score == "rmse" else 1.0
+    changes = [_change(one, other, power) for one, other in zip(model.mean(0), reference.mean(0), strict=True)]
     lead = int(np.argmax(changes))
     better, steady = bound > 0, changes[lead] <= 100.0 * gate.margin
-    limit = _change(rival - bound, rival) if np.isfinite(bound) else float("inf")
+    limit = _change(rival - bound, rival, power) if np.isfinite(bound) else float("inf")
+    by = f"{gate.score.upper()} {abs(_change(mse, rival, power)):.1f} % {'lower' if mse <= rival else 'higher'}"
     words = (
-        f"{variable} against {name}: RMSE {abs(_change(mse, rival)):.1f} % {'lower' if mse <= rival else 'higher'} "
-        f"({percent(-limit)} % at least, with {gate.confidence:.0%} confidence; "
+        f"{variable} against {name}: {by} ({percent(-limit)} % at least, with {gate.confidence:.0%} confidence; "
         f"{len(index)} init times in {available} blocks)"
     )
     if not better:
@@ -170,9 +183,9 @@ def _compare(
         reference=name,
         n=len(index),
         blocks=available,
-        rmse=mse**0.5,
-        reference_rmse=rival**0.5,
-        improvement=-_change(mse, rival),
+        rmse=mse**power,
+        reference_rmse=rival**power,
+        improvement=-_change(mse, rival, power),
         bound=-limit,
         lead=lead + 1,
         lead_change=changes[lead],
@@ -191,15 +204,28 @@ def _beside(variable: str, name: str, model: np.ndarray, part: np.ndarray) -> Be
     return Beside(variable=variable, system=name, n=int(paired.sum()), rmse=rmse, model_rmse=own)
 
 
-def _change(mse: float, reference: float) -> float:
-    """By how many percent the RMSE is higher than the reference's."""
+def _change(loss: float, reference: float, power: float) -> float:
+    """By how many percent the score, the power of a mean loss, is higher than the reference's."""
     if reference <= 0.0:
-        return 0.0 if mse <= 0.0 else float("inf")
-    return 100.0 * (float(np.sqrt(max(mse, 0.0) / reference)) - 1.0)
+        return 0.0 if loss <= 0.0 else float("inf")
+    return 100.0 * (float((max(loss, 0.0) / reference) ** power) - 1.0)
 
 
-def _faults(challenger: xr.Dataset, champion: xr.Dataset | None) -> list[str]:
+def _losses(errors: xr.Dataset, score: str) -> xr.DataArray:
+    """What is averaged (system, variable, init_time, lead_time): squared errors, or the CRPS.
+
+    That of a single forecast is its absolute error; the model has that of its members, if there are any.
+    """
+    if score == "rmse":
+        return errors["squared_error"]
+    single = errors["absolute_error"]
+    return single if "crps" not in errors else single.where(single["system"] != "model", errors["crps"])
+
+
+def _faults(challenger: xr.Dataset, champion: xr.Dataset | None, score: str) -> list[str]:
     reasons = []
+    if score == "crps" and ("crps" not in challenger or not challenger["crps"].notnull().any()):
+        reasons.append("score: expected a challenger with members for crps, got one without: train it again")
     if not challenger.sizes["init_time"]:
         reasons.append("no init time was scored")
     missing = [name for name in ("model", *NAMES) if name not in challenger["system"].values]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from pipelines.evaluation.evaluate import MOVING, past_frames, says_of, score, select_frames, stretch
+from pipelines.evaluation.evaluate import MOVING, no_ensemble, past_frames, says_of, score, select_frames, stretch
 from pipelines.evaluation.skill import OWN
-from simvp.coords import Step
+from simvp.coords import Step, single_maps
 from simvp.scoring import EXTRAPOLATION, NAMES, compare, events, rain_limits
 
 if TYPE_CHECKING:
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def score_issued(
-    forecast: xr.Dataset, ds: xr.Dataset, model: "Forecaster", *, moving: tuple[str, ...], whole: np.ndarray
+    forecast: xr.Dataset,
+    ds: xr.Dataset,
+    model: "Forecaster",
+    *,
+    moving: tuple[str, ...],
+    whole: np.ndarray,
+    sure: bool = False,
 ) -> xr.Dataset:
     """Errors of issued forecasts of one model, of its baselines, and of its parts, which the archive does not have.
 
@@ -33,6 +39,8 @@ def score_issued(
         Variables that extrapolation carries on, those of other models of the data set too.
     whole
         (I,) bool: of which init times the history is there. The others have no parts.
+    sure
+        Whether there are scores of members and bounds; NaN of a model that has none.
 
     Returns
     -------
@@ -55,18 +63,26 @@ def score_issued(
         # No frame after the init times, as when they were issued.
         made = _parts(model, select_frames(truth, model.spec.states, *history), forecast, whole)
     past = past_frames(ds, truth, replace(model, baselines=baselines), inits, leads)
-    return _every_system(score(forecast, truth, baselines, made, past=past, says=says_of(model)), moving)
+    return _every_system(
+        score(forecast, truth, baselines, made, past=past, says=says_of(model), sure=model if sure else None), moving
+    )
 
 
-def score_alone(forecast: xr.Dataset, ds: xr.Dataset, *, moving: tuple[str, ...], step: Step) -> xr.Dataset:
+def score_alone(
+    forecast: xr.Dataset, ds: xr.Dataset, *, moving: tuple[str, ...], step: Step, sure: bool = False
+) -> xr.Dataset:
     """The same of forecasts whose model cannot be loaded any more: their own errors are all there is.
 
     Where something is rain, nothing is counted of hits and misses, so that no two contenders are of different maps.
     """
+    forecast = single_maps(forecast)
     names = [str(name) for name in forecast.data_vars]
     truth = select_frames(ds, names, forecast["valid_time"].values).load()
     unknown = _Unknown(tuple(truth[names[0]].shape[1:]))
     scores = compare({"model": forecast}, truth, climatology=dict.fromkeys(names, unknown))
+    if sure:
+        nothing = [no_ensemble(forecast.isel(init_time=[i])) for i in range(forecast.sizes["init_time"])]
+        scores = scores.assign(xr.concat(nothing, "init_time", data_vars="all").data_vars)
     if moving:
         scores.attrs[MOVING] = list(moving)
     if rain := rain_limits(forecast, moving, step):
@@ -87,7 +103,8 @@ def taken_over(scores: xr.Dataset, held: xr.Dataset) -> xr.Dataset:
     for name in set(scores.data_vars) & set(held.data_vars):
         dim = "contender" if name == "events" else "system"
         fill = np.nan if held[name].dtype.kind == "f" else 0
-        kept = held[name].reindex({dim: scores[dim].values}, fill_value=fill)
+        own = held[name]
+        kept = own.reindex({dim: scores[dim].values}, fill_value=fill) if dim in own.dims else own
         made[name] = scores[name].copy(data=xr.where(there, kept, scores[name]).transpose(*scores[name].dims).values)
     return scores.assign(made)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from pipelines.evaluation.evaluate import evaluate, scorable
+from pipelines.evaluation.evaluate import ENSEMBLE, evaluate, scorable
 from pipelines.evaluation.gate import Gate, decide
 from pipelines.evaluation.skill import markdown, skill_table
 from pipelines.evaluation.verdict import Verdict
@@ -131,6 +131,11 @@ def judge(
     errors, rival = scores.drop_sel(system=["champion"] if champion else []), None
     if champion is not None:
         rival = scores.sel(system=["champion"], variable=list(champion.spec.states)).assign_coords(system=["model"])
+        rival = rival.drop_vars(
+            [name for name in (*ENSEMBLE, "ranks", "below", "width") if name in rival]
+        )  # those are of the candidate
+        rival = rival.rename(champion_crps="crps") if "champion_crps" in rival else rival
+        errors = errors.drop_vars("champion_crps", errors="ignore")
     # Two blocks apart share no frame only if a block is longer than the windows of both models.
     frames_in = max(s.frames_in for s in specs)
     times = ds["time"].values

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import xarray as xr
 
-from pipelines.evaluation.evaluate import MODEL, SYSTEMS
+from pipelines.evaluation.evaluate import ENSEMBLE, LEVELS, MEMBERS, MODEL, SYSTEMS
 from pipelines.evaluation.verdict import PARTS
 from simvp.errors import ConfigError
 from simvp.scoring import EXTRAPOLATION, success, summarise
@@ -21,6 +21,9 @@ SHARP = (
 
 OWN = ("unmixed", "base")
 """Parts of the model that a table shows beside it."""
+
+MORE = ("mae", "bias", "acc")
+"""Of the model, beside its RMSE."""
 
 COLUMNS = ("model", *OWN, *SYSTEMS[1:], EXTRAPOLATION)
 """Of a table, as far as its scores have them: the model and its parts, and the baselines."""
@@ -57,6 +60,9 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
         root of the mean square) as `rmse_all`, ... (system, variable). A map counts only where every system has it;
         "unmixed" and "base", the parts of the model, are there where they lack none of these maps. Where no baseline
         has any, as the file of the model is not there any more, the model stands alone.
+        Where the model has members and bounds, `crps` (fair), `single_error` (mean absolute error of the forecast on
+        the same points), `coverage` and `width` of the 90 % band, `spread` (root of the mean variance of the members
+        times (M + 1) / M) and `member_rmse` of their mean, `ranks`, `below`: (variable, lead_time), and ``_all``.
         Where there is rain, `csi` (contender, wet_variable, rate, lead_time) and `csi_all`, see `simvp.scoring.events`.
         Coordinates `units` (variable) and `lead_hours` (lead_time), attributes `weighting` and `version`.
 
@@ -74,11 +80,46 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     by_lead = summarise(errors, "init_time", paired="system")
     overall = summarise(errors, ["init_time", "lead_time"], paired="system")
     table = by_lead.assign({f"{name}_all": overall[name].variable for name in overall.data_vars})
+    if "ranks" in errors:
+        table = table.assign(_sure(errors, "init_time"))
+        every = _sure(errors, ["init_time", "lead_time"])
+        table = table.assign({f"{name}_all": values for name, values in every.items()})
     if "events" in errors and len(errors["system"]) > 1:
         counts = errors["events"].sum("init_time")
         table = table.assign(csi=success(counts), csi_all=success(counts.sum("lead_time")))
     table = table.assign_coords(lead_hours=("lead_time", lead_hours(errors))).drop_vars("valid_time", errors="ignore")
     return table.assign_attrs(version=models[0])
+
+
+def _sure(errors: xr.Dataset, dims: str | list[str]) -> dict[str, xr.DataArray]:
+    """Scores of members and bounds, in the mean over maps."""
+    mean = errors[[*ENSEMBLE, "ranks", "below", "width"]].mean(dims)
+    inside = mean["below"].sel(quantile=LEVELS[-1], drop=True) - mean["below"].sel(quantile=LEVELS[0], drop=True)
+    return {
+        "crps": mean["crps"],
+        "single_error": mean["single_error"],
+        "coverage": inside,
+        "width": mean["width"].sel(quantile=LEVELS[0], drop=True),
+        "spread": (mean["variance"] * (MEMBERS + 1) / MEMBERS) ** 0.5,
+        "member_rmse": mean["mean_squared_error"] ** 0.5,
+        "ranks": mean["ranks"],
+        "below": mean["below"],
+    }
+
+
+def sure_words(table: xr.Dataset, name: str) -> str:
+    """What members and bounds are worth, over all leads; empty of a model that has none."""
+    if "crps_all" not in table:
+        return ""
+    own = table.sel(variable=name)
+    crps, single, inside = (float(own[f"{score}_all"]) for score in ("crps", "single_error", "coverage"))
+    if not np.isfinite(crps):
+        return ""
+    units = str(table["units"].sel(variable=name).item())
+    return (
+        f"{name}: fair CRPS of {MEMBERS} members {crps:.4g} {units}, {crps / single:.3f} of the mean absolute error "
+        f"{single:.4g} {units} (0.707: calibrated and Gaussian); the 90 % band holds {inside:.1%} of what came true."
+    )
 
 
 def lead_hours(errors: xr.Dataset) -> np.ndarray:
@@ -96,19 +137,25 @@ def skill_csv(*tables: xr.Dataset) -> str:
 
     One line per model, variable and lead: variable, lead_hours (a number; for calendar months the mean length), n (init
     times scored), weighting, the RMSE of the model, of its parts as far as a table has them, and of each baseline
-    in the variable's units, version of the model. "nan" is what a table does not have and another one has.
+    in the variable's units, version of the model; of the model mae, bias and acc, and, where one of the tables has
+    them, crps, coverage_90 and width_90 of its members and bounds. "nan" is what a table does not have and another has.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [name for name in COLUMNS if any(name in table["system"] for table in tables)]
-    writer.writerow(["variable", "lead_hours", "n", "weighting", *columns, "version"])
+    sure = {"crps": "crps", "coverage": "coverage_90", "width": "width_90"} if any("crps" in t for t in tables) else {}
+    writer.writerow(["variable", "lead_hours", "n", "weighting", *columns, "version", *MORE, *sure.values()])
     for table in tables:
-        weighting, version = table.attrs["weighting"], table.attrs["version"]
+        weighting, version, number = table.attrs["weighting"], table.attrs["version"], 0
         for name, lead, n, scores in _lines(table):
             if lead != "all":
                 rmse = dict(zip(_systems(table), scores, strict=True))
                 shown = (f"{rmse.get(system, np.nan):.6g}" for system in columns)
-                writer.writerow([name, lead, n, weighting, *shown, version])
+                own = table.sel(variable=name).isel(lead_time=number % table.sizes["lead_time"])
+                more = [own[score].sel(system="model").item() if score in own else np.nan for score in MORE]
+                more += [own[score].item() if score in own else np.nan for score in sure]
+                writer.writerow([name, lead, n, weighting, *shown, version, *(f"{value:.6g}" for value in more)])
+                number += 1
     return text.getvalue()
 
 

@@ -100,8 +100,8 @@ class Verdict:
         What would be enough, where the outcome is "insufficient".
     block_steps
         Shortest block, in steps.
-    confidence, margin
-        As in `Gate`.
+    confidence, margin, score
+        As in `Gate`; the scores of `comparisons` are of this kind.
     """
 
     outcome: Outcome
@@ -116,6 +116,7 @@ class Verdict:
     block_steps: int
     confidence: float
     margin: float
+    score: str = "rmse"
 
     @property
     def summary(self) -> str:
@@ -131,8 +132,8 @@ class Verdict:
     def table(self) -> str:
         """Every comparison as a Markdown table."""
         lines = [
-            "| variable | against | n | blocks | RMSE | its RMSE | improvement % "
-            f"| lower {self.confidence:.0%} bound % | worst lead | RMSE there % | passed |",
+            f"| variable | against | n | blocks | {self.score.upper()} | its {self.score.upper()} | improvement % "
+            f"| lower {self.confidence:.0%} bound % | worst lead | {self.score.upper()} there % | passed |",
             "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
         ]
         lines += [

@@ -11,7 +11,7 @@ from simvp.errors import ContractError
 from simvp.inference import weighted
 
 if TYPE_CHECKING:
-    from simvp.inference import Forecaster
+    from simvp.inference import Adaptation, Forecaster
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,16 @@ class Setting:
         How many.
     device
         Where the network runs.
+    members, levels
+        Beside each forecast (`simvp.Forecaster.predict`).
     """
 
     forecaster: "Forecaster"
     ds: xr.Dataset
     leads: int
     device: str | None
+    members: int = 0
+    levels: tuple[float, ...] = ()
 
 
 class Made(NamedTuple):
@@ -52,13 +56,13 @@ class Made(NamedTuple):
     refused: dict[object, str]
 
 
-def made(setting: Setting, times: np.ndarray, weights: np.ndarray | None) -> Made:
+def made(setting: Setting, times: np.ndarray, adapted: "Adaptation | None") -> Made:
     """Forecasts of rising init times; where some cannot be made, those of the others, one by one.
 
     Parameters
     ----------
-    weights
-        (I, L, S, E) of the experts.
+    adapted
+        Weights of the experts, and error ratios.
     """
     forecaster, spec = setting.forecaster, setting.forecaster.spec
     wanted = [stretch(times, spec.step, before=spec.frames_in - 1, after=0)]
@@ -68,7 +72,14 @@ def made(setting: Setting, times: np.ndarray, weights: np.ndarray | None) -> Mad
     near = select_frames(setting.ds, spec.states, *wanted)
     try:
         forecast = forecaster.predict(
-            near, init_time=times, horizon=setting.leads, device=setting.device, weights=weights
+            near,
+            init_time=times,
+            horizon=setting.leads,
+            device=setting.device,
+            weights=None if adapted is None else adapted.weights,
+            error_ratios=None if adapted is None else adapted.ratios,
+            members=setting.members,
+            levels=setting.levels,
         )
         part = forecast if "weights_digest" in forecast.coords else weighted(forecast, forecaster, None)
         return Made(times, [part], {})
@@ -76,6 +87,6 @@ def made(setting: Setting, times: np.ndarray, weights: np.ndarray | None) -> Mad
         if len(times) == 1:
             return Made(times, [], {times[0]: "; ".join(refusal.reasons) or str(refusal)})
     single = (slice(number, number + 1) for number in range(len(times)))
-    each = [made(setting, times[one], None if weights is None else weights[one]) for one in single]
+    each = [made(setting, times[one], None if adapted is None else adapted.rows(one)) for one in single]
     refused = {time: reason for one in each for time, reason in one.refused.items()}
     return Made(times, [part for one in each for part in one.parts], refused)

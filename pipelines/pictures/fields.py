@@ -58,7 +58,7 @@ def learning_curve(
         axes.axvline(best, color="0.5", lw=1, ls=":", label=f"kept: epoch {best:g}")
     axes.set(xlabel="epoch", ylabel=ylabel)
     axes.legend(frameon=False)
-    _quiet(axes)
+    quiet(axes)
     return figure
 
 
@@ -81,7 +81,7 @@ def skill_curve(summary: xr.Dataset, *, title: str = "") -> Figure:
         axes.set_visible(False)
     if title and len(names) > 1:
         figure.suptitle(title, fontsize=11)
-    leads, unit = _lead_axis(summary["lead_time"])
+    leads, unit = lead_axis(summary["lead_time"])
     systems = [str(name) for name in summary["system"].values]
     others = [name for name in systems if name not in ("model", *_PARTS)]
     styles = dict(zip(others, _LINES * 3, strict=False)) | _PARTS | {"model": _MODEL}
@@ -106,7 +106,7 @@ def skill_curve(summary: xr.Dataset, *, title: str = "") -> Figure:
             reverse=True, title=heading, frameon=False, fontsize=8, title_fontsize=8,
             loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0,
         )  # fmt: skip
-        _quiet(axes)
+        quiet(axes)
     return figure
 
 
@@ -135,7 +135,7 @@ def sample_strip(
         raise ConfigError("Map strip", [reason])
     if leads is None:
         leads = evenly(forecast.sizes["lead_time"], _MOST_MAPS)
-    hours, unit = _lead_axis(forecast["lead_time"])
+    hours, unit = lead_axis(forecast["lead_time"])
     shown = np.stack([truth.isel(lead_time=list(leads)).values, forecast.isel(lead_time=list(leads)).values])
     difference = shown[1] - shown[0]
     finite = shown[np.isfinite(shown)]
@@ -188,14 +188,15 @@ def png(figure: Figure, *, dpi: int = 110) -> bytes:
     return buffer.getvalue()
 
 
-def _quiet(axes: Axes) -> None:
+def quiet(axes: Axes) -> None:
+    """A light grid behind what is drawn, whole numbers below it, and no frame."""
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color="0.9", lw=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _lead_axis(leads: xr.DataArray) -> tuple[np.ndarray, str]:
+def lead_axis(leads: xr.DataArray) -> tuple[np.ndarray, str]:
     """Leads as numbers, and their unit: hours, days from four days on, or months."""
     values = leads.values
     if values.dtype.kind != "m":

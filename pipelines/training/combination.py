@@ -168,6 +168,31 @@ def combine(
     )
 
 
+def choose_without(
+    names: tuple[str, ...], grams: np.ndarray, inits: np.ndarray, blocks: np.ndarray, block: int, *, mixed: bool = True
+) -> tuple[np.ndarray | None, Mixture | None]:
+    """Correction (S, L) and mixture that all blocks but one would have chosen; None where there is none.
+
+    Parameters
+    ----------
+    names, grams, inits, blocks, mixed
+        As in `combine`; `block` is the one that has no part in it. Where one other is left its factor is taken as it
+        is, since nothing can say whether it helps.
+    """
+    others = blocks != block
+    grams, inits, blocks = grams[:, :, others], inits[others], blocks[others]
+    correction = None
+    if NETWORK in names:
+        base, network = names.index(BASE), names.index(NETWORK)
+        if len(np.unique(blocks)) > 1:
+            correction, _, left_out = _correction(grams, base, network, blocks)
+        else:
+            correction = _factor(*(np.nansum(part, -1) for part in _products(grams, base, network)))
+            left_out = np.broadcast_to(correction[..., None], grams.shape[:3])
+        names, grams = _with_corrected(names, grams, left_out)
+    return correction, Mixture.fit(names, grams, inits, blocks) if mixed else None
+
+
 def choose_says(
     forecaster: Forecaster, ds: xr.Dataset, init_times: np.ndarray, blocks: np.ndarray, progress: Progress = silent
 ) -> dict[str, float]:
@@ -208,19 +233,16 @@ def _correction(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Factors (S, L), their standard errors (S, L), and those that each init time's block had no part in, (S, L, N).
 
-    Least squares of the truth less the base on the network less the base, all in Gram matrices: with errors e,
-    y - b = -e_b and n - b = e_n - e_b.
+    Least squares of the truth less the base on the network less the base.
     """
-    together = grams[..., base, base] - grams[..., base, network]  # (S, L, N)
-    squares = together + grams[..., network, network] - grams[..., base, network]
+    together, squares = _products(grams, base, network)
     names = np.unique(blocks)
     sums = [
         np.stack([np.nansum(part[..., blocks == b], -1) for b in names]) for part in (together, squares)
     ]  # (B, S, L)
 
     def factor(rows: np.ndarray) -> np.ndarray:
-        product, square = (part[rows].sum(0) for part in sums)
-        return np.clip(np.divide(product, square, out=np.zeros_like(square), where=square > 0), 0.0, 1.0)
+        return _factor(*(part[rows].sum(0) for part in sums))
 
     every = np.ones(len(names), bool)
     if len(names) < 2:
@@ -232,6 +254,20 @@ def _correction(
     error = np.sqrt((len(names) - 1) * without.var(0))  # jackknife over the blocks
     left_out = (without * helps)[np.searchsorted(names, blocks)]  # (N, S, L)
     return factor(every) * helps, error, left_out.transpose(1, 2, 0)
+
+
+def _products(grams: np.ndarray, base: int, network: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of truth less base and network less base, and of the latter with itself, (S, L, N) both.
+
+    All in Gram matrices: with errors e, y - b = -e_b and n - b = e_n - e_b.
+    """
+    together = grams[..., base, base] - grams[..., base, network]
+    return together, together + grams[..., network, network] - grams[..., base, network]
+
+
+def _factor(product: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """Least squares, 0 to 1."""
+    return np.clip(np.divide(product, square, out=np.zeros_like(square), where=square > 0), 0.0, 1.0)
 
 
 def _with_corrected(

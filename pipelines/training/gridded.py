@@ -1,5 +1,6 @@
 """Training on an archive: contract, baselines, windows and network from a plan, and what is kept of it in MLflow."""
 
+import copy
 import logging
 import math
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from pipelines.pictures import learning_curve, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.ranks import ALONE, Ranks
 from pipelines.tracking import Origin, Run, Skill, card
+from pipelines.training.calibration import Choice, Grams, choice, left_out_errors
 from pipelines.training.combination import Combination, choose_says, combine, validation_grams
 from pipelines.training.config import TrainConfig
 from pipelines.training.device import choose_device, choose_precision
@@ -37,6 +39,7 @@ from simvp.base_forecast import BaseForecast
 from simvp.contract import FrameSpec, Statistics
 from simvp.inference import Forecaster
 from simvp.scoring import Baselines, rain_limits
+from simvp.uncertainty import Calibration
 
 SKILL = "validation_skill.png"
 _log = logging.getLogger(__name__)
@@ -145,7 +148,9 @@ class GriddedTask:
             network, config, windows["train"], self.spec.weights, precision=self.precision, ranks=ranks
         )
         if ranks.first:
-            self.validation = Validation(windows["validation"], self.spec, self.rivals, self.ds)
+            self.validation = Validation(
+                windows["validation"], self.spec, self.rivals, self.ds, self._blocks(windows["validation"].inits)
+            )
 
     def validate(self, network: nn.Module) -> Score:
         """Loss as in training, and the RMSE of each state, on the validation windows."""
@@ -227,6 +232,7 @@ class GriddedTask:
             "base": self.base,
             "correction": self.combination.correction,
             "mixture": self.combination.mixture,
+            "calibration": self.calibration,
         }
         return parts, provenance, tags
 
@@ -267,10 +273,7 @@ class GriddedTask:
         own = Forecaster(spec=self.spec, network=self._network, baselines=self.rivals, base=chosen)  # type: ignore[arg-type]
         inits = self.validation.windows.inits
         names, grams = validation_grams(own, self.ds, self.times[inits], self.progress)
-        first = self.times[inits + 1]
-        blocks = np.zeros(len(inits), int)
-        for number, (start, end) in enumerate(self.plan.intervals("validation")):
-            blocks[(first >= start) & (first <= end)] = number
+        blocks = self.validation.blocks
         slots = self.plan.step.index(self.times, self.times[0])[inits]
         self.combination: Combination = combine(
             names, self.spec.states, grams, slots, blocks, judged=self.validation.judged, mixed=self.config.mixture
@@ -279,7 +282,46 @@ class GriddedTask:
             own = replace(own, correction=self.combination.correction, mixture=self.combination.mixture)
             says = choose_says(own, self.ds, self.times[inits], blocks, self.progress)
             self.combination = replace(self.combination, sharp=says)
+        known = {choice(self.spec, self.loop.best_epoch): (names, grams)}
+        self._calibrate(chosen, known)
         self.base = self._fit_base(self.baselines, self.statistics, reference, chosen)
+
+    def _calibrate(self, base: BaseForecast, known: Mapping[Choice, Grams]) -> None:
+        """What the errors on each validation block say, forecast by what the other blocks would have chosen."""
+        loop, inits = self.loop, self.validation.windows.inits
+        network = copy.deepcopy(loop.network).to(self.device)
+
+        def chosen_without(block: int) -> Forecaster:
+            network.load_state_dict(loop.left_out[block]["weights"])
+            corrections = self.validation.factors(network, loop.autocast, without=block)
+            factors = {name: correction.factors for name, correction in corrections.items()}
+            return Forecaster(
+                spec=self.spec.corrected(factors),
+                network=network.eval() if self.trained else None,  # type: ignore[arg-type]
+                baselines=self.rivals,
+                base=base,
+            )
+
+        errors = left_out_errors(
+            chosen_without,
+            {block: kept["epoch"] for block, kept in loop.left_out.items()},
+            self.ds,
+            self.times[inits],
+            self.validation.blocks,
+            known=known,
+            mixed=self.config.mixture,
+            progress=self.progress,
+        )
+        self.calibration = (
+            None if errors is None else Calibration.fit(errors, self.spec, self.combination.by_lead["model"] ** 2)
+        )
+
+    def _blocks(self, inits: np.ndarray) -> np.ndarray:
+        """Number of the validation block that the targets of each init time lie in."""
+        first, blocks = self.times[inits + 1], np.zeros(len(inits), int)
+        for number, (start, end) in enumerate(self.plan.intervals("validation")):
+            blocks[(first >= start) & (first <= end)] = number
+        return blocks
 
     def _fit_base(
         self, baselines: Baselines, statistics: Statistics, inits: np.ndarray, chosen: BaseForecast | None = None

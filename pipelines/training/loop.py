@@ -32,16 +32,20 @@ STOP_AFTER = 0.7  # share of the cycle
 
 # What a checkpoint holds of a loop, beside the state of the random numbers.
 _WITH_STATE = ("network", "average", "optimizer")
-_PLAIN = ("best", "epoch", "batch", "total", "seconds", "history", "stopped")
+_PLAIN = ("best", "left_out", "epoch", "batch", "total", "seconds", "history", "stopped")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What validation says: the loss, as in training, the RMSE of each state in its own units, and anything more."""
+    """What validation says: the loss, as in training, the RMSE of each state in its own units, and anything more.
+
+    `without` is the loss on all blocks but one, by the number of that block: what would choose the epoch without it.
+    """
 
     loss: float
     rmse: Mapping[str, float] = field(default_factory=dict)
     more: Mapping[str, float] = field(default_factory=dict)
+    without: Mapping[int, float] = field(default_factory=dict)
 
 
 class DivergedError(Refusal):
@@ -88,6 +92,8 @@ class TrainingLoop:
         Seconds of each epoch's updates, without scoring and saving; the last is that of the epoch under way.
     waited : float
         Seconds that updates waited for their batches, in the epoch under way or since it went on after a kill.
+    left_out : dict
+        By number of a validation block, "epoch", "loss" and "weights" that the other blocks alone would have kept.
     """
 
     def __init__(
@@ -121,6 +127,7 @@ class TrainingLoop:
         self.total = 0.0
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
+        self.left_out: dict[int, dict[str, Any]] = {}
         self.stopped = ""
         self.seconds: list[float] = []
         self.waited = 0.0
@@ -229,8 +236,11 @@ class TrainingLoop:
         rmse = {f"validation_rmse_{name}": value for name, value in score.rmse.items()}
         self.history.append({"epoch": self.epoch, **more, "validation_loss": score.loss, **rmse, **score.more})
         stale = self.epoch - self.best_epoch
-        if stale == 0:
-            self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+        better = [b for b, loss in score.without.items() if b not in self.left_out or loss < self.left_out[b]["loss"]]
+        if stale == 0 or better:
+            weights = {name: value.clone() for name, value in self.average.state_dict().items()}
+            self.best = weights if stale == 0 else self.best
+            self.left_out |= {b: {"epoch": self.epoch, "loss": score.without[b], "weights": weights} for b in better}
         # In the middle of the cycle the rate is high and the scores are poor; the best weights come at its end.
         if stale >= self.config.patience and self.epoch >= STOP_AFTER * self.config.epochs:
             self.stopped = f"no better validation loss for {self.config.patience} epochs"

@@ -71,17 +71,29 @@ class Validation:
         Both fitted on the training period, so that neither has seen what is scored.
     ds
         The archive as far as it may be looked at.
+    blocks
+        (N,) number of the block of each window, from 0; by default new where init times lie further apart than T'.
 
     Attributes
     ----------
+    blocks
+        As given, or found.
     judged
         (S, N, T') bool, the maps that are scored.
     """
 
-    def __init__(self, windows: Sequences, spec: FrameSpec, baselines: Baselines, ds: xr.Dataset) -> None:
+    def __init__(
+        self,
+        windows: Sequences,
+        spec: FrameSpec,
+        baselines: Baselines,
+        ds: xr.Dataset,
+        blocks: np.ndarray | None = None,
+    ) -> None:
         self.windows, self.spec = windows, spec
         self._inits = ds["time"].values[windows.inits]
-        self._blocks = np.cumsum(np.diff(windows.inits, prepend=windows.inits[:1]) > spec.frames_out)
+        apart = np.diff(windows.inits, prepend=windows.inits[:1]) > spec.frames_out
+        self.blocks = np.cumsum(apart) if blocks is None else blocks
         self.reference, self.judged = _reference(self._inits, spec, baselines, ds, specks=windows.specks)
 
     def score(self, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]]) -> Score:
@@ -90,8 +102,14 @@ class Validation:
         device = next(network.parameters()).device
         weights = torch.as_tensor(spec.weights, dtype=torch.float32, device=device)
         loss, square = 0.0, np.zeros(spec.n_states)
+        names, counts_of = np.unique(self.blocks, return_counts=True)
+        losses = dict.fromkeys(names.tolist(), 0.0)
         for indices, predicted, target, mask in predictions(network, self.windows, batch_size(spec, BATCH), autocast):
             loss += float(masked_loss(predicted, target, mask, weights)) * len(indices)
+            for block in np.unique(self.blocks[indices]).tolist():
+                own = np.flatnonzero(self.blocks[indices] == block)
+                part = (predicted[own], target[own], mask if mask.ndim == 3 else mask[own])
+                losses[block] += float(masked_loss(*part, weights)) * len(own)
             leads = np.arange(1, spec.frames_out + 1)
             valid = spec.step.shift(self._inits[indices][:, None], leads).reshape(-1)
             pair = [part.cpu().numpy().reshape(len(valid), *part.shape[2:]) for part in (predicted, target)]
@@ -105,11 +123,26 @@ class Validation:
                     maps = (difference**2 * area).sum((1, 2)) / area.sum((1, 2))
                 square[number] += maps[self.judged[number, indices].reshape(-1)].sum()
         rmse = np.sqrt(square / self.judged.sum((1, 2)))
-        return Score(loss=loss / len(self.windows), rmse=dict(zip(spec.states, rmse.tolist(), strict=True)))
+        every = sum(losses.values())
+        without = {
+            block: (every - losses[block]) / (len(self.windows) - count)
+            for block, count in zip(names.tolist(), counts_of.tolist(), strict=True)
+            if count < len(self.windows)
+        }
+        rmses = dict(zip(spec.states, rmse.tolist(), strict=True))
+        return Score(loss=loss / len(self.windows), rmse=rmses, without=without)
 
-    def factors(self, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]]) -> dict[str, Correction]:
-        """By state, for those that are learned as a logarithm, the factors of the leads and what they gain."""
-        spec, blocks = self.spec, int(self._blocks[-1]) + 1
+    def factors(
+        self,
+        network: nn.Module,
+        autocast: Callable[[], AbstractContextManager[Any]],
+        without: int | None = None,
+    ) -> dict[str, Correction]:
+        """By state, for those that are learned as a logarithm, the factors of the leads and what they gain.
+
+        `without` is the number of a block that has no part in them.
+        """
+        spec, blocks = self.spec, int(self.blocks[-1]) + 1
         logarithms = [(n, channel) for n, channel in enumerate(spec.state_channels) if channel.log_scale is not None]
         if blocks < 2 or not logarithms:
             return {}
@@ -128,7 +161,9 @@ class Validation:
                 maps = [
                     (one * other * area).sum((1, 2)).reshape(-1, len(leads)) for one, other in ((f, y), (f, f), (y, y))
                 ]
-                np.add.at(sums[row].swapaxes(0, 1), self._blocks[indices], np.stack(maps, axis=1))
+                np.add.at(sums[row].swapaxes(0, 1), self.blocks[indices], np.stack(maps, axis=1))
+        if without is not None:
+            sums = np.delete(sums, without, axis=2)
         return {channel.name: Correction.fit(*sums[row]) for row, (_, channel) in enumerate(logarithms)}
 
     def summary(self, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -153,6 +153,17 @@ class State(Channel):
         np.copyto(values, np.nan, where=~self.valid)
         return values
 
+    def moved(self, values: np.ndarray, departure: np.ndarray) -> np.ndarray:
+        """Physical values (..., H, W) moved by departures (..., H, W): inside the bounds, NaN where masked."""
+        moved = np.asarray(self.transformed(values) + departure * np.float32(self.scale), np.float32)
+        if self.log_scale is not None:
+            np.expm1(moved, out=moved)
+            moved *= np.float32(self.log_scale)
+        if self.bounds != (None, None):
+            np.clip(moved, *self.bounds, out=moved)
+        np.copyto(moved, np.nan, where=~self.valid)
+        return moved
+
     def points(self, values: np.ndarray) -> np.ndarray:
         """Physical (N, H, W) at the points where training saw values, (N, P)."""
         return values.reshape(len(values), -1) if self.valid.all() else values[:, self.valid]

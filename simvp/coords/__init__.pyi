@@ -1,9 +1,13 @@
 from .axes import canonicalise as canonicalise, restore as restore
 from .forecast_layout import (
+    BOUNDS_OF as BOUNDS_OF,
+    MEMBERS_OF as MEMBERS_OF,
+    RATIO_OF as RATIO_OF,
     check as check,
     coordinates as coordinates,
     described as described,
     label as label,
+    single_maps as single_maps,
     unfilled as unfilled,
 )
 from .grid import Grid as Grid, area_weights as area_weights, horizontal_dims as horizontal_dims

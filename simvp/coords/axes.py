@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simvp.coords.forecast_layout import described, unfilled
+from simvp.coords.forecast_layout import BOUNDS_OF, MEMBERS_OF, described, unfilled
 from simvp.coords.grid import GEOGRAPHIC, horizontal_dims, reordered
 from simvp.coords.identity import fixed_labels, with_labels
 from simvp.coords.labels import axis_labels, misplaced, on_earth, pixel_centres, time_labels
@@ -161,7 +161,7 @@ def restore(forecast: xr.Dataset, axes: Axes, original: xr.Dataset) -> xr.Datase
         if c.role in ("z", "member") and c.name in original.coords and original.variables[c.name].size == 1
     }
     fields = {
-        n: variables[n].transpose(..., *_dim_order(original, str(n), axes), missing_dims="ignore")
+        n: variables[n].transpose(..., *_dim_order(original, str(n), variables[n].dims, axes), missing_dims="ignore")
         for n in forecast.data_vars
     }
     if axes.grid_mapping is not None:  # the caller's, under its name
@@ -186,11 +186,17 @@ def _bounded(original: xr.Dataset, coords: Mapping[Hashable, xr.Variable], axes:
     return found
 
 
-def _dim_order(original: xr.Dataset, name: str, axes: Axes) -> list[Hashable]:
-    """Dims of a variable of `original` with those of a forecast instead of time, which comes first if it has none."""
-    dims = original[name].dims if name in original.variables else (axes.time, axes.y, axes.x)
+def _dim_order(original: xr.Dataset, name: str, own: tuple[Hashable, ...], axes: Axes) -> list[Hashable]:
+    """Dims of a variable of `original` with those of a forecast instead of time, which comes first if it has none.
+
+    What else the forecast has, along the dims `own` (members, quantiles), comes after the lead. It has the order of
+    the variable that it is of.
+    """
+    of = name.removesuffix(MEMBERS_OF).removesuffix(BOUNDS_OF)
+    dims = original[of].dims if of in original.variables else (axes.time, axes.y, axes.x)
     dims = dims if axes.time in dims else (axes.time, *dims)
-    return [new for dim in dims for new in (("init_time", "lead_time") if dim == axes.time else (dim,))]
+    times = ("init_time", "lead_time", *(dim for dim in own if dim in ("member", "quantile") and dim not in dims))
+    return [new for dim in dims for new in (times if dim == axes.time else (dim,))]
 
 
 def _gridded(ds: xr.Dataset, axes: Axes) -> list[str]:

@@ -24,6 +24,14 @@ CONVENTIONS = "CF-1.11"
 VOLATILE = ("created", "history", "archive_snapshot")
 """Coordinates and attributes that say when and where a forecast was made; left out of every comparison."""
 
+MEMBERS_OF, BOUNDS_OF = "_member", "_quantile"
+"""After the name of a variable: its members, along the dim ``member``, and its bounds, along ``quantile``."""
+
+RATIO_OF = "_error_ratio"
+"""After the name of a variable: the coordinate that says how errors of late were, beside those of the validation."""
+
+_BESIDE = {MEMBERS_OF: "member", BOUNDS_OF: "quantile"}
+
 # What holds for a variable whoever made it: not the comments, the references, the statistics of the source's own file.
 _VARIABLE_ATTRS = (
     "units",
@@ -215,6 +223,18 @@ def _grid_coords(grid: Grid) -> dict[str, xr.Variable]:
     return coords
 
 
+def single_maps(forecast: xr.Dataset) -> xr.Dataset:
+    """A forecast without the members and the bounds that lie beside its variables."""
+    beside = [
+        name
+        for name, variable in forecast.data_vars.items()
+        for suffix, dim in _BESIDE.items()
+        if dim in variable.dims and str(name).removesuffix(suffix) in set(forecast.data_vars) - {name}
+    ]
+    # A list of names, not `drop_vars`: coordinates that no variable has a use for go too.
+    return forecast[[name for name in forecast.data_vars if name not in beside]] if beside else forecast
+
+
 def faults(ds: xr.Dataset) -> list[str]:
     """Every way in which `ds` departs from the layout of a labelled forecast; empty if it does not."""
     rows, columns = horizontal_dims(ds)
@@ -243,6 +263,7 @@ def faults(ds: xr.Dataset) -> list[str]:
         f"{name}: expected dims (init_time, lead_time, {rows}, {columns}), got {variable.dims}"
         for name, variable in ds.data_vars.items()
         if not expected <= set(variable.dims) <= expected | {"member"}
+        and not (str(name).endswith(BOUNDS_OF) and set(variable.dims) == expected | {"quantile"})
     ]
     return reasons
 

@@ -71,10 +71,10 @@ def opened(data: Any) -> Iterator[xr.Dataset]:
 
 
 def as_given(forecast: xr.Dataset, data: Given) -> Any:
-    """The forecast in the form of the data: a DataArray for a DataArray; loaded where the data is in files."""
-    if isinstance(data, xr.DataArray):
+    """The forecast in the form of the data: a DataArray for one, but for members; loaded where the data is in files."""
+    if isinstance(data, xr.DataArray) and len(forecast.data_vars) == 1:
         return forecast[data.name]
-    return forecast if isinstance(data, xr.Dataset) else forecast.load()
+    return forecast if isinstance(data, xr.Dataset | xr.DataArray) else forecast.load()
 
 
 def _dataset_of(data: xr.DataArray) -> xr.Dataset:

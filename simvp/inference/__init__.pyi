@@ -15,5 +15,11 @@ from .registry import (
     short_waits as short_waits,
 )
 from .registry_address import registry_exists as registry_exists
-from .replay import Replay as Replay, honest as honest, labelled as labelled, truth_maps as truth_maps
+from .replay import (
+    Adaptation as Adaptation,
+    Replay as Replay,
+    honest as honest,
+    labelled as labelled,
+    truth_maps as truth_maps,
+)
 from .request import steps_of as steps_of

@@ -137,6 +137,15 @@ def weight_faults(mixture: Mixture | None, weights: np.ndarray, shape: tuple[int
     return []
 
 
+def ratio_faults(ratios: np.ndarray, shape: tuple[int, int, int], adapt: bool) -> list[str]:
+    """What is wrong with error ratios that were handed over for a forecast of `shape` (I, L, S)."""
+    if adapt:
+        return ["error_ratios: expected none beside adapt=True, which finds them"]
+    if ratios.shape != shape:
+        return [f"error_ratios: expected {shape} (init time, lead, variable), got {ratios.shape}"]
+    return [] if (np.isfinite(ratios) & (ratios > 0)).all() else ["error_ratios: expected numbers above 0"]
+
+
 def weighted(forecast: xr.Dataset, forecaster: "Forecaster", weights: np.ndarray | None) -> xr.Dataset:
     """The forecast with the weights that it was made with, and their digest, as coordinates.
 

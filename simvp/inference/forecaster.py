@@ -22,11 +22,11 @@ from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.files import Data, Location, as_given, opened
 from simvp.inference import model_file
 from simvp.inference.device import device_of
-from simvp.inference.experts import expert_maps, issued, weight_faults
+from simvp.inference.experts import expert_maps, issued, ratio_faults, weight_faults
 from simvp.inference.inputs import filled_words, frames_of, vetted
 from simvp.inference.model_file import read_header
 from simvp.inference.origin import origin_of
-from simvp.inference.replay import adapted_weights
+from simvp.inference.replay import adapted, with_ratios
 from simvp.inference.request import runs_of, steps_of
 from simvp.inference.summary import as_html, as_text
 from simvp.mixture import Mixture
@@ -41,6 +41,7 @@ from simvp.networks import (
 )
 from simvp.record import below
 from simvp.scoring import Baselines
+from simvp.uncertainty import Calibration, request_faults, with_bounds
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -67,6 +68,8 @@ class Forecaster:
         (S, T') how much of the difference between network and base is added to the base, 0 to 1.
     mixture
         Of base, corrected base and baselines; None: the corrected base is what is issued.
+    calibration
+        Errors of its forecasts, of which bounds and members are made; None: there are none.
     provenance
         JSON: where the model comes from ("dataset", "title", "institution", "source", "code_version", "created",
         "run_id" ...). Kept in the file, left out of the fingerprint.
@@ -80,6 +83,7 @@ class Forecaster:
     base: BaseForecast | None = None
     correction: np.ndarray | None = None
     mixture: Mixture | None = None
+    calibration: Calibration | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     version: str = "unregistered"
     _prints: dict[Hashable, str] = field(default_factory=dict, init=False, repr=False)
@@ -170,6 +174,9 @@ class Forecaster:
                 mixture=Mixture.from_header(header["mixture"], below(arrays, "mixture"))
                 if "mixture" in header
                 else None,
+                calibration=Calibration.from_header(header["calibration"], below(arrays, "calibration"))
+                if "calibration" in header
+                else None,
                 provenance=header["provenance"],
                 version=version,
             )
@@ -225,7 +232,10 @@ class Forecaster:
         units: Mapping[str, str] | None = ...,
         device: str | torch.device | None = ...,
         weights: np.ndarray | None = ...,
+        error_ratios: np.ndarray | None = ...,
         adapt: bool = ...,
+        members: int = ...,
+        levels: Sequence[float] = ...,
     ) -> xr.DataArray: ...
     @overload
     def predict(
@@ -237,7 +247,10 @@ class Forecaster:
         units: Mapping[str, str] | None = ...,
         device: str | torch.device | None = ...,
         weights: np.ndarray | None = ...,
+        error_ratios: np.ndarray | None = ...,
         adapt: bool = ...,
+        members: int = ...,
+        levels: Sequence[float] = ...,
     ) -> xr.Dataset: ...
     def predict(
         self,
@@ -248,7 +261,10 @@ class Forecaster:
         units: Mapping[str, str] | None = None,
         device: str | torch.device | None = None,
         weights: np.ndarray | None = None,
+        error_ratios: np.ndarray | None = None,
         adapt: bool = False,
+        members: int = 0,
+        levels: Sequence[float] = (),
     ) -> xr.Dataset | xr.DataArray:
         """Labelled forecast from labelled data.
 
@@ -270,15 +286,24 @@ class Forecaster:
         weights
             (I, L, S, E) of the experts, in the order of `mixture.experts`, as an issued forecast has them; by default
             those of the validation.
+        error_ratios
+            (I, L, S) by how much errors of late were larger than on validation, as an issued forecast has them: bounds
+            and members are spread as much more; by default 1.
         adapt
-            Whether the weights follow from how the experts did before each init time, on the frames of `ds`: their
+            Whether weights and error ratios follow from how the experts did before each init time, on `ds`: their
             forecasts are made again for all earlier init times with a full history, and count once verified, if their
             targets come after everything that the model was fitted on.
+        members
+            Members of an ensemble around the forecast, ``<variable>_member (init_time, lead_time, member, ...)``: the
+            same for the same init time and model, however often they are asked for.
+        levels
+            Quantiles of bounds around the forecast, rising, as (0.05, 0.95) for a band that holds in 90 of 100 cases:
+            ``<variable>_quantile (init_time, lead_time, quantile, ...)``.
 
         Returns
         -------
         xr.Dataset or xr.DataArray
-            A DataArray for a DataArray, else a Dataset.
+            A DataArray for a DataArray, where neither members nor levels are asked for; else a Dataset.
             Layout of `simvp.coords.forecast_layout` on the names and the order of `ds`, in the units of the contract,
             with coordinates model_version, model_fingerprint, archive_commit and archive_snapshot (where they are
             known) and created on init_time. Where inputs lack some of their points, these are filled by the rule of
@@ -295,7 +320,9 @@ class Forecaster:
             A domain that the memory does not hold.
         """
         with opened(ds) as labelled:
-            forecast = self._predict(labelled, init_time, horizon, units, device, weights, adapt)
+            forecast = self._predict(
+                labelled, init_time, horizon, units, device, weights, error_ratios, adapt, members, levels
+            )
             return as_given(forecast, ds)
 
     def _predict(
@@ -306,7 +333,10 @@ class Forecaster:
         units: Mapping[str, str] | None,
         device: str | torch.device | None,
         weights: np.ndarray | None,
+        error_ratios: np.ndarray | None,
         adapt: bool,
+        members: int,
+        levels: Sequence[float],
     ) -> xr.Dataset:
         """As `predict`, from a Dataset."""
         canonical, faults = self.spec.faults(ds, units)
@@ -335,6 +365,11 @@ class Forecaster:
         if weights is not None and len(runs):
             weights = np.asarray(weights, np.float64)
             faults += weight_faults(self.mixture, weights, (len(runs), steps, self.spec.n_states), adapt)
+        if error_ratios is not None and len(runs):
+            error_ratios = np.asarray(error_ratios, np.float64)
+            faults += ratio_faults(error_ratios, (len(runs), steps, self.spec.n_states), adapt)
+        values = len(runs) * steps * self.spec.n_states * self.spec.shape[0] * self.spec.shape[1]
+        faults += request_faults(self.calibration, members, levels, values)
         if faults or canonical is None or whole is None:
             raise ContractError("The data does not fit what the model was trained on", list(dict.fromkeys(faults)))
         others = sorted(str(name) for name in ds.data_vars if name not in self.spec.states)
@@ -350,8 +385,14 @@ class Forecaster:
         forecast = self.spec.to_dataset(departures, coords, attrs)
         if self.base is not None:
             if adapt:
-                weights = adapted_weights(self, whole, forecast["init_time"].values, steps, device)
+                found = adapted(self, whole, forecast["init_time"].values, steps, device)
+                weights, error_ratios = (None, None) if found is None else found
             forecast = issued(self, whole, forecast, weights)
+            forecast = with_ratios(forecast, self.spec.states, error_ratios)
+        if self.calibration is not None and (members or len(levels)):
+            forecast = with_bounds(
+                forecast, self.spec, self.calibration, members=members, levels=levels, fingerprint=self.fingerprint
+            )
         return restore(forecast, axes, ds)
 
     def experts(

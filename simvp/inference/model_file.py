@@ -24,10 +24,11 @@ from simvp.record import below, from_json
 if TYPE_CHECKING:
     from simvp.inference.forecaster import Forecaster
 
-FORMAT, FORMATS = 1, (1, 2)
-"""That of a network alone, which earlier versions read too, and all that this version reads; 2 has a base forecast."""
+FORMAT, FORMATS = 1, (1, 2, 3)
+"""That of a network alone, which earlier versions read too, and all that this version reads; 2 has a base forecast, 3
+the errors of its forecasts too."""
 # Parts of the header that the fingerprint covers; the provenance (who, when, which run) is not among them.
-CONTENT = ("format", "spec", "network", "baselines", "base", "mixture")
+CONTENT = ("format", "spec", "network", "baselines", "base", "mixture", "calibration")
 _KEY = "simvp"
 HEADER = BUDGET // 64
 """Bytes of a header: those of the largest models here have some hundred thousand."""
@@ -45,7 +46,7 @@ def fingerprint(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
 
 def content_of(model: "Forecaster") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Header, without what is not content, and arrays of a model."""
-    records = {"spec": model.spec, "baselines": model.baselines, "base": model.base, "mixture": model.mixture}
+    records = {name: getattr(model, name) for name in ("spec", "baselines", "base", "mixture", "calibration")}
     # Models without a base have the fingerprint that they had before there was one.
     header: dict[str, Any] = {name: record.to_header() for name, record in records.items() if record is not None}
     header["network"] = None if model.network is None else model.network.config.to_dict()
@@ -60,7 +61,7 @@ def content_of(model: "Forecaster") -> tuple[dict[str, Any], dict[str, np.ndarra
 
 def format_of(header: Mapping[str, Any]) -> int:
     """Format number of a file with this header."""
-    return 2 if "base" in header else FORMAT
+    return 3 if "calibration" in header else 2 if "base" in header else FORMAT
 
 
 def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -74,7 +75,7 @@ def write(path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Mappi
         JSON, with the parts of `CONTENT` but the format number and the fingerprint, which are added here.
     arrays
         By name; the part before the first dot says whose they are: "spec", "network", "baselines", "base",
-        "correction" or "mixture".
+        "correction", "mixture" or "calibration".
     """
     from safetensors.numpy import save_file
 
@@ -169,6 +170,8 @@ def refuse_misfits(model: "Forecaster") -> None:
             reasons.append(f"expected a network of T, T', C, S = {expected}, as in its contract, got {got}")
     if model.base is not None and model.base.leads != spec.frames_out:
         reasons.append(f"expected a base forecast of {spec.frames_out} leads, got {model.base.leads}")
+    if model.calibration is not None:
+        reasons += model.calibration.faults(spec)
     if reasons:
         raise Refusal(subject_of(""), reasons)
 

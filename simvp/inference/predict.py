@@ -30,6 +30,8 @@ def predict(
     units: Mapping[str, str] | None = ...,
     device: "str | torch.device | None" = ...,
     adapt: bool = ...,
+    members: int = ...,
+    levels: Sequence[float] = ...,
 ) -> xr.DataArray: ...
 @overload
 def predict(
@@ -41,6 +43,8 @@ def predict(
     units: Mapping[str, str] | None = ...,
     device: "str | torch.device | None" = ...,
     adapt: bool = ...,
+    members: int = ...,
+    levels: Sequence[float] = ...,
 ) -> xr.Dataset: ...
 def predict(
     ds: Data,
@@ -51,6 +55,8 @@ def predict(
     units: Mapping[str, str] | None = None,
     device: "str | torch.device | None" = None,
     adapt: bool = False,
+    members: int = 0,
+    levels: Sequence[float] = (),
 ) -> xr.Dataset | xr.DataArray:
     """Labelled forecast from labelled data.
 
@@ -64,14 +70,14 @@ def predict(
         A Forecaster, a file, a name in the MLflow registry ("simvp-era5-uk", "simvp-era5-uk@challenger",
         "models:/simvp-era5-uk/3"), or None: the one champion whose contract accepts `ds`. The registry is asked every
         time, but a version that was read before is not read again.
-    init_time, horizon, units, device, adapt
+    init_time, horizon, units, device, adapt, members, levels
         As in `Forecaster.predict`.
 
     Returns
     -------
     xr.Dataset or xr.DataArray
         As from `Forecaster.predict`: dims (init_time, lead_time) and the caller's own, in the caller's order. A
-        DataArray for a DataArray.
+        DataArray for a DataArray, where neither members nor levels are asked for.
 
     Raises
     ------
@@ -85,7 +91,14 @@ def predict(
     with opened(ds) as labelled:
         forecaster = model if isinstance(model, Forecaster) else _chosen(labelled, model, units)
         forecast = forecaster.predict(
-            labelled, init_time=init_time, horizon=horizon, units=units, device=device, adapt=adapt
+            labelled,
+            init_time=init_time,
+            horizon=horizon,
+            units=units,
+            device=device,
+            adapt=adapt,
+            members=members,
+            levels=levels,
         )
         return as_given(forecast, ds)
 

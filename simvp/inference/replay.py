@@ -3,12 +3,13 @@
 Letters: I init times, L leads, S states, E experts, H rows, W columns.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from simvp.coords import history
+from simvp.coords import RATIO_OF, history
 from simvp.inference import inputs
 from simvp.inference.experts import BASE, CORRECTED, blended, weighted
 from simvp.mixture import Recursion, gram_matrices
@@ -21,6 +22,25 @@ if TYPE_CHECKING:
 
 UNMIXED = "unmixed"
 BATCH = 32
+
+
+class Adaptation(NamedTuple):
+    """What follows for init times from the errors that are verified by each of them.
+
+    Parameters
+    ----------
+    weights
+        (I, L, S, E) of the experts.
+    ratios
+        (I, L, S) how much larger errors of late were than on validation; None of a model without its errors.
+    """
+
+    weights: np.ndarray
+    ratios: np.ndarray | None
+
+    def rows(self, rows: Any) -> "Adaptation":
+        """Those of some init times."""
+        return Adaptation(self.weights[rows], None if self.ratios is None else self.ratios[rows])
 
 
 class Replay:
@@ -55,18 +75,24 @@ class Replay:
         forecaster = self.forecaster
         template, maps = forecaster.experts(ds, init_times, self.leads, self.device)
         made = {UNMIXED: maps.get(CORRECTED, maps[BASE]), BASE: maps[BASE]}
-        model, used = made[UNMIXED], None
+        model, used, ratios = made[UNMIXED], None, None
         if self._recursion is not None:
             self.take(init_times, self._grams(ds, init_times, maps))
-            model, used = blended(forecaster, maps, self.weights(init_times))
+            weights, ratios = self.adapted(init_times)
+            model, used = blended(forecaster, maps, weights)
         forecasts = {name: labelled(template, field) for name, field in {"model": model, **made}.items()}
-        forecasts["model"] = weighted(forecasts["model"], forecaster, used)
+        forecasts["model"] = with_ratios(weighted(forecasts["model"], forecaster, used), forecaster.spec.states, ratios)
         return forecasts
 
-    def weights(self, init_times: np.ndarray) -> np.ndarray:
-        """(I, L, S, E) weights of rising init times after all before, by what is verified by then."""
+    def adapted(self, init_times: np.ndarray) -> Adaptation:
+        """What follows for rising init times after all before, by what is verified by then."""
         assert self._recursion is not None
-        return np.stack([self._recursion.weights(int(step), self.leads) for step in self._steps(init_times)])
+        calibration, weights, ratios = self.forecaster.calibration, [], []
+        for step in self._steps(init_times):
+            weights.append(self._recursion.weights(int(step), self.leads))
+            if calibration is not None:
+                ratios.append(calibration.ratios(*self._recursion.of_late(self.leads)))
+        return Adaptation(np.stack(weights), np.stack(ratios) if ratios else None)
 
     def grams(self, ds: xr.Dataset, init_times: np.ndarray) -> np.ndarray:
         """Gram matrices (I, L, S, E, E) of the experts' errors, as far as `ds`, as in `forecasts`, has the truth."""
@@ -123,16 +149,28 @@ def truth_maps(spec: "FrameSpec", ds: xr.Dataset, init_times: np.ndarray, leads:
     return np.stack([frames_of(ds[state], positions, np.float32) for state in spec.states], axis=2)
 
 
-def adapted_weights(
+def with_ratios(forecast: xr.Dataset, states: Sequence[str], ratios: np.ndarray | None) -> xr.Dataset:
+    """The forecast with the ratios (I, L, S) of errors of late and of the validation, as coordinates."""
+    if ratios is None:
+        return forecast
+    text = "errors verified of late, in units of those of the validation, for {}"
+    coords = {
+        name + RATIO_OF: (("init_time", "lead_time"), ratios[:, :, s], {"long_name": text.format(name), "units": "1"})
+        for s, name in enumerate(states)
+    }
+    return forecast.assign_coords(coords)
+
+
+def adapted(
     forecaster: "Forecaster", ds: xr.Dataset, init_times: np.ndarray, leads: int, device: Any = None
-) -> np.ndarray | None:
-    """Weights (I, L, S, E) of init times in any order, by what of `ds` is verified by each; None without a mixture."""
+) -> Adaptation | None:
+    """Of init times in any order, by what of `ds` is verified by each; None without a mixture."""
     if forecaster.mixture is None:
         return None
     order = np.argsort(encode_times(init_times)[0], kind="stable")
     replay = Replay(forecaster, leads, device)
     replay.learn_all(ds, init_times[order[-1]])
-    return replay.weights(init_times[order])[np.argsort(order, kind="stable")]
+    return replay.adapted(init_times[order]).rows(np.argsort(order, kind="stable"))
 
 
 def labelled(template: xr.Dataset, field: np.ndarray) -> xr.Dataset:

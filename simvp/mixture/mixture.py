@@ -9,13 +9,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simvp.mixture.aggregation import Aggregation, State, advanced, columns, falling, mean, replay, squared_errors
+from simvp.mixture.aggregation import (
+    Aggregation,
+    State,
+    advanced,
+    columns,
+    falling,
+    mean,
+    replay,
+    restricted,
+    squared_errors,
+)
 from simvp.mixture.prior import BlockErrors, choose, prior_from
 from simvp.record import Record
 
 # Before a validation block is looked at these experts share most of the weights: they were made to be better than the
 # baselines, by folds that were left out. All others share what is left.
 TRUST, TRUSTED = ("base", "corrected"), 0.95
+
+MEMORY = 20
+"""Init times without common targets after which errors of late count a third (1 / e)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,6 +119,7 @@ class Recursion:
         self._scale = mixture.scale.copy()  # (S, L)
         self._waiting: list[tuple[int, int, np.ndarray]] = []  # verified at, lead, (S, E, E)
         self._verified: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(mixture.leads)]  # at, (S,) of which
+        self._late = np.zeros((2, *mixture.scale.shape))  # sum of squared errors of late, and how many they are worth
 
     def learn(self, init: int, grams: np.ndarray) -> None:
         """Take the Gram matrices (L, S, E, E) of an init time, in steps; those of a lead count once it is over."""
@@ -122,6 +136,7 @@ class Recursion:
             late = self._pending(at, lead, here)
             self._scale[:, lead] = scale = falling(self._scale[:, lead], gram, self.mixture.scale[:, lead])
             before = self._states[lead]
+            self._remember(lead, mean(before), gram, here, late)
             after = advanced(self._settings, before, self.mixture.prior[:, lead], scale, gram, late)
             self._states[lead] = State(
                 np.where(here[:, None, None], after.weights, before.weights),
@@ -130,6 +145,24 @@ class Recursion:
         del self._waiting[:due]
         weights = [mean(state) for state in self._states]
         return np.stack([weights[min(lead, self.mixture.leads - 1)] for lead in range(leads)])
+
+    def of_late(self, leads: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sum (L, S) of the squared errors of the mixture that have been verified of late, and how many they are worth.
+
+        As far as `weights` was asked for. An init time that was issued while n others were pending, whose targets it
+        shares, is worth 1 / (1 + n); each takes the part 1 / `MEMORY` of that from what was before.
+        """
+        lead = np.minimum(np.arange(leads), self.mixture.leads - 1)
+        sums, worth = self._late[:, :, lead].swapaxes(1, 2)
+        return sums, worth
+
+    def _remember(self, lead: int, weights: np.ndarray, gram: np.ndarray, here: np.ndarray, late: np.ndarray) -> None:
+        """Count the squared errors (S,) of the mixture with weights (S, E), of the states that are `here` (S,)."""
+        present = np.isfinite(np.einsum("see->se", gram))
+        worth = np.where(here, 1 / (1 + late), 0.0)
+        error = squared_errors(restricted(weights, present), gram)
+        self._late[:, :, lead] *= 1 - worth / MEMORY
+        self._late[:, :, lead] += np.stack([np.where(here, error, 0.0), np.ones(len(here))]) * worth
 
     def _pending(self, at: int, lead: int, here: np.ndarray) -> np.ndarray:
         """Init times (S,) that were pending when the one that is verified now, of the states `here` (S,), was issued.

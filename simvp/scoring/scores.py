@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import DTypeLike
 
 from simvp.budget import fitting
-from simvp.coords import Grid, area_weights, check, horizontal_dims
+from simvp.coords import Grid, area_weights, check, horizontal_dims, single_maps
 from simvp.errors import Refusal
 from simvp.times import encode_times
 from simvp.values import same_units
@@ -47,7 +47,7 @@ def compare(
     forecasts
         By the name of the system, for the same init times and leads on one grid: labelled forecasts, variables with
         dims (init_time, lead_time, row, column) in any order. The first says which variables are scored; what another
-        one does not forecast has no score.
+        one does not forecast has no score. Members and bounds beside a variable are not looked at.
     truth
         Canonical Dataset with dims (time, row, column), which may be lazy. Its grid has to be the forecasts':
         the size first, then the coordinates to 1/1000 of their spacing; the order along an axis does not matter.
@@ -71,7 +71,7 @@ def compare(
         Not a labelled forecast, variables without truth, other units, another grid, another calendar, forecasts of
         other times than the first, or not one valid time for which there is truth. All reasons at once.
     """
-    first = next(iter(forecasts.values()))
+    first = single_maps(next(iter(forecasts.values())))
     truth, positions = align(first, truth)
     systems = [first, *beside(first, list(forecasts.items())[1:])]
     rows, columns = horizontal_dims(first)
@@ -205,6 +205,7 @@ def beside(first: xr.Dataset, others: Sequence[tuple[str, xr.Dataset]]) -> list[
     """Other forecasts in the order of the grid of the first."""
     grid, aligned, reasons = Grid.of(first), [], []
     for name, forecast in others:
+        forecast = single_maps(forecast)
         check(forecast)
         faults = [
             f"{dim}: expected those of the first forecast, got others"

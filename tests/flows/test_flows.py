@@ -179,7 +179,7 @@ def test_walk_from_files_to_skill(walk: Walk, home: Home) -> None:
     header, *lines = scored.csv.read_text().splitlines()
     assert header == (
         "variable,lead_hours,n,weighting,model,unmixed,base,persistence,seasonal_persistence,climatology,"
-        "anomaly_persistence,damped_anomaly,version"
+        "anomaly_persistence,damped_anomaly,version,mae,bias,acc,crps,coverage_90,width_90"
     )
     assert [line.split(",")[1] for line in lines] == ["1", "2", "3"]
     hours = plain(walk.issued.path).init_time.dt.hour.values

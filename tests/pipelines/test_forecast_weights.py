@@ -12,14 +12,15 @@ from datasets.archive.archive import Archive
 from datasets.store.store import Store
 from pipelines.forecast import forecast
 from pipelines.home import Home
-from pipelines.verified import due_weights
+from pipelines.verified import due_adaptation
 from simvp.coords.forecast_layout import faults
 from simvp.coords.steps import Step
+from simvp.errors import ConfigError
 from simvp.inference.experts import EXPERTS
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.replay import Replay
 from simvp.mixture.mixture import digest
-from tests.support.mixed import DAYS, FITTED, FRAMES_OUT, mixed_forecaster, noisy_world
+from tests.support.mixed import DAYS, FITTED, FRAMES_OUT, calibrated, mixed_forecaster, noisy_world
 
 HOUR = Step.parse("1h")
 DATASET = "noisy"
@@ -78,8 +79,9 @@ def test_an_issued_init_time_is_made_again_from_the_archive_as_it_was(home: Home
         past = noisy_world(frames / 24).assign_attrs(archive_commit="")
         past = past.assign_coords(present=("time", np.ones(frames, bool)))
         every = past["time"].values
-        weights = due_weights(model, past, time, every[every.astype("M8[h]").astype(int) % 6 == 0], FRAMES_OUT)
-        np.testing.assert_allclose(weights_in(ds)[number][..., :8], weights[0], atol=1e-6)
+        adapted = due_adaptation(model, past, time, every[every.astype("M8[h]").astype(int) % 6 == 0], FRAMES_OUT)
+        assert adapted is not None
+        np.testing.assert_allclose(weights_in(ds)[number][..., :8], adapted.weights[0], atol=1e-6)
         # And with the weights that the store names, the forecast itself.
         own = weights_in(ds)[[number]][..., :8]
         again = model.predict(past, init_time=time, weights=own)
@@ -127,8 +129,9 @@ def test_a_frame_that_is_replaced_changes_the_next_weights_and_nothing_that_was_
     ds = Archive(home.archive(DATASET)).dataset()
     every = ds["time"].values
     due = every[every.astype("M8[h]").astype(int) % 6 == 0]
-    wanted = due_weights(model, ds, now["init_time"].values[4:], due, FRAMES_OUT)
-    np.testing.assert_allclose(weights_in(now)[4:][..., :8], wanted, atol=1e-6)
+    wanted = due_adaptation(model, ds, now["init_time"].values[4:], due, FRAMES_OUT)
+    assert wanted is not None
+    np.testing.assert_allclose(weights_in(now)[4:][..., :8], wanted.weights, atol=1e-6)
 
 
 def test_another_model_has_errors_of_its_own(home: Home, model: Forecaster) -> None:
@@ -207,3 +210,33 @@ def test_a_hindcast_of_the_period_of_the_fit_has_the_weights_of_the_validation(h
     forecast(home, DATASET, model=model, hindcast=("2020-01-05T00", "2020-01-06T23"))
     every = weights_in(stored(home, "hindcasts"))[..., :8]
     np.testing.assert_allclose(every, model.mixture.weights(len(every), FRAMES_OUT), atol=1e-12)
+
+
+def test_members_and_bounds_are_issued_beside_forecasts_and_stay_what_they_were(home: Home, model: Forecaster) -> None:
+    sure = calibrated(model)
+    forecast(home, DATASET, model=sure, members=3, levels=(0.1, 0.9))
+    ds = stored(home)
+    assert faults(ds) == []
+    assert ds["t2m_member"].dims == ("init_time", "lead_time", "member", "latitude", "longitude")
+    # Spread by the errors that were verified before each, and the same as from the model and the forecast.
+    assert (ds["t2m_error_ratio"][1:] != 1).all()
+    ratios = np.stack([ds[f"{name}_error_ratio"].values for name in ("t2m", "d2m")], axis=2)
+    every = weights_in(ds)[..., [EXPERTS.index(name) for name in sure.mixture.experts]]
+    again = sure.predict(
+        noisy_world(),
+        init_time=ds["init_time"].values,
+        weights=every / every.sum(-1, keepdims=True),
+        error_ratios=ratios,
+        members=3,
+        levels=(0.1, 0.9),
+    )
+    for name in ("t2m_member", "d2m_quantile"):
+        np.testing.assert_allclose(ds[name], again[name], rtol=1e-5)
+    add_day(home, DAYS)
+    with pytest.raises(ConfigError) as caught:
+        forecast(home, DATASET, model=sure)
+    assert "members: the store holds 3 beside each forecast, got 0" in str(caught.value)
+    assert "levels: the store holds [0.1, 0.9] beside each forecast, got []" in str(caught.value)
+    with pytest.raises(ConfigError, match="trained before there were any"):
+        forecast(home, DATASET, model=model, members=3)
+    assert forecast(home, DATASET, model=sure, members=3, levels=(0.1, 0.9)).issued

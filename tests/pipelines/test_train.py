@@ -158,6 +158,9 @@ def test_version_holds_the_forecaster_and_is_the_challenger(whole):
     assert found.provenance["shifts"] == report.shifts
     ds = Archive(home.archive("world")).dataset()
     assert found.predict(ds).sizes["lead_time"] == 2
+    sure = found.predict(ds, members=3, levels=(0.25, 0.75))
+    assert sure["t2m_member"].sizes["member"] == 3
+    assert (sure["t2m_quantile"][:, :, 0] <= sure["t2m_quantile"][:, :, 1]).all()
 
 
 def test_held_out_values_do_not_reach_the_training(whole, tmp_path):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import xarray as xr
 
 from datasets.archive.archive import Archive
 from datasets.store.store import Store
-from pipelines.verified import due_weights
+from pipelines.verified import due_adaptation
 from simvp.coords.steps import Step
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.replay import Replay
@@ -17,6 +18,12 @@ from tests.support.mixed import FITTED, FRAMES_OUT, mixed_forecaster, noisy_worl
 
 HOUR = Step.parse("1h")
 FIRST = 24 * FITTED - 1  # the last frame of the fit: the first target of this init time comes after it
+
+
+def due_weights(*given: Any, **named: Any) -> np.ndarray | None:
+    """Weights alone."""
+    found = due_adaptation(*given, **named)
+    return None if found is None else found.weights
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +57,7 @@ def by_replay(model: Forecaster, ds: xr.Dataset, learned: np.ndarray, asked: np.
     replay = Replay(model, FRAMES_OUT)
     for time in learned:
         replay.take(np.array([time]), replay.grams(ds.load(), np.array([time])))
-    return replay.weights(asked)
+    return replay.adapted(asked).weights
 
 
 def test_only_init_times_count_whose_targets_nothing_was_fitted_on(model: Forecaster, archive: Archive) -> None:

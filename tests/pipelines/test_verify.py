@@ -93,6 +93,7 @@ def test_the_skill_table_and_the_pictures_that_were_promised(home: Home) -> None
     assert tuple(lines[0]) == (
         "variable", "lead_hours", "n", "weighting", "model",
         "persistence", "seasonal_persistence", "climatology", "anomaly_persistence", "damped_anomaly", "version",
+        "mae", "bias", "acc",
     )  # fmt: skip
     assert [(r["variable"], r["lead_hours"], r["n"], r["weighting"]) for r in lines] == [
         ("t2m", str(lead), "46", "cos_latitude") for lead in (1, 2, 3)
@@ -524,7 +525,9 @@ def test_scores_by_hand() -> None:
     assert table["lead_hours"].values.tolist() == [6.0, 12.0]
     assert table.attrs["weighting"] == "uniform"
     lines = skill_csv(table).splitlines()
-    assert lines[1] == "rain,6,2,uniform,1.58114,5,5,5,5,5,"
+    assert lines[1].startswith("rain,6,2,uniform,1.58114,5,5,5,5,5,,")
+    assert lines[0].split(",")[11:] == ["mae", "bias", "acc"]
+    assert float(lines[1].split(",")[12]) == 1.5
     assert "| rain (mm) | all | 4 | **2.739** | 5 |" in markdown(table)
     assert unpredictable(table, {"rain": 1.0})["rain"] == pytest.approx(1 / 7.5)
 

@@ -90,7 +90,7 @@ def test_models_with_and_without_the_sixth_share_a_store(
     assert np.isfinite(table["rmse"]).all()
     with open(second.csv, newline="") as file:
         lines = list(csv.reader(file))
-    assert lines[0] == ["variable", "lead_hours", "n", "weighting", *SIX, "version"]
+    assert lines[0] == ["variable", "lead_hours", "n", "weighting", *SIX, "version", "mae", "bias", "acc"]
     assert [line[:10] + line[11:] for line in lines[1:4]] == [line.split(",") for line in before.splitlines()[1:]]
     assert second.table().count("| damped anomaly | extrapolation |") == 2
     # Once made, they are kept, also when the archive changes below the old forecasts.

@@ -12,6 +12,8 @@ from simvp.inference.forecaster import Forecaster
 from simvp.mixture.aggregation import Aggregation
 from simvp.mixture.mixture import Mixture, trust
 from simvp.scoring.baselines import NAMES, Baselines
+from simvp.uncertainty.calibration import Calibration
+from simvp.uncertainty.spread import Errors
 from tests.support.models import small_forecaster
 from tests.support.worlds import formula_world
 
@@ -77,3 +79,18 @@ def mixed_forecaster(
         provenance={"periods": {"train": [ends], "validation": [], "reference": [ends]}},
         **more,
     )
+
+
+def calibrated(forecaster: Forecaster, count: int = 60, std: float = 0.5) -> Forecaster:
+    """With white errors of a known standard deviation, in departures, every four hours of four blocks."""
+    spec = forecaster.spec
+    hours = np.arange(count) * 4
+    values = np.random.default_rng(0).normal(0, std, (count, FRAMES_OUT, spec.n_states, *spec.shape)).astype("f4")
+    errors = Errors(
+        values=np.where(spec.mask, values, np.nan),
+        init_times=np.datetime64("2020-01-01", "ns") + hours * np.timedelta64(1, "h"),
+        blocks=np.arange(count) * 4 // count,
+        activities=np.ones((count, spec.n_states)),
+        step=spec.step,
+    )
+    return replace(forecaster, calibration=Calibration.fit(errors, spec, np.full((spec.n_states, FRAMES_OUT), 2.0)))

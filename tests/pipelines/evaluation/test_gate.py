@@ -48,6 +48,26 @@ def autoregressive(rng: np.random.Generator, rows: int, n: int, phi: float) -> n
     return out
 
 
+def test_by_crps_members_stand_beside_the_errors_of_single_forecasts() -> None:
+    # Squared errors say that the model is worse; its members have a CRPS of 1.5 beside absolute errors of 2.
+    found = errors(noisy(16.0))
+    found["absolute_error"] = xr.full_like(found["squared_error"], 2.0)
+    crps = np.random.default_rng(1).normal(1.5, 0.1, (1, 60, LEADS))
+    with_members = found.assign(crps=(("variable", "init_time", "lead_time"), crps))
+    assert decide(with_members, **SIZES).outcome == "refuse"
+    verdict = decide(with_members, gate=Gate(score="crps"), **SIZES)
+    assert verdict.outcome == "promote"
+    assert verdict.comparisons[0].improvement == pytest.approx(25, abs=1)
+    assert "CRPS 25." in verdict.reasons[0] or "CRPS 24." in verdict.reasons[0]
+    assert "| CRPS | its CRPS |" in verdict.table()
+    # A champion with members as good is no worse; one that has none is.
+    rival = with_members.sel(system=["model"])
+    assert decide(with_members, rival, gate=Gate(score="crps"), **SIZES).outcome == "refuse"
+    assert decide(with_members, rival.drop_vars("crps"), gate=Gate(score="crps"), **SIZES).outcome == "promote"
+    with pytest.raises(ConfigError, match="score: expected a challenger with members for crps"):
+        decide(found, gate=Gate(score="crps"), **SIZES)
+
+
 def test_a_better_model_is_promoted_and_the_verdict_explains_itself() -> None:
     verdict = decide(errors(noisy(4.0)), **SIZES)
     assert verdict.outcome == "promote"

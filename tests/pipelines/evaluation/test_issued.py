@@ -122,7 +122,19 @@ def test_parts_are_scored_as_the_model_forecasts_without_its_mixture(home: Home,
     assert rmse == pytest.approx(np.sqrt(by_hand(home, bare(model), inits)[:, 0].mean()), rel=1e-4)
     with open(report.csv, newline="") as file:
         lines = list(csv.reader(file))
-    assert lines[0] == ["variable", "lead_hours", "n", "weighting", "model", *PARTS, *SYSTEMS[1:], "version"]
+    assert lines[0] == [
+        "variable",
+        "lead_hours",
+        "n",
+        "weighting",
+        "model",
+        *PARTS,
+        *SYSTEMS[1:],
+        "version",
+        "mae",
+        "bias",
+        "acc",
+    ]
     assert report.table().splitlines()[0].startswith("| variable | lead h | n | model | unmixed | base | persistence")
 
 

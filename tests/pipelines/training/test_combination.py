@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipelines.training.combination import BATCH, combine, validation_grams
+from pipelines.training.combination import BATCH, choose_without, combine, validation_grams
 from simvp.mixture.mixture import Mixture, gram_matrices, left_out_errors, trust
 from simvp.mixture.prior import FLOOR
 from tests.support.mixed import FRAMES_OUT, mixed_forecaster, noisy_world
@@ -188,3 +188,27 @@ def test_gram_matrices_of_validation_are_those_of_the_forecasts() -> None:
         squares = (forecast[name].isel(lead_time=lead) - truth) ** 2
         wanted = squares.weighted(area).mean(("latitude", "longitude")).values
         np.testing.assert_allclose(grams[state, lead, :, 1, 1], wanted, rtol=1e-3)
+
+
+@pytest.mark.parametrize("blocks", [BLOCKS, np.repeat([0, 1], 20)])
+def test_what_the_other_blocks_choose_knows_nothing_of_the_block_left_out(blocks: np.ndarray) -> None:
+    maps, truth = world()
+    own, other = grams_of(maps, truth), grams_of(maps, np.where((blocks == 1)[:, None, None, None, None], 9.0, truth))
+    first, second = (choose_without(NAMES, grams, INITS, blocks, 1) for grams in (own, other))
+    np.testing.assert_array_equal(first[0], second[0])
+    assert first[1] is not None
+    assert second[1] is not None
+    np.testing.assert_array_equal(first[1].prior, second[1].prior)
+    assert first[1].aggregation == second[1].aggregation
+    # And it is that of the others: of another block it knows.
+    assert not np.allclose(
+        choose_without(NAMES, other, INITS, blocks, 0)[0], choose_without(NAMES, own, INITS, blocks, 0)[0]
+    )
+    for state, lead in product(range(STATES), range(LEADS)):
+        assert first[0][state, lead] == pytest.approx(least_squares(maps, truth, blocks != 1, state, lead), abs=1e-4)
+
+
+def test_without_a_network_and_without_a_mixture_nothing_is_chosen() -> None:
+    maps, truth = world()
+    del maps["network"]
+    assert choose_without(tuple(maps), grams_of(maps, truth), INITS, BLOCKS, 0, mixed=False) == (None, None)

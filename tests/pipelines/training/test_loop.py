@@ -182,6 +182,26 @@ def test_stops_when_validation_no_longer_gets_better(windows):
     assert run.stopped == "no better validation loss for 2 epochs"
 
 
+def test_the_epoch_that_the_other_blocks_would_have_kept_is_kept_with_its_weights(windows):
+    losses = iter([(5.0, 6.0, 4.0), (3.0, 2.0, 3.0), (2.0, 3.0, 1.0), (2.5, 3.5, 2.0), (9.0, 9.0, 9.0)])
+    weights = []
+
+    def validate(network: nn.Module) -> Score:
+        loss, *others = next(losses)
+        weights.append(network.mix.weight.clone())
+        return Score(loss=loss, without=dict(enumerate(others)))
+
+    run = new_loop(windows, config(epochs=4))
+    run.run(validate)
+    assert run.best_epoch == 2
+    assert {block: (kept["epoch"], kept["loss"]) for block, kept in run.left_out.items()} == {0: (1, 2.0), 1: (2, 1.0)}
+    for block, epoch in ((0, 1), (1, 2)):
+        torch.testing.assert_close(run.left_out[block]["weights"]["mix.weight"], weights[epoch], rtol=0, atol=0)
+    again = new_loop(windows, config(epochs=4))
+    again.restore(run.state())
+    torch.testing.assert_close(again.left_out[0]["weights"]["mix.weight"], weights[1], rtol=0, atol=0)
+
+
 def test_does_not_stop_before_the_last_third_of_the_cycle(windows):
     run = new_loop(windows, config(epochs=10, epoch_updates=1, patience=1))
     run.run(lambda network: Score(loss=1.0 + run.epoch, rmse={}))

@@ -125,3 +125,16 @@ def test_factors_of_a_logarithm_are_those_of_the_physical_values(log1p: list[str
     expected = (told * truth).sum((0, 2, 3), "f8") / (told.astype("f8") ** 2).sum((0, 2, 3))
     assert found["rain"].factors == pytest.approx(tuple(expected.tolist()), rel=1e-4)
     assert found["rain"].gain == pytest.approx(1.0, abs=5e-3)
+
+
+def test_the_loss_without_a_block_is_that_of_the_other_windows() -> None:
+    _, spec, baselines, ds = made(24)
+    windows = Sequences(Frames(ds, spec), INITS, spec)
+    blocks = np.arange(len(INITS)) // 30
+    network = Zero(2)
+    found = Validation(windows, spec, baselines, ds, blocks).score(network, contextlib.nullcontext)
+    assert set(found.without) == {0, 1, 2}
+    for block, loss in found.without.items():
+        rest = Sequences(Frames(ds, spec), INITS[blocks != block], spec)
+        wanted = Validation(rest, spec, baselines, ds, blocks[blocks != block]).score(network, contextlib.nullcontext)
+        assert loss == pytest.approx(wanted.loss, rel=1e-5)

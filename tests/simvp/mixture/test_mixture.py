@@ -1,5 +1,6 @@
 """What a model issues of its experts: weights, maps, Gram matrices and the recursion, by hand and by brute force."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -213,6 +214,25 @@ class TestRecursion:
             np.testing.assert_array_equal(weights[lead], weights[2])
         np.testing.assert_allclose(own.weights(1, 6)[0, 5], own.prior[:, 2])
         assert not np.allclose(weights[0], weights[2])
+
+    def test_errors_of_late_by_hand(self) -> None:
+        # One expert with squared errors 4, then 9; one step between them, leads 1 and 2.
+        own = replace(mixture(), experts=("a",), prior=np.ones((STATES, LEADS, 1)))
+        recursion = Recursion(own)
+        for init, error in ((0, 4.0), (1, 9.0)):
+            recursion.learn(init, np.full((LEADS, STATES, 1, 1), error))
+        recursion.weights(0, LEADS)
+        np.testing.assert_array_equal(recursion.of_late(LEADS), 0.0)
+        recursion.weights(2, LEADS)
+        sums, worth = recursion.of_late(LEADS)
+        # Lead 1: both are verified, neither while the other was pending; the first has lost a 20th. Lead 2: one is.
+        np.testing.assert_allclose(sums[0], 4 * 0.95 + 9)
+        np.testing.assert_allclose(worth[0], 0.95 + 1)
+        np.testing.assert_allclose((sums[1], worth[1]), [[4.0] * STATES, [1.0] * STATES])
+        recursion.weights(3, LEADS)
+        # The second was issued while the first was pending at lead 2: it is worth a half, and takes a 40th.
+        np.testing.assert_allclose(recursion.of_late(LEADS)[0][1], 4 * (1 - 1 / 40) + 9 / 2)
+        np.testing.assert_allclose(recursion.of_late(LEADS)[1][1], 1 - 1 / 40 + 1 / 2)
 
     def test_fewer_leads_than_the_validation_has(self) -> None:
         recursion = Recursion(mixture())
