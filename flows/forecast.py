@@ -22,6 +22,7 @@ def forecast(
     max_catch_up: int = MAX_CATCH_UP,
     members: int = 0,
     levels: list[float] | None = None,
+    export: str | None = None,
     hindcast_start: str | None = None,
     hindcast_end: str | None = None,
     scheduler: str | None = None,
@@ -39,6 +40,8 @@ def forecast(
         members: Members of an ensemble to issue beside each forecast; a store of forecasts keeps the number that it
             began with.
         levels: Quantiles of bounds to issue beside each forecast, as [0.05, 0.95]; none where they are left out.
+        export: Folder for NetCDF files (CF), one for each init time, for tools such as CDO, GDAL and QGIS; none is
+            written where it is left out.
         hindcast_start: First time to forecast afterwards, as "2019-03-25T00". Together with hindcast_end this goes
             into the hindcast store and leaves the operational one alone.
         hindcast_end: Last time to forecast afterwards.
@@ -61,6 +64,7 @@ def forecast(
             max_catch_up=max_catch_up,
             members=members,
             levels=tuple(levels or ()),
+            export=export,
             hindcast=hindcast,
             scheduler=scheduler,
         )

@@ -11,7 +11,7 @@ takes its place when it is whole; one that was cut off goes on where it ended.
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ from pipelines.windows import dropped_words
 from simvp.coords import Step
 from simvp.errors import ConfigError, ContractError
 from simvp.inference import CHAMPION, steps_of
+from simvp.stores import open_forecasts
 from simvp.times import name_time
 from simvp.uncertainty import request_faults
 
@@ -58,6 +59,7 @@ def forecast(
     first_days: int = 1,
     members: int = 0,
     levels: Sequence[float] = (),
+    export: str | Path | None = None,
     hindcast: tuple[Any, Any] | None = None,
     batch: int = 32,
     device: str | None = None,
@@ -83,6 +85,9 @@ def forecast(
     members, levels
         Members of an ensemble, and quantiles of bounds, that are issued beside each forecast, as in
         `simvp.Forecaster.predict`; a store of forecasts has the same ones from its first init time on.
+    export
+        Folder for NetCDF files, one for each init time, as `simvp.export` writes them: of the `max_catch_up` newest
+        init times of the operational store those that are not there yet, so that a run that failed is made up for.
     hindcast
         First and last time of the targets, both included: every init time whose targets all lie in it and whose
         inputs and targets are all in the archive goes into the hindcast store.
@@ -125,7 +130,8 @@ def forecast(
         kept = home.verified(dataset, run.horizon, forecaster.fingerprint), archive
         store = Store(home.forecasts(dataset, run.horizon))
         refuse_missing(store, Store(home.scores(dataset, f"forecasts-{run.horizon}")))
-        return _operational(run, store, kept, init_hours, max_catch_up, first_days)
+        report = _operational(run, store, kept, init_hours, max_catch_up, first_days)
+    return report if export is None else replace(report, exported=_exported(report, Path(export), max_catch_up))
 
 
 @dataclass(frozen=True)
@@ -258,6 +264,19 @@ def _operational(
         issued, refused = run.issue(store, whole, {"kind": "forecasts", "dataset": run.dataset}, adapted)
     skipped = {chosen.times[n]: reason for n, reason in gaps.items()} | refused
     return run.report("forecasts", store, issued, skipped, beyond_cap=chosen.beyond_cap)
+
+
+def _exported(report: ForecastReport, folder: Path, most: int) -> tuple[Path, ...]:
+    """NetCDF files of the newest init times of a store that were not in the folder."""
+    from simvp import export
+    from simvp.files import files_of
+
+    if not report.length:
+        return ()
+    with open_forecasts(report.path) as ds:
+        newest = ds.isel(init_time=slice(-most, None))
+        absent = [number for number, file in enumerate(files_of(newest, folder)) if not file.exists()]
+        return export(newest.isel(init_time=absent), folder) if absent else ()
 
 
 def _hindcast(

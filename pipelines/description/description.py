@@ -85,6 +85,9 @@ class ForecastSettings(Settings):
         default=None, description='How far: steps, or words as "48h"; as far as the model was trained for by default.'
     )
     max_catch_up: int = Field(default=56, ge=1, description="Init times to issue at most in one run; the newest.")
+    export: str | None = Field(
+        default=None, description="Folder for CF NetCDF, a file for each init time; none is written by default."
+    )
     members: int = Field(default=0, ge=0, description="Members of an ensemble to issue beside each forecast.")
     levels: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         default=[], description="Quantiles of bounds to issue beside each forecast, rising, as [0.05, 0.95]."
@@ -141,7 +144,7 @@ def find_description(name: str, folder: Path) -> tuple[str, Description]:
 
 
 def read_description(path: Path) -> Description:
-    """What a file says; relative sources are taken from its folder on.
+    """What a file says; relative sources, and where forecasts are exported to, are taken from its folder on.
 
     Raises
     ------
@@ -167,12 +170,15 @@ def read_description(path: Path) -> Description:
         description = Description(**values)
     except Refusal as refusal:
         raise ConfigError(str(path), refusal.reasons, refusal.remedy) from None
-    source = description.ingest.source
+    source, folder = description.ingest.source, path.absolute().parent
     refuse_secrets(source)
+    if description.forecast.export is not None:
+        export = str(folder / Path(description.forecast.export).expanduser())
+        description = description.replace(forecast=description.forecast.replace(export=export))
     if source is None:
         return description
     places = [source] if isinstance(source, str) else source
-    absolute = [place if "://" in place else str(path.absolute().parent / Path(place).expanduser()) for place in places]
+    absolute = [place if "://" in place else str(folder / Path(place).expanduser()) for place in places]
     ingest = description.ingest.replace(source=absolute[0] if isinstance(source, str) else absolute)
     return description.replace(ingest=ingest)
 

@@ -162,6 +162,7 @@ def _lines(draft: Draft, name: str, schema: str) -> Iterator[str]:
         '# horizon = "24h"       # how far',
         "# levels = [0.05, 0.95]  # bounds to issue beside each forecast",
         "# members = 20           # of an ensemble beside each forecast",
+        '# export = "forecasts"   # folder for CF NetCDF, a file for each init time',
         "",
         "[schedule]",
         '# ingest = "0 5 * * *"  # cron, UTC; for simvp up, started in this folder',

@@ -36,6 +36,8 @@ class ForecastReport:
         What of the inputs was missing and filled: first and last init time of a batch, and how much of what.
     model_source
         Where the model was read: "registry", "file", or "copy of ..." where the registry was away.
+    exported
+        NetCDF files that were written beside the store.
     """
 
     dataset: str
@@ -52,6 +54,7 @@ class ForecastReport:
     length: int
     filled: tuple[tuple[str, str], ...] = ()
     model_source: str = "registry"
+    exported: tuple[Path, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -77,6 +80,8 @@ class ForecastReport:
         lines += [f"Filled in the input of {times}: {what}." for times, what in self.filled[:_MOST_FILLED]]
         if len(self.filled) > _MOST_FILLED:
             lines.append(f"Filled in the input of {len(self.filled) - _MOST_FILLED} further batches, as the log says.")
+        if self.exported:
+            lines.append(f"{len(self.exported)} NetCDF files written into {self.exported[0].parent}.")
         return "\n".join([*lines, f"Store: {self.path}"])
 
     def table(self) -> str:

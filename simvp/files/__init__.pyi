@@ -5,6 +5,7 @@ from .contents import (
     lines as lines,
     model_contents as model_contents,
 )
+from .export import files_of as files_of
 from .source import (
     Data as Data,
     Location as Location,

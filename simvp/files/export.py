@@ -17,6 +17,7 @@ from simvp.errors import ConfigError, Refusal
 from simvp.files.netcdf import as_made, by_valid_time, writer
 from simvp.files.source import Location, is_repository, is_zarr, open_file
 from simvp.files.whole import written_whole
+from simvp.places import is_address
 from simvp.stores import open_forecasts
 from simvp.times import EPOCH, calendar_of, encode_times, fields_of, name_time, parse_times
 
@@ -68,6 +69,8 @@ def export(
     """
     if format not in get_args(Format):
         raise ConfigError(SUBJECT, [f"format: expected one of {', '.join(get_args(Format))}, got {format!r}"])
+    if is_address(str(out)):
+        raise Refusal(SUBJECT, [f"expected a file or folder of this machine, got {out}"], "write it here, then copy it")
     place = Path(os.path.expanduser(out))
     with _opened(forecast) as ds:
         ds = _chosen(ds, init_time)
@@ -136,7 +139,7 @@ def _netcdf(ds: xr.Dataset, place: Path, overwrite: bool) -> tuple[Path, ...]:
     times = _times(ds)
     places = [place]
     if place.suffix.lower() not in NETCDF_SUFFIXES or place.is_dir():
-        places = [place / f"{_name(ds)}_{stamp}.nc" for stamp in _stamps(times)]
+        places = files_of(ds, place)
     elif len(times) > 1:
         reason = f"expected one init time for a file, {place}, got {len(times)}: {name_time(times[0])} .. "
         remedy = "name a folder, or choose one: init_time=..."
@@ -147,6 +150,11 @@ def _netcdf(ds: xr.Dataset, place: Path, overwrite: bool) -> tuple[Path, ...]:
                 part, engine=engine, format="NETCDF4"
             )
     return tuple(places)
+
+
+def files_of(ds: xr.Dataset, folder: Path) -> list[Path]:
+    """The NetCDF file of each init time of a forecast in a folder."""
+    return [folder / f"{_name(ds)}_{stamp}.nc" for stamp in _stamps(_times(ds))]
 
 
 def _name(ds: xr.Dataset) -> str:

@@ -169,6 +169,25 @@ class TestOperation:
         assert "no new forecasts" in again.summary
         xr.testing.assert_identical(stored(home), before)
 
+    def test_files_for_other_tools_are_written_and_made_up_for(self, home: Home, tmp_path: Path) -> None:
+        folder = tmp_path / "out"
+        model = forecaster()
+        first = forecast(home, "waves", model=model, export=folder)
+        assert [path.name for path in first.exported] == sorted(path.name for path in folder.iterdir())
+        assert len(first.exported) == len(first.issued) == 4
+        assert f"4 NetCDF files written into {folder}." in first.summary
+        with xr.open_dataset(first.exported[-1]) as file:
+            assert file.sizes["time"] == 3
+            np.testing.assert_array_equal(file["t2m"].values, stored(home)["t2m"].values[-1])
+        first.exported[1].unlink()  # as where the disk was full
+        again = forecast(home, "waves", model=model, export=folder)
+        assert again.issued == ()
+        assert again.exported == (first.exported[1],)
+        assert forecast(home, "waves", model=model, export=folder).exported == ()
+        assert forecast(home, "waves", model=model, export=folder, max_catch_up=1).exported == ()
+        first.exported[0].unlink()
+        assert forecast(home, "waves", model=model, export=folder, max_catch_up=1).exported == ()
+
     def test_a_new_day_is_appended_by_the_model_of_that_day(self, home: Home) -> None:
         forecast(home, "waves", model=forecaster(0.25))
         before = stored(home)

@@ -33,6 +33,7 @@ margin = 0.1
 [forecast]
 init_hours = [0, 12]
 horizon = "6h"
+export = "out"
 [schedule]
 ingest = "0 5 * * *"
 """
@@ -53,6 +54,7 @@ def test_every_section_is_the_record_of_its_stage(tmp_path: Path) -> None:
     )
     assert told.promote == Gate(margin=0.1)
     assert (told.forecast.init_hours, told.forecast.horizon) == ([0, 12], "6h")
+    assert told.forecast.export == str(tmp_path / "out")
     assert told.schedule.ingest == "0 5 * * *"
     assert Description(**tomllib.loads("")) == Description()
 
