@@ -170,12 +170,20 @@ def predict(
         ),
     ] = None,
     members: Annotated[
-        int, typer.Option("--members", min=0, help="Members of an ensemble beside the forecast; 0 for none.")
+        int,
+        typer.Option(
+            "--members",
+            min=0,
+            metavar="N",
+            help="Members of an ensemble beside the forecast, as 20.",
+            show_default="none",
+        ),
     ] = 0,
     level: Annotated[
         list[float] | None,
         typer.Option(
             "--level",
+            metavar="P",
             help="A quantile of bounds beside the forecast, as 0.05; several times for several.",
             show_default="none",
         ),

@@ -26,6 +26,8 @@ SEEN = {
     'simvp.export("12h.zarr", Path("out"), format="zarr2")': "tuple[Path, ...]",
     'simvp.open_archive("archive.zarr")': "Dataset",
     'simvp.open_forecasts(Path("12h.zarr"))': "Dataset",
+    "simvp.score(ds, ds)": "Dataset",
+    "simvp.at(ds, 50.0, 0.0)": "Dataset",
     'simvp.from_pretrained("checkpoint.pth")': "SimVP",
     "simvp.SimVP(simvp.SimVPConfig(frames_in=4, kernels=(3, 5)))": "SimVP",
     "simvp.__version__": "str",

@@ -189,7 +189,8 @@ def _has_models(uri: str) -> bool:
     except (ArgumentError, NoSuchModuleError) as error:
         raise _Fault(f"expected an address like postgresql://user:password@host:5432/mlflow: {error}") from error
     except ModuleNotFoundError as error:
-        raise _Fault(f"the driver {error.name} is not installed: pip install 'psycopg[binary]'") from error
+        package = "psycopg2-binary" if error.name == "psycopg2" else f"'{error.name}[binary]'"
+        raise _Fault(f"the driver {error.name} is not installed: pip install {package}") from error
     except DBAPIError as error:
         raise _Fault(f"expected a database that lets us in, got {str(error.orig).strip()}", error) from error
     if _others(tables):

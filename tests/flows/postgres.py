@@ -82,8 +82,8 @@ def _other_user(folder: Path) -> list[str]:
 @contextmanager
 def postgres_server() -> Iterator[Postgres]:
     """A server whose user has a password that has to be escaped; skips, with the reason, where there can be none."""
-    if find_spec("psycopg") is None:
-        pytest.skip("psycopg is not installed (extra postgres)")
+    if find_spec("psycopg2") is None:
+        pytest.skip("psycopg2 is not installed (extra postgres)")
     programs, port = _programs(), free_port()
     with tempfile.TemporaryDirectory(prefix="simvp-postgres-") as name:
         folder = Path(name)

@@ -87,7 +87,7 @@ def test_a_training_is_registered_and_judged_in_postgresql(
         assert secret not in server.dump("mlflow")
 
 
-@pytest.mark.parametrize("driver", ["", "+psycopg"])
+@pytest.mark.parametrize("driver", ["", "+psycopg2"])
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

@@ -69,7 +69,7 @@ class TestWithoutNetwork:
     def test_it_is_registered_and_its_file_has_no_network(self, trained) -> None:
         home, reports, models = trained
         header = read_header(file_of(home, reports["no network"]))
-        assert (header["format"], header["network"]) == (2, None)
+        assert (header["format"], header["network"]) == (3, None)
         model = models["no network"]
         assert model.network is None
         assert model.correction is None
