@@ -27,7 +27,7 @@ from simvp.scoring import (
     sharpened,
 )
 from simvp.times import calendar_of, encode_times, parse_times
-from simvp.uncertainty import request_faults, with_bounds
+from simvp.uncertainty import Calibration, request_faults, with_bounds
 
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec
@@ -226,21 +226,23 @@ def score_ensembles(forecast: xr.Dataset, truth: xr.Dataset, model: "Forecaster"
     xr.Dataset
         As `simvp.scoring.ensemble_errors`; `single_error` is the absolute error of the forecast on the same points.
     """
-    parts = []
-    for number in range(forecast.sizes["init_time"]):  # members are many
-        one = forecast.isel(init_time=[number])
-        if model.calibration is None or request_faults(
-            model.calibration, MEMBERS, LEVELS, one[model.spec.states[0]].size
-        ):
-            parts.append(no_ensemble(one))
-            continue
-        own = with_bounds(
-            one, model.spec, model.calibration, members=MEMBERS, levels=LEVELS, fingerprint=model.fingerprint
-        )
-        found = ensemble_errors(own, truth, weights=model.spec.weights, weighting=model.spec.weighting)
-        parts.append(found.rename(absolute_error="single_error").drop_vars("points"))
+    count, known = forecast.sizes["init_time"], model.calibration
+    values = forecast[model.spec.states[0]].size // count
+    if known is None or request_faults(known, MEMBERS, LEVELS, values):
+        parts = [no_ensemble(forecast.isel(init_time=[number])) for number in range(count)]
+    else:
+        # Members are many: as many init times at a time as fit into memory, in single and in double precision.
+        at_once = fitting(12 * values * (MEMBERS + len(LEVELS)), share=4)
+        some = (forecast.isel(init_time=slice(start, start + at_once)) for start in range(0, count, at_once))
+        parts = [_of_members(one, truth, model, known) for one in some]
     made = xr.concat(parts, "init_time", data_vars="all", coords="minimal", compat="override")
     return made.drop_vars([name for name in made.coords if name not in ("quantile", "variable", *forecast.dims)])
+
+
+def _of_members(forecast: xr.Dataset, truth: xr.Dataset, model: "Forecaster", known: Calibration) -> xr.Dataset:
+    own = with_bounds(forecast, model.spec, known, members=MEMBERS, levels=LEVELS, fingerprint=model.fingerprint)
+    found = ensemble_errors(own, truth, weights=model.spec.weights, weighting=model.spec.weighting)
+    return found.rename(absolute_error="single_error").drop_vars("points")
 
 
 def no_ensemble(forecast: xr.Dataset) -> xr.Dataset:
