@@ -35,8 +35,8 @@ _PARTS = ("unmixed", "base")
 _LIMITS = (
     "Other grids, steps, units or variables: refused, with every reason.",
     "Leads beyond T': they are rolled out, and neither the validation nor the gate has looked at them.",
-    "Warnings, or decisions about safety: these are no official forecasts, and a single field per lead says nothing of "
-    "how sure it is.",
+    "Warnings, or decisions about safety: these are no official forecasts. How sure one is, its members and bounds say "
+    "(predict with members=20, levels=(0.05, 0.95)).",
     "Times or a climate unlike the training period: skill is known of the periods named above, and of nothing else.",
 )
 
