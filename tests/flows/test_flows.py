@@ -149,6 +149,7 @@ def artifacts(key: str) -> list[Any]:
         return client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
 
 
+@pytest.mark.slow
 def test_a_benchmark_leaves_its_rows_and_pictures_on_the_page_of_its_run(
     walk: Walk, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ def children() -> list[psutil.Process]:
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_training_of_one(tmp_path, empty_database, logs) -> None:
     alone, shared = (new_home(tmp_path / name, empty_database) for name in ("alone", "shared"))
     config = TrainConfig(**SETTINGS)

@@ -16,6 +16,7 @@ from simvp.scoring import SAYS
 from tests.support.radar import radar_world
 
 
+@pytest.mark.slow
 def test_the_choice_of_a_training_is_what_the_scores_are_made_with(tmp_path: Path) -> None:
     radar_world(240, dry=0).to_netcdf(tmp_path / "radar.nc")
     home = Home(tmp_path / "home")

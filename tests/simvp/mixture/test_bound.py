@@ -91,7 +91,9 @@ def best_rivals(grams: np.ndarray, parts: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("story", STORIES)
-@pytest.mark.parametrize("aggregation", [Aggregation(), Aggregation(rate=0.1, share=0.0003)])
+@pytest.mark.parametrize(
+    "aggregation", [Aggregation(), pytest.param(Aggregation(rate=0.1, share=0.0003), marks=pytest.mark.slow)]
+)
 def test_the_bound_holds(story: str, aggregation: Aggregation) -> None:
     data = series(story)
     prior, scale = data.prior(aggregation)
