@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from datasets.archive import Archive
 from pipelines.evaluation.evaluate import evaluate, says_of
