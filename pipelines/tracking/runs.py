@@ -159,6 +159,7 @@ class _Flavor:
         told.setLevel(logging.WARNING)
         try:
             with warnings.catch_warnings():
+                # Of a grid too large for one: nobody can do anything about it.
                 warnings.filterwarnings("ignore", ".*An input example was not provided")
                 mlflow.pyfunc.save_model(path, **settings)
         finally:

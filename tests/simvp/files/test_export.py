@@ -1,6 +1,7 @@
 """Forecasts written for other tools: what is in the files, how they are called, and that they are whole."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -329,3 +330,21 @@ class TestRefusals:
         monkeypatch.setattr(exporting, "find_spec", lambda name: None)
         text = refused(forecast(), tmp_path / "a", format="zarr2")
         assert "Zarr is written with zarr, which is not installed" in text
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("format", ["zarr2", "zarr3"])
+def test_zarr_has_nothing_to_say_that_is_not_known(format: Any, tmp_path: Path) -> None:
+    simvp.export(forecast(), tmp_path / "a", format=format)
+
+
+def test_other_remarks_of_zarr_are_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = xr.Dataset.to_zarr
+
+    def remarking(self: xr.Dataset, *args: Any, **options: Any) -> Any:
+        warnings.warn_explicit("chunks are lost", UserWarning, "asynchronous.py", 1, module="zarr.api.asynchronous")
+        return own(self, *args, **options)
+
+    monkeypatch.setattr(xr.Dataset, "to_zarr", remarking)
+    with pytest.warns(UserWarning, match="chunks are lost"):
+        simvp.export(forecast(), tmp_path / "a", format="zarr3")
