@@ -23,6 +23,7 @@ def promote(
     dataset: str = "simulated-weather",
     version: int | None = None,
     gate: Gate | None = None,
+    thresholds: dict[str, list[float]] | None = None,
     rollback: bool = False,
 ) -> Promotion | Rollback:
     """Let the gate judge a challenger; it becomes champion if it is better than the baselines and the champion.
@@ -33,6 +34,7 @@ def promote(
         dataset: Name of the data set.
         version: Number of the version to judge; the one with the alias challenger where it is left out.
         gate: What a challenger has to show; the defaults where it is left out.
+        thresholds: By variable, in its units: values that are reached or not, for scores as CSI.
         rollback: Give the alias champion back to the version that had it before; nothing is judged.
     """
     if rollback and (version is not None or gate is not None):
@@ -42,7 +44,7 @@ def promote(
             "leave out version and gate, or rollback",
         )
     with one_writer(dataset, "aliases"):
-        result = _roll_back(dataset) if rollback else _judge(dataset, version, gate=gate)
+        result = _roll_back(dataset) if rollback else _judge(dataset, version, gate=gate, thresholds=thresholds)
     get_run_logger().info("%s", result.summary)
     table = [result.table()] if isinstance(result, Promotion) else []
     artifacts.summary("promotion", dataset, [result.summary, *table])

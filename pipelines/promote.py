@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from datasets.archive import Archive
-from pipelines.evaluation import SKILL, Gate, Judgement, Outcome, draw, judge, skill_csv
+from pipelines.evaluation import SKILL, Gate, Judgement, Outcome, Thresholds, draw, judge, skill_csv
 from pipelines.home import Home
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
@@ -111,6 +111,7 @@ def promote(
     version: str | int | None = None,
     *,
     gate: Gate | None = None,
+    thresholds: Thresholds | None = None,
     batch: int = 32,
     device: str | None = None,
     progress: Progress = silent,
@@ -121,11 +122,13 @@ def promote(
     ----------
     version
         Number or alias; by default the challenger.
-    gate, batch, device, progress
+    gate, thresholds, batch, device, progress
         As in `pipelines.evaluation.judge`.
 
     Raises
     ------
+    ConfigError
+        Thresholds of what is not forecast, or none for the score of the gate.
     RegistryError
         Nothing of that name; a model that cannot be loaded, or without a held-out period; a champion that has seen some
         of that period, or that cannot forecast the archive as it is. The alias stays where it is.
@@ -142,6 +145,7 @@ def promote(
         champion,
         ds,
         gate=gate,
+        thresholds=thresholds,
         batch=batch,
         device=device,
         progress=progress,

@@ -14,7 +14,18 @@ import xarray as xr
 
 from datasets.store import Store, disk
 from datasets.workers import Shared, Workers
-from pipelines.evaluation import MOVING, OWN, batch_size, chunks, lies_in, score_alone, score_issued, taken_over
+from pipelines.evaluation import (
+    MOVING,
+    OWN,
+    Thresholds,
+    batch_size,
+    chunks,
+    lies_in,
+    limits_of,
+    score_alone,
+    score_issued,
+    taken_over,
+)
 from pipelines.issuing import missing_history
 from pipelines.pictures import ensemble_panels, png, sample_strip, skill_curve
 from pipelines.progress import Progress
@@ -42,6 +53,7 @@ class ScoringRun:
     models: Makers
     batch: int
     progress: Progress
+    thresholds: Thresholds
     workers: Workers | None = None
     gone: list[tuple[str, str]] = field(default_factory=list)
 
@@ -66,6 +78,19 @@ class ScoringRun:
         """Whether one of the models of some forecasts has members and bounds."""
         models = [self._model(maker) for maker in dict.fromkeys(self._makers(positions))]
         return any(model is not None and model.calibration is not None for model in models)
+
+    def has_limits(self, store: Store) -> bool:
+        """Whether the thresholds in the scores of a store are those that are wanted."""
+        wanted = limits_of(self.forecasts, moving_in(store), self.step, self.thresholds)
+        scores = store.dataset()
+        if "events" not in scores or "sum" not in scores.dims:
+            return not wanted and "events" not in scores
+        limits = scores["threshold"].load()
+        found = {
+            name: tuple(edge for edge in row if np.isfinite(edge))
+            for name, row in zip(scores["thresholded"].values.tolist(), limits.values.tolist(), strict=True)
+        }
+        return found == {name: tuple(map(float, edges)) for name, edges in wanted.items()}
 
     def held(self, scores: xr.Dataset, spans: list[tuple[str, str]] | None) -> xr.Dataset:
         """Those of some scores that hold, and could not be made again: of models that are gone."""
@@ -188,7 +213,7 @@ class ScoringRun:
     ) -> Iterator[tuple[np.ndarray, xr.Dataset]]:
         """Scores of some forecasts, batch by batch, each with the positions of its own."""
         batches = self._batches(positions)
-        shared = Shared(_Setting(self.forecasts, self.ds, self.step), self.workers)
+        shared = Shared(_Setting(self.forecasts, self.ds, self.step, self.thresholds), self.workers)
         sent: dict[str, Any] = {}
         jobs = []
         for rows in batches:
@@ -209,11 +234,12 @@ class ScoringRun:
 
 @dataclass(frozen=True)
 class _Setting:
-    """Forecasts and the archive, both lazy, and its step."""
+    """Forecasts and the archive, both lazy, its step, and thresholds to score."""
 
     forecasts: xr.Dataset
     ds: xr.Dataset
     step: Step
+    thresholds: Thresholds
 
 
 def _scored(
@@ -227,13 +253,17 @@ def _scored(
     """Scores of some forecasts of one model."""
     forecast = setting.forecasts.isel(init_time=rows).load()
     if model is None:
-        scores = score_alone(forecast, setting.ds, moving=moving, step=setting.step, sure=sure)
+        scores = score_alone(
+            forecast, setting.ds, moving=moving, step=setting.step, thresholds=setting.thresholds, sure=sure
+        )
         scores = scores if held is None else taken_over(scores, held)
     else:
         whole = np.ones(len(rows), bool)
         if model.base is not None:
             whole[list(missing_history(setting.ds, model.spec, forecast["init_time"].values))] = False
-        scores = score_issued(forecast, setting.ds, model, moving=moving, whole=whole, sure=sure)
+        scores = score_issued(
+            forecast, setting.ds, model, moving=moving, whole=whole, thresholds=setting.thresholds, sure=sure
+        )
     scores = scores.transpose("init_time", "system", "variable", "lead_time", ...)
     origin = {name: coord.variable for name, coord in forecast.coords.items() if coord.dims == ("init_time",)}
     return scores.assign_coords(origin)

@@ -20,7 +20,17 @@ import xarray as xr
 from datasets.archive import Archive
 from datasets.store import Store, disk, refuse_unseen
 from datasets.workers import workers
-from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_table, sure_words, unpredictable
+from pipelines.evaluation import (
+    Thresholds,
+    by_model,
+    in_words,
+    markdown,
+    refuse_others,
+    skill_csv,
+    skill_table,
+    sure_words,
+    unpredictable,
+)
 from pipelines.forecast_store import forecasts_at, only_horizon
 from pipelines.home import Home
 from pipelines.issuing import Kind
@@ -28,6 +38,7 @@ from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.score_store import ScoringRun, has_ensembles, has_parts, moving_in
 from pipelines.tracking import Makers
+from simvp.coords import single_maps
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
@@ -110,6 +121,7 @@ def verify(
     kind: Kind = "forecasts",
     horizon: str | None = None,
     model: "Forecaster | Path | str | None" = None,
+    thresholds: Thresholds | None = None,
     batch: int = 64,
     scheduler: str | None = None,
     progress: Progress = silent,
@@ -125,6 +137,8 @@ def verify(
         As the store is called, "12h"; may be left out where there is only one.
     model
         The model or its file, for forecasts of a model that is not in the registry.
+    thresholds
+        By variable, in its units; of rain 0.1 and 1 mm/h by default. Where they change, all is scored again.
     batch
         Init times at a time.
     scheduler
@@ -135,7 +149,7 @@ def verify(
     Raises
     ------
     ConfigError
-        Several horizons and none chosen, or a scheduler that does not answer.
+        Several horizons and none chosen, thresholds of what is not forecast, or a scheduler that does not answer.
     ArchiveError
         No such forecasts, or no archive.
     RegistryError
@@ -144,6 +158,7 @@ def verify(
     horizon = horizon or only_horizon(home, dataset, kind)
     issued = Store(forecasts_at(home, dataset, kind, horizon))
     forecasts, issue = issued.snapshot()
+    refuse_others(thresholds, list(map(str, single_maps(forecasts).data_vars)), f"verification of {dataset}")
     archive = Archive(home.archive(dataset))
     ds = archive.dataset()
     path = home.scores(dataset, f"{kind}-{horizon}")
@@ -155,17 +170,18 @@ def verify(
             team.everywhere(refuse_unseen, archive.path)
             team.everywhere(refuse_unseen, issued.path)
         makers = Makers(home, dataset, model)
-        run = ScoringRun(dataset, forecasts, ds, archive.step, makers, batch, progress, team)
+        run = ScoringRun(dataset, forecasts, ds, archive.step, makers, batch, progress, thresholds or {}, team)
         # Scored when the last valid time lies within the archive.
         ready = np.flatnonzero(run.valid(run.inits)[:, -1] <= ds["time"].values[-1])
         later = ready[run.inits[ready] > store.ends()[-1]] if store.exists else ready
         # `system` was called `method` once, rain had five baselines, and models had no parts. Scores can be made anew,
         # but for those of models that are gone.
-        # Nor had any members and bounds.
+        # Nor had any members and bounds; thresholds are settings, which change.
         outdated = store.exists and (
             not has_parts(store)
             or not {*run.moving(later)} <= {*moving_in(store)}
             or (run.sure(later) and not has_ensembles(store))
+            or not run.has_limits(store)
         )
         if outdated:
             _log.warning("scores of another layout in %s: every forecast is scored again", path)

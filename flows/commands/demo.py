@@ -322,7 +322,7 @@ def run(dataset: str, description: "Description", home: Home, console: StageCons
         console.say("train", f"version {trained.version}{suffix}")
         with console.stage("promote"):
             try:
-                promotion = promote(dataset, gate=description.promote)
+                promotion = promote(dataset, gate=description.promote, **description.scores.model_dump())
                 assert isinstance(promotion, Promotion)
                 champion, verdict = promotion.outcome in ("promote", "already"), promotion.summary
             except Refusal as refusal:
@@ -337,7 +337,7 @@ def run(dataset: str, description: "Description", home: Home, console: StageCons
         console.lines(issued.summary)
         console.lines(afterwards.summary)
         with console.stage("verify"):
-            (scored,) = verify(dataset, kind="hindcasts", horizon=afterwards.horizon)
+            (scored,) = verify(dataset, kind="hindcasts", horizon=afterwards.horizon, **description.scores.model_dump())
     console.skill(scored)
     console.note("Gate", verdict)
     console.paths(

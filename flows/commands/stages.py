@@ -108,7 +108,14 @@ def promote(
             console.say("promote", give_back(home, dataset).summary)
             return
         with console.stage("promote"):
-            result = stage(home, dataset, version, gate=gate, progress=console.progress)
+            result = stage(
+                home,
+                dataset,
+                version,
+                gate=gate,
+                **description.scores.model_dump(),
+                progress=console.progress,
+            )
         console.lines(result.summary)
     if result.outcome not in ("promote", "already"):
         raise typer.Exit(Exit.NOTHING)
@@ -192,7 +199,7 @@ def verify(
 
     Examples: simvp verify rain; simvp verify rain --kind hindcasts --json
     """
-    dataset, _ = described(name)
+    dataset, description = described(name)
     kept = "Every score that was committed is kept; the same command goes on."
     reports: list[Any] = []
     with working(kept, quiet=quiet, as_json=as_json) as (home, console):
@@ -204,7 +211,15 @@ def verify(
         # With no store at all the stage is called: it says in words what is missing.
         for chosen in [horizon] if horizon or not stored else stored:
             with console.stage("verify"):
-                report = stage(home, dataset, kind=kind, horizon=chosen, scheduler=scheduler, progress=console.progress)
+                report = stage(
+                    home,
+                    dataset,
+                    kind=kind,
+                    horizon=chosen,
+                    **description.scores.model_dump(),
+                    scheduler=scheduler,
+                    progress=console.progress,
+                )
             reports.append(report)
             if report.skill is None:
                 console.lines(report.summary)

@@ -108,9 +108,9 @@ class StageConsole:
         for table in skill_tables(report.skill, self.rich.width):
             self.rich.print(table)
         if "csi" in report.skill:
-            from pipelines.evaluation import SHARP
+            from pipelines.evaluation import note
 
-            self.prose(SHARP)
+            self.prose(note(report.skill))
         self.prose(report.summary)
         for name in map(str, report.skill["variable"].values):
             if name not in report.unpredictable:
@@ -143,12 +143,12 @@ class StageConsole:
 
 
 def _rain_tables(skill: "xr.Dataset") -> Iterator[Table]:
-    """CSI over all leads, of every variable that is rain: hits among what was rain or was said to be."""
+    """CSI over all leads, of every variable with thresholds: hits among what reached one or was said to."""
     if "csi" not in skill:
         return
-    from pipelines.evaluation import rain_lines
+    from pipelines.evaluation import csi_lines
 
-    overall = [(name, least, scores) for name, least, lead, scores in rain_lines(skill) if lead == "all"]
+    overall = [(name, least, scores) for name, least, lead, scores in csi_lines(skill) if lead == "all"]
     for name in dict.fromkeys(name for name, *_ in overall):
         columns = {least: scores for other, least, scores in overall if other == name}
         table = Table(title=f"CSI of {name}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))

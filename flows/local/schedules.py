@@ -34,12 +34,13 @@ def write_deployments(deployments: Sequence[Mapping[str, Any]], path: Path) -> N
 
 
 def _deployments(dataset: str, description: "Description") -> list[dict[str, Any]]:
+    scores = description.scores.model_dump(mode="json")
     parameters: Mapping[str, dict[str, Any]] = {
         "ingest": description.ingest.model_dump(mode="json", exclude_none=True),
         "train": {"settings": description.train.model_dump(mode="json", exclude_unset=True)},
-        "promote": {"gate": description.promote.model_dump(mode="json")},
+        "promote": {"gate": description.promote.model_dump(mode="json"), **scores},
         "forecast": description.forecast.model_dump(mode="json", exclude_none=True),
-        "verify": {},
+        "verify": scores,
     }
     times = description.schedule
     return [

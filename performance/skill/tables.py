@@ -11,9 +11,9 @@ import xarray as xr
 from datasets.catalog import NamedSource
 from performance.report import Section, Table
 from performance.skill.trial import Trial, Trials
-from pipelines.evaluation import PARTS, SHARP, WEIGHT, rain_lines
+from pipelines.evaluation import PARTS, WEIGHT, csi_lines, note
 from simvp.coords import Step
-from simvp.scoring import success
+from simvp.scoring import RATES, contingency, outcomes
 
 MODEL, PARTS_SHOWN = "model", ("unmixed", "base")
 SUMMARY = (
@@ -44,7 +44,7 @@ def section(found: Trials, source: NamedSource) -> Section:
         title=found.name,
         text=f"{source.title}. {_words(found)}",
         tables=tuple(tables),
-        notes=(*((f"{SHARP}.",) if "csi" in skill else ()), *map(_verdict, found.trials)),
+        notes=(*((f"{note(skill)}.",) if "csi" in skill else ()), *map(_verdict, found.trials)),
         summary=Table(columns=SUMMARY, rows=tuple(_row(found, skill, variable, leads) for variable in variables)),
     )
 
@@ -138,10 +138,10 @@ def _line(label: str, n: xr.DataArray, rmse: Mapping[str, float]) -> tuple[str, 
 
 def _csi(skill: xr.Dataset, variable: str, leads: Sequence[str]) -> Iterator[Table]:
     """CSI of rain, the highest of each line in bold."""
-    if "csi" not in skill or variable not in skill["wet_variable"].values:
+    if "csi" not in skill or variable not in skill["thresholded"].values:
         return
     rows = []
-    lines = ((least, scores) for name, least, _, scores in rain_lines(skill) if name == variable)
+    lines = ((least, scores) for name, least, _, scores in csi_lines(skill) if name == variable)
     for (least, scores), lead in zip(lines, cycle([*leads, "all"])):
         highest = max(filter(np.isfinite, scores), default=nan)
         shown = (f"**{score:.3f}**" if score == highest else f"{score:.3f}" for score in scores)
@@ -156,17 +156,17 @@ def _rolling(trials: Sequence[Trial], variable: str) -> Iterator[Table]:
     The held-out period may be dry: these are not, or their counts say so.
     """
     rain = [trial.rain for trial in trials if trial.rain is not None]
-    if not rain or variable not in rain[0]["wet_variable"].values:
+    if not rain or variable not in rain[0]["thresholded"].values:
         return
-    total = sum(counts.sel(wet_variable=variable).sum(["init_time", "lead_time"]) for counts in rain[1:])
-    counts = rain[0].sel(wet_variable=variable).sum(["init_time", "lead_time"]) + total
+    total = sum(counts.sel(thresholded=variable).sum(["init_time", "lead_time"]) for counts in rain[1:])
+    counts = rain[0].sel(thresholded=variable).sum(["init_time", "lead_time"]) + total
     rows = []
-    for rate in counts["rate"].values:
-        at = counts.sel(rate=rate)
-        scores, wet = success(at), at.sel(contender="model", outcome=["hits", "misses"]).sum()
+    for rate in range(counts.sizes["rank_of_threshold"]):
+        at = counts.isel(rank_of_threshold=rate)
+        scores, wet = contingency(at)["csi"], outcomes(at)[3].sel(contender="model")
         highest = float(scores.max())
         shown = (f"**{score:.3f}**" if score == highest else f"{score:.3f}" for score in scores.values.tolist())
-        rows.append((f"{rate:g} mm/h", str(sum(c.sizes["init_time"] for c in rain)), f"{int(wet):,}", *shown))
+        rows.append((f"{RATES[rate]:g} mm/h", str(sum(c.sizes["init_time"] for c in rain)), f"{int(wet):,}", *shown))
     names = (str(name).replace("_", " ") for name in counts["contender"].values)
     yield Table(
         title=f"CSI of {variable} on validation blocks, each forecast by a model trained on what lies before it",

@@ -21,7 +21,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field
 
 from datasets.credentials import refuse_secrets
-from pipelines.evaluation import Gate
+from pipelines.evaluation import Gate, ScoreSettings
 from pipelines.training import TrainSettings
 from simvp.coords import Step
 from simvp.errors import ConfigError, Refusal
@@ -116,6 +116,9 @@ class Description(Settings):
     )
     train: TrainSettings = Field(default=TrainSettings(), description="T, T', sizes, periods and the training itself.")
     promote: Gate = Field(default=Gate(), description="Thresholds: what a challenger has to show.")
+    scores: ScoreSettings = Field(
+        default=ScoreSettings(), description="What forecasts are scored by beside their errors."
+    )
     forecast: ForecastSettings = Field(default=ForecastSettings(), description="Which forecasts are issued.")
     schedule: Schedule = Field(default=Schedule(), description="When `simvp up` runs the stages.")
 

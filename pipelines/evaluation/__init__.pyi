@@ -16,14 +16,20 @@ from .judgement import Judgement as Judgement, judge as judge
 from .pictures import SKILL as SKILL, draw as draw
 from .skill import (
     OWN as OWN,
-    SHARP as SHARP,
     by_model as by_model,
+    csi_lines as csi_lines,
     in_words as in_words,
     markdown as markdown,
-    rain_lines as rain_lines,
+    note as note,
     skill_csv as skill_csv,
     skill_table as skill_table,
     sure_words as sure_words,
     unpredictable as unpredictable,
+)
+from .thresholds import (
+    ScoreSettings as ScoreSettings,
+    Thresholds as Thresholds,
+    limits_of as limits_of,
+    refuse_others as refuse_others,
 )
 from .verdict import PARTS as PARTS, Outcome as Outcome

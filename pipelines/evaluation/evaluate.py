@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from pipelines.evaluation.thresholds import Thresholds, limits_of, reached
 from pipelines.progress import Progress, silent
 from pipelines.windows import Audit, Frames, find_windows
 from simvp.budget import fitting
@@ -17,14 +18,10 @@ from simvp.coords import Step, single_maps
 from simvp.errors import ConfigError
 from simvp.scoring import (
     EVEN,
-    EXTRAPOLATION,
     NAMES,
     Baselines,
     compare,
     ensemble_errors,
-    events,
-    rain_limits,
-    sharpened,
 )
 from simvp.times import calendar_of, encode_times, parse_times
 from simvp.uncertainty import Calibration, request_faults, with_bounds
@@ -63,6 +60,7 @@ def evaluate(
     batch: int = 32,
     horizon: int | None = None,
     rivals: "Mapping[str, Forecaster] | None" = None,
+    thresholds: Thresholds | None = None,
     device: str | None = None,
     progress: Progress = silent,
 ) -> xr.Dataset:
@@ -82,6 +80,8 @@ def evaluate(
         Leads; by default as many as the model was trained for.
     rivals
         Further models, by the name of their system: the champion beside a challenger. They forecast the same leads.
+    thresholds
+        As in `score`.
     device
         Where the network runs; by default where it lies.
     progress
@@ -138,7 +138,8 @@ def evaluate(
             forecaster.baselines,
             made,
             past=past,
-            says=says_of(forecaster),
+            says={name: says_of(one) for name, one in models.items()},
+            thresholds=thresholds,
             sure=forecaster if forecaster.calibration is not None else None,
         )
         for name, model in (rivals or {}).items():
@@ -177,13 +178,15 @@ def score(
     rivals: Mapping[str, xr.Dataset] | None = None,
     *,
     past: xr.Dataset | None = None,
-    says: Mapping[str, float] | None = None,
+    says: Mapping[str, Mapping[str, float]] | None = None,
+    thresholds: Thresholds | None = None,
     sure: "Forecaster | None" = None,
 ) -> xr.Dataset:
     """Errors of forecasts that have been made, beside those of the baselines for the same init and valid times.
 
-    All on the same points of every map (`simvp.scoring.compare`). Of variables that are rain there are counts of hits
-    and misses too (`simvp.scoring.events`), of the forecast as it is and sharpened.
+    All on the same points of every map (`simvp.scoring.compare`). Where variables have thresholds there are sums of
+    where these are reached too, `events` (`simvp.scoring.event_sums`): of the forecast as it is and sharpened, of the
+    baselines, and of whole models among the rivals, sharpened.
 
     Parameters
     ----------
@@ -198,7 +201,10 @@ def score(
     past
         Frames that the baselines look back at, where they are not those of the truth (`past_frames`).
     says
-        Of the model in the order of its sharp forecast, for variables that are rain; none by default.
+        By system, how much say a model has in the order of its sharp forecast, by variable; of "model", and of those
+        rivals that are whole models. None by default.
+    thresholds
+        By variable, in its units; of rain those of `simvp.scoring.events.RATES` where nothing is given.
     sure
         Model whose members and bounds of the forecast are scored too (`score_ensembles`); none by default.
     """
@@ -210,9 +216,10 @@ def score(
         scores = scores.assign(score_ensembles(systems["model"], truth, sure).data_vars)
     if baselines.moving:
         scores.attrs[MOVING] = list(baselines.moving)
-    if rain := rain_limits(forecast, baselines.moving, baselines.step):
-        sharp = sharpened(systems["model"], made[EXTRAPOLATION], {name: (says or {}).get(name, 0.0) for name in rain})
-        scores["events"] = events({"model": systems["model"], "sharp": sharp, **made}, truth, rain)
+    if limits := limits_of(systems["model"], baselines.moving, baselines.step, thresholds):
+        says = {"model": {}, **(says or {})}
+        whole = {name: rival for name, rival in (rivals or {}).items() if name in says}
+        scores["events"] = reached(systems["model"], made, whole, truth, limits, says)
     return scores.assign_coords({name: forecast[name].variable for name in MODEL if name in forecast.coords})
 
 

@@ -6,8 +6,10 @@ blocks count. Per variable the squared error is averaged over the leads and pair
 of the mean improvement has to be above zero, and no single lead may be worse than the reference by more than a
 margin.
 
-The score may be another one (`Gate.score`): with "crps" it is the CRPS of the members, beside the absolute error of a
-reference that is a single forecast, which is its CRPS; the test is the same.
+The score may be another one (`Gate.score`), by the same test. With "crps" it is the CRPS of the members, beside the
+absolute error of a reference that is a single forecast, which is its CRPS. With "csi" it is 1 - CSI at a threshold, of
+the forecast that is meant for it (sharp, where something moves): a ratio of sums over init times, of which the test
+takes the linearised value of each (`_csi_losses`), as for any ratio (Efron and Tibshirani 1993, chapter 21).
 
 The bound is the lower of two: a studentised block bootstrap, and Student's t on the block means. With few blocks
 the plain percentile bootstrap is far too generous. Where there are more blocks than the minimum, they are made
@@ -32,8 +34,13 @@ from pipelines.evaluation.shortfall import shortfall
 from pipelines.evaluation.verdict import PARTS, Beside, Comparison, Outcome, Verdict, percent
 from simvp.coords import Step
 from simvp.errors import ConfigError
-from simvp.scoring import NAMES
+from simvp.scoring import NAMES, outcomes
 from simvp.settings import Settings
+
+SHOWN = {"rmse": "RMSE", "crps": "CRPS", "csi": "1 - CSI"}
+"""Scores as verdicts name them."""
+
+_NO_RIVALS = ("model", *PARTS)
 
 
 class Gate(Settings):
@@ -41,9 +48,13 @@ class Gate(Settings):
 
     subject: ClassVar[str] = "Gate"
 
-    score: Literal["rmse", "crps"] = Field(
+    score: Literal["rmse", "crps", "csi"] = Field(
         default="rmse",
-        description="by what is judged: rmse, or crps of the members beside the error of single forecasts",
+        description="by what is judged: rmse; crps of the members beside the error of single forecasts; or csi at a "
+        "threshold",
+    )
+    threshold: float | None = Field(
+        default=None, description="of the score csi, one of the thresholds of each variable; the lowest by default"
     )
     confidence: float = Field(default=0.9, gt=0.5, lt=1.0, description="level of the one-sided lower bound")
     margin: float = Field(
@@ -90,16 +101,16 @@ def decide(
     """
     gate = gate or Gate()
     length = frames_in + frames_out + 1
-    faults = _faults(challenger, champion, gate.score)
+    faults = _faults(challenger, champion, gate)
     if faults:
         raise ConfigError("Gate", faults, "score both models on the same init times and leads")
     index = step.index(challenger["init_time"].values, challenger["init_time"].values[0])
     systems = [str(name) for name in challenger["system"].values]
     comparisons, beside = [], []
     for variable in challenger["variable"].values:
-        errors = _losses(challenger, gate.score).sel(variable=variable).transpose("system", "init_time", "lead_time")
+        errors = _losses(challenger, str(variable), gate).transpose("system", "init_time", "lead_time")
         model = errors.sel(system="model").values
-        references = {n: errors.sel(system=n).values for n in systems if n != "model" and n not in PARTS}
+        references = {n: errors.sel(system=n).values for n in errors["system"].values.tolist() if n not in _NO_RIVALS}
         parts = [name for name in systems if name in PARTS]
         squared = challenger["squared_error"].sel(variable=variable).transpose("system", "init_time", "lead_time")
         whole = squared.sel(system="model").values
@@ -107,7 +118,7 @@ def decide(
             part for name in parts if (part := _beside(str(variable), name, whole, squared.sel(system=name).values))
         ]
         if champion is not None and variable in champion["variable"].values:
-            rival = _losses(champion, gate.score).sel(system="model", variable=variable)
+            rival = _losses(champion, str(variable), gate).sel(system="model")
             references["champion"] = rival.transpose("init_time", "lead_time").values
         comparisons += [
             _compare(str(variable), name, model, reference, index, length, gate)
@@ -145,7 +156,7 @@ def decide(
         block_steps=length,
         confidence=gate.confidence,
         margin=gate.margin,
-        score=gate.score,
+        score=SHOWN[gate.score],
     )
 
 
@@ -169,7 +180,7 @@ def _compare(
     lead = int(np.argmax(changes))
     better, steady = bound > 0, changes[lead] <= 100.0 * gate.margin
     limit = _change(rival - bound, rival, power) if np.isfinite(bound) else float("inf")
-    by = f"{gate.score.upper()} {abs(_change(mse, rival, power)):.1f} % {'lower' if mse <= rival else 'higher'}"
+    by = f"{SHOWN[gate.score]} {abs(_change(mse, rival, power)):.1f} % {'lower' if mse <= rival else 'higher'}"
     words = (
         f"{variable} against {name}: {by} ({percent(-limit)} % at least, with {gate.confidence:.0%} confidence; "
         f"{len(index)} init times in {available} blocks)"
@@ -211,20 +222,70 @@ def _change(loss: float, reference: float, power: float) -> float:
     return 100.0 * (float((max(loss, 0.0) / reference) ** power) - 1.0)
 
 
-def _losses(errors: xr.Dataset, score: str) -> xr.DataArray:
-    """What is averaged (system, variable, init_time, lead_time): squared errors, or the CRPS.
+def _losses(errors: xr.Dataset, variable: str, gate: Gate) -> xr.DataArray:
+    """What is averaged (system, init_time, lead_time): squared errors, the CRPS, or linearised 1 - CSI.
 
-    That of a single forecast is its absolute error; the model has that of its members, if there are any.
+    The CRPS of a single forecast is its absolute error; the model has that of its members, if there are any.
     """
-    if score == "rmse":
+    if gate.score == "csi":
+        return _csi_losses(errors["events"].sel(thresholded=variable), gate.threshold)
+    errors = errors.sel(variable=variable)
+    if gate.score == "rmse":
         return errors["squared_error"]
     single = errors["absolute_error"]
     return single if "crps" not in errors else single.where(single["system"] != "model", errors["crps"])
 
 
-def _faults(challenger: xr.Dataset, champion: xr.Dataset | None, score: str) -> list[str]:
+def _csi_losses(sums: xr.DataArray, threshold: float | None) -> xr.DataArray:
+    """1 - CSI of each lead as the mean over init times of one value each, (system, init_time, lead_time).
+
+    With hits h and all of hits, misses and false alarms e of an init time, C = sum h / sum e: the value is
+    1 - C - (h - C e) / mean e, whose mean is 1 - C and whose deviations are those of the ratio to first order.
+    """
+    at = sums.isel(rank_of_threshold=_rank(sums["threshold"].values, threshold))
+    hits, every, _, seen, points = outcomes(at)
+    known = points > 0
+    mean = every.where(known).mean("init_time")
+    index = hits.where(known).mean("init_time") / mean
+    # Where nothing was there to be hit, all that is right has no index.
+    losses = (1 - index - (hits - index * every) / mean).where(known & (seen.sum("init_time") > 0))
+    meant = "sharp" if "sharp" in losses["contender"] else "model"
+    if "champion" in losses["contender"]:
+        meant = "champion"
+    names = [name for name in losses["contender"].values.tolist() if name not in ("model", "sharp") or name == meant]
+    return (
+        losses.sel(contender=names)
+        .rename(contender="system")
+        .assign_coords(system=["model" if name == meant else name for name in names])
+    )
+
+
+def _rank(thresholds: np.ndarray, wanted: float | None) -> int | None:
+    """Which of some thresholds is meant, the lowest by default; None for another one."""
+    if wanted is None:
+        return int(np.nanargmin(thresholds))
+    near = np.flatnonzero(np.isclose(thresholds, wanted, rtol=1e-6, atol=0.0))
+    return int(near[0]) if near.size else None
+
+
+def _csi_faults(challenger: xr.Dataset, threshold: float | None) -> list[str]:
+    limits = challenger["events"]["threshold"] if "events" in challenger else None
     reasons = []
-    if score == "crps" and ("crps" not in challenger or not challenger["crps"].notnull().any()):
+    for name in challenger["variable"].values.tolist():
+        own = (
+            np.empty(0) if limits is None or name not in limits["thresholded"] else limits.sel(thresholded=name).values
+        )
+        if not np.isfinite(own).any():
+            reasons.append(f"score: expected thresholds of {name} for csi, got none: state them as [scores] thresholds")
+        elif _rank(own, threshold) is None:
+            listed = ", ".join(f"{value:g}" for value in own[np.isfinite(own)])
+            reasons.append(f"threshold: expected one of {name}'s {listed}, got {threshold:g}")
+    return reasons
+
+
+def _faults(challenger: xr.Dataset, champion: xr.Dataset | None, gate: Gate) -> list[str]:
+    reasons = _csi_faults(challenger, gate.threshold) if gate.score == "csi" else []
+    if gate.score == "crps" and ("crps" not in challenger or not challenger["crps"].notnull().any()):
         reasons.append("score: expected a challenger with members for crps, got one without: train it again")
     if not challenger.sizes["init_time"]:
         reasons.append("no init time was scored")

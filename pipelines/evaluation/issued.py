@@ -9,8 +9,9 @@ import xarray as xr
 
 from pipelines.evaluation.evaluate import MOVING, no_ensemble, past_frames, says_of, score, select_frames, stretch
 from pipelines.evaluation.skill import OWN
+from pipelines.evaluation.thresholds import Thresholds, limits_of
 from simvp.coords import Step, single_maps
-from simvp.scoring import EXTRAPOLATION, NAMES, compare, events, rain_limits
+from simvp.scoring import EXTRAPOLATION, NAMES, compare, event_sums
 
 if TYPE_CHECKING:
     from simvp.inference import Forecaster
@@ -23,6 +24,7 @@ def score_issued(
     *,
     moving: tuple[str, ...],
     whole: np.ndarray,
+    thresholds: Thresholds | None = None,
     sure: bool = False,
 ) -> xr.Dataset:
     """Errors of issued forecasts of one model, of its baselines, and of its parts, which the archive does not have.
@@ -39,6 +41,8 @@ def score_issued(
         Variables that extrapolation carries on, those of other models of the data set too.
     whole
         (I,) bool: of which init times the history is there. The others have no parts.
+    thresholds
+        As in `pipelines.evaluation.score`.
     sure
         Whether there are scores of members and bounds; NaN of a model that has none.
 
@@ -63,17 +67,31 @@ def score_issued(
         # No frame after the init times, as when they were issued.
         made = _parts(model, select_frames(truth, model.spec.states, *history), forecast, whole)
     past = past_frames(ds, truth, replace(model, baselines=baselines), inits, leads)
-    return _every_system(
-        score(forecast, truth, baselines, made, past=past, says=says_of(model), sure=model if sure else None), moving
+    scores = score(
+        forecast,
+        truth,
+        baselines,
+        made,
+        past=past,
+        says={"model": says_of(model)},
+        thresholds=thresholds,
+        sure=model if sure else None,
     )
+    return _every_system(scores, moving)
 
 
 def score_alone(
-    forecast: xr.Dataset, ds: xr.Dataset, *, moving: tuple[str, ...], step: Step, sure: bool = False
+    forecast: xr.Dataset,
+    ds: xr.Dataset,
+    *,
+    moving: tuple[str, ...],
+    step: Step,
+    thresholds: Thresholds | None = None,
+    sure: bool = False,
 ) -> xr.Dataset:
     """The same of forecasts whose model cannot be loaded any more: their own errors are all there is.
 
-    Where something is rain, nothing is counted of hits and misses, so that no two contenders are of different maps.
+    Where there are thresholds, nothing is counted of hits and misses, so that no two contenders are of different maps.
     """
     forecast = single_maps(forecast)
     names = [str(name) for name in forecast.data_vars]
@@ -85,10 +103,10 @@ def score_alone(
         scores = scores.assign(xr.concat(nothing, "init_time", data_vars="all").data_vars)
     if moving:
         scores.attrs[MOVING] = list(moving)
-    if rain := rain_limits(forecast, moving, step):
-        counts = events({"model": forecast}, truth, rain)
-        contenders = ["model", "sharp", *_baselines(moving)]
-        scores["events"] = xr.zeros_like(counts.reindex(contender=contenders, fill_value=0))
+    if limits := limits_of(forecast, moving, step, thresholds):
+        sums = event_sums({"model": forecast}, truth, limits)
+        contenders = ["model", *(["sharp"] if moving else []), *_baselines(moving)]
+        scores["events"] = xr.zeros_like(sums.reindex(contender=contenders, fill_value=0.0))
     return _every_system(scores, moving)
 
 
@@ -102,7 +120,7 @@ def taken_over(scores: xr.Dataset, held: xr.Dataset) -> xr.Dataset:
     made = {}
     for name in set(scores.data_vars) & set(held.data_vars):
         dim = "contender" if name == "events" else "system"
-        fill = np.nan if held[name].dtype.kind == "f" else 0
+        fill = np.nan if held[name].dtype.kind == "f" and name != "events" else 0
         own = held[name]
         kept = own.reindex({dim: scores[dim].values}, fill_value=fill) if dim in own.dims else own
         made[name] = scores[name].copy(data=xr.where(there, kept, scores[name]).transpose(*scores[name].dims).values)

@@ -9,6 +9,7 @@ import xarray as xr
 from pipelines.evaluation.evaluate import ENSEMBLE, evaluate, scorable
 from pipelines.evaluation.gate import Gate, decide
 from pipelines.evaluation.skill import markdown, skill_table
+from pipelines.evaluation.thresholds import Thresholds, refuse_others
 from pipelines.evaluation.verdict import Verdict
 from pipelines.progress import Progress, silent
 from pipelines.windows import dropped_words
@@ -76,6 +77,7 @@ def judge(
     ds: xr.Dataset,
     *,
     gate: Gate | None = None,
+    thresholds: Thresholds | None = None,
     batch: int = 32,
     device: str | None = None,
     progress: Progress = silent,
@@ -90,6 +92,8 @@ def judge(
         The archive.
     gate
         What has to be shown.
+    thresholds
+        As in `pipelines.evaluation.score`: what the score "csi" is of.
     batch
         Init times at a time.
     device
@@ -99,11 +103,14 @@ def judge(
 
     Raises
     ------
+    ConfigError
+        Thresholds of what the candidate does not forecast, or none for the score of the gate.
     RegistryError
         A candidate without a held-out period; a model that has seen some of it; a champion that cannot forecast
         the archive or forecasts more variables; not one init time to judge.
     """
     held_out = _held_out(candidate)
+    refuse_others(thresholds, candidate.spec.states, f"promotion of {candidate.version}")
     faults = _seen(candidate, held_out, candidate.version)
     if champion is not None:
         who = f"the champion {champion.version}"
@@ -127,7 +134,16 @@ def judge(
         raise RegistryError(subject, [f"no init time has all its inputs and targets in the archive ({dropped})"])
     # Both forecast the candidate's leads from the same init times, scored on the same points: the gate compares pairs.
     rivals = {"champion": champion} if champion else {}
-    scores = evaluate(candidate, ds, init_times, batch=batch, rivals=rivals, device=device, progress=progress)
+    scores = evaluate(
+        candidate,
+        ds,
+        init_times,
+        batch=batch,
+        rivals=rivals,
+        thresholds=thresholds,
+        device=device,
+        progress=progress,
+    )
     errors, rival = scores.drop_sel(system=["champion"] if champion else []), None
     if champion is not None:
         rival = scores.sel(system=["champion"], variable=list(champion.spec.states)).assign_coords(system=["model"])
@@ -136,6 +152,8 @@ def judge(
         )  # those are of the candidate
         rival = rival.rename(champion_crps="crps") if "champion_crps" in rival else rival
         errors = errors.drop_vars("champion_crps", errors="ignore")
+        if "events" in scores:
+            errors, rival = errors.drop_sel(contender="champion"), rival.sel(contender=["champion"])
     # Two blocks apart share no frame only if a block is longer than the windows of both models.
     frames_in = max(s.frames_in for s in specs)
     times = ds["time"].values

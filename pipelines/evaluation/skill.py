@@ -10,14 +10,15 @@ import xarray as xr
 from pipelines.evaluation.evaluate import ENSEMBLE, LEVELS, MEMBERS, MODEL, SYSTEMS
 from pipelines.evaluation.verdict import PARTS
 from simvp.errors import ConfigError
-from simvp.scoring import EXTRAPOLATION, success, summarise
+from simvp.scoring import EXTRAPOLATION, contingency, fractions_skill, summarise
 from simvp.times import encode_times
 
+CSI = "CSI: hits / (hits + misses + false alarms) of the points that reach a threshold"
 SHARP = (
-    "CSI, hits / (hits + misses + false alarms), at 0.1 and 1 mm/h; sharp: the model's rain with the distribution of "
-    "the extrapolated one, in an order in which the model has as much say as gained on validation blocks"
+    f"{CSI}; sharp: the model's rain with the distribution of the extrapolated one, in an order in which the model has "
+    "as much say as gained on validation blocks"
 )
-"""Below scores of rain."""
+"""Below scores of thresholds, and where something moves."""
 
 OWN = ("unmixed", "base")
 """Parts of the model that a table shows beside it."""
@@ -63,7 +64,8 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
         Where the model has members and bounds, `crps` (fair), `single_error` (mean absolute error of the forecast on
         the same points), `coverage` and `width` of the 90 % band, `spread` (root of the mean variance of the members
         times (M + 1) / M) and `member_rmse` of their mean, `ranks`, `below`: (variable, lead_time), and ``_all``.
-        Where there is rain, `csi` (contender, wet_variable, rate, lead_time) and `csi_all`, see `simvp.scoring.events`.
+        Where there are thresholds, `csi`, `ets`, `frequency_bias` (contender, thresholded, rank_of_threshold,
+        lead_time), `fss` (..., scale, ...), and ``_all``, see `simvp.scoring.events`.
         Coordinates `units` (variable) and `lead_hours` (lead_time), attributes `weighting` and `version`.
 
     Raises
@@ -85,8 +87,9 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
         every = _sure(errors, ["init_time", "lead_time"])
         table = table.assign({f"{name}_all": values for name, values in every.items()})
     if "events" in errors and len(errors["system"]) > 1:
-        counts = errors["events"].sum("init_time")
-        table = table.assign(csi=success(counts), csi_all=success(counts.sum("lead_time")))
+        sums = errors["events"].sum("init_time")
+        table = table.assign(_reached(sums))
+        table = table.assign({f"{name}_all": values for name, values in _reached(sums.sum("lead_time")).items()})
     table = table.assign_coords(lead_hours=("lead_time", lead_hours(errors))).drop_vars("valid_time", errors="ignore")
     return table.assign_attrs(version=models[0])
 
@@ -105,6 +108,12 @@ def _sure(errors: xr.Dataset, dims: str | list[str]) -> dict[str, xr.DataArray]:
         "ranks": mean["ranks"],
         "below": mean["below"],
     }
+
+
+def _reached(sums: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Scores of thresholds, of sums over maps."""
+    scores = {str(name): values for name, values in contingency(sums).items()}
+    return {**scores, "fss": fractions_skill(sums)}
 
 
 def sure_words(table: xr.Dataset, name: str) -> str:
@@ -180,24 +189,49 @@ def markdown(table: xr.Dataset) -> str:
             "| variable | at least | lead h | " + " | ".join(name.replace("_", " ") for name in contenders) + " |",
             "| --- | --- | ---: |" + " ---: |" * len(contenders),
         ]
-        for name, least, lead, scores in rain_lines(table):
+        for name, least, lead, scores in csi_lines(table):
             best = max(filter(np.isfinite, scores), default=np.nan)
             shown = (f"**{score:.3f}**" if score == best else f"{score:.3f}" for score in scores)
             lines.append(f"| {name} | {least} | {lead} | {' | '.join(shown)} |")
-        lines += ["", SHARP]
+        for name, least, score, scores in fraction_lines(table):
+            lines.append(f"| {name} | {least} | {score} | {' | '.join(f'{one:.3f}' for one in scores)} |")
+        lines += [
+            "",
+            f"{note(table)}; ETS, frequency bias and FSS (of squares, their side in points) are over all leads",
+        ]
     return "\n".join(lines)
 
 
-def rain_lines(table: xr.Dataset) -> Iterator[tuple[str, str, str, list[float]]]:
+def note(table: xr.Dataset) -> str:
+    """What stands below the scores of thresholds of a table."""
+    return SHARP if "sharp" in table["contender"] else CSI
+
+
+def csi_lines(table: xr.Dataset) -> Iterator[tuple[str, str, str, list[float]]]:
     """Variable, threshold in its units, lead in hours or "all", and the CSI of every contender, line by line."""
-    for name in table["wet_variable"].values.tolist():
+    for name, least, scores in _thresholds(table):
+        for lead, hours in enumerate(table["lead_hours"].values):
+            yield name, least, f"{hours:.4g}", scores["csi"].isel(lead_time=lead).values.tolist()
+        yield name, least, "all", scores["csi_all"].values.tolist()
+
+
+def fraction_lines(table: xr.Dataset) -> Iterator[tuple[str, str, str, list[float]]]:
+    """Variable, threshold in its units, name of a score, and that of every contender over all leads, line by line."""
+    for name, least, scores in _thresholds(table):
+        yield name, least, "ETS", scores["ets_all"].values.tolist()
+        yield name, least, "frequency bias", scores["frequency_bias_all"].values.tolist()
+        for scale in scores["scale"].values.tolist():
+            yield name, least, f"FSS {scale}", scores["fss_all"].sel(scale=scale).values.tolist()
+
+
+def _thresholds(table: xr.Dataset) -> Iterator[tuple[str, str, xr.Dataset]]:
+    """Variable, threshold in its units, and the scores (contender, ...) at it."""
+    for name in table["thresholded"].values.tolist():
         units = table["units"].sel(variable=name).item()
-        for rate in table["rate"].values:
-            scores = table.sel(wet_variable=name, rate=rate).transpose("contender", ...)
-            least = f"{scores['threshold'].item():.4g} {units}"
-            for lead, hours in enumerate(table["lead_hours"].values):
-                yield name, least, f"{hours:.4g}", scores["csi"].isel(lead_time=lead).values.tolist()
-            yield name, least, "all", scores["csi_all"].values.tolist()
+        own = table.sel(thresholded=name, variable=name).transpose("contender", ...)
+        for rank in np.flatnonzero(np.isfinite(own["threshold"].values)):
+            at = own.isel(rank_of_threshold=rank)
+            yield name, f"{at['threshold'].item():.4g} {units}".strip(), at
 
 
 def unpredictable(table: xr.Dataset, noise: Mapping[str, float]) -> dict[str, float]:

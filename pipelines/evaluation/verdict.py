@@ -101,7 +101,7 @@ class Verdict:
     block_steps
         Shortest block, in steps.
     confidence, margin, score
-        As in `Gate`; the scores of `comparisons` are of this kind.
+        As in `Gate`; the scores of `comparisons` are of this kind, as `pipelines.evaluation.gate.SHOWN` has it.
     """
 
     outcome: Outcome
@@ -116,7 +116,7 @@ class Verdict:
     block_steps: int
     confidence: float
     margin: float
-    score: str = "rmse"
+    score: str = "RMSE"
 
     @property
     def summary(self) -> str:
@@ -132,8 +132,8 @@ class Verdict:
     def table(self) -> str:
         """Every comparison as a Markdown table."""
         lines = [
-            f"| variable | against | n | blocks | {self.score.upper()} | its {self.score.upper()} | improvement % "
-            f"| lower {self.confidence:.0%} bound % | worst lead | {self.score.upper()} there % | passed |",
+            f"| variable | against | n | blocks | {self.score} | its {self.score} | improvement % "
+            f"| lower {self.confidence:.0%} bound % | worst lead | {self.score} there % | passed |",
             "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
         ]
         lines += [

@@ -18,7 +18,7 @@ from simvp.contract import FrameSpec
 from simvp.coords import lead_times
 from simvp.inference import BASE, CORRECTED, NETWORK, Forecaster, blended, labelled, truth_maps
 from simvp.mixture import Mixture, gram_matrices, left_out_errors
-from simvp.scoring import EXTRAPOLATION, SAYS, chosen_say, events, rain_limits, sharpened
+from simvp.scoring import EXTRAPOLATION, SAYS, chosen_say, event_sums, rain_limits, sharpened
 
 BATCH = 16  # init times at a time
 
@@ -217,10 +217,10 @@ def choose_says(
         )
         rain = rain_limits(template, moving, forecaster.spec.step)
         contenders = {str(say): sharpened(issued, moved, dict.fromkeys(rain, say)) for say in SAYS}
-        parts.append(events(contenders, ds, rain).sum("lead_time"))
+        parts.append(event_sums(contenders, ds, rain, scales=(1,)).sum("lead_time"))
         progress("combining", start + len(chosen), len(init_times))
     counts = xr.concat(parts, "init_time").assign_coords(block=("init_time", blocks)).groupby("block").sum()
-    return {str(name): chosen_say(counts.sel(wet_variable=name)) for name in counts["wet_variable"].values}
+    return {str(name): chosen_say(counts.sel(thresholded=name)) for name in counts["thresholded"].values}
 
 
 def _root_mean(squares: np.ndarray) -> float:

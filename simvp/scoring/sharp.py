@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.motion import probability_matched
-from simvp.scoring.events import success
+from simvp.scoring.events import contingency
 
 SAYS = (0.0, 0.15, 0.3, 0.5, 0.7)
 """Candidates; beyond 0.7 the order is that of a smooth field, which on radar is better at no rate."""
@@ -46,14 +46,14 @@ def chosen_say(counts: xr.DataArray) -> float:
     Parameters
     ----------
     counts
-        Of one variable, of `simvp.scoring.events`: (block, contender, rate, outcome), where the contenders are `SAYS`
-        as texts, the first of them no say.
+        Of one variable, of `simvp.scoring.event_sums`: (block, contender, rank_of_threshold, scale, sum), where the
+        contenders are `SAYS` as texts, the first of them no say.
     """
-    counts = counts.transpose("block", "contender", "rate", "outcome")
+    counts = counts.transpose("block", "contender", "rank_of_threshold", ...)
 
     def gains(part: xr.DataArray) -> np.ndarray:
-        """(contender, rate) CSI over that of no say, less 1; 0 at a rate where neither hit anything."""
-        index = success(part.sum("block")).values
+        """(contender, threshold) CSI over that of no say, less 1; 0 at a threshold where neither hit anything."""
+        index = contingency(part.sum("block"))["csi"].values
         gain = index / np.where(index[:1] > 0, index[:1], np.nan) - 1
         return np.where(np.isfinite(gain), gain, 0.0)
 

@@ -9,8 +9,9 @@ import xarray as xr
 from simvp.coords import canonicalise, find_axes, horizontal_dims, single_maps
 from simvp.errors import Refusal
 from simvp.scoring.ensembles import ensemble_errors
+from simvp.scoring.events import contingency, event_sums, fractions_skill
 from simvp.scoring.scores import compare
-from simvp.scoring.spatial import contingency, energy, fractions_errors, fractions_skill
+from simvp.scoring.spectra import energy
 from simvp.times import fields_of
 
 SUBJECT = "Score of a forecast"
@@ -38,7 +39,7 @@ def score(
         What was observed: labelled data on the grid of the forecast, on any names of axes. Valid times that it lacks
         have no score.
     thresholds
-        By variable, in its units; the same number for each. Whether they were reached is scored too.
+        By variable, in its units. Whether they were reached is scored too.
     region
         First and last value of an axis or of two, as {"latitude": (45, 60)}, both included; or a mask, True at the
         points that count.
@@ -58,7 +59,7 @@ def score(
         share of what was observed at or below each, `coverage` and `width` of pairs q and 1 - q, at the lower of
         them. With thresholds `csi`, `ets`, `frequency_bias` and `fss` (scale). `energy_ratio` (band), of forecast and
         truth by wavelength, where whole maps are known. Limits as ``<score>_low`` and ``<score>_high``.
-        What each is: `simvp.scoring.scores`, `ensembles` and `spatial`.
+        What each is: `simvp.scoring.scores`, `ensembles`, `events` and `spectra`.
 
     Raises
     ------
@@ -75,7 +76,7 @@ def score(
     if len(forecast.data_vars) > len(names):
         beside = ensemble_errors(forecast, observed)
         parts.append(beside[[name for name in _MEAN if name in beside]])
-    sums = None if not thresholds else fractions_errors({"forecast": forecast}, observed, thresholds)
+    sums = None if not thresholds else event_sums({"forecast": forecast}, observed, thresholds)
     errors = xr.merge(parts, join="exact", compat="override", combine_attrs="override")
     every = xr.DataArray(np.ones((1, errors.sizes["init_time"])), dims=("draw", "init_time"))
     draws = None if interval is None else _draws(errors.sizes["init_time"], block or _shared(errors))
@@ -96,7 +97,7 @@ def score(
     return table.assign_coords(units=errors["units"]).assign_attrs(weighting=errors.attrs["weighting"])
 
 
-def _table(errors: xr.Dataset, sums: xr.Dataset | None, by: str, weights: xr.DataArray) -> xr.Dataset:
+def _table(errors: xr.Dataset, sums: xr.DataArray | None, by: str, weights: xr.DataArray) -> xr.Dataset:
     """All scores, of the init times weighted (draw, init_time): by lead, or over all leads."""
     over = ["init_time"] if by == "lead" else ["init_time", "lead_time"]
 
@@ -124,8 +125,7 @@ def _table(errors: xr.Dataset, sums: xr.Dataset | None, by: str, weights: xr.Dat
             made["coverage"] = high - made["below"].sel(quantile=lower).rename(named)
             made["width"] = mean("width").sel(quantile=lower).rename(named)
     if sums is not None:
-        total = sums.map(lambda one: xr.dot(one, weights, dim=over))
-        total = total.isel(contender=0, drop=True).rename(wet_variable="thresholded")
+        total = xr.dot(sums, weights, dim=over).isel(contender=0, drop=True)
         made |= {str(name): values for name, values in contingency(total).data_vars.items()}
         made["fss"] = fractions_skill(total)
     return xr.Dataset(made)
@@ -160,9 +160,7 @@ def _refuse(names: Sequence[str], thresholds: Mapping[str, Sequence[float]] | No
     """Refuse thresholds of what is not forecast, and an interval that is no part of one."""
     limits = thresholds or {}
     reasons = [f"thresholds: expected some of {', '.join(names)}, got {name}" for name in limits if name not in names]
-    if len({len(edges) for edges in limits.values()} - {0}) > 1 or any(not len(edges) for edges in limits.values()):
-        counts = {name: len(edges) for name, edges in limits.items()}
-        reasons.append(f"thresholds: expected one or more for each variable, as many for each, got {counts}")
+    reasons += [f"thresholds: expected one or more of {name}, got none" for name in limits if not len(limits[name])]
     if interval is not None and not 0 < interval < 1:
         reasons.append(f"interval: expected a number between 0 and 1, got {interval}")
     if reasons:

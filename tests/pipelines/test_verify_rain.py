@@ -21,6 +21,8 @@ from pipelines.evaluation.evaluate import SYSTEMS, evaluate
 from pipelines.forecast import forecast
 from pipelines.home import Home
 from pipelines.verify import VerifyReport, verify
+from simvp.errors import ConfigError
+from simvp.scoring import outcomes
 from tests.support.registries import stand_in
 from tests.support.wave_home import WaveForecaster, forecaster, wave_home, world
 
@@ -102,7 +104,7 @@ def test_models_with_and_without_the_sixth_share_a_store(
 
 def test_hits_and_misses_are_kept_and_shown(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """The temperature of the world is rain of 279 and 283 K."""
-    monkeypatch.setattr(import_module("simvp.scoring.events"), "thresholds", lambda units, step: (279.0, 283.0))
+    monkeypatch.setattr(import_module("simvp.scoring.events"), "rain_thresholds", lambda units, step: (279.0, 283.0))
     model = moving(0.5)
     forecast(home, "waves", model=model)
     first = verify(home, "waves", model=model)
@@ -111,15 +113,18 @@ def test_hits_and_misses_are_kept_and_shown(home: Home, monkeypatch: pytest.Monk
     report = verify(home, "waves", model=model)
     scores = Store(report.path).dataset().load()
     assert scores["contender"].values.tolist() == ["model", "sharp", *SIX[1:]]
-    counts = scores["events"].sum(["init_time", "lead_time"]).sel(wet_variable="t2m")
+    counts = scores["events"].sum(["init_time", "lead_time"]).sel(thresholded="t2m")
     forecasts = Store(home.forecasts("waves", "3h")).dataset()["t2m"].values
     ds = Archive(home.archive("waves")).dataset()
     truth = np.stack([ds["t2m"].sel(time=t).values for t in scores["valid_time"].values])
-    for rate, edge in zip(counts["rate"].values, (279.0, 283.0), strict=True):
+    for rank, edge in enumerate((279.0, 283.0)):
         said, rained = forecasts >= edge, truth >= edge
         expected = [(said & rained).sum(), (~said & rained).sum(), (said & ~rained).sum()]
-        assert counts.sel(contender="model", rate=rate).values.tolist() == expected
-        csi = report.skill["csi_all"].sel(contender="model", wet_variable="t2m", rate=rate).item()
+        hits, _, said, seen, _ = (
+            int(one) for one in outcomes(counts.sel(contender="model").isel(rank_of_threshold=rank))
+        )
+        assert [hits, seen - hits, said - hits] == expected
+        csi = report.skill["csi_all"].sel(contender="model", thresholded="t2m").isel(rank_of_threshold=rank).item()
         assert csi == pytest.approx(expected[0] / sum(expected))
     assert "| t2m | 283 K | all |" in report.table()
     assert "| model | sharp | persistence |" in report.table()
@@ -127,9 +132,37 @@ def test_hits_and_misses_are_kept_and_shown(home: Home, monkeypatch: pytest.Monk
     assert (first.n, report.n) == (4, 8)
 
 
+def test_thresholds_of_the_settings_are_scored_of_any_variable_and_again_where_they_change(home: Home) -> None:
+    model = forecaster(0.5)
+    forecast(home, "waves", model=model)
+    assert "csi_all" not in verify(home, "waves", model=model).skill
+    report = verify(home, "waves", model=model, thresholds={"t2m": [279.0, 283.0, 400.0]})
+    assert report.scored == report.n == 4
+    table = report.skill.sel(thresholded="t2m")
+    assert table["contender"].values.tolist() == ["model", *SYSTEMS[1:]]  # nothing moves, nothing is sharpened
+    forecasts = Store(home.forecasts("waves", "3h")).dataset()["t2m"].values
+    scores = Store(report.path).dataset().load()
+    ds = Archive(home.archive("waves")).dataset()
+    truth = np.stack([ds["t2m"].sel(time=t).values for t in scores["valid_time"].values])
+    for rank, edge in enumerate((279.0, 283.0)):
+        said, seen = forecasts >= edge, truth >= edge
+        own = table.isel(rank_of_threshold=rank).sel(contender="model")
+        assert own["csi_all"].item() == pytest.approx((said & seen).sum() / (said | seen).sum())
+        assert own["frequency_bias_all"].item() == pytest.approx(said.sum() / seen.sum())
+        assert own["fss_all"].sel(scale=1).item() == pytest.approx(1 - (said ^ seen).sum() / (said.sum() + seen.sum()))
+    assert np.isnan(table["csi_all"].isel(rank_of_threshold=2)).all()  # never reached, never said to be
+    assert "| t2m | 279 K | frequency bias |" in report.table()
+    assert "| t2m | 283 K | FSS 1 |" in report.table()
+    assert verify(home, "waves", model=model, thresholds={"t2m": [279.0, 283.0, 400.0]}).scored == 0
+    assert verify(home, "waves", model=model, thresholds={"t2m": [279.0]}).scored == 4
+    assert "csi" not in verify(home, "waves", model=model).skill
+    with pytest.raises(ConfigError, match="thresholds: expected some of t2m, got rain"):
+        verify(home, "waves", model=model, thresholds={"rain": [1.0]})
+
+
 def test_rain_of_a_model_that_is_gone_counts_no_hits(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside another one's, whose hits are counted; a store of scores has one set of systems."""
-    monkeypatch.setattr(import_module("simvp.scoring.events"), "thresholds", lambda units, step: (279.0, 283.0))
+    monkeypatch.setattr(import_module("simvp.scoring.events"), "rain_thresholds", lambda units, step: (279.0, 283.0))
     forecast(home, "waves", model=moving(0.5, "simvp-waves/1"))
     Archive(home.archive("waves")).append(world(1, first=14 * 24))
     model = moving(0.25, "simvp-waves/2")
@@ -138,7 +171,7 @@ def test_rain_of_a_model_that_is_gone_counts_no_hits(home: Home, monkeypatch: py
     scores = Store(report.path).dataset().load()
     assert scores["contender"].values.tolist() == ["model", "sharp", *SIX[1:]]
     assert (scores["events"][:4] == 0).all()
-    assert (scores["events"][4:].sum("outcome") > 0).any()
+    assert (scores["events"][4:].sel(sum="points") > 0).any()
     alone, whole = report.skills.values()
     assert "csi" not in alone
     assert "csi" in whole

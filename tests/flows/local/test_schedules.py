@@ -17,6 +17,8 @@ frames_in = 6
 size = "none"
 [promote]
 margin = 0.1
+[scores]
+thresholds = {rain = [1, 5]}
 [forecast]
 init_hours = [0, 12]
 [schedule]
@@ -46,6 +48,8 @@ def test_every_stage_of_a_described_data_set_gets_a_deployment_that_its_flow_tak
         load_flow_from_entrypoint(one["entrypoint"]).validate_parameters(one["parameters"])
     assert found["ingest"]["parameters"]["source"] == str(tmp_path / "rain" / "*.nc")
     assert found["train"]["parameters"]["settings"] == {"frames_in": 6, "size": "none"}
+    for stage in ("promote", "verify"):
+        assert found[stage]["parameters"]["thresholds"] == {"rain": [1.0, 5.0]}
     assert found["forecast"]["parameters"]["init_hours"] == [0, 12]
     assert found["verify"]["schedules"] == [{"cron": "0 7 * * *", "timezone": "UTC", "active": True}]
     write_deployments(list(found.values()), tmp_path / "described.yaml")

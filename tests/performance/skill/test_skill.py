@@ -15,6 +15,7 @@ from performance.skill.tables import SUMMARY, section
 from performance.skill.trial import Trials, run
 from pipelines.home import Home
 from simvp.errors import Refusal
+from simvp.scoring import outcomes
 from tests.support.radar import radar_world
 from tests.test_project import make
 
@@ -188,8 +189,10 @@ def test_csi_of_rain_is_of_models_that_have_not_seen_the_block(tmp_path: Path, m
             assert all(last < periods["held_out"][0] for _, last in periods[part])
     counts = sum(judgement.errors["events"].sum(["init_time", "lead_time"]) for _, judgement in blocks)
     (table,) = (t for t in section(found, SOURCES["radar-brisbane"]).tables if "on validation blocks" in t.title)
-    for row, rate in zip(table.rows, (0.1, 1.0), strict=True):
-        hits, misses, false = counts.sel(contender="sharp", wet_variable="rain", rate=rate).values
-        assert row[2] == f"{hits + misses:,}"
-        assert row[table.columns.index("sharp")].strip("*") == f"{hits / (hits + misses + false):.3f}"
-        assert hits + misses > 0
+    for rank, row in enumerate(table.rows):
+        at = counts.sel(contender="sharp", thresholded="rain").isel(rank_of_threshold=rank)
+        hits, every, _, seen, _ = (int(one) for one in outcomes(at))
+        assert row[0] == ("0.1 mm/h", "1 mm/h")[rank]
+        assert row[2] == f"{seen:,}"
+        assert row[table.columns.index("sharp")].strip("*") == f"{hits / every:.3f}"
+        assert seen > 0

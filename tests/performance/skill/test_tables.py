@@ -177,18 +177,14 @@ def test_reasons_of_the_gate() -> None:
 
 
 def test_rain_has_its_csi() -> None:
-    counts = np.zeros((3, 1, 2, 3, 2))  # contender, variable, rate, outcome, lead
-    counts[..., 0, :], counts[..., 1, :] = 1, 1  # a hit and a miss: 1/2
-    counts[1, ..., 0, :] = 3  # sharp: three hits and a miss: 3/4
     table = trial().skill
-    dims = ("contender", "wet_variable", "rate", "outcome", "lead_time")
-    score = xr.DataArray(counts, dims=dims)
-    csi = score.isel(outcome=0) / score.sum("outcome")
+    dims = ("contender", "thresholded", "rank_of_threshold", "lead_time")
+    csi = xr.DataArray(np.full((3, 1, 2, 2), 0.5), dims=dims)
+    csi[1] = 0.75
     rainy = table.assign(csi=csi, csi_all=csi.mean("lead_time")).assign_coords(
         contender=["model", "sharp", "damped_anomaly"],
-        wet_variable=["sst"],
-        rate=[0.1, 1.0],
-        threshold=(("wet_variable", "rate"), [[0.1, 1.0]]),
+        thresholded=["sst"],
+        threshold=(("thresholded", "rank_of_threshold"), [[0.1, 1.0]]),
     )
     section = made(trial(skill=rainy), trial(1, skill=rainy))
     assert section.tables[1].title == "CSI of sst"
@@ -197,4 +193,4 @@ def test_rain_has_its_csi() -> None:
         ("0.1 degC", "all", "0.500", "**0.750**", "0.500"),
         ("1 degC", "1 h", "0.500", "**0.750**", "0.500"),
     )
-    assert section.notes[0].startswith("CSI, hits / (hits + misses + false alarms)")
+    assert section.notes[0].startswith("CSI: hits / (hits + misses + false alarms)")

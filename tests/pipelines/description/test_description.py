@@ -30,6 +30,8 @@ cycle = 24
 periods = {held_out_days = 3}
 [promote]
 margin = 0.1
+[scores]
+thresholds = {t2m = [280, 290.5]}
 [forecast]
 init_hours = [0, 12]
 horizon = "6h"
@@ -53,6 +55,7 @@ def test_every_section_is_the_record_of_its_stage(tmp_path: Path) -> None:
         dataset="walk", frames_in=6, frames_out=3, size="tiny", cycle=24, periods={"held_out_days": 3}
     )
     assert told.promote == Gate(margin=0.1)
+    assert told.scores.thresholds == {"t2m": [280.0, 290.5]}
     assert (told.forecast.init_hours, told.forecast.horizon) == ([0, 12], "6h")
     assert told.forecast.export == str(tmp_path / "out")
     assert told.schedule.ingest == "0 5 * * *"

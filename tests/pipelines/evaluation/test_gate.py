@@ -7,10 +7,11 @@ import pytest
 import xarray as xr
 
 from pipelines.evaluation.bootstrap import cut_blocks, lower_bound, missing_steps
-from pipelines.evaluation.gate import Gate, decide
+from pipelines.evaluation.gate import Gate, _csi_losses, decide
 from simvp.coords.steps import Step
 from simvp.errors import ConfigError
 from simvp.scoring.baselines import NAMES
+from simvp.scoring.events import SUMS
 
 HOUR = Step.parse("1h")
 LEADS = 3
@@ -66,6 +67,76 @@ def test_by_crps_members_stand_beside_the_errors_of_single_forecasts() -> None:
     assert decide(with_members, rival.drop_vars("crps"), gate=Gate(score="crps"), **SIZES).outcome == "promote"
     with pytest.raises(ConfigError, match="score: expected a challenger with members for crps"):
         decide(found, gate=Gate(score="crps"), **SIZES)
+
+
+def reached(hits: dict[str, np.ndarray | float], wet: np.ndarray, contenders: tuple[str, ...] = ()) -> xr.DataArray:
+    """`event_sums` of one point a square: hits of each contender among `wet` (I, L) points of 100, no false alarms."""
+    values = [np.broadcast_to(hits.get(name, 0.3), wet.shape) * wet for name in contenders]
+    sums = [np.stack([wet - one, one, wet, np.full(wet.shape, 100.0)], -1) for one in values]
+    both = np.stack([np.stack(sums), np.stack(sums)], 1)[:, None, :, :, :, None]
+    both[:, :, 1] = np.nan
+    return xr.DataArray(
+        np.nan_to_num(both).transpose(3, 4, 0, 1, 2, 5, 6),
+        dims=("init_time", "lead_time", "contender", "thresholded", "rank_of_threshold", "scale", "sum"),
+        coords={
+            "contender": list(contenders),
+            "thresholded": ["t2m"],
+            "threshold": (("thresholded", "rank_of_threshold"), [[0.5, 2.0]]),
+            "scale": [1],
+            "sum": list(SUMS),
+        },
+    )
+
+
+def test_by_csi_the_sharp_forecast_is_judged_at_a_threshold() -> None:
+    # Squared errors say that the model is worse; its sharp forecast hits half of what is wet, baselines 0.3 of it.
+    found = errors(noisy(16.0))
+    random = np.random.default_rng(0)
+    wet = random.integers(10, 40, (60, LEADS)).astype(float)
+    half = {"sharp": np.round(wet / 2 + random.normal(0, 1, wet.shape)) / wet, "model": 0.0}
+    names = ("model", "sharp", *NAMES)
+    found["events"] = reached(half, wet, names)
+    verdict = decide(found, gate=Gate(score="csi"), **SIZES)
+    assert verdict.outcome == "promote"
+    csi = float((half["sharp"] * wet).sum(0).mean() / wet.sum(0).mean())
+    index = float(np.mean((half["sharp"] * wet).sum(0) / wet.sum(0)))
+    assert csi == pytest.approx(index, abs=0.02)
+    first = verdict.comparisons[0]
+    assert first.rmse == pytest.approx(1 - index)
+    assert first.reference_rmse == pytest.approx(0.7)
+    assert first.improvement == pytest.approx(100 * (1 - (1 - index) / 0.7))
+    assert "t2m against persistence: 1 - CSI 2" in verdict.reasons[0]
+    assert "| 1 - CSI | its 1 - CSI |" in verdict.table()
+    assert json.loads(json.dumps(verdict.to_json()))["score"] == "1 - CSI"
+    # A champion as good is not beaten; where nothing moves, the forecast itself is what is judged.
+    bare = found.drop_vars(["events", "contender"])
+    rival = bare.sel(system=["model"]).assign(events=reached({"champion": half["sharp"]}, wet, ("champion",)))
+    assert decide(found, rival, gate=Gate(score="csi"), **SIZES).outcome == "refuse"
+    smooth = bare.assign(events=found["events"].drop_sel(contender="sharp"))
+    assert decide(smooth, gate=Gate(score="csi"), **SIZES).outcome == "refuse"
+    # At the other threshold nothing was ever wet: there is no index, and nothing to judge by.
+    assert decide(found, gate=Gate(score="csi", threshold=2.0), **SIZES).outcome == "insufficient"
+
+
+def test_csi_without_thresholds_or_at_another_one_is_refused() -> None:
+    found = errors(noisy(16.0))
+    with pytest.raises(ConfigError, match=r"expected thresholds of t2m for csi, got none: state them as \[scores\]"):
+        decide(found, gate=Gate(score="csi"), **SIZES)
+    found["events"] = reached({}, np.full((60, LEADS), 10.0), ("model", *NAMES))
+    with pytest.raises(ConfigError, match=r"threshold: expected one of t2m's 0.5, 2, got 1"):
+        decide(found, gate=Gate(score="csi", threshold=1.0), **SIZES)
+
+
+def test_deviations_of_the_index_are_those_of_the_ratio() -> None:
+    """The standard error by the linearised values is that of leaving one init time out, to a few percent."""
+    random = np.random.default_rng(0)
+    wet = random.integers(10, 40, (200, 1)).astype(float)
+    hits = np.round(wet * random.uniform(0.3, 0.7, wet.shape))
+    losses = _csi_losses(reached({"model": hits / wet}, wet, ("model",))[..., 0, :, :, :], None).values.ravel()
+    assert losses.mean() == pytest.approx(1 - hits.sum() / wet.sum())
+    without = 1 - (hits.sum() - hits.ravel()) / (wet.sum() - wet.ravel())
+    jackknife = np.sqrt(199 / 200 * ((without - without.mean()) ** 2).sum())
+    assert losses.std() / np.sqrt(200) == pytest.approx(jackknife, rel=0.03)
 
 
 def test_a_better_model_is_promoted_and_the_verdict_explains_itself() -> None:

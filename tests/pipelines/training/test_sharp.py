@@ -32,7 +32,7 @@ def test_the_choice_of_a_training_is_what_the_scores_are_made_with(tmp_path: Pat
     counts = {}
     for say in (0.0, 0.7):
         provenance = {**model.provenance, "combination": {**model.provenance["combination"], "sharp": {"rain": say}}}
-        counts[say] = evaluate(replace(model, provenance=provenance), ds, times)["events"].sel(wet_variable="rain")
+        counts[say] = evaluate(replace(model, provenance=provenance), ds, times)["events"].sel(thresholded="rain")
     none, some = counts[0.0], counts[0.7]
     np.testing.assert_array_equal(none.sel(contender="sharp"), none.sel(contender="extrapolation"))
     assert (some.sel(contender="sharp") != some.sel(contender="extrapolation")).any()
