@@ -24,10 +24,12 @@ from pipelines.evaluation import (
     limits_of,
     score_alone,
     score_issued,
+    score_pictures,
+    shape_pictures,
     taken_over,
 )
 from pipelines.issuing import missing_history
-from pipelines.pictures import ensemble_panels, png, sample_strip, skill_curve
+from pipelines.pictures import png, sample_strip, skill_curve
 from pipelines.progress import Progress
 from pipelines.tracking import Makers
 from simvp.coords import Step
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MOST_STRIPS = 4
+_MOST_SHAPES = 24  # init times, of which the spectra are the mean
 # Of a squared error: how a network rounds depends on how many init times it is given at a time.
 _ROUNDING = 1e-3
 
@@ -177,8 +180,8 @@ class ScoringRun:
     def draw(self, folder: Path, stem: str, table: xr.Dataset, scores: xr.Dataset) -> tuple[Path, ...]:
         """The skill curve, and a map strip of the last init time that is scored at every lead."""
         figures = {f"{stem}-skill": skill_curve(table, title=f"{self.dataset}, {stem.replace('-', ' of ')}")}
-        if "crps_all" in table and bool(table["crps_all"].notnull().all()):
-            figures[f"{stem}-sure"] = ensemble_panels(table, title=f"{self.dataset}, {stem.replace('-', ' of ')}")
+        heading = f"{self.dataset}, {stem.replace('-', ' of ')}"
+        figures |= {f"{stem}-{name}": figure for name, figure in score_pictures(table, heading).items()}
         whole = (scores["points"].sel(system="model") > 0).all(["variable", "lead_time"]).values
         row = self.positions(scores)[whole][-1:]
         if (row >= 0).any():
@@ -190,6 +193,12 @@ class ScoringRun:
                 observed = forecast[name].copy(data=truth[name].values)
                 title = f"{self.dataset}, {forecast['model_version'].item()}: {name} from {when}"
                 figures[f"{stem}-{name}"] = sample_strip(observed, forecast[name], title=title)
+            # Of one model, as far as memory goes.
+            rows = self._batches(self.positions(scores)[whole])[-1]
+            some = rows[np.unique(np.linspace(0, len(rows) - 1, min(_MOST_SHAPES, len(rows))).round().astype(int))]
+            made, model = self.forecasts.isel(init_time=some).load(), self._model(self._makers(some)[0])
+            shapes = shape_pictures(made, self.ds, model, heading)
+            figures |= {f"{stem}-{name}": figure for name, figure in shapes.items()}
         for name, figure in figures.items():
             disk.write(folder / f"{name}.png", png(figure))
         return tuple(folder / f"{name}.png" for name in figures)

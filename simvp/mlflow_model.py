@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from simvp.contract import FrameSpec
+from simvp.coords import BOUNDS_OF, MEMBERS_OF
 from simvp.errors import ContractError, Refusal
 from simvp.inference import Forecaster, model_file_in
 from simvp.times import name_time, parse_times
@@ -49,15 +50,17 @@ class Generic:
             points NaN or null; "time" (N,), as ISO 8601 texts or datetime64; rows and columns of the grid.
         params
             "horizon": words such as "24h", or a number of steps, also as a text. "init_time": a time, or "all".
-            "adapt": as `Forecaster.predict`. What is None is left to the model.
+            "adapt", "members", "levels": as `Forecaster.predict`. What is None is left to the model.
 
         Returns
         -------
         Any
             What `Forecaster.predict` gives, of labelled data. Of a table, a table with the columns init_time,
-            valid_time, the axes, the variables and model_version. Of arrays, arrays by name: each variable
-            (I, L, H, W), "init_time" (I,) and "valid_time" (I, L) as ISO 8601 texts, rows and columns, and
-            "model_version"; of lists, and of arrays with None in them, missing points are None.
+            valid_time, the axes, the variables and model_version, and for each variable a column "<name>_member_0" and
+            so on for every member, "<name>_quantile_0.05" and so on for every level. Of arrays, arrays by name: each
+            variable (I, L, H, W), "<name>_member" (I, L, M, H, W), "<name>_quantile" (I, L, Q, H, W) with "quantile"
+            (Q,), "init_time" (I,) and "valid_time" (I, L) as ISO 8601 texts, rows and columns, and "model_version"; of
+            lists, and of arrays with None in them, missing points are None.
 
         Raises
         ------
@@ -135,9 +138,15 @@ def _spread(spec: FrameSpec, table: pd.DataFrame) -> xr.Dataset:
 
 def _table(spec: FrameSpec, forecast: xr.Dataset) -> pd.DataFrame:
     """A forecast as a table, a row for each valid time and place."""
-    rows = forecast[list(spec.states)].to_dataframe().reset_index()
+    fields = forecast[list(spec.states)]
+    for name in spec.states:
+        for suffix, dim in ((MEMBERS_OF, "member"), (BOUNDS_OF, "quantile")):
+            if name + suffix in forecast:
+                apart = forecast[name + suffix].to_dataset(dim)
+                fields = fields.assign({f"{name}{suffix}_{label}": one for label, one in apart.data_vars.items()})
+    rows = fields.drop_vars(["member", "quantile"], errors="ignore").to_dataframe().reset_index()
     axes = [name for name in forecast[spec.states[0]].dims if name not in ("init_time", "lead_time")]
-    return rows[["init_time", "valid_time", *axes, *spec.states, "model_version"]]
+    return rows[["init_time", "valid_time", *axes, *map(str, fields.data_vars), "model_version"]]
 
 
 def _labelled(spec: FrameSpec, arrays: Mapping[str, Any]) -> xr.Dataset:
@@ -184,12 +193,18 @@ def _labelled(spec: FrameSpec, arrays: Mapping[str, Any]) -> xr.Dataset:
 def _bare(spec: FrameSpec, forecast: xr.Dataset, *, plain: bool) -> dict[str, Any]:
     """A forecast as arrays by name; `plain` for JSON, which has no NaN."""
     made: dict[str, Any] = {}
-    for name in spec.states:
-        values = forecast[name].transpose("init_time", "lead_time", *spec.grid.dims).values
+    beside = {"": (), MEMBERS_OF: ("member",), BOUNDS_OF: ("quantile",)}
+    fields = {
+        state + suffix: dims for state in spec.states for suffix, dims in beside.items() if state + suffix in forecast
+    }
+    for name, dims in fields.items():
+        values = forecast[name].transpose("init_time", "lead_time", *dims, *spec.grid.dims).values
         if plain and (missing := np.isnan(values)).any():
             values = values.astype(object)
             values[missing] = None
         made[name] = values
+    if "quantile" in forecast.dims:
+        made["quantile"] = forecast["quantile"].values
     for name in ("init_time", "valid_time"):
         times = forecast[name].values
         made[name] = np.array([name_time(time) for time in times.ravel()]).reshape(times.shape)

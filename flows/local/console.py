@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pipelines.verify import VerifyReport
 
-__all__ = ["StageConsole", "chosen_leads", "skill_tables"]
+__all__ = ["StageConsole", "chosen_leads", "score_table", "skill_tables"]
 
 INDENT = " " * 12  # of what belongs to the stage in the line above
 LEADS_SHOWN = 12  # as many as a screen of 200 columns has room for, and a person looks at
@@ -46,11 +46,19 @@ def skill_tables(skill: "xr.Dataset", width: int) -> Iterator[Table]:
     width
         Columns of the screen: as many leads are shown as fit, so that nothing is cut.
     """
-    most = max(2, min(LEADS_SHOWN, (width - SYSTEM_WIDTH) // LEAD_WIDTH - 1))
-    leads = chosen_leads(skill.sizes["lead_time"], most)
+    leads = _shown(skill.sizes["lead_time"], width)
     for name in map(str, skill["variable"].values):
         yield _skill_table(skill.sel(variable=name), name, leads)
     yield from _rain_tables(skill)
+
+
+def score_table(title: str, hours: Sequence[float], rows: Mapping[str, Sequence[float]], width: int) -> Table:
+    """Scores by lead, and of all leads, which come last in each row; as many leads as fit are shown."""
+    leads = _shown(len(hours), width, LEAD_WIDTH + 2)  # a bias has a sign, and may be small
+    table = _of_leads(title, [hours[lead] for lead in leads])
+    for name, values in rows.items():
+        table.add_row(name, *map(_digits, [*(values[lead] for lead in leads), values[-1]]))
+    return table
 
 
 class StageConsole:
@@ -163,11 +171,7 @@ def _rain_tables(skill: "xr.Dataset") -> Iterator[Table]:
 def _skill_table(scores: "xr.Dataset", name: str, leads: Sequence[int]) -> Table:
     unit = str(scores["units"].item())
     title = f"RMSE of {name}" + (f" ({unit})" if unit else "")
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
-    table.add_column("lead", no_wrap=True)
-    for lead in leads:
-        table.add_column(_lead(float(scores["lead_hours"].values[lead])), justify="right", no_wrap=True)
-    table.add_column("all", justify="right", no_wrap=True)
+    table = _of_leads(title, scores["lead_hours"].values[leads].tolist())
     for system in map(str, scores["system"].values):
         one = scores.sel(system=system)
         values = [*one["rmse"].values[leads].tolist(), float(one["rmse_all"])]
@@ -176,6 +180,20 @@ def _skill_table(scores: "xr.Dataset", name: str, leads: Sequence[int]) -> Table
     model = scores.sel(system="model")
     table.add_row("n", *map(str, [*model["n"].values[leads].astype(int).tolist(), int(model["n_all"])]))
     return table
+
+
+def _of_leads(title: str, hours: Sequence[float]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table.add_column("lead", no_wrap=True)
+    for lead in hours:
+        table.add_column(_lead(lead), justify="right", no_wrap=True)
+    table.add_column("all", justify="right", no_wrap=True)
+    return table
+
+
+def _shown(count: int, width: int, column: int = LEAD_WIDTH) -> list[int]:
+    """Positions of the leads that fit into a screen, given the width of a column."""
+    return chosen_leads(count, max(2, min(LEADS_SHOWN, (width - SYSTEM_WIDTH) // column - 1)))
 
 
 def _broken(line: str, width: int) -> list[str]:

@@ -13,12 +13,18 @@ from .evaluate import (
 from .gate import Gate as Gate
 from .issued import score_alone as score_alone, score_issued as score_issued, taken_over as taken_over
 from .judgement import Judgement as Judgement, judge as judge
-from .pictures import SKILL as SKILL, draw as draw
+from .pictures import (
+    SKILL as SKILL,
+    draw as draw,
+    score_pictures as score_pictures,
+    shape_pictures as shape_pictures,
+)
 from .skill import (
     OWN as OWN,
     by_model as by_model,
     csi_lines as csi_lines,
     in_words as in_words,
+    lead_hours as lead_hours,
     markdown as markdown,
     note as note,
     skill_csv as skill_csv,

@@ -8,8 +8,10 @@ import xarray as xr
 
 from pipelines.evaluation.evaluate import batch_size, past_frames, select_frames
 from pipelines.evaluation.judgement import Judgement
-from simvp.scoring import NAMES
+from simvp.coords import BOUNDS_OF, single_maps
+from simvp.scoring import NAMES, energy
 from simvp.times import show_time
+from simvp.uncertainty import request_faults, with_bounds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from simvp.inference import Forecaster
 
 MOST = 24  # init times: a map of so many is smooth, and takes a fraction of what the judgement took
+
+BAND = (0.05, 0.95)
 
 SKILL = "gate/skill.png"
 """Artifact with the skill by lead of a challenger, the baselines and the champion."""
@@ -45,9 +49,13 @@ def draw(
         SKILL: skill_curve(table, title=title),
         "gate/gains.png": gains(rows, confidence=verdict.confidence, title=f"{title}: {verdict.outcome}"),
     }
+    figures |= {f"gate/{name}.png": figure for name, figure in score_pictures(judgement.skill, title).items()}
     models = {"challenger": challenger} | ({"champion": champion} if champion else {})
     baseline = "" if champion else min(NAMES, key=lambda name: _mean(judgement.skill, name))
     inits = judgement.errors["init_time"].values
+    few = _some(inits, batch_size(challenger.spec, challenger.spec.frames_out, MOST))
+    forecast = challenger.predict(ds, init_time=few, device=device)
+    figures |= {f"gate/{name}.png": figure for name, figure in shape_pictures(forecast, ds, challenger, title).items()}
     maps = error_maps(models, ds, inits, baseline=baseline, device=device)
     for name, field in maps.data_vars.items():
         if np.isfinite(field.values).any((1, 2)).all():
@@ -55,6 +63,60 @@ def draw(
                 field, title=f"{name}, {title}, {maps.attrs['n']} init times"
             )
     return figures
+
+
+def score_pictures(table: xr.Dataset, title: str) -> "dict[str, Figure]":
+    """What a skill table says of members and bounds, "sure", and of thresholds, "scales", where it has them."""
+    from pipelines.pictures import ensemble_panels, scale_panels
+
+    figures = {}
+    if "crps_all" in table and bool(table["crps_all"].notnull().all()):
+        figures["sure"] = ensemble_panels(table, title=title)
+    if "fss_all" in table:
+        figures["scales"] = scale_panels(table, title=title)
+    return figures
+
+
+def shape_pictures(forecast: xr.Dataset, ds: xr.Dataset, model: "Forecaster | None", title: str) -> "dict[str, Figure]":
+    """How blurred some forecasts are, "spectra", and how wide their 90 % band is, "width_<variable>".
+
+    Parameters
+    ----------
+    forecast
+        Canonical, loaded; of few init times.
+    ds
+        The archive, lazy.
+    model
+        That made them; without one that has bounds there is no width.
+    """
+    from pipelines.pictures import spectra_panels, width_map
+
+    names = [str(name) for name in single_maps(forecast).data_vars]
+    truth = select_frames(ds, names, forecast["valid_time"].values).load()
+    found = energy({"forecast": forecast}, truth)
+    units = [str(forecast[name].attrs.get("units", "")) for name in names]
+    known = found.sel(variable=found["n"].min("lead_time").values > 0)
+    inits = f"{title}, {forecast.sizes['init_time']} init times"
+    figures = {}
+    if known.sizes["variable"]:
+        known = known.assign_coords(units=("variable", [units[names.index(n)] for n in known["variable"].values]))
+        figures["spectra"] = spectra_panels(known, title=inits)
+    calibration = None if model is None else model.calibration
+    if model is None or calibration is None or request_faults(calibration, 0, BAND, forecast[names[0]].size):
+        return figures
+    own = with_bounds(
+        single_maps(forecast), model.spec, calibration, members=0, levels=BAND, fingerprint=model.fingerprint
+    )
+    for name in names:
+        low, high = (own[name + BOUNDS_OF].sel(quantile=level, drop=True) for level in BAND)
+        width = (high - low).mean("init_time").assign_attrs(units=forecast[name].attrs.get("units", ""))
+        figures[f"width_{name}"] = width_map(width, title=f"Width of the 90 % band of {name}, {inits}")
+    return figures
+
+
+def _some(init_times: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of them, evenly spread."""
+    return init_times[np.unique(np.linspace(0, len(init_times) - 1, min(most, len(init_times))).round().astype(int))]
 
 
 def _mean(table: xr.Dataset, system: str) -> float:
@@ -98,7 +160,7 @@ def error_maps(
 
     first = next(iter(models.values()))
     spec, leads = first.spec, first.spec.frames_out
-    chosen = init_times[np.unique(np.linspace(0, len(init_times) - 1, min(MOST, len(init_times))).round().astype(int))]
+    chosen = _some(init_times, MOST)
     systems = [*models, *filter(None, [baseline])]
     squares = np.zeros((len(systems), spec.n_states, *spec.shape))
     counts = np.zeros_like(squares)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import xarray as xr
 
+from pipelines.evaluation.bootstrap import studentise
 from pipelines.evaluation.evaluate import ENSEMBLE, LEVELS, MEMBERS, MODEL, SYSTEMS
 from pipelines.evaluation.verdict import PARTS
 from simvp.errors import ConfigError
@@ -22,6 +23,8 @@ SHARP = (
 
 OWN = ("unmixed", "base")
 """Parts of the model that a table shows beside it."""
+
+_FEWEST = 5  # blocks of init times that a limit is taken from
 
 MORE = ("mae", "bias", "acc")
 """Of the model, beside its RMSE."""
@@ -63,7 +66,8 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
         has any, as the file of the model is not there any more, the model stands alone.
         Where the model has members and bounds, `crps` (fair), `single_error` (mean absolute error of the forecast on
         the same points), `coverage` and `width` of the 90 % band, `spread` (root of the mean variance of the members
-        times (M + 1) / M) and `member_rmse` of their mean, `ranks`, `below`: (variable, lead_time), and ``_all``.
+        times (M + 1) / M) and `member_rmse` of their mean, `ranks`, `below`: (variable, lead_time), and ``_all``;
+        limits of `coverage_all` by a block bootstrap, `coverage_low` and `coverage_high` (variable).
         Where there are thresholds, `csi`, `ets`, `frequency_bias` (contender, thresholded, rank_of_threshold,
         lead_time), `fss` (..., scale, ...), and ``_all``, see `simvp.scoring.events`.
         Coordinates `units` (variable) and `lead_hours` (lead_time), attributes `weighting` and `version`.
@@ -85,7 +89,7 @@ def skill_table(errors: xr.Dataset) -> xr.Dataset:
     if "ranks" in errors:
         table = table.assign(_sure(errors, "init_time"))
         every = _sure(errors, ["init_time", "lead_time"])
-        table = table.assign({f"{name}_all": values for name, values in every.items()})
+        table = table.assign({f"{name}_all": values for name, values in every.items()}).assign(_limits(errors))
     if "events" in errors and len(errors["system"]) > 1:
         sums = errors["events"].sum("init_time")
         table = table.assign(_reached(sums))
@@ -110,6 +114,26 @@ def _sure(errors: xr.Dataset, dims: str | list[str]) -> dict[str, xr.DataArray]:
     }
 
 
+def _limits(errors: xr.Dataset) -> dict[str, tuple[str, np.ndarray]]:
+    """Limits, 90 % on both sides together, of the coverage over all leads; NaN of fewer than `_FEWEST` blocks.
+
+    By a studentised block bootstrap over the init times; a block is twice as many as share a target with the first.
+    """
+    below = errors["below"]
+    inside = below.sel(quantile=LEVELS[-1], drop=True) - below.sel(quantile=LEVELS[0], drop=True)
+    each = inside.mean("lead_time").transpose("variable", "init_time")
+    valid = errors["valid_time"].transpose("init_time", "lead_time").values
+    length = 2 * max(1, int((valid[:, 0] <= valid[0, -1]).sum()))
+    edges = np.full((2, each.sizes["variable"]), np.nan)
+    for number, values in enumerate(each.values):
+        known = values[np.isfinite(values)]
+        if len(known) >= _FEWEST * length:
+            blocks = np.minimum(np.arange(len(known)) // length, len(known) // length - 1)
+            found = studentise(known, blocks, draws=2000, seed=0)
+            edges[:, number] = found.mean - np.quantile(found.pivots, [0.95, 0.05]) * found.error
+    return {f"coverage_{side}": ("variable", row) for side, row in zip(("low", "high"), edges.clip(0, 1), strict=True)}
+
+
 def _reached(sums: xr.DataArray) -> dict[str, xr.DataArray]:
     """Scores of thresholds, of sums over maps."""
     scores = {str(name): values for name, values in contingency(sums).items()}
@@ -125,9 +149,12 @@ def sure_words(table: xr.Dataset, name: str) -> str:
     if not np.isfinite(crps):
         return ""
     units = str(table["units"].sel(variable=name).item())
+    low, high = float(own["coverage_low"]), float(own["coverage_high"])
+    limits = f" ({low:.1%} to {high:.1%} by a block bootstrap)" if np.isfinite(low + high) else ""
     return (
         f"{name}: fair CRPS of {MEMBERS} members {crps:.4g} {units}, {crps / single:.3f} of the mean absolute error "
-        f"{single:.4g} {units} (0.707: calibrated and Gaussian); the 90 % band holds {inside:.1%} of what came true."
+        f"{single:.4g} {units} (0.707: calibrated and Gaussian); the 90 % band holds {inside:.1%} of what came true"
+        f"{limits}."
     )
 
 

@@ -7,3 +7,4 @@ from .fields import (
     sample_strip as sample_strip,
     skill_curve as skill_curve,
 )
+from .shapes import scale_panels as scale_panels, spectra_panels as spectra_panels, width_map as width_map

@@ -18,10 +18,10 @@ from pipelines.pictures.clips import evenly
 from simvp.errors import ConfigError
 from simvp.times import show_time
 
-_MODEL = ("#000000", "o", "-")
+MODEL = ("#000000", "o", "-")
 # Okabe and Ito (2008), without their yellow, which is too light for a line on white.
 _COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7")
-_LINES = tuple((colour, marker, "--") for colour, marker in zip(_COLOURS, "s^vDXP", strict=True))
+LINES = tuple((colour, marker, "--") for colour, marker in zip(_COLOURS, "s^vDXP", strict=True))
 # What the model is made of is drawn like it, but less of it.
 _PARTS = {"unmixed": ("0.25", "o", ":"), "base": ("0.6", "o", ":")}
 _MOST_MAPS = 4
@@ -46,7 +46,7 @@ def learning_curve(
     """
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
-    styles = (_MODEL, *_LINES)
+    styles = (MODEL, *LINES)
     drawn = {name: np.asarray(values, dtype=np.float64) for name, values in curves.items()}
     for (name, values), (colour, marker, dash) in zip(drawn.items(), styles, strict=False):
         few = marker if len(epochs) <= 40 else None
@@ -84,7 +84,7 @@ def skill_curve(summary: xr.Dataset, *, title: str = "") -> Figure:
     leads, unit = lead_axis(summary["lead_time"])
     systems = [str(name) for name in summary["system"].values]
     others = [name for name in systems if name not in ("model", *_PARTS)]
-    styles = dict(zip(others, _LINES * 3, strict=False)) | _PARTS | {"model": _MODEL}
+    styles = dict(zip(others, LINES * 3, strict=False)) | _PARTS | {"model": MODEL}
     for axes, name in zip(panels, names, strict=False):
         for system in sorted(systems, key=lambda name: name == "model"):
             colour, marker, dash = styles[system]

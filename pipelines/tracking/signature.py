@@ -36,6 +36,8 @@ def signature_of(spec: FrameSpec) -> "ModelSignature":
                 ParamSpec("horizon", "string", None),
                 ParamSpec("init_time", "string", None),
                 ParamSpec("adapt", "boolean", False),
+                ParamSpec("members", "long", 0),
+                ParamSpec("levels", "double", [], (-1,)),
             ]
         ),
     )

@@ -25,7 +25,7 @@ def score(
     *,
     thresholds: Mapping[str, Sequence[float]] | None = None,
     region: Mapping[str, tuple[float, float]] | xr.DataArray | None = None,
-    by: Literal["lead", "month", "hour"] = "lead",
+    by: Literal["lead", "all", "month", "hour"] = "lead",
     interval: float | None = None,
     block: int | None = None,
 ) -> xr.Dataset:
@@ -44,7 +44,7 @@ def score(
         First and last value of an axis or of two, as {"latitude": (45, 60)}, both included; or a mask, True at the
         points that count.
     by
-        "lead"; or all leads together by the month, or the hour of the day, of the valid time.
+        "lead"; or all leads together: "all", or by the month, or the hour of the day, of the valid time.
     interval
         Part of the draws of a block bootstrap over the init times that lies between the limits of a score, as 0.9.
     block
@@ -53,10 +53,11 @@ def score(
     Returns
     -------
     xr.Dataset
-        By variable and lead (or month, or hour): `rmse`, `mae`, `bias` in the units of the variable; `n`, maps. With
-        members `crps` (fair), `spread` (root of the mean variance of the members times (M + 1) / M), `member_rmse` (of
-        their mean; the two are alike if the truth could be a member) and `ranks`. With bounds `below` (quantile), the
-        share of what was observed at or below each, `coverage` and `width` of pairs q and 1 - q, at the lower of
+        By variable and lead (or month, or hour, or of all alike): `rmse`, `mae`, `bias` in the units of the
+        variable; `n`, maps. With members `crps` (fair), `spread` (root of the mean variance of the members times
+        (M + 1) / M), `member_rmse` (of their mean; the two are alike if the truth could be a member) and `ranks`. With
+        bounds `below` (quantile), the share of what was observed at or below each, `coverage` and `width` of pairs q
+        and 1 - q, at the lower of
         them. With thresholds `csi`, `ets`, `frequency_bias` and `fss` (scale). `energy_ratio` (band), of forecast and
         truth by wavelength, where whole maps are known. Limits as ``<score>_low`` and ``<score>_high``.
         What each is: `simvp.scoring.scores`, `ensembles`, `events` and `spectra`.
@@ -90,7 +91,10 @@ def score(
                 limit = edges.map(lambda one, level=level: one.reduce(np.nanquantile, "draw", q=level))
                 table = table.assign({f"{name}_{side}": values for name, values in limit.data_vars.items()})
         tables.append(table)
-    table = tables[0] if by == "lead" else xr.concat(tables, by).assign_coords({by: list(_groups(errors, by))})
+    if by in ("lead", "all"):
+        (table,) = tables
+    else:
+        table = xr.concat(tables, by).assign_coords({by: list(_groups(errors, by))})
     if by == "lead" and region is None:
         found = energy({"forecast": forecast}, observed)["energy"]
         table["energy_ratio"] = found.sel(system="forecast", drop=True) / found.sel(system="truth", drop=True)
@@ -190,10 +194,10 @@ def _inside(truth: xr.Dataset, region: Mapping[str, tuple[float, float]] | xr.Da
 
 
 def _groups(errors: xr.Dataset, by: str) -> dict[int, xr.DataArray]:
-    """Which init times and leads belong together, by month or hour of the valid time; all of them by lead."""
+    """Which init times and leads belong together: by month or hour of the valid time; else all of them."""
     valid = errors["valid_time"].transpose("init_time", "lead_time")
     dims = ("init_time", "lead_time")
-    if by == "lead":
+    if by in ("lead", "all"):
         return {0: xr.DataArray(np.ones(valid.shape, bool), dims=dims)}
     fields = fields_of(valid.values.reshape(-1))
     name = (fields["month"] if by == "month" else fields["second"] // 3600).reshape(valid.shape)

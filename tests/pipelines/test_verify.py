@@ -106,7 +106,7 @@ def test_the_skill_table_and_the_pictures_that_were_promised(home: Home) -> None
     assert "138 maps, weighted by cos_latitude" in report.summary
     assert report.table().splitlines()[2].startswith("| t2m (K) | 1 | 46 | **0.5** |")
     assert report.table().splitlines()[5].startswith("| t2m (K) | all | 138 | **0.5** |")
-    assert [p.name for p in report.pictures] == ["hindcasts-3h-skill.png", "hindcasts-3h-t2m.png"]
+    assert [p.name for p in report.pictures] == [f"hindcasts-3h-{name}.png" for name in ("skill", "t2m", "spectra")]
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in report.pictures)
 
 

@@ -18,6 +18,7 @@ from pipelines.tracking.versions import register_version
 from simvp.errors import ContractError
 from simvp.inference.forecaster import Forecaster
 from simvp.mlflow_model import Generic
+from tests.support.mixed import calibrated, mixed_forecaster, noisy_world
 from tests.support.models import small_forecaster
 from tests.support.worlds import formula_world
 
@@ -111,6 +112,39 @@ def test_a_horizon_that_is_no_text_is_refused_by_the_signature(model: Any, world
         model.predict(world, params={"horizon": 6})
 
 
+def test_members_and_bounds_come_back_in_the_form_that_was_given(tmp_path: Path) -> None:
+    file, sure, ds = tmp_path / "model.safetensors", calibrated(mixed_forecaster()), noisy_world()
+    sure.save(file)
+    folder = str(tmp_path / "model")
+    mlflow.pyfunc.save_model(
+        folder,
+        loader_module="simvp.mlflow_model",
+        data_path=str(file),
+        signature=signature_of(sure.spec),
+        pip_requirements=["simvp"],
+    )
+    model, params = mlflow.pyfunc.load_model(folder), {"members": 3, "levels": [0.05, 0.95]}
+    expected = sure.predict(ds, members=3, levels=(0.05, 0.95))
+    made = model.predict(ds, params=params)
+    xr.testing.assert_equal(made["t2m_member"], expected["t2m_member"])
+    bare = model.predict({**arrays(ds), "d2m": ds["d2m"].values}, params=params)
+    dims = ("init_time", "lead_time", "member", "latitude", "longitude")
+    np.testing.assert_array_equal(bare["t2m_member"], expected["t2m_member"].transpose(*dims))
+    assert bare["t2m_quantile"].shape[2] == 2
+    assert bare["quantile"].tolist() == [0.05, 0.95]
+    table = model.predict(ds[["t2m", "d2m"]].to_dataframe().reset_index(), params=params)
+    assert [name for name in table if name.startswith("t2m_")] == [
+        "t2m_member_0", "t2m_member_1", "t2m_member_2", "t2m_quantile_0.05", "t2m_quantile_0.95"
+    ]  # fmt: skip
+    back = (
+        table.set_index(["valid_time", "latitude", "longitude"])
+        .to_xarray()
+        .sel(expected["t2m"].coords["latitude"].coords)
+    )
+    wanted = expected.isel(init_time=0)["t2m_member"].sel(member=2).transpose("lead_time", "latitude", "longitude")
+    np.testing.assert_array_equal(back["t2m_member_2"].sel(longitude=wanted["longitude"]), wanted)
+
+
 def test_arrays_by_the_names_of_the_signature(model: Any, small: Forecaster, world: xr.Dataset) -> None:
     expected = small.predict(world, horizon=2)
     made = model.predict(arrays(world), params={"horizon": "2"})
@@ -163,7 +197,9 @@ def test_the_signature_names_shapes_and_params(model: Any) -> None:
     }
     # MLflow would check what is given by them, and refuse all but one form of it.
     assert model.metadata.get_input_schema() is None
-    assert [param.name for param in model.metadata.get_params_schema()] == ["horizon", "init_time", "adapt"]
+    assert [param.name for param in model.metadata.get_params_schema()] == [
+        "horizon", "init_time", "adapt", "members", "levels"
+    ]  # fmt: skip
 
 
 def test_a_large_grid_has_no_example_and_is_logged_without_a_word(small: Forecaster, world: xr.Dataset) -> None:

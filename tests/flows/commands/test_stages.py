@@ -106,7 +106,7 @@ def test_init_writes_over_nothing(folder: Path, capsys: pytest.CaptureFixture[st
 def test_the_schema_in_docs_is_the_one_that_init_prints(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, "init", "--schema")[0] == schema_text() == SCHEMA.read_text()
     properties = json.loads(schema_text())["properties"]
-    assert list(properties) == ["ingest", "train", "promote", "forecast", "schedule"]
+    assert list(properties) == ["ingest", "train", "promote", "scores", "forecast", "schedule"]
 
 
 @pytest.fixture
@@ -218,6 +218,13 @@ def test_a_forecast_in_a_file_is_scored_against_what_was_observed(
     weights = np.cos(np.deg2rad(truth["latitude"].values))[:, None] * np.ones(error.shape[2])
     by_lead = np.sqrt((error**2 * weights).sum((1, 2)) / weights.sum())
     assert [row["rmse"]["model"] for row in rows[:3]] == pytest.approx(by_lead.tolist(), rel=1e-4)
+    assert rows[3]["lead_hours"] is None
+    assert rows[3]["bias"] == pytest.approx((error * weights).sum() / weights.sum() / 3, rel=1e-3)
+    edge = f"t2m={float(truth['t2m'].median())}"
+    out, _ = said(capsys, "score", str(tmp_path / "made.nc"), archive, "--threshold", edge)
+    assert all(f"\n  {name} " in out for name in ("RMSE", "MAE", "bias", "csi at", "fss at", "maps"))
+    _, refused = said(capsys, "score", str(tmp_path / "made.nc"), archive, "--threshold", "t2m", code=Exit.REFUSED)
+    assert "--threshold: expected NAME=VALUE as rain=0.1, got t2m" in refused
     rows = json.loads(said(capsys, "score", str(tmp_path / "made.nc"), archive, "-m", str(model), "--json")[0])[
         "scores"
     ]
