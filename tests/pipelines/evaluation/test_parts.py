@@ -7,10 +7,13 @@ import pytest
 import xarray as xr
 
 from pipelines.evaluation.evaluate import SYSTEMS, evaluate
+from pipelines.evaluation.gate import Gate
 from pipelines.evaluation.judgement import judge
 from pipelines.evaluation.skill import in_words, markdown, skill_csv, skill_table
+from simvp.errors import ConfigError
 from simvp.inference.forecaster import Forecaster
 from simvp.inference.replay import Replay
+from simvp.scoring import contingency
 from tests.support.mixed import FITTED, FRAMES_OUT, mixed_forecaster, noisy_world
 
 FIRST = 24 * FITTED
@@ -148,3 +151,28 @@ def test_a_judgement_names_every_part_once(ds: xr.Dataset, model: Forecaster) ->
     assert {"model", "unmixed", "base", "champion_unmixed", "champion_base", *SYSTEMS} == set(rmse)
     assert rmse["champion_unmixed"] == rmse["base"] == rmse["champion_base"]  # no correction there
     assert {c.reference for c in made.verdict.comparisons} == {*SYSTEMS[1:], "champion"}
+
+
+def test_by_csi_the_champion_is_scored_on_the_same_points_at_the_thresholds_of_the_settings(
+    ds: xr.Dataset, model: Forecaster
+) -> None:
+    times = ds["time"].values
+    ends = [str(times[n])[:19] for n in (FIRST, -1)]
+    candidate = replace(model, provenance={"periods": {**model.provenance["periods"], "held_out": ends}}, version="x/2")
+    champion = replace(candidate, correction=model.correction * 0, version="x/1")
+    edges = {name: [float(ds[name].median())] for name in model.spec.states}
+    given = ds.assign_attrs(archive_commit="")
+    made = judge(candidate, champion, given, gate=Gate(score="csi"), thresholds=edges)
+    assert "champion" not in made.errors["events"]["contender"]
+    (own,) = (c for c in made.verdict.comparisons if (c.variable, c.reference) == ("t2m", "champion"))
+    inits = made.errors["init_time"].values
+    both = {name: evaluate(one, ds, inits, thresholds=edges) for name, one in (("x/2", candidate), ("x/1", champion))}
+    for version, found in (("x/2", own.rmse), ("x/1", own.reference_rmse)):
+        sums = both[version]["events"].sel(contender="model", thresholded="t2m").isel(rank_of_threshold=0)
+        index = contingency(sums.sum("init_time"))["csi"].mean("lead_time").item()
+        assert found == pytest.approx(1 - index)
+    assert "csi_all" in made.skill
+    with pytest.raises(ConfigError, match="expected thresholds of d2m for csi, got none"):
+        judge(candidate, None, given, gate=Gate(score="csi"), thresholds={"t2m": edges["t2m"]})
+    with pytest.raises(ConfigError, match="thresholds: expected some of t2m, d2m, got rain"):
+        judge(candidate, None, given, thresholds={"rain": [1.0]})
