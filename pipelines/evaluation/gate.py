@@ -31,7 +31,7 @@ from pydantic import Field
 
 from pipelines.evaluation.bootstrap import MOST_BLOCKS, cut_blocks, lower_bound, missing_steps
 from pipelines.evaluation.shortfall import shortfall
-from pipelines.evaluation.verdict import PARTS, Beside, Comparison, Outcome, Verdict, percent
+from pipelines.evaluation.verdict import PARTS, Beside, Comparison, Outcome, Verdict, percent, shown
 from simvp.coords import Step
 from simvp.errors import ConfigError
 from simvp.scoring import NAMES, outcomes
@@ -131,7 +131,7 @@ def decide(
     if fewest.blocks < gate.blocks:
         outcome = "insufficient"
         reasons = [
-            f"{fewest.variable} against {fewest.reference}: {fewest.n} init times form {fewest.blocks} blocks "
+            f"{fewest.variable} against {shown(fewest.reference)}: {fewest.n} init times form {fewest.blocks} blocks "
             f"of {length} steps (longer than T + T'), {gate.blocks} are needed: {needed} consecutive init times"
         ]
         lacking = shortfall(
@@ -168,7 +168,7 @@ def _compare(
     missing = missing_steps(index[paired], int(index[-1]), length, gate.blocks)
     model, reference, index = model[paired], reference[paired], index[paired]
     if not len(index):
-        reason = f"{variable} against {name}: no init time has a score for both at every lead"
+        reason = f"{variable} against {shown(name)}: no init time has a score for both at every lead"
         return Comparison(variable=variable, reference=name, reason=reason, missing=missing)
     available, blocks = cut_blocks(index, length, gate.blocks)
     mse, rival = float(model.mean()), float(reference.mean())
@@ -182,7 +182,7 @@ def _compare(
     limit = _change(rival - bound, rival, power) if np.isfinite(bound) else float("inf")
     by = f"{SHOWN[gate.score]} {abs(_change(mse, rival, power)):.1f} % {'lower' if mse <= rival else 'higher'}"
     words = (
-        f"{variable} against {name}: {by} ({percent(-limit)} % at least, with {gate.confidence:.0%} confidence; "
+        f"{variable} against {shown(name)}: {by} ({percent(-limit)} % at least, with {gate.confidence:.0%} confidence; "
         f"{len(index)} init times in {available} blocks)"
     )
     if not better:

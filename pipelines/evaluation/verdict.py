@@ -137,7 +137,7 @@ class Verdict:
             "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
         ]
         lines += [
-            f"| {c.variable} | {c.reference} | {c.n} | {c.blocks} | {c.rmse:.4g} | {c.reference_rmse:.4g} "
+            f"| {c.variable} | {shown(c.reference)} | {c.n} | {c.blocks} | {c.rmse:.4g} | {c.reference_rmse:.4g} "
             f"| {c.improvement:+.1f} | {percent(c.bound)} | {c.lead} | {c.lead_change:+.1f} "
             f"| {'yes' if c.passed else 'no'} |"
             for c in self.comparisons
@@ -150,6 +150,11 @@ class Verdict:
         for row in record["comparisons"]:
             row.update({k: None for k, v in row.items() if isinstance(v, float) and not np.isfinite(v)})
         return record
+
+
+def shown(system: str) -> str:
+    """The name of a system as a person reads it."""
+    return system.replace("_", " ")
 
 
 def percent(value: float) -> str:

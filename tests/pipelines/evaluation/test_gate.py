@@ -219,7 +219,7 @@ def test_what_would_be_enough_counts_every_comparison_and_the_archive() -> None:
     # Damped anomaly has a score from the 21st init time on: two blocks short, and 21 of 60 init times.
     challenger["squared_error"][5, 0, :20] = np.nan
     verdict = decide(challenger, archive=200, **SIZES)
-    assert verdict.reasons[0].startswith("t2m against damped_anomaly: 39 init times form 3 blocks")
+    assert verdict.reasons[0].startswith("t2m against damped anomaly: 39 init times form 3 blocks")
     # 59 + 20 init times after the first, and the three targets of the last one: 82 frames, which 3.5 days hold.
     assert verdict.shortfall.steps == 21
     assert verdict.reasons[1].endswith(
