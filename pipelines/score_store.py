@@ -82,10 +82,9 @@ class ScoringRun:
         models = [self._model(maker) for maker in dict.fromkeys(self._makers(positions))]
         return any(model is not None and model.calibration is not None for model in models)
 
-    def has_limits(self, store: Store) -> bool:
-        """Whether the thresholds in the scores of a store are those that are wanted."""
-        wanted = limits_of(self.forecasts, moving_in(store), self.step, self.thresholds)
-        scores = store.dataset()
+    def has_limits(self, scores: xr.Dataset) -> bool:
+        """Whether the thresholds in scores are those that are wanted."""
+        wanted = limits_of(self.forecasts, moving_in(scores), self.step, self.thresholds)
         if "events" not in scores or "sum" not in scores.dims:
             return not wanted and "events" not in scores
         limits = scores["threshold"].load()
@@ -108,11 +107,11 @@ class ScoringRun:
     ) -> int:
         """Score these forecasts and commit them batch by batch; `held` are scores that are taken over."""
         if store.exists:
-            moving, sure = moving_in(store), has_ensembles(store)
+            before = store.dataset()
+            moving, sure = moving_in(before), has_ensembles(before)
         else:
-            before = () if held is None else held.attrs.get(MOVING, ())
             sure = self.sure(positions)
-            moving = tuple(dict.fromkeys((*before, *self.moving(positions))))
+            moving = tuple(dict.fromkeys((*(() if held is None else moving_in(held)), *self.moving(positions))))
         done = 0
         for rows, scores in self._scores(positions, moving, sure, held):
             if store.exists:
@@ -129,7 +128,8 @@ class ScoringRun:
         And those that were scored without a model which has been found since. The commit of the archive is put down
         with the last of them, so that a run that is cut off begins again.
         """
-        old, moving = store.dataset().load(), moving_in(store)
+        old = store.dataset().load()
+        moving = moving_in(old)
         positions = self.positions(old)
         known = positions >= 0
         stale = np.union1d(self._touched(positions[known], spans, moving), positions[unlike_points(old) & known])
@@ -138,7 +138,7 @@ class ScoringRun:
         stale = np.union1d(stale, lonely[np.array(found, bool)])
         waiting: tuple[xr.Dataset, int] | None = None
         changed = 0
-        for rows, scores in self._scores(stale, moving, has_ensembles(store)):
+        for rows, scores in self._scores(stale, moving, has_ensembles(old)):
             numbers = np.flatnonzero(np.isin(positions, rows))
             differ = differing(scores, old.isel(init_time=numbers))
             chosen = np.flatnonzero(differ | (rows == stale[-1]))
@@ -278,20 +278,19 @@ def _scored(
     return scores.assign_coords(origin)
 
 
-def moving_in(store: Store) -> tuple[str, ...]:
-    """Variables that extrapolation carries on along their motion, in the scores of a store."""
-    return tuple(store.dataset().attrs.get(MOVING, ()))
+def moving_in(scores: xr.Dataset) -> tuple[str, ...]:
+    """Variables that extrapolation carries on along their motion."""
+    return tuple(scores.attrs.get(MOVING, ()))
 
 
-def has_parts(store: Store) -> bool:
-    """Whether the parts of a model are among the systems of a store."""
-    scores = store.dataset()
+def has_parts(scores: xr.Dataset) -> bool:
+    """Whether the parts of a model are among the systems."""
     return "system" in scores.dims and {*OWN} <= {*scores["system"].values.tolist()}
 
 
-def has_ensembles(store: Store) -> bool:
-    """Whether a store has scores of members and bounds."""
-    return "crps" in store.dataset().data_vars
+def has_ensembles(scores: xr.Dataset) -> bool:
+    """Whether there are scores of members and bounds."""
+    return "crps" in scores.data_vars
 
 
 def unlike_points(scores: xr.Dataset) -> np.ndarray:

@@ -177,27 +177,29 @@ def verify(
         # `system` was called `method` once, rain had five baselines, and models had no parts. Scores can be made anew,
         # but for those of models that are gone.
         # Nor had any members and bounds; thresholds are settings, which change.
-        outdated = store.exists and (
-            not has_parts(store)
-            or not {*run.moving(later)} <= {*moving_in(store)}
-            or (run.sure(later) and not has_ensembles(store))
-            or not run.has_limits(store)
+        before = store.dataset() if store.exists else None
+        outdated = before is not None and (
+            not has_parts(before)
+            or not {*run.moving(later)} <= {*moving_in(before)}
+            or (run.sure(later) and not has_ensembles(before))
+            or not run.has_limits(before)
         )
         if outdated:
             _log.warning("scores of another layout in %s: every forecast is scored again", path)
         spans: list[tuple[str, str]] | None = []
-        if store.exists and (before := store.state.get("archive_commit", "")) != state["archive_commit"]:
-            spans = archive.changed_since(before)
-        if store.exists and (outdated or store.state.get("of") != state["of"]):
+        made_of = store.state if before is not None else {}
+        if before is not None and made_of.get("archive_commit", "") != state["archive_commit"]:
+            spans = archive.changed_since(made_of.get("archive_commit", ""))
+        if before is not None and (outdated or made_of.get("of") != state["of"]):
             # Another hindcast: its scores are made beside the old ones, which stay until those are whole.
             building = store.building()
             building.discard()
-            same = outdated and "system" in store.dataset().dims and store.state.get("of") == state["of"]
-            scored = run.append(building, ready, state, run.held(store.dataset().load(), spans) if same else None)
+            same = outdated and "system" in before.dims and made_of.get("of") == state["of"]
+            scored = run.append(building, ready, state, run.held(before.load(), spans) if same else None)
             if building.exists:
                 building.publish()
         else:
-            if store.exists:
+            if before is not None:
                 rescored = run.rescore(store, state, spans)
             scored = run.append(store, later, state)
     report = VerifyReport(

@@ -383,4 +383,5 @@ def _demonstrate(dataset: str, description: "Description", *, quiet: bool) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(main(["demo", *sys.argv[1:]]))
+    # The data set was the option --data before it was an argument, and scripts still say so.
+    sys.exit(main(["demo", *(word for word in sys.argv[1:] if word != "--data")]))

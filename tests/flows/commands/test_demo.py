@@ -208,3 +208,15 @@ def test_demo_on_files_ends_with_the_path_of_the_table(tmp_path: Path) -> None:
     assert done.returncode == Exit.REFUSED
     assert "nothing.nc" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_the_module_itself_still_takes_the_data_set_as_an_option(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.commands.demo", "--data", "nope"],
+        cwd=CHECKOUT,
+        env={**os.environ, "SIMVP_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == Exit.REFUSED
+    assert done.stderr.startswith("data set 'nope': expected one of simulated-weather")
