@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from simvp.budget import fitting
 from simvp.coords import Step, horizontal_dims, single_maps
 from simvp.scoring.scores import align, beside, frames_of
 from simvp.values import converted
@@ -108,12 +109,15 @@ def event_sums(
     for v, (name, edges) in enumerate(limits.items()):
         having = [s for s, system in enumerate(systems) if name in system]
         fields = [systems[s][name].transpose(*dims) for s in having]
-        for i in range(inits):
-            maps = np.stack([field[i].values for field in fields])
-            seen = frames_of(truth[name], positions[i], maps.dtype)
+        # Beside the maps themselves, tables and fractions of each.
+        at_once = fitting(16 * (len(having) + 2) * fields[0][0, 0].size, share=16)
+        for i, start in np.ndindex(inits, -(-leads // at_once)):
+            part = slice(start * at_once, (start + 1) * at_once)
+            maps = np.stack([field[i, part].values for field in fields])
+            seen = frames_of(truth[name], positions[i, part], maps.dtype)
             known = np.isfinite(maps).all(0) & np.isfinite(seen)
             for t, edge in enumerate(edges):
-                sums[i, :, having, v, t] = _squares((maps >= edge) & known, (seen >= edge) & known, known, sides)
+                sums[i, part, having, v, t] = _squares((maps >= edge) & known, (seen >= edge) & known, known, sides)
     limit = np.array([[*edges, *[np.nan] * (most - len(edges))] for edges in limits.values()])
     return xr.DataArray(
         sums,

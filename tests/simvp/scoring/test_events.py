@@ -145,6 +145,15 @@ def test_fractions_are_those_of_plain_loops():
         assert own.sel(sum=["forecast", "observed"]).sum().item() == pytest.approx(total)
 
 
+def test_leads_that_do_not_fit_into_memory_together_give_the_same(monkeypatch: pytest.MonkeyPatch):
+    draws = np.random.default_rng(0)
+    truth = truth_of(draws.gamma(0.5, size=(9, 6, 5)))
+    forecast = forecast_of(truth, draws.gamma(0.5, size=(3, 5, 6, 5)))
+    whole = event_sums({"model": forecast}, truth, LIMITS)
+    monkeypatch.setattr("simvp.scoring.events.fitting", lambda *_, **__: 2)
+    xr.testing.assert_identical(event_sums({"model": forecast}, truth, LIMITS), whole)
+
+
 def test_contingency_by_hand():
     # 12 points: 2 hits, 1 miss, 3 false alarms, 6 correct noes. By chance 3 * 5 / 12 hits.
     seen = np.array([[1, 1, 1, 0], [0] * 4, [0] * 4])
