@@ -232,7 +232,8 @@ def _scored(
     else:
         whole = np.ones(len(rows), bool)
         if model.base is not None:
-            whole[list(missing_history(setting.ds, model.spec, forecast["init_time"].values))] = False
+            lacking = missing_history(setting.ds, model.spec, forecast["init_time"].values, forecast.sizes["lead_time"])
+            whole[list(lacking)] = False
         scores = score_issued(forecast, setting.ds, model, moving=moving, whole=whole, sure=sure)
     scores = scores.transpose("init_time", "system", "variable", "lead_time", ...)
     origin = {name: coord.variable for name, coord in forecast.coords.items() if coord.dims == ("init_time",)}

@@ -24,6 +24,7 @@ from pipelines.evaluation import by_model, in_words, markdown, skill_csv, skill_
 from pipelines.forecast_store import forecasts_at, only_horizon
 from pipelines.home import Home
 from pipelines.issuing import Kind
+from pipelines.known import with_known
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.score_store import ScoringRun, has_ensembles, has_parts, moving_in
@@ -145,7 +146,7 @@ def verify(
     issued = Store(forecasts_at(home, dataset, kind, horizon))
     forecasts, issue = issued.snapshot()
     archive = Archive(home.archive(dataset))
-    ds = archive.dataset()
+    ds = with_known(home, dataset, archive.dataset())
     path = home.scores(dataset, f"{kind}-{horizon}")
     store = Store(path)
     state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": issue.get("key")}

@@ -111,7 +111,12 @@ class Design(Record):
             *(
                 f"known_{name}{part}"
                 for name in self.known
-                for part in ("", "_initial", *(("_course",) if self.active else ()), *(f"_cycle_{n}" for n in self.cycles))
+                for part in (
+                    "",
+                    "_initial",
+                    *(("_course",) if self.active else ()),
+                    *(f"_cycle_{n}" for n in self.cycles),
+                )
             ),
         )
 

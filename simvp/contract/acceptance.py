@@ -53,7 +53,7 @@ def header_faults(
     faults += grid_faults + time_faults
     if grid_faults or len(present) < spec.n_states:
         return None, faults
-    return carry(ds, spec.grid.align(canonical)[list(spec.states)]), faults
+    return spec.grid.align(carry(ds, canonical[list(spec.states)])), faults
 
 
 def value_faults(spec: "FrameSpec", ds: xr.Dataset) -> list[str]:

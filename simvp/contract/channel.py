@@ -1,5 +1,6 @@
 """The channels of a frame: a state is predicted, a forcing follows from the time, a known input is given for times to
-come too, a static is one map."""
+come too, a static is one map.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -396,7 +396,9 @@ def _fit_known(ds: xr.Dataset, names: Sequence[str], step: Step, train: Sequence
         if not summary.valid.any():
             faults.append(f"known input {name}: no value in the training period")
         elif not summary.deviation > 0:
-            faults.append(f"known input {name}: it never changes in the training period, so that nothing is learned of it")
+            faults.append(
+                f"known input {name}: it never changes in the training period, so that nothing is learned of it"
+            )
         else:
             channels.append(Known.fit(field, summary))
     if faults:

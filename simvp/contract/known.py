@@ -66,10 +66,12 @@ def attach(ds: xr.Dataset, known: Mapping[str, xr.DataArray]) -> xr.Dataset:
     return ds.drop_vars([name for name in coords if name in ds.coords]).assign_coords(coords)
 
 
-def carry(source: xr.Dataset, ds: xr.Dataset, times: np.ndarray | None = None) -> xr.Dataset:
-    """`ds` with the known inputs that `source` carries; of maps those at `times` (of any shape) alone, where given."""
+def carry(
+    source: xr.Dataset, ds: xr.Dataset, times: np.ndarray | None = None, names: Sequence[str] | None = None
+) -> xr.Dataset:
+    """`ds` with the known inputs that `source` carries, or those named; of maps those at `times` (of any shape) alone."""
     found = {}
-    for name in carried(source):
+    for name in carried(source) if names is None else names:
         field = _field(source, name)
         if times is not None and field.ndim > 1:
             wanted = encode_times(times.reshape(-1))[0]
@@ -100,7 +102,8 @@ def values_at(ds: xr.Dataset, name: str, times: np.ndarray) -> np.ndarray:
 
 def frames_of_known(ds: xr.Dataset, name: str) -> xr.DataArray:
     """A known input at the times of frames that carry it, (time, row, column), or (time, 1, 1) of a series; NaN where
-    there is none; lazy where maps are."""
+    there is none; lazy where maps are.
+    """
     field, times = _field(ds, name), ds["time"]
     rows, there = _rows(field, times.values)
     frames = field.isel(time=rows).assign_coords(time=times.values)
@@ -147,7 +150,10 @@ def canonical_known(spec: "FrameSpec", known: xr.Dataset) -> tuple[dict[str, xr.
 
 
 def known_faults(
-    channels: Sequence[Known], ds: xr.Dataset, times: np.ndarray, remedy: str = "hand it over: known=Dataset with {name}"
+    channels: Sequence[Known],
+    ds: xr.Dataset,
+    times: np.ndarray,
+    remedy: str = "hand it over: known=Dataset with {name}",
 ) -> list[str]:
     """What is wrong with the known inputs that frames carry: not there, in other units, of another form, or with NaN.
 

@@ -125,6 +125,13 @@ class Forecaster:
             back = np.union1d(self.base.steps_back(), back)
         return self.spec.step.shift(np.asarray(init_times)[:, None], back)
 
+    def known_times(self, init_times: np.ndarray, leads: int) -> np.ndarray | None:
+        """Times (N,) of the known inputs that forecasts look at; None without any."""
+        if not self.spec.known_channels or not len(init_times):
+            return None
+        parts = self.spec.known_times(init_times, leads), self.frame_times(init_times)
+        return np.unique(np.concatenate([part.reshape(-1) for part in parts]))
+
     def to(self, device: str | torch.device) -> "Forecaster":
         """Move the network to a device, and return this forecaster.
 
