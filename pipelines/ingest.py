@@ -144,8 +144,8 @@ def ingest(
         Words such as "1h" or "1 month"; needed for a source with a single frame, or with times that jitter too much to
         tell.
     known
-        Settings of each source of known future inputs by its name (`pipelines.training.SourceSettings`); by default those
-        that were read before. What differs from what is kept takes its place.
+        Settings of each source of known future inputs by its name (`pipelines.training.SourceSettings`); by default
+        those that were read before. What differs from what is kept takes its place.
     replace
         Take frames that differ from the archived ones; then all files are read, also those that were read before and
         have neither another size nor another time of change.

@@ -46,7 +46,7 @@ def known_sources(home: Home, dataset: str) -> list[str]:
 
 
 def with_known(home: Home, dataset: str, ds: xr.Dataset) -> xr.Dataset:
-    """The frames of a data set, with the known inputs that it has; not loaded. Attribute `known_commits`: of which commit."""
+    """The frames of a data set, with the known inputs that it has; not loaded. Attribute `known_commits`: of what."""
     found, commits = {}, {}
     for name in known_sources(home, dataset):
         known = Archive(home.known(dataset, name)).dataset()
@@ -62,10 +62,10 @@ def _take_in(home: Home, dataset: str, name: str, settings: SourceSettings) -> C
             f"known input {name!r} of {dataset}", ["expected lower case letters, digits, '_' and '-'"], "name it so"
         )
     archive = Archive(home.known(dataset, name))
-    options = {"variables": settings.variables, "units": settings.units}
-    given = open_series(settings.source, **options)
+    variables, units = settings.variables, settings.units
+    given = open_series(settings.source, variables=variables, units=units)
     if given is None:
-        given = open_source(settings.source, select=settings.select, **options)
+        given = open_source(settings.source, variables=variables, units=units, select=settings.select)
         frames = Archive(home.archive(dataset)).dataset()
         if reasons := Grid.of(frames[list(frames.data_vars)]).faults(given):
             raise SourceError(f"known input {name} of {dataset}", reasons, "regrid it to the grid of the frames first")

@@ -13,6 +13,7 @@ from simvp.times import encode_times, name_time
 from simvp.values import is_unit
 
 CSV = ".csv"
+COLUMNS = "write a column of times, in UTC, and one of numbers for each variable"
 POINT = ("y", "x")
 
 
@@ -51,12 +52,8 @@ def open_series(
         except Refusal:
             return None  # what reads maps says what is wrong
     names = [str(name) for name in (variables or ds.data_vars)]
-    reasons = [
-        f"{name}: there is no such variable, but {', '.join(map(str, ds.data_vars))}"
-        for name in names
-        if name not in ds
-    ]
-    if reasons:
+    here = ", ".join(map(str, ds.data_vars))
+    if reasons := [f"{name}: there is no such variable, but {here}" for name in names if name not in ds]:
         raise SourceError(f"source {source}", reasons, "name those to keep: variables")
     return _maps(ds[names], f"source {source}", units or {})
 
@@ -75,24 +72,15 @@ def _of_csv(path: str) -> xr.Dataset:
     except FileNotFoundError:
         raise SourceError(title, ["there is no such file"], "check the path") from None
     except (OSError, ValueError) as error:
-        raise SourceError(
-            title,
-            [f"expected a CSV with a header line: {error}"],
-            "write one column of times, and one for each variable",
-        ) from None
+        raise SourceError(title, [f"expected a CSV with a header line: {error}"], COLUMNS) from None
     if len(table.columns) < 2:
-        raise SourceError(
-            title, [f"expected a column of times and one for each variable, got {', '.join(table.columns)}"], ""
-        )
+        raise SourceError(title, [f"expected two columns or more, got {', '.join(table.columns)}"], COLUMNS)
     first = str(table.columns[0])
     try:
         times = pd.to_datetime(table[first], utc=True).dt.tz_localize(None).to_numpy("M8[ns]")
     except (ValueError, TypeError) as error:
-        raise SourceError(
-            title,
-            [f"{first}: expected times as 2024-03-01 or 2024-03-01T06:00: {error}"],
-            "the first column is that of the times, in UTC",
-        ) from None
+        reason = f"{first}: expected times as 2024-03-01 or 2024-03-01T06:00: {error}"
+        raise SourceError(title, [reason], COLUMNS) from None
     wrong = [str(name) for name in table.columns[1:] if table[name].dtype.kind not in "biuf"]
     if wrong:
         raise SourceError(title, [f"{name}: expected numbers" for name in wrong], "write 0 and 1 for no and yes")
@@ -104,13 +92,13 @@ def _maps(ds: xr.Dataset, title: str, units: Mapping[str, str]) -> xr.Dataset:
     """Series on a grid of one point."""
     dims = {dim for name in ds.data_vars for dim in ds[name].dims}
     if len(dims) != 1 or not set(dims) <= set(ds.coords):
-        raise SourceError(title, [f"expected one dim, with times, got {', '.join(map(str, dims))}"], "")
+        raise SourceError(title, [f"expected one dim, with times, got {', '.join(map(str, dims))}"], COLUMNS)
     dim = dims.pop()
     times = ds[dim].values
     try:
         seconds = encode_times(times)[0]
     except (TypeError, ValueError, AttributeError):
-        raise SourceError(title, [f"{dim}: expected times, got {times.dtype}"], "") from None
+        raise SourceError(title, [f"{dim}: expected times, got {times.dtype}"], COLUMNS) from None
     reasons = []
     if (np.diff(seconds) <= 0).any():
         at = int(np.argmax(np.diff(seconds) <= 0))
@@ -122,7 +110,7 @@ def _maps(ds: xr.Dataset, title: str, units: Mapping[str, str]) -> xr.Dataset:
             reasons += refusal.reasons
     fields = {}
     for name in map(str, ds.data_vars):
-        stated = str(ds[name].attrs.get("units", "")) or units.get(name, "")
+        stated = str(ds[name].attrs.get("units", COLUMNS)) or units.get(name, COLUMNS)
         if not stated or not is_unit(stated):
             reasons.append(
                 f'{name}: units are missing, or none: state them, units = {{ {name} = "1" }} for a pure number'

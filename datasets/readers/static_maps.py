@@ -41,7 +41,7 @@ def open_maps(
     title = f"static maps {source}"
     remedy = "name those to keep (variables), and put them on the grid of the frames first"
     with opened(source if isinstance(source, str | Path) else list(source)) as found:
-        names = [str(n) for n in variables or [n for n in found.data_vars if found[n].ndim > 1]]
+        names = list(variables or [str(n) for n in found.data_vars if found[n].ndim > 1])
         reasons = [
             f"{n}: there is no such variable, but {', '.join(map(str, found.data_vars))}"
             for n in names
@@ -65,9 +65,7 @@ def open_maps(
         reasons.append(f"expected one map of each, got {canonical.sizes['time']} times; choose one (select)")
     if not reasons:
         made = {n: grid.align(canonical)[n].isel(time=0, drop=True) for n in names}
-        reasons = [
-            f"{n}: it is the same at every point, and says nothing" for n, one in made.items() if not one.std() > 0
-        ]
+        reasons = [f"{n}: it is the same at every point" for n, one in made.items() if not one.std() > 0]
     if reasons:
         raise SourceError(title, reasons, remedy)
     return made

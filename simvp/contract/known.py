@@ -57,7 +57,7 @@ class KnownInputs:
 
 
 def attach(ds: xr.Dataset, known: Mapping[str, xr.DataArray]) -> xr.Dataset:
-    """Frames that carry known inputs, by name: (time, row, column) on the grid of the frames, or (time,); lazy or not."""
+    """Frames that carry known inputs, by name: (time, row, column) on the grid of the frames, or (time,); lazily."""
     coords: dict[str, xr.Variable] = {}
     for name, field in known.items():
         time = f"{PREFIX}{name}_time"
@@ -69,7 +69,7 @@ def attach(ds: xr.Dataset, known: Mapping[str, xr.DataArray]) -> xr.Dataset:
 def carry(
     source: xr.Dataset, ds: xr.Dataset, times: np.ndarray | None = None, names: Sequence[str] | None = None
 ) -> xr.Dataset:
-    """`ds` with the known inputs that `source` carries, or those named; of maps those at `times` (of any shape) alone."""
+    """`ds` with the known inputs that `source` carries, or those named; of maps those at `times` alone."""
     found = {}
     for name in carried(source) if names is None else names:
         field = _field(source, name)
