@@ -96,6 +96,8 @@ def _maps(ds: xr.Dataset, title: str, units: Mapping[str, str]) -> xr.Dataset:
     dim = dims.pop()
     times = ds[dim].values
     try:
+        if times.dtype.kind not in "MO":  # datetime64, or objects of cftime
+            raise TypeError
         seconds = encode_times(times)[0]
     except (TypeError, ValueError, AttributeError):
         raise SourceError(title, [f"{dim}: expected times, got {times.dtype}"], COLUMNS) from None

@@ -132,6 +132,8 @@ def canonical_known(spec: "FrameSpec", known: xr.Dataset) -> tuple[dict[str, xr.
         try:
             if field.ndim == 1:
                 time = field.dims[0]
+                if field[time].dtype.kind not in "MO":  # datetime64, or objects of cftime
+                    raise TypeError
                 encode_times(field[time].values)
                 found[channel.name] = field.rename({time: "time"} if time != "time" else {})
                 continue
