@@ -112,13 +112,11 @@ def _maps(ds: xr.Dataset, title: str, units: Mapping[str, str]) -> xr.Dataset:
             reasons += refusal.reasons
     fields = {}
     for name in map(str, ds.data_vars):
-        stated = str(ds[name].attrs.get("units", COLUMNS)) or units.get(name, COLUMNS)
+        stated = str(ds[name].attrs.get("units", "")) or units.get(name, "")
         if not stated or not is_unit(stated):
-            reasons.append(
-                f'{name}: units are missing, or none: state them, units = {{ {name} = "1" }} for a pure number'
-            )
+            reasons.append(f'{name}: units are missing, or none; state them: units.{name} = "1" for a pure number')
         values = np.asarray(ds[name].values, np.float32)[:, None, None]
         fields[name] = (("time", *POINT), values, {**ds[name].attrs, "units": stated})
     if reasons:
-        raise SourceError(title, reasons, "write a value for every step from the first to the last")
+        raise SourceError(title, reasons, "give each step from the first to the last a value, and each variable units")
     return xr.Dataset(fields, {"time": ("time", times, {"standard_name": "time", "axis": "T"})})
