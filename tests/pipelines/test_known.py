@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,21 +24,30 @@ from simvp.inference.forecaster import Forecaster
 from tests.support.known_world import KnownWorld
 from tests.support.small_home import crown
 
+FLAG = {"units": {"holiday": "1"}}
 NAME, WORLD = "held", KnownWorld(days=20)
-SETTINGS = {"dataset": NAME, "frames_in": 8, "frames_out": 6, "size": "tiny", "epochs": 1, "threads": 1, "epoch_updates": 4}
+SETTINGS = {
+    "dataset": NAME,
+    "frames_in": 8,
+    "frames_out": 6,
+    "size": "tiny",
+    "epochs": 1,
+    "threads": 1,
+    "epoch_updates": 4,
+}
 SETTINGS["validation_windows"] = 48
 
 
-def write_calendar(path: Path, days: int = WORLD.days) -> dict[str, object]:
+def write_calendar(path: Path, days: int = WORLD.days) -> dict[str, Any]:
     """A CSV of holidays, and the settings of its source."""
     flags = np.resize(WORLD.flags, days).astype(int)
     pd.DataFrame({"day": pd.date_range("2024-01-01", periods=days), "holiday": flags}).to_csv(path, index=False)
-    return {"source": str(path), "units": {"holiday": "1"}}
+    return {"source": str(path), **FLAG}
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """Frames, a calendar that ends with them, maps of wind that go on for a day, and a model of both with a land mask."""
+    """Frames, a calendar that ends with them, maps of wind that go on for a day; a model of both and a land mask."""
     root = tmp_path_factory.mktemp("known")
     WORLD.ds.to_netcdf(root / "frames.nc")
     wind = xr.concat([WORLD.ds["x"] * 0, WORLD.ds["x"][-24:] * 0], "time").rename("wind").assign_attrs(units="m s-1")
@@ -123,20 +133,20 @@ def test_what_a_source_says_anew_takes_the_place_of_what_it_said(home: Home, tmp
 @pytest.mark.parametrize(
     ("change", "error", "reason"),
     [
-        ({"known": {"nwp": {"source": "moved.nc"}}}, SourceError, "latitude differs by up to 0.3"),
-        ({"known": {"twice": {"source": "days.csv", "units": {"holiday": "1"}}}}, ConfigError, "holiday: the source calendar has a variable of that name"),
-        ({"known": {"No!": {"source": "days.csv", "units": {"holiday": "1"}}}}, ConfigError, "expected lower case letters"),
-        ({"known": {"other": {"source": "absent.csv"}}}, SourceError, "there is no such file"),
+        ({"nwp": {"source": "moved.nc"}}, SourceError, r"latitude differs by up to 0\.3"),
+        ({"twice": {"source": "days.csv", **FLAG}}, ConfigError, "holiday: the source calendar has a variable of that"),
+        ({"No!": {"source": "days.csv", **FLAG}}, ConfigError, "expected lower case letters"),
+        ({"other": {"source": "absent.csv"}}, SourceError, "there is no such file"),
     ],
 )  # fmt: skip
 def test_sources_that_cannot_be_taken_are_refused(
-    home: Home, tmp_path: Path, change: dict[str, dict[str, dict[str, str]]], error: type[Exception], reason: str
+    home: Home, tmp_path: Path, change: dict[str, dict[str, Any]], error: type[Exception], reason: str
 ) -> None:
     write_calendar(tmp_path / "days.csv")
     moved = WORLD.ds.assign_coords(latitude=WORLD.ds["latitude"] + 0.3).rename(x="wind")
     moved["wind"].attrs["units"] = "m s-1"
     moved.to_netcdf(tmp_path / "moved.nc")
-    sources = {n: {**one, "source": str(tmp_path / one["source"])} for n, one in change["known"].items()}
+    sources = {n: {**one, "source": str(tmp_path / one["source"])} for n, one in change.items()}
     with pytest.raises(error, match=reason):
         ingest(home, NAME, known=sources)
 
