@@ -242,7 +242,7 @@ class Forecaster:
         init_time: Any = ...,
         horizon: Any = ...,
         units: Mapping[str, str] | None = ...,
-        known: xr.Dataset | None = ...,
+        known: xr.Dataset | Location | None = ...,
         device: str | torch.device | None = ...,
         weights: np.ndarray | None = ...,
         error_ratios: np.ndarray | None = ...,
@@ -258,7 +258,7 @@ class Forecaster:
         init_time: Any = ...,
         horizon: Any = ...,
         units: Mapping[str, str] | None = ...,
-        known: xr.Dataset | None = ...,
+        known: xr.Dataset | Location | None = ...,
         device: str | torch.device | None = ...,
         weights: np.ndarray | None = ...,
         error_ratios: np.ndarray | None = ...,
@@ -273,7 +273,7 @@ class Forecaster:
         init_time: Any = None,
         horizon: Any = None,
         units: Mapping[str, str] | None = None,
-        known: xr.Dataset | None = None,
+        known: xr.Dataset | Location | None = None,
         device: str | torch.device | None = None,
         weights: np.ndarray | None = None,
         error_ratios: np.ndarray | None = None,
@@ -298,8 +298,8 @@ class Forecaster:
             Units of variables that carry none.
         known
             The known future inputs that the model was trained with, on time alone or on time and the grid, with their
-            units: for the T input frames and the valid times, up to a multiple of T' steps. What `ds` carries by
-            default (`simvp.contract.known`).
+            units: for the T input frames and the valid times, up to a multiple of T' steps. A Dataset, or the path of
+            files. What `ds` carries by default (`simvp.contract.known`).
         device
             Where to compute; CUDA if there is one, else the CPU. The network stays there.
         weights
@@ -339,9 +339,9 @@ class Forecaster:
         Refusal
             A domain that the memory does not hold.
         """
-        with opened(ds) as labelled:
+        with opened(ds) as labelled, opened(xr.Dataset() if known is None else known) as inputs:
             forecast = self._predict(
-                labelled, init_time, horizon, units, known, device, weights, error_ratios, adapt, members, levels
+                labelled, init_time, horizon, units, inputs, device, weights, error_ratios, adapt, members, levels
             )
             return as_given(forecast, ds)
 
@@ -351,7 +351,7 @@ class Forecaster:
         init_time: Any,
         horizon: Any,
         units: Mapping[str, str] | None,
-        known: xr.Dataset | None,
+        known: xr.Dataset,
         device: str | torch.device | None,
         weights: np.ndarray | None,
         error_ratios: np.ndarray | None,
@@ -361,7 +361,7 @@ class Forecaster:
     ) -> xr.Dataset:
         """As `predict`, from a Dataset."""
         canonical, faults = self.spec.faults(ds, units)
-        if canonical is not None and known is not None:
+        if canonical is not None and known.data_vars:
             fields, reasons = canonical_known(self.spec, known)
             canonical, faults = attach(canonical, fields), faults + reasons
         steps, runs, shares = 0, np.empty((0, self.spec.frames_in), np.int64), np.empty((0, self.spec.n_states))
