@@ -2,14 +2,16 @@
 
 ``--world traffic``: simulated traffic with a calendar of holidays; ``--world weather``: simulated weather with a
 numerical forecast that has errors, and with the share of land as a static map. Prints the RMSE of model, base forecast
-and best baseline over all leads on the held-out period, which nothing was fitted on.
+and best baseline over all leads on the held-out period, which nothing was fitted on; of traffic on its holidays too.
 """
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
@@ -21,6 +23,8 @@ from pipelines.known import with_known
 from pipelines.tracking import open_registry, resolve_version
 from pipelines.train import train
 from pipelines.training import TrainConfig
+from simvp.contract import carried, values_at
+from simvp.scoring import NAMES
 
 
 def main() -> None:
@@ -36,30 +40,39 @@ def main() -> None:
             print(line, flush=True)
 
 
-def _rows(root: Path, world: str, size: str, cells: int, days: int) -> list[str]:
-    home, variants = Home(root / "home"), _ingested(root, world, cells, days)
-    lines = [
-        "| known to the model | variable | model | base forecast | best baseline |",
-        "| --- | --- | ---: | ---: | ---: |",
-    ]
+def _rows(root: Path, world: str, size: str, cells: int, days: int) -> Iterator[str]:
+    home, variants = Home(root / "home"), _variants(root, world, cells, days)
+    yield "| known to the model | variable | maps | model | base forecast | best baseline |"
+    yield "| --- | --- | --- | ---: | ---: | ---: |"
     for name, (ds, sources, settings) in variants.items():
-        path = root / f"{world}.nc"
-        if not path.exists():
-            ds.to_netcdf(path)
-            ingest(home, world, source=path, known=sources)
+        if not home.datasets:
+            ds.to_netcdf(root / "frames.nc")
+            ingest(home, world, source=root / "frames.nc", known=sources)
         report = train(home, TrainConfig(dataset=world, size=size, **settings))
         model = open_registry(home).load(resolve_version(home, world, report.version))
-        skill = judge(model, None, with_known(home, world, Archive(home.archive(world)).dataset())).skill["rmse_all"]
-        for state in model.spec.states:
-            own = skill.sel(variable=state)
-            rivals = own.drop_sel(system=[n for n in ("model", "unmixed", "base") if n in own["system"]])
-            best = float(rivals.min()), str(rivals["system"].values[int(rivals.argmin())])
-            cells_ = [f"{float(own.sel(system=n)):.3f}" for n in ("model", "base")]
-            lines.append(f"| {name} | {state} | {' | '.join(cells_)} | {best[0]:.3f} ({best[1].replace('_', ' ')}) |")
-    return lines
+        archived = with_known(home, world, Archive(home.archive(world)).dataset())
+        squares = judge(model, None, archived).errors["squared_error"]
+        for maps, chosen in _chosen(squares, archived).items():
+            rmse = np.sqrt(squares.where(chosen).mean(("init_time", "lead_time")))
+            for state in model.spec.states:
+                own = rmse.sel(variable=state)
+                rivals = own.sel(system=list(NAMES))
+                best = f"{float(rivals.min()):.3f} ({rivals.idxmin().item().replace('_', ' ')})"
+                both = [f"{float(own.sel(system=system)):.3f}" for system in ("model", "base")]
+                yield f"| {name} | {state} | {maps} | {' | '.join(both)} | {best} |"
 
 
-def _ingested(
+def _chosen(squares: xr.DataArray, archived: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Which maps are looked at, (init_time, lead_time): all of them; those on holidays, where there are some."""
+    valid = squares["init_time"] + squares["lead_time"]
+    every = {"all": xr.ones_like(valid, bool)}
+    if "holiday" not in carried(archived):
+        return every
+    flags = values_at(archived, "holiday", valid.values.reshape(-1))[:, 0, 0].reshape(valid.shape)
+    return {**every, "on holidays": valid.copy(data=flags > 0)}
+
+
+def _variants(
     root: Path, world: str, cells: int, days: int
 ) -> dict[str, tuple[xr.Dataset, dict[str, Any], dict[str, Any]]]:
     """By what is known: the frames, sources of known inputs, and settings of the training."""

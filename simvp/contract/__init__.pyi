@@ -27,8 +27,8 @@ from .known import (
     canonical_known as canonical_known,
     carried as carried,
     carry as carry,
-    frames_of_known as frames_of_known,
     known_faults as known_faults,
+    values_at as values_at,
 )
 from .plausible import intermittent as intermittent, what_was_seen as what_was_seen
 from .possible import impossible as impossible

@@ -1,4 +1,4 @@
-"""Series of values by time alone: CSV and NetCDF, and every wrong one in words."""
+"""What lies beside the frames: series by time alone, and static maps; and every wrong one in words."""
 
 from pathlib import Path
 
@@ -7,10 +7,14 @@ import pytest
 import xarray as xr
 
 from datasets.readers.series import open_series
+from datasets.readers.static_maps import open_maps
+from simvp.coords.axes import canonicalise
 from simvp.errors import SourceError
 
 DAYS = np.arange("2024-01-01", "2024-01-04", dtype="M8[D]").astype("M8[ns]")
 ONE = {"units": "1"}
+ROWS, COLUMNS = np.array([52.0, 51.0, 50.0]), np.array([0.0, 1.0])
+HEIGHT = np.arange(6.0).reshape(3, 2)
 
 
 def test_a_csv_is_read_by_its_header_with_times_in_utc(tmp_path: Path) -> None:
@@ -64,3 +68,44 @@ def test_variables_that_are_not_there_and_dims_without_times_are_refused(tmp_pat
     xr.Dataset({"a": ("n", [1.0, 2.0], ONE)}, {"n": [1, 2]}).to_netcdf(tmp_path / "numbers.nc")
     with pytest.raises(SourceError, match="n: expected times, got int64"):
         open_series(tmp_path / "numbers.nc")
+
+
+def frames() -> xr.Dataset:
+    times = np.arange(3).astype("M8[h]").astype("M8[ns]")
+    ds = xr.Dataset(
+        {"x": (("time", "lat", "lon"), np.zeros((3, 3, 2), "f4"), {"units": "K"})},
+        {"time": times, "lat": ROWS, "lon": COLUMNS},
+    )
+    return canonicalise(ds)[0]
+
+
+def maps(values: np.ndarray = HEIGHT, name: str = "z", rows: np.ndarray = ROWS) -> xr.Dataset:
+    return xr.Dataset({name: (("lat", "lon"), values, {"units": "m"})}, {"lat": rows, "lon": COLUMNS})
+
+
+def test_a_map_comes_in_the_order_of_the_frames_with_or_without_a_time(tmp_path: Path) -> None:
+    maps().isel(lat=slice(None, None, -1)).transpose("lon", "lat").to_netcdf(tmp_path / "a.nc")
+    found = open_maps(tmp_path / "a.nc", frames())
+    assert list(found) == ["z"]
+    assert found["z"].dims == frames()["x"].dims[1:]
+    np.testing.assert_array_equal(found["z"], HEIGHT)
+    maps().expand_dims(time=[np.datetime64("1990-01-01", "ns")]).to_netcdf(tmp_path / "b.nc")
+    np.testing.assert_array_equal(open_maps(tmp_path / "b.nc", frames(), variables=["z"])["z"], HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("ds", "variables", "reason"),
+    [
+        (maps(), ["y"], "y: there is no such variable, but z"),
+        (maps(name="x"), None, "x: the frames have a variable of that name"),
+        (maps(np.ones((3, 2))), None, "z: it is the same at every point"),
+        (maps(rows=ROWS + 0.2), None, r"latitude differs by up to 0\.2"),
+        (xr.Dataset({"z": ("lat", [1.0])}), None, "there is no variable with two axes"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(
+    tmp_path: Path, ds: xr.Dataset, variables: list[str] | None, reason: str
+) -> None:
+    ds.to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(SourceError, match=reason):
+        open_maps(tmp_path / "a.nc", frames(), variables=variables)
