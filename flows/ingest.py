@@ -1,5 +1,7 @@
 """Flow `ingest`: what is new at the source of a data set goes into its archive."""
 
+from typing import Any
+
 from prefect import get_run_logger
 
 from flows.prefect_tools import artifacts, flow, one_writer, stage_task
@@ -16,6 +18,7 @@ def ingest(
     units: dict[str, str] | None = None,
     select: dict[str, str | int | float] | None = None,
     step: str | None = None,
+    known: dict[str, dict[str, Any]] | None = None,
     replace: bool = False,
     scheduler: str | None = None,
 ) -> IngestReport:
@@ -35,6 +38,9 @@ def ingest(
         select: One value of every further axis, as {"level": 850} or {"lead": "12h"}.
         step: Words such as "1h", "30min", "1D" or "1 month". Needed only where the first source has a single frame, or
             times that jitter too much to tell.
+        known: Sources of known future inputs by a name of your own, each with source, variables, units and select, as
+            {"calendar": {"source": "holidays.csv", "units": {"holiday": "1"}}}. Leave it out to read those again
+            that were read before.
         replace: Take frames that differ from those in the archive, of all files. Otherwise they are refused.
         scheduler: Address of a dask scheduler whose workers read and write, as "tcp://10.0.0.5:8786". Where it is left
             out, that of the variable SIMVP_DASK; else this process does it.
@@ -48,6 +54,7 @@ def ingest(
             units=units,
             select=select,
             step=step,
+            known=known,
             replace=replace,
             scheduler=scheduler,
         )

@@ -26,6 +26,7 @@ from pipelines.forecast_store import as_stored, refuse_other_variables
 from pipelines.home import Home
 from pipelines.integrity import refuse_damaged, refuse_missing
 from pipelines.issuing import ForecastReport, Kind, Setting, due, made, missing_history, on_hours
+from pipelines.known import with_known
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.tracking import load_champion, open_registry, resolve_version
@@ -113,7 +114,7 @@ def forecast(
     if max_catch_up < 1 or first_days < 1:
         raise ConfigError("Forecast", [f"expected 1 or more, got max_catch_up {max_catch_up}, first_days {first_days}"])
     archive = Archive(home.archive(dataset))
-    ds = archive.dataset()
+    ds = with_known(home, dataset, archive.dataset())
     forecaster, model_source = _model(home, dataset, model, device)
     forecaster.spec.check(ds)
     leads = steps_of(horizon, forecaster.spec.step, forecaster.spec.frames_out)
@@ -255,7 +256,7 @@ def _operational(
             refuse_other_variables(store, run.forecaster.spec, run.setting.members, run.setting.levels)
             last = store.ends()[-1]
         chosen = due(times, run.step, last=last, init_hours=init_hours, most=max_catch_up, first_days=first_days)
-        gaps = missing_history(run.ds, run.forecaster.spec, chosen.times)
+        gaps = missing_history(run.ds, run.forecaster.spec, chosen.times, run.leads)
         whole = np.delete(chosen.times, list(gaps))
         earlier = times[on_hours(times, run.step, init_hours)]
         adapted = due_adaptation(run.forecaster, run.ds, whole, earlier, run.leads, kept=kept, shared=run.shared)

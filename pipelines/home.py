@@ -20,6 +20,7 @@ The stores, each an Icechunk repository, lie there too, or at another place that
 
     $SIMVP_STORE/                     default: $SIMVP_HOME; a folder, or s3://bucket/path, gs://..., az://...
       <dataset>/archive.zarr          the archive
+               /known/<source>.zarr   known future inputs, an archive for each source
                /forecasts/<h>.zarr    operational forecasts of horizon <h>, each init time issued once
                /hindcasts/<h>.zarr    forecasts that were computed later for older init times
                /scores/<kind>.zarr    scores of either
@@ -127,6 +128,10 @@ class Home:
     def archive(self, dataset: str) -> Path | str:
         """Store of the observed frames."""
         return self._at(dataset, "archive.zarr")
+
+    def known(self, dataset: str, source: str = "") -> Path | str:
+        """Store of the known future inputs of one source; without a name, what these lie in."""
+        return self._at(dataset, "known", *([f"{source}.zarr"] if source else []))
 
     def manifests(self, dataset: str) -> Path:
         """Folder of what is known of the source files of the archive."""

@@ -11,13 +11,14 @@ from typing import Any
 
 import xarray as xr
 
-from datasets.archive import Archive, shown
+from datasets.archive import Archive, Commit, shown
 from datasets.catalog import Source
 from datasets.readers import checksums, file_of
 from datasets.store import disk
 from datasets.workers import workers
 from pipelines.home import Home
 from pipelines.intake import Intake, Location, source_and_settings
+from pipelines.known import take_in
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from simvp.contract import percent
@@ -58,6 +59,8 @@ class IngestReport:
         values that no attribute declares; see `datasets.archive.summary.Summary.record`.
     jumps
         Frames that are unlike the others, in words, with their files.
+    known
+        By source of known inputs, in words: variables, times, and what is new.
     """
 
     dataset: str
@@ -80,6 +83,7 @@ class IngestReport:
     variables: tuple[str, ...]
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     jumps: tuple[str, ...] = ()
+    known: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def table(self) -> list[dict[str, str]]:
@@ -99,6 +103,7 @@ class IngestReport:
             **({"moved in time": f"{self.snapped} onto whole steps of {self.step}"} if self.snapped else {}),
             **{f"values of {name}": _shown(record) for name, record in self.values.items()},
             **({"frames that jump": "; ".join(self.jumps)} if self.jumps else {}),
+            **{f"known input {name}": words for name, words in self.known.items()},
             "commit": f"{self.commit} (number {self.sequence})",
         }
         return [{"what": what, "value": value} for what, value in rows.items()]
@@ -118,6 +123,7 @@ def ingest(
     units: Mapping[str, str] | None = None,
     select: Mapping[str, Any] | None = None,
     step: str | None = None,
+    known: Mapping[str, Mapping[str, Any]] | None = None,
     replace: bool = False,
     scheduler: str | None = None,
     progress: Progress = silent,
@@ -137,6 +143,9 @@ def ingest(
     step
         Words such as "1h" or "1 month"; needed for a source with a single frame, or with times that jitter too much to
         tell.
+    known
+        Settings of each source of known future inputs by its name (`pipelines.training.SourceSettings`); by default
+        those that were read before. What differs from what is kept takes its place.
     replace
         Take frames that differ from the archived ones; then all files are read, also those that were read before and
         have neither another size nor another time of change.
@@ -176,6 +185,7 @@ def ingest(
             reading.note(commit)
         _record(home, dataset, {"settings": archive.source_settings, "commit": commit.id, "length": commit.length})
         schema, absent = archive.schema, archive.absent
+    inputs = take_in(home, dataset, known)
     offered = 0 if ds is None else ds.sizes["time"]
     if empty := offered - commit.taken:
         where = [f"{key} is {value}" for key, value in settings.get("select", {}).items()]
@@ -205,7 +215,16 @@ def ingest(
             for name, record in commit.values.items()
         },
         jumps=tuple(_jumps(ds, commit.jumps)),
+        known={name: _known_words(home, dataset, name, taken) for name, taken in inputs.items()},
     )
+
+
+def _known_words(home: Home, dataset: str, name: str, commit: Commit) -> str:
+    """What there is of a source of known inputs, and what is new."""
+    archive = Archive(home.known(dataset, name))
+    schema, times = archive.schema, archive.times[[0, -1]]
+    new = f"{commit.appended} new, {commit.filled} filled, {commit.replaced} replaced"
+    return f"{', '.join(schema.variables)}: {shown(times[0])} .. {shown(times[1])}, every {schema.step}; {new}"
 
 
 def refuse_unreadable(
@@ -217,6 +236,7 @@ def refuse_unreadable(
     units: Mapping[str, str] | None = None,
     select: Mapping[str, Any] | None = None,
     step: str | None = None,
+    known: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Refuse what `ingest` with the same settings would refuse of the source, by its headers; nothing is written.
 

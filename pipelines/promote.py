@@ -22,6 +22,7 @@ import numpy as np
 from datasets.archive import Archive
 from pipelines.evaluation import SKILL, Gate, Judgement, Outcome, Thresholds, draw, judge, skill_csv
 from pipelines.home import Home
+from pipelines.known import with_known
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.tracking import (
@@ -139,7 +140,7 @@ def promote(
     if before is not None and before.version == candidate.version:
         return Promotion(outcome="already", candidate=candidate, before=before, champion=before)
     challenger, champion = registry.load(candidate), registry.load(before) if before else None
-    ds = Archive(home.archive(dataset)).dataset()
+    ds = with_known(home, dataset, Archive(home.archive(dataset)).dataset())
     judgement = judge(
         challenger,
         champion,

@@ -269,7 +269,8 @@ def _scored(
     else:
         whole = np.ones(len(rows), bool)
         if model.base is not None:
-            whole[list(missing_history(setting.ds, model.spec, forecast["init_time"].values))] = False
+            lacking = missing_history(setting.ds, model.spec, forecast["init_time"].values, forecast.sizes["lead_time"])
+            whole[list(lacking)] = False
         scores = score_issued(
             forecast, setting.ds, model, moving=moving, whole=whole, thresholds=setting.thresholds, sure=sure
         )

@@ -7,17 +7,21 @@ that key, and requested once more it returns the version that it has already mad
 that torchrun starts; the setting `processes` starts them by itself.
 """
 
+import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
 from datasets.catalog import find_source
+from datasets.readers import open_maps
 from pipelines.home import Home
+from pipelines.known import with_known
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.ranks import Ranks, joined, launched, launches
@@ -35,6 +39,7 @@ from pipelines.training import (
     training_key,
 )
 from pipelines.windows import surely_fits
+from simvp.contract import carried, carry
 from simvp.errors import ConfigError, Refusal
 from simvp.record import from_json
 
@@ -76,12 +81,14 @@ def _train(home: Home, config: TrainConfig, progress: Progress, ranks: Ranks) ->
         raise ConfigError(
             f"Training on {config.dataset}", [f"no archive at {archive.path}"], f"simvp ingest {config.dataset}"
         )
-    ds = archive.dataset()
+    ds = with_known(home, config.dataset, archive.dataset())
     commit = str(ds.attrs["archive_commit"])
     read, ds = ds, _selected(ds, config)
+    statics = {} if config.static is None else open_maps(frames=ds, **config.static.model_dump())
     plan = _plan(ds, archive, config)
     archive.keep(read)
-    key = _key(config, commit, plan, in_memory=surely_fits(ds, config.memory_mib << 20))
+    beside = _beside(ds, statics)
+    key = _key(config, commit, plan, beside, in_memory=surely_fits(ds, config.memory_mib << 20, len(statics)))
     if ranks.once(lambda: key) != key:
         reason = "the archive changed while the processes opened it"
         raise ConfigError(f"Training on {config.dataset}", [reason], "start the training again")
@@ -89,7 +96,7 @@ def _train(home: Home, config: TrainConfig, progress: Progress, ranks: Ranks) ->
     outcome: dict[str, Any] = {}
     with exclusive_folder(folder) if ranks.first else nullcontext():
         version = ranks.once(lambda: find_version(home, config.dataset, key))
-        task = GriddedTask(home, config, ds, plan, commit, progress)
+        task = GriddedTask(home, config, ds, plan, commit, progress, statics)
         if version is None and ranks.first:
             version = run_training(home, task, key, folder, progress, ranks=ranks)[1]
             outcome = task.outcome()
@@ -116,20 +123,33 @@ def _train(home: Home, config: TrainConfig, progress: Progress, ranks: Ranks) ->
     return ranks.once(report)
 
 
-def _key(config: TrainConfig, commit: str, plan: Plan, *, in_memory: bool) -> str:
+def _beside(ds: xr.Dataset, statics: Mapping[str, xr.DataArray]) -> dict[str, Any]:
+    """What stands for the data beside the frames: commits of known inputs, digests of static maps."""
+    known = {"known": dict(ds.attrs["known_commits"])} if carried(ds) else {}
+    digests = {
+        name: hashlib.sha256(np.ascontiguousarray(one.values).tobytes()).hexdigest() for name, one in statics.items()
+    }
+    return known | ({"static": digests} if digests else {})
+
+
+def _key(config: TrainConfig, commit: str, plan: Plan, beside: Mapping[str, Any], *, in_memory: bool) -> str:
     """Where not all frames may fit `in_memory`, how many do decides the order of the windows."""
     memory = None if in_memory else config.memory_mib
     values = plan.model_dump(mode="json", exclude={"text", "counts"})
-    return training_key(config, "pipelines.train", memory_mib=memory, commit=commit, plan=values)
+    return training_key(config, "pipelines.train", memory_mib=memory, commit=commit, plan=values, **beside)
 
 
 def _selected(ds: xr.Dataset, config: TrainConfig) -> xr.Dataset:
+    """The variables that are asked for, and the known inputs that are."""
     names = {*config.variables, *config.bounds, *(() if config.log1p == "auto" else config.log1p)}
-    here = ", ".join(map(str, ds.data_vars))
+    here, known = ", ".join(map(str, ds.data_vars)), carried(ds)
     faults = [f"{name}: expected one of {here}" for name in sorted(names) if name not in ds.data_vars]
+    wanted = known if config.known is None else config.known
+    faults += [f"known {name}: expected one of {', '.join(known) or 'none'}" for name in wanted if name not in known]
     if faults:
         raise ConfigError(f"Training on {config.dataset}", faults)
-    return ds[list(config.variables)] if config.variables else ds
+    frames = ds[list(config.variables or ds.data_vars)]
+    return carry(ds, frames, names=wanted)
 
 
 def _plan(ds: xr.Dataset, archive: Archive, config: TrainConfig) -> Plan:

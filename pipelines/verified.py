@@ -118,12 +118,13 @@ def _grams(setting: Setting, times: np.ndarray) -> np.ndarray:
     spec, mixture = forecaster.spec, forecaster.mixture
     assert mixture is not None
     found = np.full((len(times), leads, spec.n_states, *[len(mixture.experts)] * 2), np.nan)
-    there = np.delete(np.arange(len(times)), list(missing_history(ds, spec, times)))
+    there = np.delete(np.arange(len(times)), list(missing_history(ds, spec, times, leads)))
     if len(there):
         chosen = times[there]
         near = stretch(chosen, spec.step, before=spec.frames_in - 1, after=leads)
         wanted = (near, forecaster.frame_times(chosen), forecaster.baselines.frame_times(chosen, leads))
-        frames = spec.grid.align(select_frames(ds, spec.states, *wanted).load())
+        known = [forecaster.known_times(chosen, leads)]
+        frames = spec.grid.align(select_frames(ds, spec.states, *wanted, known=known).load())
         found[there] = Replay(forecaster, leads, setting.device).grams(frames, chosen)
     return found
 

@@ -34,6 +34,7 @@ from pipelines.evaluation import (
 from pipelines.forecast_store import forecasts_at, only_horizon
 from pipelines.home import Home
 from pipelines.issuing import Kind
+from pipelines.known import with_known
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.score_store import ScoringRun, has_ensembles, has_parts, moving_in
@@ -160,7 +161,7 @@ def verify(
     forecasts, issue = issued.snapshot()
     refuse_others(thresholds, list(map(str, single_maps(forecasts).data_vars)), f"verification of {dataset}")
     archive = Archive(home.archive(dataset))
-    ds = archive.dataset()
+    ds = with_known(home, dataset, archive.dataset())
     path = home.scores(dataset, f"{kind}-{horizon}")
     store = Store(path)
     state = {"kind": kind, "dataset": dataset, "archive_commit": ds.attrs["archive_commit"], "of": issue.get("key")}

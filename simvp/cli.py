@@ -169,6 +169,15 @@ def predict(
             show_default="as far as the model was trained for",
         ),
     ] = None,
+    known: Annotated[
+        str | None,
+        typer.Option(
+            "--known",
+            metavar="FILE",
+            help="File of the known future inputs that the model was trained with, for the valid times too.",
+            show_default="none",
+        ),
+    ] = None,
     members: Annotated[
         int,
         typer.Option(
@@ -201,7 +210,13 @@ def predict(
 
     times: Any = init_time[0] if init_time and len(init_time) == 1 else init_time or None
     forecast = simvp.predict(
-        source, model, init_time=times, horizon=_steps(horizon), members=members, levels=level or ()
+        source,
+        model,
+        init_time=times,
+        horizon=_steps(horizon),
+        known=known,
+        members=members,
+        levels=level or (),
     )
     form: Literal["zarr3", "netcdf"] = "zarr3" if out is not None and out.suffix == ".zarr" else "netcdf"
     written = [] if out is None else simvp.export(forecast, out, format=form, overwrite=overwrite)

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field
 
 from datasets.credentials import refuse_secrets
 from pipelines.evaluation import Gate, ScoreSettings
-from pipelines.training import TrainSettings
+from pipelines.training import SourceSettings, TrainSettings
 from simvp.coords import Step
 from simvp.errors import ConfigError, Refusal
 from simvp.settings import Settings
@@ -70,6 +70,11 @@ class IngestSettings(Settings):
     )
     step: Annotated[str | None, AfterValidator(_checked_step)] = Field(
         default=None, description='Time from frame to frame, as "1h" or "1 month", where it cannot be seen.'
+    )
+    known: dict[str, SourceSettings] | None = Field(
+        default=None,
+        description="Known future inputs (a numerical forecast, a calendar of holidays): a section [ingest.known.NAME] "
+        "for each source.",
     )
 
 
@@ -173,17 +178,33 @@ def read_description(path: Path) -> Description:
         description = Description(**values)
     except Refusal as refusal:
         raise ConfigError(str(path), refusal.reasons, refusal.remedy) from None
-    source, folder = description.ingest.source, path.absolute().parent
-    refuse_secrets(source)
+    folder, ingest = path.absolute().parent, description.ingest
     if description.forecast.export is not None:
         export = str(folder / Path(description.forecast.export).expanduser())
         description = description.replace(forecast=description.forecast.replace(export=export))
-    if source is None:
-        return description
-    places = [source] if isinstance(source, str) else source
-    absolute = [place if "://" in place else str(folder / Path(place).expanduser()) for place in places]
-    ingest = description.ingest.replace(source=absolute[0] if isinstance(source, str) else absolute)
+    if (static := description.train.static) is not None:
+        update = {"static": static.replace(source=_from(folder, static.source))}
+        description = description.replace(train=description.train.model_copy(update=update))  # knows what was set
+    if ingest.known is not None:
+        known = {name: one.replace(source=_from(folder, one.source)) for name, one in ingest.known.items()}
+        ingest = ingest.replace(known=known)
+    if ingest.source is not None:
+        ingest = ingest.replace(source=_from(folder, ingest.source))
     return description.replace(ingest=ingest)
+
+
+def _from(folder: Path, source: str | list[str]) -> str | list[str]:
+    """A source whose paths begin at a folder.
+
+    Raises
+    ------
+    SourceError
+        With a password in its address.
+    """
+    refuse_secrets(source)
+    if not isinstance(source, str):
+        return [str(_from(folder, one)) for one in source]
+    return source if "://" in source else str(folder / Path(source).expanduser())
 
 
 def described_in(folder: Path) -> list[Path]:

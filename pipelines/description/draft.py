@@ -146,12 +146,17 @@ def _lines(draft: Draft, name: str, schema: str) -> Iterator[str]:
     yield from (f"# units of {one}: {units}" for one, units in draft.variables.items() if units)
     yield from (
         "",
+        "# [ingest.known.calendar]  # known future inputs, a section for each source: docs/how-to/known-inputs.md",
+        '# source = "holidays.csv"',
+        '# units.holiday = "1"',
+        "",
         "[train]",
         "# frames_in = 24   # T, frames that the model sees; derived from the step",
         "# frames_out = 12  # T', frames that it predicts at once; half of T",
         '# cycle = 24       # steps of the seasonal cycle, or "none"; looked for in the data',
         '# size = "small"   # tiny, small, base, paper; none: the base forecast alone',
         "# epochs = 10      # at most",
+        '# static.source = "orography.nc"  # maps for the network that never change',
         "",
         "[promote]",
         "# confidence = 0.9  # of the bound above which a challenger has to be better than baselines and champion",

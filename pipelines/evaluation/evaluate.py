@@ -13,7 +13,7 @@ from pipelines.evaluation.thresholds import Thresholds, limits_of, reached
 from pipelines.progress import Progress, silent
 from pipelines.windows import Audit, Frames, find_windows
 from simvp.budget import fitting
-from simvp.contract import filled_frames
+from simvp.contract import carry, filled_frames
 from simvp.coords import Step, single_maps
 from simvp.errors import ConfigError
 from simvp.scoring import (
@@ -120,12 +120,14 @@ def evaluate(
         # A cycle of a year lies far before the history: those frames are read, what is between them is not.
         before = [model.frame_times(chosen) for model in models.values()]
         before += [model.baselines.frame_times(chosen, leads) for model in models.values()]
-        truth = select_frames(ds, states, near, *before).load()
-        inputs = select_frames(truth, states, near)
+        known = [model.known_times(chosen, leads) for model in models.values()]
+        truth = select_frames(ds, states, near, *before, known=known).load()
+        inputs = select_frames(truth, states, near, known=known)
         made: dict[str, xr.Dataset] = {}
         for name, model in models.items():
             if name in replays:
-                forecasts = replays[name].forecasts(model.spec.grid.align(truth[list(model.spec.states)]), chosen)
+                own = carry(truth, truth[list(model.spec.states)])
+                forecasts = replays[name].forecasts(model.spec.grid.align(own), chosen)
                 prefix = "" if name == "model" else f"{name}_"
                 made |= {name if part == "model" else prefix + part: one for part, one in forecasts.items()}
             else:
@@ -332,14 +334,21 @@ def stretch(times: np.ndarray, step: Step, *, before: int, after: int) -> np.nda
     return step.shift(times[0], np.arange(-before, int(step.index(times[-1:], times[0])[0]) + after + 1))
 
 
-def select_frames(ds: xr.Dataset, names: Sequence[str], *times: np.ndarray) -> xr.Dataset:
-    """The frames of some variables at these times, of any shape; not loaded. Those that are not there are left out."""
+def select_frames(
+    ds: xr.Dataset, names: Sequence[str], *times: np.ndarray, known: Sequence[np.ndarray | None] = ()
+) -> xr.Dataset:
+    """The frames of some variables at these times, of any shape; not loaded. Those that are not there are left out.
+
+    `known`: times at which the known inputs that `ds` carries are needed too, by model; None for one that needs none.
+    """
     wanted = np.concatenate([encode_times(part.reshape(-1))[0] for part in times])
     positions = np.flatnonzero(np.isin(encode_times(ds["time"].values)[0], wanted))
     run = len(positions) and positions[-1] - positions[0] + 1 == len(positions)
-    return ds[[name for name in names if name in ds]].isel(
+    frames = ds[[name for name in names if name in ds]].isel(
         time=slice(int(positions[0]), int(positions[-1]) + 1) if run else positions
     )
+    needed = [part for part in known if part is not None]
+    return carry(ds, frames, np.concatenate(needed)) if needed else frames
 
 
 def lies_in(spans: Sequence[tuple[Any, Any]], calendar: str, *times: np.ndarray) -> np.ndarray:

@@ -61,11 +61,12 @@ def score_issued(
     # The motion is not fitted, so that forecasts of an older model can be set beside it too.
     baselines = replace(model.baselines, moving=moving)
     looked_at = (forecast["valid_time"].values, baselines.frame_times(inits, leads), *history)
-    truth = select_frames(ds, baselines.variables, *looked_at).load()
+    known = [model.known_times(inits, leads)]
+    truth = select_frames(ds, baselines.variables, *looked_at, known=known).load()
     made: Mapping[str, xr.Dataset] = {}
     if history and whole.any():
         # No frame after the init times, as when they were issued.
-        made = _parts(model, select_frames(truth, model.spec.states, *history), forecast, whole)
+        made = _parts(model, select_frames(truth, model.spec.states, *history, known=known), forecast, whole)
     past = past_frames(ds, truth, replace(model, baselines=baselines), inits, leads)
     scores = score(
         forecast,

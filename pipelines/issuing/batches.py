@@ -69,7 +69,8 @@ def made(setting: Setting, times: np.ndarray, adapted: "Adaptation | None") -> M
     if forecaster.base is not None:
         wanted += [forecaster.frame_times(times), forecaster.baselines.frame_times(times, setting.leads)]
     # Not loaded: `predict` reads what the histories need of it.
-    near = select_frames(setting.ds, spec.states, *wanted)
+    known = [forecaster.known_times(times, setting.leads)]
+    near = select_frames(setting.ds, spec.states, *wanted, known=known)
     try:
         forecast = forecaster.predict(
             near,

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from pipelines.windows import Frames
-from simvp.contract import percent
+from simvp.contract import known_faults, percent
 from simvp.coords import Step
 from simvp.errors import ConfigError
 from simvp.times import DAY, encode_times, fields_of, name_time
@@ -102,13 +102,17 @@ def on_hours(times: np.ndarray, step: Step, init_hours: Sequence[int] | None = N
     return np.concatenate([[True], date[1:] != date[:-1]])
 
 
-def missing_history(ds: xr.Dataset, spec: "FrameSpec", init_times: np.ndarray) -> dict[int, str]:
+def missing_history(ds: xr.Dataset, spec: "FrameSpec", init_times: np.ndarray, leads: int) -> dict[int, str]:
     """Why init times cannot be issued, by their position: frames of their history that are absent or lack too much.
+
+    Or known inputs that are not there, of the history or of the valid times.
 
     Parameters
     ----------
     ds
-        The archive, lazy, with the coordinate `present` (time).
+        The archive, lazy, with the coordinate `present` (time), and with its known inputs.
+    leads
+        L.
     """
     if not len(init_times):
         return {}
@@ -136,7 +140,15 @@ def missing_history(ds: xr.Dataset, spec: "FrameSpec", init_times: np.ndarray) -
                 at = name_time(step.shift(times[:1], first + int(bad[0]))[0])
                 reasons[number] = f"{len(bad)} of its {spec.frames_in} input frames {what}, the first at {at}"
                 break
-    return reasons
+    return _missing_known(ds, spec, init_times, leads) | reasons
+
+
+def _missing_known(ds: xr.Dataset, spec: "FrameSpec", init_times: np.ndarray, leads: int) -> dict[int, str]:
+    needed = spec.known_times(init_times, leads)
+    if not known_faults(spec.known_channels, ds, needed):
+        return {}
+    each = (known_faults(spec.known_channels, ds, times) for times in needed)
+    return {number: "; ".join(faults) for number, faults in enumerate(each) if faults}
 
 
 def _sub_daily(step: Step) -> bool:

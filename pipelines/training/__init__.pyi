@@ -1,6 +1,7 @@
 from .config import (
     LoopConfig as LoopConfig,
     Size as Size,
+    SourceSettings as SourceSettings,
     TrainConfig as TrainConfig,
     TrainSettings as TrainSettings,
 )

@@ -55,6 +55,24 @@ class LoopConfig(Settings):
     )
 
 
+class SourceSettings(Settings):
+    """Where known future inputs or static maps come from, and how their files are read."""
+
+    subject: ClassVar[str] = "settings of a source beside the frames"
+
+    source: str | list[str] = Field(
+        description="A path, a folder, a glob or an address, as that of the frames; of known inputs also a CSV: a "
+        "column of times, and one for each variable."
+    )
+    variables: list[str] | None = Field(default=None, description="Variables to keep; all by default.")
+    units: dict[str, str] | None = Field(
+        default=None, description='Units of variables whose files state none, as a CSV does: holiday = "1".'
+    )
+    select: dict[str, str | int | float] | None = Field(
+        default=None, description='One value of every further axis, as lead = "24h" of a numerical forecast.'
+    )
+
+
 class TrainSettings(LoopConfig):
     """Settings of a training on whatever archive."""
 
@@ -73,6 +91,13 @@ class TrainSettings(LoopConfig):
         ge=0,
         lt=1,
         description="Most of the points of a frame that may be missing, as a share; of less, inputs are filled.",
+    )
+    known: tuple[str, ...] | None = Field(
+        default=None,
+        description="Known future inputs to learn from; by default all that were ingested, none where empty.",
+    )
+    static: SourceSettings | None = Field(
+        default=None, description="Static maps for the network, as orography: a section [train.static]."
     )
     mode: Mode | None = Field(
         default=None,

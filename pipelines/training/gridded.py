@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ from pipelines.windows import (
     sufficient_share,
 )
 from simvp.base_forecast import BaseForecast
-from simvp.contract import FrameSpec, Statistics
+from simvp.contract import FrameSpec, Statistics, carried, known_faults
+from simvp.errors import ConfigError
 from simvp.inference import Forecaster
 from simvp.scoring import Baselines, rain_limits
 from simvp.uncertainty import Calibration
@@ -114,8 +116,16 @@ class GriddedTask:
     corrections: dict[str, Correction]
 
     def __init__(
-        self, home: Home, config: TrainConfig, ds: xr.Dataset, plan: Plan, commit: str, progress: Progress
+        self,
+        home: Home,
+        config: TrainConfig,
+        ds: xr.Dataset,
+        plan: Plan,
+        commit: str,
+        progress: Progress,
+        statics: Mapping[str, xr.DataArray] = MappingProxyType({}),
     ) -> None:
+        self.statics = statics
         self.home, self.config, self.plan, self.commit, self.progress = home, config, plan, commit, progress
         self.name = config.dataset
         self.device = choose_device(config.device)
@@ -221,6 +231,8 @@ class GriddedTask:
             "corrections": {name: asdict(correction) for name, correction in self.corrections.items()},
             "shifts": self.shifts.text,
         }
+        if "known_commits" in self.ds.attrs:
+            provenance["known_commits"] = dict(self.ds.attrs["known_commits"])
         tags = {"archive_commit": self.commit, "held_out": " .. ".join(periods.held_out)}
         for state, row in summary.items():
             baseline = f"{row['best_baseline']} {row['baseline_rmse']:.4g}"
@@ -335,6 +347,7 @@ class GriddedTask:
             frames_in=self.plan.frames_in,
             weights=self.spec.weights,
             choices=None if chosen is None else chosen.choices,
+            known=self.spec.known_channels,
         )
 
     def _summary(self) -> dict[str, dict[str, Any]]:
@@ -355,11 +368,13 @@ class GriddedTask:
             self.ds, plan.step, train=train, reference=reference, log1p=config.log1p
         )
         self.spec = spec = FrameSpec.fit(
-            self.ds,
+            self.ds.assign(self.statics),
             frames_in=plan.frames_in,
             frames_out=plan.frames_out,
             train=train,
             states=names,
+            statics=list(self.statics),
+            known=carried(self.ds),
             step=plan.step,
             cycle=plan.cycle,
             log1p=config.log1p,
@@ -368,6 +383,10 @@ class GriddedTask:
             statistics=statistics,
             missing_share=config.missing_share,
         )
+        present = self.times[: self.ds.sizes["time"]][self.present[: self.ds.sizes["time"]]]
+        remedy = "train on what it covers (periods), or without it (known)"
+        if faults := known_faults(spec.known_channels, self.ds, present, remedy):
+            raise ConfigError(f"Training on {self.config.dataset}", faults)
         # On validation, model and baselines are compared that have seen the same frames.
         self.rivals, self.baselines = (
             Baselines.fit(

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.budget import fitting
-from simvp.contract import FrameSpec, missing_shares, percent
+from simvp.contract import FrameSpec, carried, missing_shares, percent
 from simvp.times import name_time
 
 if TYPE_CHECKING:
@@ -133,10 +133,13 @@ class Frames:
         return self._spec.to_frames(self._ds.isel(time=slice(start, stop)))
 
 
-def surely_fits(ds: xr.Dataset, memory: int) -> bool:
-    """Whether `Frames` of these states will hold all frames, told before their contract is known."""
+def surely_fits(ds: xr.Dataset, memory: int, statics: int = 0) -> bool:
+    """Whether `Frames` of these states and known inputs, and of so many statics, will hold all frames.
+
+    Told before their contract is known.
+    """
     values = max(field.size for field in ds.data_vars.values())
-    return 4 * values * (len(ds.data_vars) + MOST_FORCINGS) <= memory
+    return 4 * values * (len(ds.data_vars) + len(carried(ds)) + statics + MOST_FORCINGS) <= memory
 
 
 def missing_values(frames: Frames, present: np.ndarray, spec: FrameSpec) -> list[str]:

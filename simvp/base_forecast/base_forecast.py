@@ -9,8 +9,8 @@ Where the frames that a cycle beyond the T input frames needs are not there (las
 set of coefficients without them is used.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from simvp.base_forecast.fit import fit_variable
 from simvp.base_forecast.linear_forecast import LinearForecast
 from simvp.base_forecast.ridge import Choices
 from simvp.base_forecast.series import Series
-from simvp.contract import Climatology, Statistics
+from simvp.contract import Climatology, Known, KnownInputs, Statistics
 from simvp.coords import Step
 from simvp.errors import ConfigError, Refusal
 from simvp.record import Record, below
@@ -57,6 +57,7 @@ class BaseForecast(Record):
         frames_in: int,
         weights: np.ndarray,
         choices: Mapping[str, Choices] | None = None,
+        known: Sequence[Known] = (),
     ) -> "BaseForecast":
         """Fit on windows of the period that `baselines` were fitted on.
 
@@ -76,6 +77,8 @@ class BaseForecast(Record):
             (H, W) area weights.
         choices
             By variable, where they have been made on other data: then they are not made again.
+        known
+            Channels of the known inputs, which `ds` carries.
 
         Raises
         ------
@@ -94,6 +97,7 @@ class BaseForecast(Record):
                 frames_in=frames_in,
                 weights=weights,
                 choices=None if choices is None else choices[name],
+                known=KnownInputs(ds, tuple(known)),
             )
             for name in baselines.variables
         ]
@@ -124,7 +128,9 @@ class BaseForecast(Record):
         """By variable."""
         return {part.name: part.choices for part in self.parts}
 
-    def predict(self, ds: xr.Dataset, init_times: np.ndarray, leads: int | None = None) -> np.ndarray:
+    def predict(
+        self, ds: xr.Dataset, init_times: np.ndarray, leads: int | None = None, known: Sequence[Known] = ()
+    ) -> np.ndarray:
         """Physical forecasts (I, leads, S, H, W) float32, not kept inside any bounds.
 
         Beyond the L leads of the fit it is rolled out: what it has forecast stands for frames that were observed.
@@ -137,6 +143,8 @@ class BaseForecast(Record):
             (I,) in any order.
         leads
             Leads 1 .. `leads`; L by default.
+        known
+            Channels of the known inputs that it was fitted with; `ds` carries them, for the valid times too.
         """
         init_times = np.asarray(init_times)
         missing = [part.name for part in self.parts if part.name not in ds]
@@ -144,12 +152,15 @@ class BaseForecast(Record):
             raise Refusal("Base forecast", [f"{name}: the variable is missing" for name in missing])
         leads = self.leads if leads is None else leads
         order = np.argsort(self.step.index(init_times, ds["time"].values[0]), kind="stable")
-        maps = [self._predict(part, ds[part.name], init_times[order], leads) for part in self.parts]
+        inputs = KnownInputs(ds, tuple(known))
+        maps = [self._predict(part, ds[part.name], init_times[order], leads, inputs) for part in self.parts]
         return np.stack(maps, axis=2)[np.argsort(order, kind="stable")]
 
-    def _predict(self, part: LinearForecast, field: xr.DataArray, init_times: np.ndarray, leads: int) -> np.ndarray:
+    def _predict(
+        self, part: LinearForecast, field: xr.DataArray, init_times: np.ndarray, leads: int, known: KnownInputs
+    ) -> np.ndarray:
         """Maps (I, leads, H, W) of a variable for rising init times."""
-        series = Series(field=field, step=self.step, valid=part.valid)
+        series = Series(field=field, step=self.step, valid=part.valid, known=known)
         inits = series.slots(init_times)
         maps = part.predict(series, inits)[:, :leads]
         if leads <= self.leads:
@@ -165,7 +176,7 @@ class BaseForecast(Record):
                 frames[:, part.valid] = np.concatenate([near, whole[number, :done][:, part.valid]])[-history:]
                 times = series.times(init + done - np.arange(history)[::-1])
                 own = xr.DataArray(frames, dims=("time", "row", "column"), coords={"time": times})
-                made = part.predict(Series(field=own, step=self.step, valid=part.valid), np.array([history - 1]))[0]
+                made = part.predict(replace(series, field=own), np.array([history - 1]))[0]
                 whole[number, done : done + self.leads] = made[: leads - done]
         return whole
 

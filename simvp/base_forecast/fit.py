@@ -20,6 +20,7 @@ from simvp.base_forecast.series import Series
 from simvp.base_forecast.transform import IDENTITY, KINDS, Kind, Transform
 from simvp.budget import fitting
 from simvp.contract import (
+    KnownInputs,
     Period,
     Statistics,
     Summary,
@@ -51,11 +52,12 @@ def fit_variable(
     frames_in: int,
     weights: np.ndarray,
     choices: Choices | None,
+    known: KnownInputs,
 ) -> tuple[LinearForecast, dict[str, list[float]]]:
     """As `BaseForecast.fit`, for one variable; and the RMSE by lead in left-out folds, as `cross_validated` has it."""
     _, summary = statistics[name]
     leads = baselines.damping.shape[1]
-    past = past_of(field, summary, baselines, statistics.reference, init_times, frames_in, weights)
+    past = past_of(field, summary, baselines, statistics.reference, init_times, frames_in, weights, known)
     if not past.bounded:
         kind: Kind = "identity"
     elif choices is None:
@@ -171,14 +173,16 @@ def past_of(
     init_times: np.ndarray,
     frames_in: int,
     weights: np.ndarray,
+    known: KnownInputs | None = None,
 ) -> Past:
     """What is fitted on, with folds of equal length."""
     period = baselines.climatology[str(field.name)].period
-    series = Series(field=field, step=baselines.step, valid=summary.valid)
+    series = Series(field=field, step=baselines.step, valid=summary.valid, known=known)
     area = np.asarray(weights, np.float64)[summary.valid]
     area = (area / area.sum()).astype(np.float32)
     periods = _further(summary, period, summary.valid.size, 3)
     design = _design(field, summary, baselines, frames_in, periods)
+    design = replace(design, known=() if known is None else known.names)
     # Whatever it is that is fitted on, motion is estimated on whole maps.
     points = len(area) if design.moving else int(fitted(summary.valid).sum())
     inits = _at_most(series.slots(init_times), max(FEWEST_INITS, WORK // points))

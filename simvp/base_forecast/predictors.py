@@ -20,6 +20,10 @@ are, in this order:
 ``normal``            m(v), of amounts only: so that where nothing has been for hours the forecast can be nothing
 ``advected``          x(i) carried on along its motion to v: of rain (`simvp.motion`)
 ``advected_mean``     the same, of the mean over the 3 x 3 points around
+``known_k``           f(v), of each known input k, with f its departure from its own climatology in standard deviations
+``known_k_initial``   f(i): how much of d(i) is its doing, and passes with it
+``known_k_course``    f(v) u(v): an effect that follows the daily course, as of a holiday on traffic
+``known_k_cycle_n``   f(v - kn), one for each cycle: how much of the departure a cycle ago is its doing
 ====================  ==============================================================================================
 
 Of rain, which is nothing most of the time, d is x itself and nothing is added: where it is dry it stays dry, except for
@@ -36,6 +40,7 @@ Letters: n init times, K predictors, P points, R slots of a run.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +73,8 @@ class Design(Record):
         Whether the climatology has a course, on which departures can be projected.
     moving
         Whether it is rain, which is carried along its motion.
+    known
+        Names of the known inputs.
     """
 
     frames_in: int
@@ -76,6 +83,14 @@ class Design(Record):
     amount: bool = False
     active: bool = False
     moving: bool = False
+    known: tuple[str, ...] = ()
+
+    def to_header(self) -> dict[str, Any]:
+        """Everything as JSON; without known inputs as in models that were saved before there were any."""
+        header = super().to_header()
+        if not self.known:
+            del header["known"]
+        return header
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,6 +108,16 @@ class Design(Record):
             *(f"cycle_normal_{n}" for n in self.cycles),
             *(("normal",) if self.amount else ()),
             *(("advected", "advected_mean") if self.moving else ()),
+            *(
+                f"known_{name}{part}"
+                for name in self.known
+                for part in (
+                    "",
+                    "_initial",
+                    *(("_course",) if self.active else ()),
+                    *(f"_cycle_{n}" for n in self.cycles),
+                )
+            ),
         )
 
     def held(self, leads: int) -> int:
@@ -112,7 +137,8 @@ class Design(Record):
     @property
     def within(self) -> np.ndarray:
         """(K,) bool: the predictors that need the T input frames alone."""
-        far = {f"{kind}_{n}" for kind in BY_CYCLE for n in self.far}
+        kinds = (*BY_CYCLE, *(f"known_{name}_cycle" for name in self.known))
+        far = {f"{kind}_{n}" for kind in kinds for n in self.far}
         return np.array([name not in far for name in self.names])
 
     @property
@@ -214,6 +240,10 @@ class Block:
         if self.design.moving:
             self._advected = self._carried_on()
         self._far = {n: self._cycle_ago(n) for n in self.design.far}
+        self._known = {name: self._known_at(name, self._start, stop + self.leads) for name in self.design.known}
+        self._known_far = {
+            (name, n): self._known_at(name, *self._slots_ago(n)) for name in self.design.known for n in self.design.far
+        }
         self._whole = np.empty((len(last), len(names), len(self.inits)), np.float32)
         self._made = {name: self._whole[:, number] for number, name in enumerate(names)}
         for name in names:
@@ -253,7 +283,27 @@ class Block:
         if design.moving:
             made["advected"][:] = self._advected[lead - 1]
             made["advected_mean"][:] = neighbours(self._advected[lead - 1], self.series.valid)
+        for name in design.known:
+            self._take_known(name, lead)
         return self._whole
+
+    def _take_known(self, name: str, lead: int) -> None:
+        """Write the predictors of a known input."""
+        design, made, maps = self.design, self._made, self._known[name]
+        now = made[f"known_{name}"]
+        now[:] = self._at(maps, lead)
+        made[f"known_{name}_initial"][:] = self._at(maps, 0)
+        if design.active:
+            normal = self._at(self._normal, lead)
+            np.multiply(now, normal if design.amount else normal - self._mean, out=made[f"known_{name}_course"])
+        for n in design.cycles:
+            back = n * -(-lead // n) - lead
+            ago = (
+                self._at(self._known_far[name, n], n - design.frames_in - back)
+                if n in design.far
+                else self._at(maps, -back)
+            )
+            made[f"known_{name}_cycle_{n}"][:] = ago
 
     def _at(self, maps: np.ndarray, offset: int) -> np.ndarray:
         """Maps (P, R) some slots after the init times, (P, n); no copy where init slots follow each other."""
@@ -320,9 +370,20 @@ class Block:
 
         return transform.forward(self.series.once(("motion", self.leads, *self.inits.tolist()), carried))
 
+    def _slots_ago(self, n: int) -> tuple[int, int]:
+        """First and last slot of the valid times, a cycle before."""
+        return int(self.inits[0]) + 1 - n, int(self.inits[-1]) + min(self.leads, n) - n
+
+    def _known_at(self, name: str, first: int, last: int) -> np.ndarray:
+        """Departures of a known input at some slots, (P, R); NaN at all points of those where one is missing."""
+        values, valid = self.series.known_at(name, first, last), self.series.valid
+        flat = values[:, valid].T if values.shape[1:] == valid.shape else values[:, :, 0].T
+        whole = np.where(np.isfinite(flat).all(0), flat, np.float32(np.nan))
+        return np.broadcast_to(whole, (int(valid.sum()), len(values)))
+
     def _cycle_ago(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Departures and climatology of the slots from a cycle before the first valid time on, (P, R) each."""
-        start, stop = int(self.inits[0]) + 1 - n, int(self.inits[-1]) + min(self.leads, n) - n
+        start, stop = self._slots_ago(n)
         values = self.series.read(start, stop)
         normal = maps_at(self.climatology, self.series.times(np.arange(start, stop + 1)), self.series.valid)
         here = np.isfinite(values).any(0)

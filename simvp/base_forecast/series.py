@@ -11,7 +11,7 @@ import xarray as xr
 
 from simvp.base_forecast.transform import IDENTITY, Transform
 from simvp.budget import fitting
-from simvp.contract import Climatology
+from simvp.contract import Climatology, KnownInputs
 from simvp.coords import Step
 
 
@@ -32,6 +32,8 @@ class Series:
     kept
         What has been read, and made of it, before any transform: for several transforms of the same frames. None:
         nothing is kept.
+    known
+        Inputs that are known for times to come too; None where there are none.
     """
 
     field: xr.DataArray
@@ -39,6 +41,7 @@ class Series:
     valid: np.ndarray
     transform: Transform = IDENTITY
     kept: dict[Hashable, np.ndarray] | None = None
+    known: KnownInputs | None = None
 
     def slots(self, times: np.ndarray) -> np.ndarray:
         """Slots of times on the step."""
@@ -59,6 +62,12 @@ class Series:
         if key not in self.kept:
             self.kept[key] = make()
         return self.kept[key]
+
+    def known_at(self, name: str, first: int, last: int) -> np.ndarray:
+        """Departures of a known input at the slots `first` .. `last`, (R, H, W), or (R, 1, 1) of a series."""
+        assert self.known is not None
+        known = self.known
+        return self.once(("known", name, first, last), lambda: known.at(name, self.times(np.arange(first, last + 1))))
 
     def _observed(self, first: int, last: int) -> np.ndarray:
         values = np.full((int(self.valid.sum()), last - first + 1), np.nan, np.float32)

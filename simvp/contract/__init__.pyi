@@ -4,7 +4,7 @@ from .bounds import (
     is_precipitation as is_precipitation,
     never_below_zero as never_below_zero,
 )
-from .channel import Forcing as Forcing, State as State
+from .channel import Forcing as Forcing, Known as Known, State as State, Static as Static
 from .climatology import (
     Climatology as Climatology,
     Period as Period,
@@ -20,6 +20,16 @@ from .filling import (
     percent as percent,
 )
 from .frame_spec import FrameSpec as FrameSpec
+from .known import (
+    SOURCE as SOURCE,
+    KnownInputs as KnownInputs,
+    attach as attach,
+    canonical_known as canonical_known,
+    carried as carried,
+    carry as carry,
+    known_faults as known_faults,
+    values_at as values_at,
+)
 from .plausible import intermittent as intermittent, what_was_seen as what_was_seen
 from .possible import impossible as impossible
 from .statistics import (

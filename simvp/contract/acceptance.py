@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from simvp.contract.filling import missing_shares, percent
+from simvp.contract.known import carry
 from simvp.contract.plausible import implausible
 from simvp.contract.possible import impossible
 from simvp.coords import Step, canonicalise, differences, on_step
@@ -52,7 +53,7 @@ def header_faults(
     faults += grid_faults + time_faults
     if grid_faults or len(present) < spec.n_states:
         return None, faults
-    return spec.grid.align(canonical)[list(spec.states)], faults
+    return spec.grid.align(carry(ds, canonical[list(spec.states)])), faults
 
 
 def value_faults(spec: "FrameSpec", ds: xr.Dataset) -> list[str]:

@@ -1,4 +1,6 @@
-"""The channels of a frame: a state is predicted, a forcing is known in advance, a static is one map."""
+"""The channels of a frame: a state is predicted, a forcing follows from the time, a known input is given for times to
+come too, a static is one map.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -205,6 +207,51 @@ class Forcing(Channel):
             month = (calendar["day"] - 1 + day) / calendar["days"]
             turn = ((calendar["month"] - 1 + month) / 12)[:, None, None]
         return (np.sin if wave == "sin" else np.cos)(2 * np.pi * turn)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Known(Channel):
+    """A known future input: given for the valid times too, as a numerical forecast or a calendar of holidays is.
+
+    Parameters
+    ----------
+    name, units
+        As in its source.
+    climatology
+        (H, W) maps of the training period; (1, 1) of a series, which is the same at every point.
+    valid
+        (H, W) or (1, 1) bool: False where training saw NaN only. There the network and the base forecast get zero.
+    scale
+        Standard deviation of the departures from the climatology.
+    source
+        Name of the source that it was trained on, for refusals; "" where none was named.
+    """
+
+    role: ClassVar[str] = "known"
+    name: str
+    units: str
+    climatology: Climatology
+    valid: np.ndarray
+    scale: float = 1.0
+    source: str = ""
+
+    @classmethod
+    def fit(cls, field: xr.DataArray, summary: Summary) -> "Known":
+        """Known input of a variable from what the training period says of it."""
+        return cls(
+            name=str(field.name),
+            units=str(field.attrs["units"]),
+            climatology=summary.climatology,
+            valid=summary.valid,
+            scale=summary.deviation,
+            source=str(field.attrs.get("known_source", "")),
+        )
+
+    def normalise(self, values: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Physical (N, H, W) to departures (N, H, W) float32; masked points are 0, other NaN stays."""
+        departure = (values - self.climatology.at(times)) / np.float32(self.scale)
+        np.copyto(departure, 0.0, where=~self.valid)
+        return np.asarray(departure, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,15 +16,16 @@ import xarray as xr
 
 from simvp.budget import fitting
 from simvp.contract.acceptance import header_faults, value_faults
-from simvp.contract.channel import Forcing, State, Static, forcing_names
+from simvp.contract.channel import Forcing, Known, State, Static, forcing_names
 from simvp.contract.filling import MISSING_SHARE, missing_shares
+from simvp.contract.known import KnownInputs, carried, frames_of_known
 from simvp.contract.statistics import Statistics, cycles_in, positions_in, seasonal_cycle
 from simvp.coords import Grid, Step, area_weights, coordinates, label
 from simvp.errors import ConfigError, ContractError
 from simvp.record import Record, below
 from simvp.times import calendar_of, fields_of
 
-ROLES = {kind.role: kind for kind in (State, Forcing, Static)}
+ROLES = {kind.role: kind for kind in (State, Forcing, Known, Static)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,8 +34,10 @@ class FrameSpec(Record):
 
     Parameters
     ----------
-    state_channels, forcing_channels, static_channels
-        What is predicted, what is known in advance and what never changes; a frame has them in this order.
+    state_channels, forcing_channels, known_channels, static_channels
+        What is predicted, what follows from the time, what is given for times to come, and what never changes; a frame
+        has them in this order. Known inputs lie in it T' steps ahead: the last T' of T frames have those of the valid
+        times.
     grid, step, calendar
         Of the data.
     frames_in, frames_out
@@ -51,6 +54,7 @@ class FrameSpec(Record):
 
     state_channels: tuple[State, ...]
     forcing_channels: tuple[Forcing, ...] = ()
+    known_channels: tuple[Known, ...] = ()
     static_channels: tuple[Static, ...] = ()
     grid: Grid
     step: Step
@@ -72,6 +76,7 @@ class FrameSpec(Record):
         train: Sequence[tuple[Any, Any]],
         states: Sequence[str] | None = None,
         statics: Sequence[str] = (),
+        known: Sequence[str] = (),
         step: Step | None = None,
         cycle: int | Literal["auto"] | None = "auto",
         log1p: Sequence[str] | Literal["auto"] = "auto",
@@ -94,6 +99,8 @@ class FrameSpec(Record):
             Predicted variables, in order; by default all that have a time.
         statics
             Variables of (row, column), given to the network with every frame.
+        known
+            Known inputs that `ds` carries (`simvp.contract.known`).
         step, cycle
             By default seen in the times, and in which cycle brings the fields closest to themselves.
         log1p
@@ -111,7 +118,8 @@ class FrameSpec(Record):
         Raises
         ------
         ConfigError
-            A state without units or without values in the training period; no training frame; unknown names.
+            A state or a known input without units or without values in the training period; a known input that never
+            changes there; no training frame; unknown names.
         """
         names = [str(v) for v in ds.data_vars if "time" in ds[v].dims] if states is None else list(states)
         wanted = dict.fromkeys([*names, *statics, *(bounds or {}), *(() if log1p == "auto" else log1p)])
@@ -142,9 +150,11 @@ class FrameSpec(Record):
             cycle = seasonal_cycle(times[positions], samples, step, calendar)
         lag = next((n for n in (step.per_day, cycle) if n and 1 < n <= frames_in), None)
         forcings = forcing_names(step, cycle, spans)
+        known_channels = _fit_known(ds, known, step, train)
         return cls(
             state_channels=tuple(channels),
             forcing_channels=tuple(Forcing(name=name) for name in forcings),
+            known_channels=known_channels,
             static_channels=tuple(Static.fit(ds[name]) for name in statics),
             grid=Grid.of(ds[names]),
             step=step,
@@ -179,9 +189,9 @@ class FrameSpec(Record):
         )
 
     @property
-    def channels(self) -> tuple[State | Forcing | Static, ...]:
+    def channels(self) -> tuple[State | Forcing | Known | Static, ...]:
         """All channels in the order of a frame."""
-        return (*self.state_channels, *self.forcing_channels, *self.static_channels)
+        return (*self.state_channels, *self.forcing_channels, *self.known_channels, *self.static_channels)
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -265,21 +275,41 @@ class FrameSpec(Record):
             values = ds[channel.name].values
             for part in self._parts(len(times)):
                 frames[part, number] = channel.normalise(values[part], times[part])
-        self._know(times, frames[:, self.n_states :])
+        self._know(times, frames[:, self.n_states :], ds)
         return frames
 
-    def forcings(self, times: np.ndarray) -> np.ndarray:
-        """Forcing and static channels for any times, past or future, (N, F, H, W) float32."""
+    def forcings(self, times: np.ndarray, ds: xr.Dataset | None = None) -> np.ndarray:
+        """All channels but the states for any times, past or future, (N, F, H, W) float32.
+
+        `ds`: frames that carry the known inputs, where there are any.
+        """
         frames = np.empty((len(times), self.n_channels - self.n_states, *self.shape), np.float32)
-        self._know(times, frames)
+        self._know(times, frames, xr.Dataset() if ds is None else ds)
         return frames
 
-    def _know(self, times: np.ndarray, frames: np.ndarray) -> None:
-        """Write forcing and static channels for `times` into `frames` (N, F, H, W)."""
+    def _know(self, times: np.ndarray, frames: np.ndarray, ds: xr.Dataset) -> None:
+        """Write all channels but the states for `times` into `frames` (N, F, H, W)."""
         calendar, longitude = fields_of(times), self._longitude()
-        channels: tuple[Forcing | Static, ...] = (*self.forcing_channels, *self.static_channels)
-        for number, channel in enumerate(channels):
-            frames[:, number] = channel.at(calendar, longitude) if isinstance(channel, Forcing) else channel.values
+        known = KnownInputs(ds, self.known_channels)
+        ahead = self.step.shift(times, np.full(len(times), self.frames_out)) if self.known_channels else times
+        for number, channel in enumerate(self.channels[self.n_states :]):
+            if isinstance(channel, Forcing):
+                frames[:, number] = channel.at(calendar, longitude)
+            elif isinstance(channel, Known):
+                frames[:, number] = known.at(channel.name, ahead)
+            elif isinstance(channel, Static):
+                frames[:, number] = channel.values
+
+    def known_times(self, init_times: np.ndarray, leads: int) -> np.ndarray:
+        """Times (I, M) at which known inputs have to be there: of the input frames and of whole blocks of T' leads.
+
+        A network that is rolled out sees a block's inputs together: what it says of one lead must not hang on how many
+        leads are asked for.
+        """
+        blocks = -(-leads // self.frames_out)
+        return self.step.shift(
+            np.asarray(init_times)[:, None], np.arange(1 - self.frames_in, blocks * self.frames_out + 1)
+        )
 
     def coordinates(
         self, init_times: np.ndarray, leads: int, more: Mapping[str, xr.Variable] | None = None
@@ -349,3 +379,28 @@ class FrameSpec(Record):
         if self.grid.kind == "latlon":
             return self.grid.columns[None, :]
         return np.zeros((1, 1)) if self.grid.longitude is None else np.nan_to_num(self.grid.longitude)
+
+
+def _fit_known(ds: xr.Dataset, names: Sequence[str], step: Step, train: Sequence[tuple[Any, Any]]) -> tuple[Known, ...]:
+    """Channels of known inputs, by their own climatology of the training period."""
+    here, channels, faults = carried(ds), [], []
+    for name in names:
+        if name not in here:
+            faults.append(f"known input {name}: expected one of {', '.join(here) or 'none'}")
+            continue
+        field = frames_of_known(ds, name)
+        if not field.attrs.get("units"):
+            faults.append(f"known input {name}: units are missing; state them at ingest, '1' for a pure number")
+            continue
+        summary = Statistics(field.to_dataset(), step, train=train)[name][0]
+        if not summary.valid.any():
+            faults.append(f"known input {name}: no value in the training period")
+        elif not summary.deviation > 0:
+            faults.append(
+                f"known input {name}: it never changes in the training period, so that nothing is learned of it"
+            )
+        else:
+            channels.append(Known.fit(field, summary))
+    if faults:
+        raise ConfigError("Contract", faults, "leave it out (known), or ingest more of its source")
+    return tuple(channels)

@@ -73,6 +73,7 @@ def model_contents(forecaster: Any) -> dict[str, Any]:
         "version": forecaster.version,
         "fingerprint": forecaster.fingerprint,
         "variables": {state.name: state.units for state in spec.state_channels},
+        **({"known inputs": {c.name: c.units for c in spec.known_channels}} if spec.known_channels else {}),
         "grid": grid_words(spec.grid),
         "step": str(spec.step),
         "frames in": spec.frames_in,

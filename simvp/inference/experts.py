@@ -44,7 +44,7 @@ def expert_maps(
     """
     assert forecaster.base is not None
     spec = forecaster.spec
-    maps = {BASE: forecaster.base.predict(ds, init_times, leads)}
+    maps = {BASE: forecaster.base.predict(ds, init_times, leads, spec.known_channels)}
     for number, channel in enumerate(spec.state_channels):
         if channel.bounds != (None, None):
             np.clip(maps[BASE][:, :, number], *channel.bounds, out=maps[BASE][:, :, number])

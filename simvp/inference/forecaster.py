@@ -16,7 +16,7 @@ import xarray as xr
 
 from simvp.base_forecast import BaseForecast
 from simvp.budget import fitting
-from simvp.contract import FrameSpec, fill
+from simvp.contract import FrameSpec, attach, canonical_known, fill, known_faults
 from simvp.coords import find_axes, restore
 from simvp.errors import ContractError, Refusal, RegistryError
 from simvp.files import Data, Location, as_given, opened
@@ -125,6 +125,13 @@ class Forecaster:
             back = np.union1d(self.base.steps_back(), back)
         return self.spec.step.shift(np.asarray(init_times)[:, None], back)
 
+    def known_times(self, init_times: np.ndarray, leads: int) -> np.ndarray | None:
+        """Times (N,) of the known inputs that forecasts look at; None without any."""
+        if not self.spec.known_channels or not len(init_times):
+            return None
+        parts = self.spec.known_times(init_times, leads), self.frame_times(init_times)
+        return np.unique(np.concatenate([part.reshape(-1) for part in parts]))
+
     def to(self, device: str | torch.device) -> "Forecaster":
         """Move the network to a device, and return this forecaster.
 
@@ -184,11 +191,14 @@ class Forecaster:
         forecaster._prints[() if network is None else written(network)] = fingerprint
         return forecaster if device is None else forecaster.to(device)
 
-    def forecast(self, z: "ArrayLike | torch.Tensor", init_times: np.ndarray, steps: int) -> np.ndarray:
+    def forecast(
+        self, z: "ArrayLike | torch.Tensor", init_times: np.ndarray, steps: int, ds: xr.Dataset | None = None
+    ) -> np.ndarray:
         """Roll the network out, in blocks of T'.
 
         The input of each further block is the last T frames of inputs and predictions together: states as
-        predicted (zero where masked), forcings computed for their valid times, statics as they are.
+        predicted (zero where masked), forcings computed and known inputs read for their valid times, statics as they
+        are.
 
         Parameters
         ----------
@@ -198,6 +208,8 @@ class Forecaster:
             (B,) times of the last of them.
         steps
             Number of leads.
+        ds
+            Frames that carry the known inputs, where the contract has some.
 
         Returns
         -------
@@ -215,7 +227,7 @@ class Forecaster:
                 if done + spec.frames_out < steps:
                     leads = np.arange(done + 1, done + spec.frames_out + 1)
                     times = spec.step.shift(np.asarray(init_times)[:, None], leads)  # (B, T')
-                    maps = torch.from_numpy(spec.forcings(times.reshape(-1))).unflatten(0, times.shape)
+                    maps = torch.from_numpy(spec.forcings(times.reshape(-1), ds)).unflatten(0, times.shape)
                     valid = torch.from_numpy(spec.mask).to(self.device)
                     # (B, T', C, H, W)
                     frames = torch.cat([torch.where(valid, y, 0.0), maps.to(self.device)], dim=2)
@@ -230,6 +242,7 @@ class Forecaster:
         init_time: Any = ...,
         horizon: Any = ...,
         units: Mapping[str, str] | None = ...,
+        known: xr.Dataset | Location | None = ...,
         device: str | torch.device | None = ...,
         weights: np.ndarray | None = ...,
         error_ratios: np.ndarray | None = ...,
@@ -245,6 +258,7 @@ class Forecaster:
         init_time: Any = ...,
         horizon: Any = ...,
         units: Mapping[str, str] | None = ...,
+        known: xr.Dataset | Location | None = ...,
         device: str | torch.device | None = ...,
         weights: np.ndarray | None = ...,
         error_ratios: np.ndarray | None = ...,
@@ -259,6 +273,7 @@ class Forecaster:
         init_time: Any = None,
         horizon: Any = None,
         units: Mapping[str, str] | None = None,
+        known: xr.Dataset | Location | None = None,
         device: str | torch.device | None = None,
         weights: np.ndarray | None = None,
         error_ratios: np.ndarray | None = None,
@@ -281,6 +296,10 @@ class Forecaster:
             Steps, a timedelta, or words such as "24h"; T' steps by default. Longer than T' rolls out.
         units
             Units of variables that carry none.
+        known
+            The known future inputs that the model was trained with, on time alone or on time and the grid, with their
+            units: for the T input frames and the valid times, up to a multiple of T' steps. A Dataset, or the path of
+            files. What `ds` carries by default (`simvp.contract.known`).
         device
             Where to compute; CUDA if there is one, else the CPU. The network stays there.
         weights
@@ -313,15 +332,16 @@ class Forecaster:
         ------
         ContractError
             With every reason at once: variables, units, grid, step, calendar, horizon, init times without a full
-            history, more missing values than are filled, values that cannot be in these units, weights that are none.
+            history, more missing values than are filled, values that cannot be in these units, known inputs that are
+            missing, of other units or another grid, weights that are none.
         SourceError
             Files that cannot be opened.
         Refusal
             A domain that the memory does not hold.
         """
-        with opened(ds) as labelled:
+        with opened(ds) as labelled, opened(xr.Dataset() if known is None else known) as inputs:
             forecast = self._predict(
-                labelled, init_time, horizon, units, device, weights, error_ratios, adapt, members, levels
+                labelled, init_time, horizon, units, inputs, device, weights, error_ratios, adapt, members, levels
             )
             return as_given(forecast, ds)
 
@@ -331,6 +351,7 @@ class Forecaster:
         init_time: Any,
         horizon: Any,
         units: Mapping[str, str] | None,
+        known: xr.Dataset,
         device: str | torch.device | None,
         weights: np.ndarray | None,
         error_ratios: np.ndarray | None,
@@ -340,6 +361,9 @@ class Forecaster:
     ) -> xr.Dataset:
         """As `predict`, from a Dataset."""
         canonical, faults = self.spec.faults(ds, units)
+        if canonical is not None and known.data_vars:
+            fields, reasons = canonical_known(self.spec, known)
+            canonical, faults = attach(canonical, fields), faults + reasons
         steps, runs, shares = 0, np.empty((0, self.spec.frames_in), np.int64), np.empty((0, self.spec.n_states))
         try:
             steps = steps_of(horizon, self.spec.step, self.spec.frames_out)
@@ -362,6 +386,9 @@ class Forecaster:
             every = isinstance(init_time, str) and init_time == "all"
             canonical, runs, shares, value_faults = vetted(self.spec, canonical, runs, every)
             faults += value_faults
+            if steps and len(runs) and not any(reason.startswith("known input") for reason in faults):
+                needed = self.spec.known_times(canonical["time"].values[runs[:, -1]], steps)
+                faults += known_faults(self.spec.known_channels, canonical, needed)
         if weights is not None and len(runs):
             weights = np.asarray(weights, np.float64)
             faults += weight_faults(self.mixture, weights, (len(runs), steps, self.spec.n_states), adapt)
@@ -434,5 +461,5 @@ class Forecaster:
             frames = spec.to_frames(part.load())
             z = frames[None] if len(batch) == 1 else frames[batch]  # (B, T, C, H, W)
             fill(z[:, :, : spec.n_states])
-            departures[start : start + size] = self.forecast(z, part["time"].values[batch[:, -1]], steps)
+            departures[start : start + size] = self.forecast(z, part["time"].values[batch[:, -1]], steps, part)
         return departures

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simvp.budget import BUDGET
-from simvp.contract import FrameSpec
+from simvp.contract import FrameSpec, Known
 from simvp.errors import Refusal, RegistryError
 from simvp.networks import FURTHEST, GriddedConfig
 from simvp.record import below, from_json
@@ -24,9 +24,9 @@ from simvp.record import below, from_json
 if TYPE_CHECKING:
     from simvp.inference.forecaster import Forecaster
 
-FORMAT, FORMATS = 1, (1, 2, 3)
+FORMAT, FORMATS = 1, (1, 2, 3, 4)
 """That of a network alone, which earlier versions read too, and all that this version reads; 2 has a base forecast, 3
-the errors of its forecasts too."""
+the errors of its forecasts too, 4 known inputs."""
 # Parts of the header that the fingerprint covers; the provenance (who, when, which run) is not among them.
 CONTENT = ("format", "spec", "network", "baselines", "base", "mixture", "calibration")
 _KEY = "simvp"
@@ -61,6 +61,8 @@ def content_of(model: "Forecaster") -> tuple[dict[str, Any], dict[str, np.ndarra
 
 def format_of(header: Mapping[str, Any]) -> int:
     """Format number of a file with this header."""
+    if any(channel["role"] == Known.role for channel in header["spec"]["channels"]):
+        return 4
     return 3 if "calibration" in header else 2 if "base" in header else FORMAT
 
 

@@ -28,6 +28,7 @@ def predict(
     init_time: Any = ...,
     horizon: Any = ...,
     units: Mapping[str, str] | None = ...,
+    known: xr.Dataset | Location | None = ...,
     device: "str | torch.device | None" = ...,
     adapt: bool = ...,
     members: int = ...,
@@ -41,6 +42,7 @@ def predict(
     init_time: Any = ...,
     horizon: Any = ...,
     units: Mapping[str, str] | None = ...,
+    known: xr.Dataset | Location | None = ...,
     device: "str | torch.device | None" = ...,
     adapt: bool = ...,
     members: int = ...,
@@ -53,6 +55,7 @@ def predict(
     init_time: Any = None,
     horizon: Any = None,
     units: Mapping[str, str] | None = None,
+    known: xr.Dataset | Location | None = None,
     device: "str | torch.device | None" = None,
     adapt: bool = False,
     members: int = 0,
@@ -70,7 +73,7 @@ def predict(
         A Forecaster, a file, a name in the MLflow registry ("simvp-era5-uk", "simvp-era5-uk@challenger",
         "models:/simvp-era5-uk/3"), or None: the one champion whose contract accepts `ds`. The registry is asked every
         time, but a version that was read before is not read again.
-    init_time, horizon, units, device, adapt, members, levels
+    init_time, horizon, units, known, device, adapt, members, levels
         As in `Forecaster.predict`.
 
     Returns
@@ -95,6 +98,7 @@ def predict(
             init_time=init_time,
             horizon=horizon,
             units=units,
+            known=known,
             device=device,
             adapt=adapt,
             members=members,

@@ -71,6 +71,8 @@ def _rows(model: "Forecaster") -> list[Row]:
     if spec.calendar not in ("proleptic_gregorian", "standard"):
         times += f"; calendar {spec.calendar}"
     rows = [("variables", ", ".join([*variables[:SHOWN], *more])), ("grid", where), ("times", times)]
+    known = ", ".join(f"{c.name} [{c.units}]" for c in spec.known_channels)
+    rows += [("known inputs", f"{known}, for the valid times too: known=")] if known else []
     rows.append(("trained on", _period(spec.fitted_on)))
     rows.append(("made of", ", ".join(_parts(model))))
     own = [("data set", "dataset"), ("institution", "institution"), ("code", "code_version")]
