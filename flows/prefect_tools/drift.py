@@ -1,9 +1,9 @@
 """What is found of drift, as Prefect shows it: an artifact, the message of the state, and events for automations.
 
-An event of an alarm is sent once, by the first run that finds it: `simvp.drift.skill`, `simvp.drift.level` and so on, of
-the resource `simvp.dataset.<name>`. A model that is not replaced keeps its alarm, and no second event follows from it; a
-new one is tested anew. Which were sent lies beside what was found. It is written after they are: a run that is killed
-between sends them again, and none is lost.
+An event of an alarm is sent once, by the first run that finds it: `simvp.drift.skill`, `simvp.drift.level` and so on,
+of the resource `simvp.dataset.<name>`. A model that is not replaced keeps its alarm, and no second event follows from
+it; a new one is tested anew. Which were sent lies beside what was found. It is written after they are: a run that is
+killed between sends them again, and none is lost.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Level, spread and missing share of every day of an archive, as departures from what a model takes for usual."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -13,7 +13,7 @@ from simvp.times import DAY, encode_times
 if TYPE_CHECKING:
     from simvp.contract import FrameSpec, State
 
-STATISTICS = ("level", "spread", "missing")
+STATISTICS: tuple[Literal["level", "spread", "missing"], ...] = ("level", "spread", "missing")
 _LEAST_SPREAD = 1e-6  # of the standard deviation of training; the logarithm of none would be infinite
 _SHARES = 1000  # missing shares are counted in thousandths: a few points more or less are none
 
@@ -24,28 +24,31 @@ class Days:
 
     Parameters
     ----------
-    number
-        (D,) of each day, rising by one: whole days since 1970-01-01; of steps longer than a day, of the frame.
+    seconds
+        (D,) since 1970-01-01 at which each day begins; none is left out. Of a step longer than a day, or of which a day
+        is no whole number, a frame stands for a day.
     length
-        Days of one of these: 1, or the days of a step that is longer.
+        Days of one of these: 1, or the days of the step.
     values
         (D, S, 3): mean departure from the climatology, in standard deviations of training; logarithm of the
         standard deviation of the departures within the day and the map; share of the points that are missing.
         NaN on a day without any value, but for the share.
     """
 
-    number: np.ndarray
+    seconds: np.ndarray
     length: float
     values: np.ndarray
 
-    def among(self, first: int, last: int) -> "Days":
-        """Those from `first` to `last`, both included."""
-        inside = (self.number >= first) & (self.number <= last)
-        return Days(number=self.number[inside], length=self.length, values=self.values[inside])
+    def at(self, rows: np.ndarray) -> "Days":
+        """Some of them."""
+        return Days(seconds=self.seconds[rows], length=self.length, values=self.values[rows])
 
 
 def daily(ds: xr.Dataset, spec: "FrameSpec") -> Days:
-    """The whole days of an archive; of one that is too large for the budget of memory, with fewer frames of each.
+    """The whole days of an archive.
+
+    Of an archive larger than the budget of memory, fewer frames of each day are read, always of the same hours, and of
+    one of which one frame a day is too much, the newest days alone.
 
     Parameters
     ----------
@@ -53,34 +56,27 @@ def daily(ds: xr.Dataset, spec: "FrameSpec") -> Days:
         Of the archive, lazy, with the variables and on the grid of the contract; absent frames are NaN.
     """
     seconds = encode_times(ds["time"].values)[0]
-    per_day = spec.step.per_day or 1
-    length = max(1.0, float(np.median(np.diff(seconds))) / DAY) if len(seconds) > 1 else 1.0
-    number = np.arange(len(seconds)) if length > 1 else seconds // DAY
-    size = 4 * len(spec.states) * int(np.prod(spec.shape))
-    every = int(min(per_day, -(-size * len(seconds) // BUDGET)))
-    slot = (seconds % DAY) // max(spec.step.seconds, 1)
-    chosen = np.flatnonzero(slot % every == 0) if every > 1 else np.arange(len(seconds))
-    chosen = chosen[-fitting(size) :]
-    whole = _whole(number, per_day)
-    chosen = chosen[np.isin(number[chosen], whole)]
-    sums = np.concatenate([_sums(ds.isel(time=part), spec) for part in _parts(chosen, size)] or [np.zeros((0,))])
+    per_day, size = spec.step.per_day, 4 * len(spec.states) * int(np.prod(spec.shape))
+    number = np.arange(len(seconds)) if per_day is None else seconds // DAY
+    length = 1.0 if per_day is not None or len(seconds) < 2 else float(np.median(np.diff(seconds))) / DAY
+    every = min(per_day or 1, -(-size * len(seconds) // BUDGET))
+    chosen = np.flatnonzero((seconds % DAY) // max(spec.step.seconds, 1) % every == 0)[-fitting(size) :]
+    days, first, counts = np.unique(number, return_index=True, return_counts=True)
+    chosen = chosen[np.isin(number[chosen], days[counts >= (per_day or 1)])]
+    begin = seconds[first] // DAY * DAY if per_day is not None else seconds[first]
     if not len(chosen):
-        return Days(number=np.zeros(0, np.int64), length=length, values=np.zeros((0, len(spec.states), 3)))
-    every_day = np.arange(number[chosen[0]], number[chosen[-1]] + 1)
-    totals = np.zeros((len(every_day), *sums.shape[1:]))
-    np.add.at(totals, number[chosen] - every_day[0], sums)
-    return Days(number=every_day, length=length, values=_statistics(totals))
+        return Days(seconds=begin[:0], length=length, values=np.zeros((0, len(spec.states), 3)))
+    inside = (days >= number[chosen[0]]) & (days <= number[chosen[-1]])
+    days, begin = days[inside], begin[inside]  # an archive has every slot, so that they rise by one
+    totals = np.zeros((len(days), len(spec.states), 4))
+    for part in _parts(chosen, size):
+        np.add.at(totals, number[part] - days[0], _sums(ds.isel(time=part), spec))
+    return Days(seconds=begin, length=length, values=_statistics(totals))
 
 
-def _whole(number: np.ndarray, per_day: int) -> np.ndarray:
-    """Days that have all their slots."""
-    days, counts = np.unique(number, return_counts=True)
-    return days[counts >= per_day]
-
-
-def _parts(chosen: np.ndarray, size: int) -> Sequence[np.ndarray]:
+def _parts(chosen: np.ndarray, size: int) -> Iterator[np.ndarray]:
     at_once = fitting(size, 16)
-    return [chosen[start : start + at_once] for start in range(0, len(chosen), at_once)]
+    return (chosen[start : start + at_once] for start in range(0, len(chosen), at_once))
 
 
 def _sums(ds: xr.Dataset, spec: "FrameSpec") -> np.ndarray:

@@ -1,0 +1,157 @@
+"""Years of a simulated world after the training of a model, as they are and with a change from a day on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import xarray as xr
+
+from datasets.archive import Archive
+from datasets.simulated import SimulatedTraffic, SimulatedWeather
+from pipelines.drift import Finding, Tests
+from pipelines.evaluation import chunks, score
+from pipelines.home import Home
+from pipelines.tracking import open_registry, resolve_version
+from pipelines.train import train
+from pipelines.training import TrainConfig
+from simvp.inference import Forecaster, Replay
+from simvp.times import calendar_of
+
+DAYS, CHANGE = 365, 60
+"""Days of a year, and the day of it with which a change begins."""
+
+INIT_HOURS, BATCH = 6, 64
+Change = Callable[[xr.Dataset, np.ndarray], xr.Dataset]
+"""Of the year and the days since the change (time,), negative before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StormyWeather(SimulatedWeather):
+    """Air masses that differ by half as much again."""
+
+    AIR: ClassVar[float] = 1.5 * SimulatedWeather.AIR
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A simulated world, the days that a model is trained on, and what may change.
+
+    Parameters
+    ----------
+    simulation
+        With the seed of the training; years have others.
+    days
+        Of the training.
+    changes
+        By name: how a year becomes one with the change.
+    """
+
+    simulation: SimulatedWeather | SimulatedTraffic
+    days: int
+    changes: dict[str, Change]
+
+    def frames(self, seed: int, first: int, days: int) -> xr.Dataset:
+        """Whole days of a seed, loaded."""
+        world = replace(self.simulation, seed=seed)
+        start = world.first + np.timedelta64(first, "D")
+        return world.dataset(start, days * world.frames_per_day).load(scheduler="synchronous")
+
+
+def with_change(year: xr.Dataset, change: Change | None) -> xr.Dataset:
+    """A year, changed from the day `CHANGE` on."""
+    if change is None:
+        return year
+    since = (year["time"].values - year["time"].values[0]) / np.timedelta64(1, "D") - CHANGE
+    return xr.where(xr.DataArray(since >= 0, dims="time"), change(year, since), year, keep_attrs=True).transpose(
+        *year[next(iter(year.data_vars))].dims
+    )
+
+
+def trained(home: Home, name: str, world: World) -> Forecaster:
+    """The base forecast without a network, with its bounds: a training of a minute."""
+    archive = Archive(home.archive(name))
+    archive.append(world.frames(world.simulation.seed, 0, world.days), step=world.simulation.step)
+    report = train(home, TrainConfig(dataset=name, size="none", threads=1))
+    return open_registry(home).load(resolve_version(home, name, report.version))
+
+
+def alarms(world: World, model: Forecaster, seed: int, change: Change | None) -> Iterator[tuple[Finding, int]]:
+    """What is found in a year, and how many days after the change began, or the year."""
+    year = with_change(world.frames(seed, world.days, DAYS), change)
+    known = world.frames(world.simulation.seed, 0, world.days)
+    both = xr.concat([known, year], "time", join="override", combine_attrs="override")
+    both = both.assign_coords(present=("time", np.ones(both.sizes["time"], bool)))
+    times = year["time"].values
+    clock = (times - times.astype("M8[D]")) / np.timedelta64(1, "h")
+    leads = model.spec.frames_out
+    inits = times[(clock % INIT_HOURS == 0) & (np.arange(len(times)) >= 2 * model.history)][:-1]
+    inits = inits[inits <= times[-1 - leads]]
+    usable = model.spec.missing(year).max(1) <= model.spec.missing_share
+    rows = np.searchsorted(times, inits)
+    inits = inits[[usable[row + 1 - model.spec.frames_in : row + 1].all() for row in rows]]
+    tests = Tests(calendar_of(times))
+    tests.add_scores(_scores(model, both, inits), model.version, model.spec.step.horizon(leads))
+    tests.add_inputs(both, model, model.version)
+    begin = times[0] + np.timedelta64(0 if change is None else CHANGE, "D")
+    for finding in tests.alarms():
+        yield finding, int((np.datetime64(finding.found) - begin.astype("M8[D]")) / np.timedelta64(1, "D")) + 1
+
+
+def _scores(model: Forecaster, ds: xr.Dataset, inits: np.ndarray) -> xr.Dataset:
+    """Of the forecasts as they would have been issued, with the weights that were known each time."""
+    replay, parts = Replay(model, model.spec.frames_out), []
+    for chosen in chunks(inits, model.spec.step, BATCH):
+        forecast = replay.forecasts(ds, chosen)["model"]
+        parts.append(score(forecast, ds, model.baselines, sure=model))
+    return xr.concat(parts, "init_time", data_vars="minimal", coords="minimal", compat="override", join="exact")
+
+
+# --- changes ----------------------------------------------------------------------------------------------------------
+
+
+def offset(amount: float) -> Change:
+    """A sensor that says so much more."""
+    return lambda year, since: year + amount
+
+
+def gain(factor: float) -> Change:
+    """A sensor whose departures from the mean of the year are so many times too large."""
+    return lambda year, since: year.mean("time") + factor * (year - year.mean("time"))
+
+
+def scale(factor: float) -> Change:
+    """So many times as much."""
+    return lambda year, since: factor * year
+
+
+def trend(amount: float) -> Change:
+    """So much more each year, little by little."""
+    return lambda year, since: year + xr.DataArray(amount * since / 365, dims="time").astype("f4")
+
+
+def other(world: SimulatedWeather | SimulatedTraffic) -> Change:
+    """Another world from then on."""
+
+    def made(year: xr.Dataset, since: np.ndarray) -> xr.Dataset:
+        start = year["time"].values[0]
+        return world.dataset(start, year.sizes["time"]).load(scheduler="synchronous")
+
+    return made
+
+
+def without(share: float) -> Change:
+    """So many of the cells give nothing any more, the same every time."""
+
+    def made(year: xr.Dataset, since: np.ndarray) -> xr.Dataset:
+        first = year[next(iter(year.data_vars))]
+        gone = np.zeros(first[0].size, bool)
+        gone[np.random.default_rng(0).permutation(gone.size)[: round(share * gone.size)]] = True
+        return year.where(xr.DataArray(~gone.reshape(first[0].shape), dims=first.dims[1:]))
+
+    return made
+
+
+def without_frames(every: int) -> Change:
+    """One of so many frames does not come."""
+    return lambda year, since: year.where(xr.DataArray(np.arange(len(since)) % every > 0, dims="time"))
