@@ -58,7 +58,7 @@ def _send(found: Drift) -> None:
                 "prefect.resource.name": found.dataset,
                 "simvp.dataset": found.dataset,
             },
-            payload={**vars(finding), "key": finding.key},
+            payload={"dataset": found.dataset, **vars(finding), "key": finding.key},
         )
     if new:
         keys = sorted({*sent, *(finding.key for finding in new)})

@@ -1,7 +1,7 @@
 """Years of a simulated world after the training of a model, as they are and with a change from a day on."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +20,9 @@ from simvp.times import calendar_of
 
 DAYS, CHANGE = 365, 60
 """Days of a year, and the day of it with which a change begins."""
+
+LONGEST = 200
+"""Days after a sudden change, by which it is noticed or not."""
 
 INIT_HOURS, BATCH = 6, 64
 Change = Callable[[xr.Dataset, np.ndarray], xr.Dataset]
@@ -49,7 +52,7 @@ class World:
 
     simulation: SimulatedWeather | SimulatedTraffic
     days: int
-    changes: dict[str, Change]
+    changes: dict[str, Change] = field(default_factory=dict)
 
     def frames(self, seed: int, first: int, days: int) -> xr.Dataset:
         """Whole days of a seed, loaded."""
@@ -76,20 +79,22 @@ def trained(home: Home, name: str, world: World) -> Forecaster:
     return open_registry(home).load(resolve_version(home, name, report.version))
 
 
-def alarms(world: World, model: Forecaster, seed: int, change: Change | None) -> Iterator[tuple[Finding, int]]:
-    """What is found in a year, and how many days after the change began, or the year."""
-    year = with_change(world.frames(seed, world.days, DAYS), change)
+def alarms(
+    world: World, model: Forecaster, seed: int, change: Change | None = None, days: int = DAYS
+) -> Iterator[tuple[Finding, int]]:
+    """What is found in the days after the training, and how many days after the change began, or these days."""
+    year = with_change(world.frames(seed, world.days, days), change)
     known = world.frames(world.simulation.seed, 0, world.days)
     both = xr.concat([known, year], "time", join="override", combine_attrs="override")
     both = both.assign_coords(present=("time", np.ones(both.sizes["time"], bool)))
     times = year["time"].values
     clock = (times - times.astype("M8[D]")) / np.timedelta64(1, "h")
     leads = model.spec.frames_out
-    inits = times[(clock % INIT_HOURS == 0) & (np.arange(len(times)) >= 2 * model.history)][:-1]
-    inits = inits[inits <= times[-1 - leads]]
     usable = model.spec.missing(year).max(1) <= model.spec.missing_share
-    rows = np.searchsorted(times, inits)
-    inits = inits[[usable[row + 1 - model.spec.frames_in : row + 1].all() for row in rows]]
+    rows = np.flatnonzero(clock % INIT_HOURS == 0)
+    # The weather of the training ends where that of the year begins: its first week has no forecasts.
+    rows = rows[(rows >= 7 * world.simulation.frames_per_day) & (rows < len(times) - leads)]
+    inits = times[[row for row in rows if usable[row + 1 - model.spec.frames_in : row + 1].all()]]
     tests = Tests(calendar_of(times))
     tests.add_scores(_scores(model, both, inits), model.version, model.spec.step.horizon(leads))
     tests.add_inputs(both, model, model.version)
@@ -128,6 +133,11 @@ def scale(factor: float) -> Change:
 def trend(amount: float) -> Change:
     """So much more each year, little by little."""
     return lambda year, since: year + xr.DataArray(amount * since / 365, dims="time").astype("f4")
+
+
+def growth(share: float) -> Change:
+    """So many times more each year, little by little."""
+    return lambda year, since: year * xr.DataArray(1 + share * since / 365, dims="time").astype("f4")
 
 
 def other(world: SimulatedWeather | SimulatedTraffic) -> Change:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from pipelines.drift.days import STATISTICS, Days, daily
 from pipelines.drift.detector import Course, follow, threshold
-from pipelines.drift.inputs import LEAST_DAYS, factors
+from pipelines.drift.inputs import LEAST_DAYS, input_factors
 from pipelines.drift.report import Finding, Test
 from pipelines.drift.skill import LEAST_SKILL, Blocks, blocks, coverage_factors, skill_factors
 from simvp.contract import percent
@@ -133,7 +133,7 @@ class Tests:
                             version=version,
                             start=new.seconds,
                             days=new.length,
-                            factors=factors(*own, rising_only=statistic == "missing"),
+                            factors=input_factors(*own, rising_only=statistic == "missing"),
                             own=own,
                         )
                     )

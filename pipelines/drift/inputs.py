@@ -15,7 +15,7 @@ LEAST_DAYS = 20
 """Days of a reference, of which fewer say nothing of what is rare."""
 
 
-def factors(known: np.ndarray, new: np.ndarray, *, rising_only: bool = False) -> np.ndarray:
+def input_factors(known: np.ndarray, new: np.ndarray, *, rising_only: bool = False) -> np.ndarray:
     """Factors (D, J) of bets that new days are unlike known ones.
 
     Parameters

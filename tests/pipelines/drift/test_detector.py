@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pipelines.drift.detector import follow, on_chance, on_every_second, on_mean, threshold
-from pipelines.drift.inputs import factors
+from pipelines.drift.inputs import input_factors
 
 
 @given(st.lists(st.lists(st.floats(0, 3), min_size=2, max_size=2), min_size=1, max_size=12), st.floats(0.5, 20))
@@ -36,7 +36,8 @@ def test_bad_days_in_a_row_until_an_alarm_are_those_of_a_geometric_series() -> N
 
 
 def test_days_of_which_nothing_is_known_cost_nothing_and_pay_nothing() -> None:
-    for bets in (on_every_second(np.array([np.nan])), on_mean(np.array([np.nan]), -1), on_chance(np.array([np.nan]), 9)):
+    unknown = np.array([np.nan])
+    for bets in (on_every_second(unknown), on_mean(unknown, -1), on_chance(unknown, 9)):
         assert (bets == 1).all()
 
 
@@ -78,7 +79,7 @@ def autoregression(random: np.random.Generator, days: int, again: float) -> np.n
 def test_days_that_hang_together_raise_no_more_alarms(again: float) -> None:
     random, years = np.random.default_rng(1), 30
     found = [autoregression(random, 365 + 365, again) for _ in range(years)]
-    alarms = [follow(factors(days[:365], days[365:]), 365.0).alarm is not None for days in found]
+    alarms = [follow(input_factors(days[:365], days[365:]), 365.0).alarm is not None for days in found]
     assert np.mean(alarms) <= 0.5  # of series as long as the mean time between two: at most 1 each
 
 
@@ -86,21 +87,21 @@ def test_a_step_is_found_after_days_and_a_fall_of_what_may_only_rise_is_not() ->
     random = np.random.default_rng(2)
     days = autoregression(random, 800, 0.5)
     limit = threshold(5, 1.0)
-    assert follow(factors(days[:400], days[400:]), limit).alarm is None
+    assert follow(input_factors(days[:400], days[400:]), limit).alarm is None
     for size in (5.0, -5.0):
         moved = days[400:] + np.where(np.arange(400) >= 100, size, 0)
-        course = follow(factors(days[:400], moved), limit)
+        course = follow(input_factors(days[:400], moved), limit)
         assert course.alarm is not None
         assert 100 < course.alarm <= 120
         assert 95 <= course.begin <= course.alarm
-    assert follow(factors(days[:400], moved, rising_only=True), limit).alarm is None
+    assert follow(input_factors(days[:400], moved, rising_only=True), limit).alarm is None
 
 
 def test_what_never_varied_is_compared_too() -> None:
     nothing = np.zeros(100)
-    assert follow(factors(nothing, nothing, rising_only=True), 10.0).alarm is None
+    assert follow(input_factors(nothing, nothing, rising_only=True), 10.0).alarm is None
     some = np.concatenate([nothing[:30], np.full(30, 0.05)])
-    course = follow(factors(nothing, some, rising_only=True), threshold(5, 1.0))
+    course = follow(input_factors(nothing, some, rising_only=True), threshold(5, 1.0))
     assert course.begin == 30
     assert course.alarm is not None
     assert course.alarm <= 36
