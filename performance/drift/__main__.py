@@ -1,7 +1,7 @@
 """`python -m performance.drift`: how soon planted changes are noticed, and false alarms, as Markdown.
 
-A model without a network is trained on each simulated world. Then come years of other seeds: ten as they are, and one with
-each change. With `--noise` the tests of days are made on series of noise instead, which takes minutes.
+A model without a network is trained on each simulated world. Then come years of other seeds: ten as they are, and one
+with each change. With `--noise` the tests of days are made on series of noise instead, which takes minutes.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datasets.simulated import SimulatedTraffic, SimulatedWeather
 from performance.drift.noise import table as table_of_noise
 from performance.drift.years import (
+    CHANGE,
     DAYS,
     LONGEST,
     StormyWeather,
@@ -72,7 +73,7 @@ WORLDS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables of docs/explanation/drift.md."""
     parser = argparse.ArgumentParser(prog="python -m performance.drift", description=__doc__)
-    parser.add_argument("--worlds", default=",".join(list(WORLDS)[:2]), help="names, with semicolons between them")
+    parser.add_argument("--worlds", default=";".join(WORLDS), help="names, with semicolons between them")
     parser.add_argument("--clean", type=int, default=len(CLEAN), help="years without a change")
     parser.add_argument("--noise", action="store_true", help="series of noise instead of worlds")
     given = parser.parse_args(arguments)
@@ -91,20 +92,25 @@ def tables(home: Home, name: str, clean: int) -> list[Table]:
     model = trained(home, "".join(c for c in name if c.isalnum()), world)
     quiet = []
     for seed in CLEAN[:clean]:
-        quiet.append(
-            [f"{finding.variable} {finding.test} after {day} days" for finding, day in alarms(world, model, seed)]
-        )
+        found = sorted(alarms(world, model, seed), key=lambda one: one[1])
+        quiet.append([f"{_named(finding.variable, finding.test, world)} after {day} days" for finding, day in found])
         print(f"{name}, year {seed}: {quiet[-1]}", file=sys.stderr, flush=True)
     rows = []
     for change, made in world.changes.items():
-        days = DAYS if SLOW in change else LONGEST
+        days = DAYS if SLOW in change else CHANGE + LONGEST
         found = sorted(alarms(world, model, CHANGED, made, days), key=lambda one: one[1])
         print(f"{name}, {change}: {[finding.words for finding, _ in found]}", file=sys.stderr, flush=True)
         others = ", ".join(f"{_named(finding.variable, finding.test, world)} {day}" for finding, day in found)
         rows.append((change, str(found[0][1]) if found else "not", others))
     years = Table(
         columns=("years without a change", "with a false alarm", "which"),
-        rows=((str(len(quiet)), str(sum(map(bool, quiet))), "; ".join(sum(quiet, [])) or "none"),),
+        rows=(
+            (
+                str(len(quiet)),
+                str(sum(map(bool, quiet))),
+                "; ".join(words for year in quiet for words in year) or "none",
+            ),
+        ),
         title=f"{name}: false alarms",
     )
     columns = ("change", "days until it is noticed", "days of each test")

@@ -21,8 +21,8 @@ from simvp.times import calendar_of
 DAYS, CHANGE = 365, 60
 """Days of a year, and the day of it with which a change begins."""
 
-LONGEST = 200
-"""Days after a sudden change, by which it is noticed or not."""
+LONGEST = 150
+"""Days after a sudden change, within which it is noticed or not."""
 
 INIT_HOURS, BATCH = 6, 64
 Change = Callable[[xr.Dataset, np.ndarray], xr.Dataset]

@@ -92,6 +92,7 @@ def test_a_step_is_found_after_days_and_a_fall_of_what_may_only_rise_is_not() ->
         moved = days[400:] + np.where(np.arange(400) >= 100, size, 0)
         course = follow(input_factors(days[:400], moved), limit)
         assert course.alarm is not None
+        assert course.begin is not None
         assert 100 < course.alarm <= 120
         assert 95 <= course.begin <= course.alarm
     assert follow(input_factors(days[:400], moved, rising_only=True), limit).alarm is None

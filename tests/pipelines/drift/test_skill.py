@@ -1,5 +1,7 @@
 """Scores by block: which forecasts count, which baseline is the best, and which days are bad."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -66,7 +68,7 @@ def test_maps_that_a_baseline_lacks_do_not_count_and_a_day_without_any_is_unknow
     assert own.errors[2, 0] == pytest.approx(float(wanted))
 
 
-def made(errors: list[list[float]], inside: list[float] | None = None) -> Blocks:
+def made(errors: Sequence[Sequence[float]], inside: Sequence[float] | None = None) -> Blocks:
     values = np.array(errors)
     return Blocks(
         start=np.arange(len(values)) * DAY,
