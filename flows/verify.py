@@ -42,6 +42,6 @@ def verify(
         for picture in report.pictures:
             artifacts.picture(picture.stem, dataset, picture)
         reports.append(report)
-    found = find_drift(dataset) if kind == "forecasts" else None
+    found = find_drift(dataset, draw=True) if kind == "forecasts" else None
     artifacts.summary("status", dataset, [status(Home.default(), dataset).markdown()])
     return warned(reports, found)

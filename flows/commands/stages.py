@@ -214,7 +214,7 @@ def verify(
                 console.lines(report.summary)
             else:
                 console.skill(report)
-        found = _look_for_drift(home, console, dataset) if kind == "forecasts" else None
+        found = _look_for_drift(home, console, dataset, draw=True) if kind == "forecasts" else None
     if as_json:
         listed = [
             {**vars(report), "skills": {version: skill_rows(table) for version, table in report.skills.items()}}
@@ -225,12 +225,12 @@ def verify(
         raise typer.Exit(Exit.NOTHING)
 
 
-def _look_for_drift(home: Home, console: "StageConsole", dataset: str) -> "Drift":
+def _look_for_drift(home: Home, console: "StageConsole", dataset: str, *, draw: bool = False) -> "Drift":
     """Say what is not any more what it was when the model was trained."""
     from pipelines.drift import drift
 
     with console.stage("drift"):
-        found = drift(home, dataset, progress=console.progress)
+        found = drift(home, dataset, draw=draw, progress=console.progress)
     console.lines(found.summary)
     return found
 

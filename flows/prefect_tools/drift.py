@@ -27,11 +27,13 @@ RESOURCE = "simvp.dataset."
 _find = stage_task("drift", stage)
 
 
-def find_drift(dataset: str) -> Drift:
+def find_drift(dataset: str, *, draw: bool = False) -> Drift:
     """Look for drift of a data set, and tell Prefect of it."""
-    found = _find(dataset)
+    found = _find(dataset, draw=draw)
     get_run_logger().info("%s", found.summary or "Drift: nothing to compare yet")
     artifacts.summary("drift", dataset, [found.summary or "Nothing to compare yet."])
+    if found.picture:
+        artifacts.picture("drift-evidence", dataset, found.picture)
     _send(found)
     return found
 

@@ -64,7 +64,9 @@ class Drift:
     notes
         What could not be compared, and why.
     courses
-        Evidence over threshold by test, and the days of its blocks: what the picture shows.
+        By test the start of its blocks, and how its evidence went: what the picture shows.
+    picture
+        File of it, where one was drawn.
     """
 
     dataset: str
@@ -73,6 +75,7 @@ class Drift:
     days: int = 0
     notes: tuple[str, ...] = ()
     courses: dict[str, tuple[np.ndarray, Course]] = field(default_factory=dict, compare=False, repr=False)
+    picture: Path | None = field(default=None, compare=False)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -90,7 +93,7 @@ class Drift:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {name: value for name, value in asdict(self).items() if name != "courses"}
+        return {name: value for name, value in asdict(self).items() if name not in ("courses", "picture")}
 
 
 def keep(home: Home, drift: Drift) -> None:

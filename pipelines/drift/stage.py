@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from datasets.archive import Archive
-from datasets.store import Store
+from datasets.store import Store, disk
 from pipelines.drift.alarms import Tests
 from pipelines.drift.arrivals import late
 from pipelines.drift.report import Drift, keep
@@ -15,6 +16,7 @@ from pipelines.evaluation import by_model
 from pipelines.forecast_store import horizons
 from pipelines.home import Home
 from pipelines.machine import stage
+from pipelines.pictures import png
 from pipelines.progress import Progress, silent
 from pipelines.tracking import Makers
 from simvp.errors import Refusal, RegistryError
@@ -35,6 +37,7 @@ def drift(
     *,
     model: "Forecaster | Path | str | None" = None,
     now: datetime | None = None,
+    draw: bool = False,
     progress: Progress = silent,
 ) -> Drift:
     """Compare what came of late with what the model of the newest forecasts was fitted on, and with its promises.
@@ -48,6 +51,8 @@ def drift(
         The model or its file, where it is not in the registry.
     now
         By which a source is late; by default the clock's time.
+    draw
+        Whether to draw the evidence of every test, beside the other pictures.
     progress
         Called as progress("drift", parts done, parts).
 
@@ -84,7 +89,13 @@ def drift(
     for words in found.warnings:
         _log.warning("%s: %s", dataset, words)
     keep(home, found)
-    return found
+    if not draw or not found.courses:
+        return found
+    from pipelines.drift.picture import evidence_chart
+
+    picture = home.pictures(dataset) / "drift.png"
+    disk.write(picture, png(evidence_chart(found.courses, title=f"{dataset}, drift")))
+    return replace(found, picture=picture)
 
 
 @contextmanager
