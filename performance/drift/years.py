@@ -1,7 +1,10 @@
-"""Years of a simulated world after the training of a model, as they are and with a change from a day on."""
+"""Years of a simulated world after the training of a model, as they are and with a change from a day on.
+
+They are of the same seed: the weather of another one hangs together otherwise, which is a change of its own.
+"""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -43,7 +46,7 @@ class World:
     Parameters
     ----------
     simulation
-        With the seed of the training; years have others.
+        Of which days are taken.
     days
         Of the training.
     changes
@@ -54,11 +57,11 @@ class World:
     days: int
     changes: dict[str, Change] = field(default_factory=dict)
 
-    def frames(self, seed: int, first: int, days: int) -> xr.Dataset:
-        """Whole days of a seed, loaded."""
-        world = replace(self.simulation, seed=seed)
-        start = world.first + np.timedelta64(first, "D")
-        return world.dataset(start, days * world.frames_per_day).load(scheduler="synchronous")
+    def frames(self, first: int, days: int) -> xr.Dataset:
+        """Whole days, loaded."""
+        start = self.simulation.first + np.timedelta64(first, "D")
+        ds = self.simulation.dataset(start, days * self.simulation.frames_per_day).load(scheduler="synchronous")
+        return ds.assign_coords(present=("time", np.ones(ds.sizes["time"], bool)))
 
 
 def with_change(year: xr.Dataset, change: Change | None) -> xr.Dataset:
@@ -74,30 +77,36 @@ def with_change(year: xr.Dataset, change: Change | None) -> xr.Dataset:
 def trained(home: Home, name: str, world: World) -> Forecaster:
     """The base forecast without a network, with its bounds: a training of a minute."""
     archive = Archive(home.archive(name))
-    archive.append(world.frames(world.simulation.seed, 0, world.days), step=world.simulation.step)
+    archive.append(world.frames(0, world.days).drop_vars("present"), step=world.simulation.step)
     report = train(home, TrainConfig(dataset=name, size="none", threads=1))
     return open_registry(home).load(resolve_version(home, name, report.version))
 
 
 def alarms(
-    world: World, model: Forecaster, seed: int, change: Change | None = None, days: int = DAYS
+    world: World, model: Forecaster, number: int, change: Change | None = None, days: int = DAYS
 ) -> Iterator[tuple[Finding, int]]:
-    """What is found in the days after the training, and how many days after the change began, or these days."""
-    year = with_change(world.frames(seed, world.days, days), change)
-    known = world.frames(world.simulation.seed, 0, world.days)
-    both = xr.concat([known, year], "time", join="override", combine_attrs="override")
-    both = both.assign_coords(present=("time", np.ones(both.sizes["time"], bool)))
+    """What is found in the so-many-th year after the training, and how many days after the change, or its beginning.
+
+    All tests begin with the year, as they do after a training that has changed nothing.
+    """
+    first = world.days + DAYS * number
+    year = with_change(world.frames(first, days), change)
+    # Models look back a year.
+    before = world.frames(max(0, first - DAYS - 1), min(first, DAYS + 1))
+    both, seen = (
+        xr.concat([part, year], "time", join="override", combine_attrs="override")
+        for part in (before, world.frames(0, world.days))
+    )
     times = year["time"].values
     clock = (times - times.astype("M8[D]")) / np.timedelta64(1, "h")
     leads = model.spec.frames_out
     usable = model.spec.missing(year).max(1) <= model.spec.missing_share
     rows = np.flatnonzero(clock % INIT_HOURS == 0)
-    # The weather of the training ends where that of the year begins: its first week has no forecasts.
-    rows = rows[(rows >= 7 * world.simulation.frames_per_day) & (rows < len(times) - leads)]
+    rows = rows[(rows >= model.spec.frames_in) & (rows < len(times) - leads)]
     inits = times[[row for row in rows if usable[row + 1 - model.spec.frames_in : row + 1].all()]]
     tests = Tests(calendar_of(times))
     tests.add_scores(_scores(model, both, inits), model.version, model.spec.step.horizon(leads))
-    tests.add_inputs(both, model, model.version)
+    tests.add_inputs(seen, model, model.version)
     begin = times[0] + np.timedelta64(0 if change is None else CHANGE, "D")
     for finding in tests.alarms():
         yield finding, int((np.datetime64(finding.found) - begin.astype("M8[D]")) / np.timedelta64(1, "D")) + 1

@@ -1,10 +1,10 @@
 """Whether days are like those that a model was fitted on: the chance of what is new in each of them.
 
-A day is much like the day before. What is tested is therefore what that does not explain: x(t) - m - a (x(t-1) - m),
-with mean m and correlation a of the days of the reference, whose own remainders say how rare one is. Of a series that
-is an autoregression of order one, the chances are even and independent as long as nothing changes, up to what a sample
-of days can tell; the bets are smaller by that (`detector.on_chance`). docs/explanation/drift.md has how it does on
-others.
+A day is much like the days before. What is tested is therefore what these do not explain: x(t) - m less the sum of
+a(k) (x(t-k) - m), with mean m and shares a(k) of the days of the reference, whose own remainders say how rare one is.
+Of a series that is such an autoregression the chances are even and independent as long as nothing changes, up to what
+a sample of days can tell; the bets are smaller by that (`detector.on_chance`). docs/explanation/drift.md has how it
+does on others.
 """
 
 import numpy as np
@@ -13,6 +13,9 @@ from pipelines.drift.detector import on_chance
 
 LEAST_DAYS = 20
 """Days of a reference, of which fewer say nothing of what is rare."""
+
+MOST_SHARES, _DAYS_A_SHARE = 7, 60
+"""Days before that a day is compared with, at most, and known days for each of them: a week needs 420."""
 
 
 def input_factors(known: np.ndarray, new: np.ndarray, *, rising_only: bool = False) -> np.ndarray:
@@ -27,10 +30,10 @@ def input_factors(known: np.ndarray, new: np.ndarray, *, rising_only: bool = Fal
     rising_only
         Whether only what is higher than it should be counts, as of a missing share.
     """
-    mean, again = _fit(known)
-    reference = _remainders(known, mean, again)
+    mean, share = _fit(known)
+    reference = _remainders(known, mean, share)
     reference = np.sort(reference[np.isfinite(reference)])
-    fresh = _remainders(np.concatenate([known[-1:], new]), mean, again)[1:]
+    fresh = _remainders(np.concatenate([known[-len(share) :], new]), mean, share)[len(share) :]
     below, above = (np.searchsorted(reference, fresh, side=side) for side in ("left", "right"))
     count = len(reference)
     higher, lower = (count - below + 1.0) / (count + 1), (above + 1.0) / (count + 1)
@@ -39,15 +42,20 @@ def input_factors(known: np.ndarray, new: np.ndarray, *, rising_only: bool = Fal
     return np.concatenate([on_chance(np.where(unknown, np.nan, side), count) for side in sides], axis=1)
 
 
-def _fit(known: np.ndarray) -> tuple[float, float]:
-    """Mean, and correlation of a day with the one before, 0 to 0.99."""
+def _fit(known: np.ndarray) -> tuple[float, np.ndarray]:
+    """Mean, and the share of each of the days before in a day, the last one first, by least squares."""
     mean = float(np.nanmean(known))
-    pairs = np.stack([known[:-1], known[1:]])[:, np.isfinite(known[:-1]) & np.isfinite(known[1:])] - mean
-    square = float((pairs[0] ** 2).sum())
-    return mean, float(np.clip((pairs[0] * pairs[1]).sum() / square, 0.0, 0.99)) if square > 0 else 0.0
+    order = int(np.clip(len(known) // _DAYS_A_SHARE, 1, MOST_SHARES))
+    before = _before(known - mean, order)
+    whole = np.isfinite(known) & np.isfinite(before).all(1)
+    return mean, np.linalg.lstsq(before[whole], known[whole] - mean)[0]
 
 
-def _remainders(days: np.ndarray, mean: float, again: float) -> np.ndarray:
-    """What the day before does not explain; rounded, so that days that are equal are equally rare."""
-    before = np.concatenate([[np.nan], days[:-1]])
-    return np.round(days - mean - again * (before - mean), 9)
+def _before(days: np.ndarray, order: int) -> np.ndarray:
+    """(D, K) of each day those before it, the last one first; NaN before the first."""
+    return np.stack([np.concatenate([np.full(lag, np.nan), days[:-lag]]) for lag in range(1, order + 1)], axis=1)
+
+
+def _remainders(days: np.ndarray, mean: float, share: np.ndarray) -> np.ndarray:
+    """What the days before do not explain; rounded, so that days that are equal are equally rare."""
+    return np.round(days - mean - _before(days - mean, len(share)) @ share, 9)

@@ -16,7 +16,6 @@ from pipelines.evaluation import by_model
 from pipelines.forecast_store import horizons
 from pipelines.home import Home
 from pipelines.machine import stage
-from pipelines.pictures import png
 from pipelines.progress import Progress, silent
 from pipelines.tracking import Makers
 from simvp.errors import Refusal, RegistryError
@@ -92,6 +91,7 @@ def drift(
     if not draw or not found.courses:
         return found
     from pipelines.drift.picture import evidence_chart
+    from pipelines.pictures import png
 
     picture = home.pictures(dataset) / "drift.png"
     disk.write(picture, png(evidence_chart(found.courses, title=f"{dataset}, drift")))

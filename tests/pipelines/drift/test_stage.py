@@ -40,7 +40,7 @@ def model_of(error: float, version: str) -> WaveForecaster:
 
 @pytest.fixture(scope="module")
 def gone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, Forecaster]]:
-    """A model whose forecasts are five kelvin too warm, of a month; in the end its sensor is moved, and a point is missing."""
+    """A month of forecasts that are five kelvin too warm; in the end the sensor is moved, and a point is missing."""
     home = Home(tmp_path_factory.mktemp("drift") / "home")
     ds, archive = noisy(DAYS), Archive(home.archive("waves"))
     moved = np.arange(ds.sizes["time"]) >= 24 * CHANGED
