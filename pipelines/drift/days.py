@@ -67,10 +67,10 @@ def daily(ds: xr.Dataset, spec: "FrameSpec") -> Days:
     if not len(chosen):
         return Days(seconds=begin[:0], length=length, values=np.zeros((0, len(spec.states), 3)))
     inside = (days >= number[chosen[0]]) & (days <= number[chosen[-1]])
-    days, begin = days[inside], begin[inside]  # an archive has every slot, so that they rise by one
+    days, begin = days[inside], begin[inside]
     totals = np.zeros((len(days), len(spec.states), 4))
     for part in _parts(chosen, size):
-        np.add.at(totals, number[part] - days[0], _sums(ds.isel(time=part), spec))
+        np.add.at(totals, np.searchsorted(days, number[part]), _sums(ds.isel(time=part), spec))
     return Days(seconds=begin, length=length, values=_statistics(totals))
 
 
