@@ -55,6 +55,12 @@ def test_no_bet_is_better_than_fair() -> None:
         assert even[0].max() > np.sqrt(reference) / 3  # what never came before pays
 
 
+def test_payments_are_smaller_by_what_a_small_sample_leaves_open() -> None:
+    # Of three known values p is 1/4 at the least, and 0.6 p^-0.4 is 1.0447, 0.7917, 0.6732 or 0.6: mean 0.777 and
+    # standard deviation 0.1688, so that 1.0447 is divided by 1 + 2 x 0.1688 / sqrt(3) = 1.1949.
+    assert on_chance(np.array([0.25]), 3)[0, 2] == pytest.approx(1.0447 / 1.1949, abs=1e-4)
+
+
 def test_false_alarms_are_as_rare_as_is_said() -> None:
     """Fair days: at most n / c of all series have an alarm within n blocks."""
     random, series, blocks, limit = np.random.default_rng(0), 400, 60, 100.0
