@@ -54,4 +54,4 @@ def ingest(
         )
     get_run_logger().info("%s", report)
     artifacts.table("ingest", dataset, report.table, f"Archive of {dataset} after this ingest")
-    return warned(report, find_drift(dataset))
+    return warned(report, find_drift(dataset, once_a_day=True))

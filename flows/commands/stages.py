@@ -50,7 +50,7 @@ def ingest(
                 home, dataset, **settings.model_dump(), replace=replace, scheduler=scheduler, progress=console.progress
             )
         console.rows(report.table)
-        _look_for_drift(home, console, dataset)
+        _look_for_drift(home, console, dataset, once_a_day=True)
 
 
 def train(name: Dataset, changes: Set = None, quiet: Quiet = False) -> None:
@@ -225,12 +225,14 @@ def verify(
         raise typer.Exit(Exit.NOTHING)
 
 
-def _look_for_drift(home: Home, console: "StageConsole", dataset: str, *, draw: bool = False) -> "Drift":
+def _look_for_drift(
+    home: Home, console: "StageConsole", dataset: str, *, once_a_day: bool = False, draw: bool = False
+) -> "Drift":
     """Say what is not any more what it was when the model was trained."""
     from pipelines.drift import drift
 
     with console.stage("drift"):
-        found = drift(home, dataset, draw=draw, progress=console.progress)
+        found = drift(home, dataset, once_a_day=once_a_day, draw=draw, progress=console.progress)
     console.lines(found.summary)
     return found
 

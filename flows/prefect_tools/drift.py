@@ -27,9 +27,9 @@ RESOURCE = "simvp.dataset."
 _find = stage_task("drift", stage)
 
 
-def find_drift(dataset: str, *, draw: bool = False) -> Drift:
+def find_drift(dataset: str, *, once_a_day: bool = False, draw: bool = False) -> Drift:
     """Look for drift of a data set, and tell Prefect of it."""
-    found = _find(dataset, draw=draw)
+    found = _find(dataset, once_a_day=once_a_day, draw=draw)
     get_run_logger().info("%s", found.summary or "Drift: nothing to compare yet")
     artifacts.summary("drift", dataset, [found.summary or "Nothing to compare yet."])
     if found.picture:

@@ -20,6 +20,7 @@ from performance.drift.years import (
     alarms,
     gain,
     growth,
+    noisy,
     offset,
     other,
     scale,
@@ -42,6 +43,7 @@ WORLDS = {
         changes={
             "sensor: 1 K too warm": offset(1.0),
             "sensor: 2 K too warm": offset(2.0),
+            "sensor: broken, with noise of 10 K": noisy(10.0),
             "sensor: departures 1.3 times too large": gain(1.3),
             f"climate: 4 K warmer in {SLOW}": trend(4.0),
             "climate: air masses differ half as much again": other(StormyWeather(shape=SHAPE, noise_std=0.3)),

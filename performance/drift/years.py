@@ -129,6 +129,16 @@ def offset(amount: float) -> Change:
     return lambda year, since: year + amount
 
 
+def noisy(deviation: float) -> Change:
+    """A sensor with white noise of its own in every cell."""
+
+    def made(year: xr.Dataset, since: np.ndarray) -> xr.Dataset:
+        random = np.random.default_rng(0)
+        return year.map(lambda field: field + (deviation * random.standard_normal(field.shape)).astype("f4"))
+
+    return made
+
+
 def gain(factor: float) -> Change:
     """A sensor whose departures from the mean of the year are so many times too large."""
     return lambda year, since: year.mean("time") + factor * (year - year.mean("time"))

@@ -57,6 +57,8 @@ class Drift:
         Its name.
     findings
         Alarms, and a source that is late.
+    day
+        Of the newest frame.
     tests
         How many were made; `YEARS` of all of them together hold one false alarm.
     days
@@ -71,6 +73,7 @@ class Drift:
 
     dataset: str
     findings: tuple[Finding, ...] = ()
+    day: str = ""
     tests: int = 0
     days: int = 0
     notes: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from datasets.archive import Archive
 from datasets.store import Store, disk
 from pipelines.drift.alarms import Tests
 from pipelines.drift.arrivals import late
-from pipelines.drift.report import Drift, keep
+from pipelines.drift.report import Drift, keep, last_drift
 from pipelines.evaluation import by_model
 from pipelines.forecast_store import horizons
 from pipelines.home import Home
@@ -19,7 +19,7 @@ from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.tracking import Makers
 from simvp.errors import Refusal, RegistryError
-from simvp.times import calendar_of, encode_times
+from simvp.times import calendar_of, encode_times, show_time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,7 @@ def drift(
     *,
     model: "Forecaster | Path | str | None" = None,
     now: datetime | None = None,
+    once_a_day: bool = False,
     draw: bool = False,
     progress: Progress = silent,
 ) -> Drift:
@@ -50,6 +51,9 @@ def drift(
         The model or its file, where it is not in the registry.
     now
         By which a source is late; by default the clock's time.
+    once_a_day
+        Whether to make no test again before there are frames of another day, and only see whether the source is late:
+        for an ingest every few minutes.
     draw
         Whether to draw the evidence of every test, beside the other pictures.
     progress
@@ -61,6 +65,11 @@ def drift(
         No archive. What cannot be compared otherwise, as where a registry is away, is a note of what is found.
     """
     archive = Archive(home.archive(dataset))
+    day = show_time(archive.last)[:10]
+    before = last_drift(home, dataset)
+    if once_a_day and before is not None and before.day == day:
+        alarms = [finding for finding in before.findings if finding.test != "late"]
+        return _kept(home, replace(before, findings=(*alarms, *late(archive, now))))
     tests, notes, stored = Tests(calendar_of(archive.times[:1])), list[str](), horizons(home, dataset)
     for number, horizon in enumerate(stored):
         progress("drift", number, len(stored) + 1)
@@ -78,6 +87,7 @@ def drift(
             tests.add_inputs(archive.dataset(), made_by, version)
     found = Drift(
         dataset=dataset,
+        day=day,
         findings=(*tests.alarms(), *late(archive, now)),
         tests=len(tests.made),
         days=tests.days,
@@ -85,9 +95,7 @@ def drift(
         courses=tests.courses,
     )
     progress("drift", len(stored) + 1, len(stored) + 1)
-    for words in found.warnings:
-        _log.warning("%s: %s", dataset, words)
-    keep(home, found)
+    _kept(home, found)
     if not draw or not found.courses:
         return found
     from pipelines.drift.picture import evidence_chart
@@ -96,6 +104,14 @@ def drift(
     picture = home.pictures(dataset) / "drift.png"
     disk.write(picture, png(evidence_chart(found.courses, title=f"{dataset}, drift")))
     return replace(found, picture=picture)
+
+
+def _kept(home: Home, found: Drift) -> Drift:
+    """What was found, said and written."""
+    for words in found.warnings:
+        _log.warning("%s: %s", found.dataset, words)
+    keep(home, found)
+    return found
 
 
 @contextmanager

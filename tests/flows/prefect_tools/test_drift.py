@@ -38,7 +38,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 def found_by(monkeypatch: pytest.MonkeyPatch, *findings: Finding, dataset: str = "gone") -> None:
     drift = Drift(dataset=dataset, findings=findings, tests=5, days=40)
-    monkeypatch.setattr("flows.prefect_tools.drift._find", lambda name, *, draw: drift)
+    monkeypatch.setattr("flows.prefect_tools.drift._find", lambda name, **options: drift)
 
 
 @pytest.fixture

@@ -91,6 +91,19 @@ def test_the_same_is_found_again_and_lies_beside_the_skill_table(gone: tuple[Hom
     assert last_drift(home, "waves") is None
 
 
+def test_an_ingest_makes_the_tests_once_a_day(gone: tuple[Home, Forecaster], monkeypatch: pytest.MonkeyPatch) -> None:
+    home, model = gone
+    first = drift(home, "waves", model=model, now=NOW, once_a_day=True)
+    assert len(first.findings) == 3
+    monkeypatch.setattr("pipelines.drift.stage.Tests", None)  # nothing is tested again
+    monkeypatch.setattr(
+        "pipelines.drift.stage.late", lambda archive, now: iter([replace(first.findings[0], test="late")])
+    )
+    again = drift(home, "waves", now=NOW, once_a_day=True)
+    assert [finding.test for finding in again.findings] == ["skill", "level", "missing", "late"]
+    assert again.tests == first.tests
+
+
 def test_a_model_that_is_gone_is_a_note(gone: tuple[Home, Forecaster]) -> None:
     home, _ = gone
     found = drift(home, "waves", now=NOW)
