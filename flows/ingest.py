@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import get_run_logger
 
-from flows.prefect_tools import artifacts, flow, one_writer, stage_task
+from flows.prefect_tools import artifacts, find_drift, flow, one_writer, stage_task, warned
 from pipelines.ingest import IngestReport, ingest as stage
 
 _append = stage_task("read and append", stage)
@@ -24,7 +24,8 @@ def ingest(
 ) -> IngestReport:
     """Append what is new at the source of a data set to its archive; the first time, make the archive.
 
-    Files that were read before are known by size and time of change, and not opened again.
+    Files that were read before are known by size and time of change, and not opened again. Then look for drift: input
+    that is not what the model was fitted on, and a source that is late.
 
     Args:
         dataset: Name of the data set: simulated-weather, simulated-traffic, era5-uk, taxibj, or a name of your own
@@ -60,4 +61,4 @@ def ingest(
         )
     get_run_logger().info("%s", report)
     artifacts.table("ingest", dataset, report.table, f"Archive of {dataset} after this ingest")
-    return report
+    return warned(report, find_drift(dataset, once_a_day=True))

@@ -4,7 +4,7 @@ from typing import Literal
 
 from prefect import get_run_logger
 
-from flows.prefect_tools import artifacts, flow, one_writer, stage_task
+from flows.prefect_tools import artifacts, find_drift, flow, one_writer, stage_task, warned
 from pipelines.forecast_store import horizons
 from pipelines.home import Home
 from pipelines.status import status
@@ -22,6 +22,8 @@ def verify(
     scheduler: str | None = None,
 ) -> list[VerifyReport]:
     """Score the forecasts whose valid times have been observed since, beside the five baselines.
+
+    Then look for drift: skill that is gone, bounds that do not hold, input that is not what the model was fitted on.
 
     Args:
         dataset: Name of the data set.
@@ -42,5 +44,6 @@ def verify(
         for picture in report.pictures:
             artifacts.picture(picture.stem, dataset, picture)
         reports.append(report)
+    found = find_drift(dataset, draw=True) if kind == "forecasts" else None
     artifacts.summary("status", dataset, [status(Home.default(), dataset).markdown()])
-    return reports
+    return warned(reports, found)

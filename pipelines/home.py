@@ -8,6 +8,7 @@
                /champion/             the champion that was forecast with last, for when the registry is away
                /pictures/             skill curves, map strips
                /skill.csv             the last skill table
+               /drift.json            what the last tests for drift found
       benchmarks/<name>/training/<key>/   checkpoints of a benchmark that is not finished
                        /rows/<key>.json   what a finished one found: rows of the report
                        /pictures/<key>/   strips and animations of test clips
@@ -164,6 +165,10 @@ class Home:
     def skill_csv(self, dataset: str) -> Path:
         """The last skill table as text."""
         return self.dataset(dataset) / "skill.csv"
+
+    def drift(self, dataset: str) -> Path:
+        """What the last tests for drift found."""
+        return self.dataset(dataset) / "drift.json"
 
     def pictures(self, dataset: str) -> Path:
         """Folder of the last pictures."""

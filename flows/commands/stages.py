@@ -17,6 +17,9 @@ from simvp.errors import ConfigError
 if TYPE_CHECKING:
     import xarray as xr
 
+    from flows.local import StageConsole
+    from pipelines.drift import Drift
+
 
 def ingest(
     name: Dataset,
@@ -47,6 +50,7 @@ def ingest(
                 home, dataset, **settings.model_dump(), replace=replace, scheduler=scheduler, progress=console.progress
             )
         console.rows(report.table)
+        _look_for_drift(home, console, dataset, once_a_day=True)
 
 
 def train(name: Dataset, changes: Set = None, quiet: Quiet = False) -> None:
@@ -225,14 +229,27 @@ def verify(
                 console.lines(report.summary)
             else:
                 console.skill(report)
+        found = _look_for_drift(home, console, dataset, draw=True) if kind == "forecasts" else None
     if as_json:
         listed = [
             {**vars(report), "skills": {version: skill_rows(table) for version, table in report.skills.items()}}
             for report in reports
         ]
-        print_json({"dataset": dataset, "reports": listed})
+        print_json({"dataset": dataset, "reports": listed, "drift": found.to_json() if found else None})
     if not any(report.scored or report.rescored for report in reports):
         raise typer.Exit(Exit.NOTHING)
+
+
+def _look_for_drift(
+    home: Home, console: "StageConsole", dataset: str, *, once_a_day: bool = False, draw: bool = False
+) -> "Drift":
+    """Say what is not any more what it was when the model was trained."""
+    from pipelines.drift import drift
+
+    with console.stage("drift"):
+        found = drift(home, dataset, once_a_day=once_a_day, draw=draw, progress=console.progress)
+    console.lines(found.summary)
+    return found
 
 
 def skill_rows(table: "xr.Dataset") -> list[dict[str, Any]]:

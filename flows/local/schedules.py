@@ -54,6 +54,17 @@ def _deployments(dataset: str, description: "Description") -> list[dict[str, Any
             "schedules": [
                 {"cron": cron, "timezone": "UTC", "active": True} for cron in [getattr(times, stage)] if cron
             ],
+            # So does an empty list with an automation.
+            "triggers": [_when_skill_is_gone(dataset)] if stage == "train" and times.train_when_skill_is_gone else [],
         }
         for stage in ENTRYPOINTS
     ]
+
+
+def _when_skill_is_gone(dataset: str) -> dict[str, Any]:
+    """The automation that runs a deployment once for each alarm: see `flows.prefect_tools.drift`."""
+    return {
+        "name": f"train {dataset} when its skill is gone",
+        "match": {"prefect.resource.id": f"simvp.dataset.{dataset}"},
+        "expect": ["simvp.drift.skill"],
+    }

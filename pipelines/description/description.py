@@ -109,6 +109,9 @@ class Schedule(Settings):
     promote: Cron = Field(default=None, description="After the training.")
     forecast: Cron = Field(default=None, description="After the ingest.")
     verify: Cron = Field(default=None, description="After the forecast.")
+    train_when_skill_is_gone: bool = Field(
+        default=False, description="Train, too, when forecasts are not better any more than the best baseline."
+    )
 
 
 class Description(Settings):

@@ -14,6 +14,7 @@ from datasets.archive import Archive, shown
 from datasets.location import join
 from datasets.store import Store
 from pipelines.description import Description
+from pipelines.drift import Finding, last_drift, late
 from pipelines.forecast_store import horizons
 from pipelines.home import Home
 from pipelines.ingest import files_waiting
@@ -49,6 +50,8 @@ class Status:
         Versions ("simvp-rain/3"); empty where there is none, None where the registry cannot be asked.
     skill
         Of the last 30 days.
+    drift
+        Alarms of the last ingest or verification, and a source that is late now.
     disk
         Bytes by kind of store; empty for those on an object store.
     warnings
@@ -66,6 +69,7 @@ class Status:
     champion: str | None = None
     challenger: str | None = None
     skill: tuple[Recent, ...] = ()
+    drift: tuple[Finding, ...] = ()
     disk: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -117,6 +121,7 @@ def status(home: Home, dataset: str, description: Description | None = None) -> 
     home.dataset(dataset)
     wanted = (description or Description()).forecast
     warnings: list[str] = []
+    alarms: list[Finding] = []
     found: dict[str, Any] = {"forecasts": {}, "due": {}, "disk": _disk(home, dataset)}
     archive = Archive(home.archive(dataset))
     times = np.empty(0)
@@ -128,6 +133,7 @@ def status(home: Home, dataset: str, description: Description | None = None) -> 
             found |= {"first": shown(times[0]), "last": shown(times[-1])}
             if lost := int((~present[-RECENT_FRAMES:]).sum()):
                 warnings.append(f"{lost} of the last {min(len(times), RECENT_FRAMES)} frames are absent")
+            alarms += late(archive)
         if waiting := files_waiting(home, dataset):
             found["due"]["ingest"] = f"{waiting} files are new or have changed"
     with _noted(warnings):
@@ -139,6 +145,8 @@ def status(home: Home, dataset: str, description: Description | None = None) -> 
             found["due"]["train"] = "no model yet"
         elif challenger is not None and "gate" not in challenger.tags and challenger != holders[CHAMPION]:
             found["due"]["promote"] = f"{challenger.label} has not been judged"
+    if seen := last_drift(home, dataset):
+        alarms += [finding for finding in seen.findings if finding.test != "late"]
     skill: list[Recent] = []
     stored = horizons(home, dataset)
     for horizon in stored:
@@ -159,6 +167,7 @@ def status(home: Home, dataset: str, description: Description | None = None) -> 
             skill += recent(home, dataset, horizon)
     if found.get(CHAMPION) and not stored:
         found["due"]["forecast"] = "the first one"
+    warnings += [finding.words for finding in alarms]
     warnings += [
         f"{one.variable} {one.horizon}: worse than {one.best.replace('_', ' ')} over the last 30 days"
         for one in skill
@@ -167,7 +176,7 @@ def status(home: Home, dataset: str, description: Description | None = None) -> 
     free = shutil.disk_usage(next(place for place in (home.path, *home.path.parents) if place.exists())).free
     if free < LEAST_FREE:
         warnings.append(f"{_size(free)} of space are left on the disk of {home.path}")
-    return Status(dataset=dataset, skill=tuple(skill), warnings=tuple(warnings), **found)
+    return Status(dataset=dataset, skill=tuple(skill), drift=tuple(alarms), warnings=tuple(warnings), **found)
 
 
 @contextmanager
