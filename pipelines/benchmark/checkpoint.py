@@ -28,7 +28,7 @@ def score_checkpoint(
     data: str,
     path: Path,
     *,
-    N_T: int | None = None,  # noqa: N803  the paper's name
+    N_T: int | None = None,
     test_clips: int | None = None,
     device: str = "auto",
     progress: Progress = silent,
@@ -81,7 +81,7 @@ def score_checkpoint(
     return report_of(home, folder, key, finished, existing=False)
 
 
-def _read(path: Path, N_T: int | None) -> tuple[SimVP, str]:  # noqa: N803
+def _read(path: Path, N_T: int | None) -> tuple[SimVP, str]:
     """The network in a file, and the SHA-256 of the file that it was read from.
 
     Raises

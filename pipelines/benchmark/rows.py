@@ -2,10 +2,10 @@
 
 The published rows (`published.csv`) chose the best epoch by the test part: in the public codes the validation loader
 is the test loader. Their MSE and MAE are sums over a frame, their SSIM is `simvp.scoring.metrics.ssim_paper`. SimVP's
-own code takes its PSNR from squares of 8 bits, which wrap around (`psnr_paper`): its rows with one have a letter of their
-own. OpenSTL's rows of WeatherBench are means over all points instead, in the units of the variable; the benchmark itself
-is no video and not among those here. The MSE of 1.56 that the SimVP paper prints for Caltech Pedestrian is no such sum (OpenSTL's are a hundred times as large) and
-is left out.
+own code takes its PSNR from squares of 8 bits, which wrap around (`psnr_paper`): its rows with one have a letter of
+their own. OpenSTL's rows of WeatherBench are means over all points instead, in the units of the variable; the benchmark
+itself is no video and not among those here. The MSE of 1.56 that the SimVP paper prints for Caltech Pedestrian is no
+such sum (OpenSTL's are a hundred times as large) and is left out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -125,8 +125,8 @@ def report(rows: Iterable[Row]) -> str:
 _LEGEND = """\
 * **MSE**, **MAE**: squared and absolute errors summed over a frame (C x H x W), averaged over frames and clips: the
   papers' numbers. **SSIM**: as the published codes compute it (`ssim_paper`). **PSNR**: in dB, of frames in [0, 1].
-  **PSNR, 8 bits** (`psnr_paper`): as SimVP's code prints it, from squares that wrap around in 8 bits, so that an error of
-  16 levels of 256 counts as none; it compares with no other. **mean** ones: over all points, in the variable's units.
+  **PSNR, 8 bits** (`psnr_paper`): as SimVP's code prints it, from squares that wrap around in 8 bits, so that an error
+  of 16 levels of 256 counts as none; it compares with no other. **mean** ones: over all points, in the units there.
 * **protocol**: the letter names what a row was trained on and tested on, listed below its table. Rows of different
   letters, or of different numbers of epochs, must not be ranked against each other.
 * **epoch chosen on**: *validation* is ours. *test* is what published codes do (their validation loader is the test

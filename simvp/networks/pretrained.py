@@ -105,7 +105,7 @@ _LOADING = Lock()  # the names that torch lets pass are the process's
 def from_pretrained(
     path: str | Path,
     *,
-    N_T: int | None = None,  # noqa: N803  the paper's name
+    N_T: int | None = None,
     drop_path: float | None = None,
 ) -> SimVP:
     """Network of a public SimVP checkpoint, in eval mode.
@@ -361,11 +361,11 @@ def _inception_sizes(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
     }
 
 
-def _with_blocks(path: Path, config: SimVPConfig, N_T: int | None) -> SimVPConfig:  # noqa: N803
+def _with_blocks(path: Path, config: SimVPConfig, N_T: int | None) -> SimVPConfig:
     """The config with the blocks that the paper's code uses of those that it saved.
 
-    Its U-Net makes a first and a last block each way whatever N_T is, and goes through the first N_T of them: with N_T 1
-    the widths fit only where hid_T is T * hid_S.
+    Its U-Net makes a first and a last block each way whatever N_T is, and goes through the first N_T of them: with
+    N_T 1 the widths fit only where hid_T is T * hid_S.
     """
     either = config.variant == "simvp" and config.N_T == 2 and config.temporal_shortcuts
     fitting = (1, 2) if either and config.hid_T == config.frames_in * config.hid_S else (config.N_T,)

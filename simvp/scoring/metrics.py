@@ -3,9 +3,10 @@
 Frames are (B, T', C, H, W). `mse` and `mae` are means over every element: a constant error scores the same on every
 grid. `mse_per_frame` and `mae_per_frame` are what the papers print under the names MSE and MAE: sums over C, H and W,
 averaged over samples and frames, so that they grow with the grid. `ssim` is the usual structural similarity; only
-`ssim_paper` may stand beside published rows, and `psnr_paper` beside what SimVP's own code printed. Errors are taken as they are; the similarities and `psnr` are of
-pictures, and see the prediction clipped to the data range, as in the public codes (A4Bio/SimVP,
-chengtan9907/OpenSTL); the truth is never clipped. All arithmetic is float64, on the tensors' device.
+`ssim_paper` may stand beside published rows, and `psnr_paper` beside what SimVP's own code printed. Errors are taken as
+they are; the similarities and the two ratios are of pictures, and see the prediction clipped to the data range, as in
+the public codes (A4Bio/SimVP, chengtan9907/OpenSTL); the truth is never clipped. All arithmetic is float64, on the
+tensors' device.
 
 A data range is stated, never guessed: a number R for values in [0, R], or (low, high). NaN in a prediction makes every
 score that it touches NaN. Frames smaller than the window of a similarity have none: NaN. No area weights are applied
@@ -119,8 +120,8 @@ def psnr_paper(predicted: Tensor, truth: Tensor, *, data_range: Range) -> float:
     """Peak signal-to-noise ratio in dB as SimVP's code prints it, the only one to set beside its paper's.
 
     Differences of 256 levels, and their squares, are taken in 8 bits, where they wrap around: an error of 16 levels
-    counts as none, one of 20 as 12, and a frame that is 25 levels (20.2 dB) off everywhere gets 27.6 dB. No number of it
-    compares with `psnr`, nor with OpenSTL's. Frames are averaged as in `psnr`.
+    counts as none, one of 20 as 12, and a frame that is 25 levels (20.2 dB) off everywhere gets 27.6 dB. No number of
+    it compares with `psnr`, nor with OpenSTL's. Frames are averaged as in `psnr`.
     """
     return _psnr(wrapped, predicted, truth, data_range)
 
@@ -251,8 +252,9 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
     -------
     xr.Dataset
         Dims (variable, lead_time): `mse`, `mae`, `rmse`, `ssim`, `ssim_paper`, `psnr`, `psnr_paper`, `identical`,
-        `identical_paper`, and `n`, the number of maps. A map whose truth is missing, be it at one point, is left out; NaN where n is 0. Coordinate
-        `units` on the variables, of which `mae` and `rmse` are, and `data_low`, `data_high`.
+        `identical_paper`, and `n`, the number of maps. A map whose truth is missing, be it at one point, is left out;
+        NaN where n is 0. Coordinate `units` on the variables, of which `mae` and `rmse` are, and `data_low`,
+        `data_high`.
 
     Raises
     ------

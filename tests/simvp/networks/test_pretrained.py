@@ -202,12 +202,12 @@ def test_the_share_of_blocks_left_out_in_training_is_what_the_checkpoint_or_its_
     assert from_pretrained(path).config == GSTA.replace(drop_path=0.1)
     assert from_pretrained(path, drop_path=0.2).config.drop_path == 0.2
     assert from_pretrained(saved(state, tmp_path)).config.drop_path == 0.0
-    with pytest.raises(ConfigError, match="drop_path: expected 0 or more and below 1, got 1.5"):
+    with pytest.raises(ConfigError, match=r"drop_path: expected 0 or more and below 1, got 1\.5"):
         from_pretrained(path, drop_path=1.5)
     state = public_state(randomised(SMALL))
     path = saved({"state_dict": state, "hyper_parameters": {"drop_path": 0.1}}, tmp_path)
     assert from_pretrained(path).config == SMALL  # the paper's network has none
-    with pytest.raises(SourceError, match="drop_path: variant simvp does not read it: expected 0.0, got 0.1"):
+    with pytest.raises(SourceError, match=r"drop_path: variant simvp does not read it: expected 0\.0, got 0\.1"):
         from_pretrained(path, drop_path=0.1)
 
 

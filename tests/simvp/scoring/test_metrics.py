@@ -275,7 +275,7 @@ class TestStreaming:
         scores = streamed(*clips((2, 2, 1, 12, 12)))
         before = [v.shape for v in scores._sums.values()]
         scores.update(*clips((7, 2, 1, 12, 12)))
-        assert [v.shape for v in scores._sums.values()] == before == [(2, 2)] * 7
+        assert [v.shape for v in scores._sums.values()] == before == [(2, 2)] * 9
 
     def test_scores_so_far_can_be_looked_at(self) -> None:
         predicted, truth = clips((4, 2, 1, 12, 12))
