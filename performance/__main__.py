@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-import flows  # noqa: F401  threads wait as they do in every flow
+import flows  # noqa: F401  threads wait as in a flow that is started now
 from performance.report import where, write
 from pipelines.tracking import CHECKOUT, git_state
 
