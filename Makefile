@@ -13,7 +13,7 @@ typed = $(foreach name,$(1),$(if $(call given,$(name)),$(call option,$(name)) $(
 option = --$(shell echo $(1) | tr A-Z_ a-z-)
 given = $(if $(filter command,$(origin $(1))),'$(subst ','\'',$($(1)))')
 
-.PHONY: demo up catalog status verify-archive benchmark ablation bench skill test test-all faults lint docs wheel lock clean
+.PHONY: demo up catalog status verify-archive benchmark ablation bench gpu skill test test-all faults lint docs wheel lock clean
 
 demo: $(READY)
 	@$(BIN)/simvp demo $(call given,DATA) $(call typed,SOURCE VARIABLES UNITS SELECT STEP NAME FRAMES_IN FRAMES_OUT CYCLE EPOCHS)
@@ -40,6 +40,10 @@ ablation: $(READY)
 # Speed and memory, side by side with what one would use instead; ONLY=step,ingest measures these sections alone.
 bench: $(READY)
 	@$(BIN)/python -m performance $(call typed,ONLY)
+
+# On a machine with a GPU, nine minutes in steps that each leave their result: gpu-run/report.md; FOLDER=DIR, MINUTES=5.
+gpu: $(READY)
+	@$(BIN)/python -m performance.gpu $(call typed,MINUTES FOLDER)
 
 # RMSE and gate of every data set that is here, with default settings: docs/skill.md; ONLY=era5-uk SEEDS=3.
 skill: $(READY)

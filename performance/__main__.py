@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-import flows  # noqa: F401  threads wait as they do in every flow
+import flows  # noqa: F401  threads wait as in a flow that is started now
 from performance.report import where, write
 from pipelines.tracking import CHECKOUT, git_state
 
 SECTIONS = ("step", "loader", "ingest", "commits", "predict", "start", "growth")
+# Of `make gpu`, where somebody has put them: a session with a GPU leaves them in a folder of its own.
+ON_GPU = tuple(f"gpu-{name}" for name in ("tests", "speed", "loading", "ranks", "curve"))
 KEPT = CHECKOUT / "performance" / "measured"  # kept with the code, so that one section can be measured again alone
 
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not settings.short:
         write(
             CHECKOUT / "BENCHMARKS.md",
-            [KEPT / f"{name}.json" for name in SECTIONS if (KEPT / f"{name}.json").is_file()],
+            [path for name in (*SECTIONS, *ON_GPU) if (path := KEPT / f"{name}.json").is_file()],
         )
         print(f"Written: {CHECKOUT / 'BENCHMARKS.md'}", file=sys.stderr)
 

@@ -7,9 +7,10 @@ import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,19 @@ def where(code: Mapping[str, Any]) -> dict[str, Any]:
     """Machine, versions, commit and time, of code in the state `pipelines.tracking.provenance.git_state`."""
     return {
         "machine": _machine(),
-        "versions": ", ".join([f"Python {platform.python_version()}", *(f"{n} {version(n)}" for n in PACKAGES)]),
+        "versions": ", ".join([f"Python {platform.python_version()}", *_versions()]),
         "commit": f"{str(code['commit'])[:12]}{' with changes' if code['dirty'] else ''}",
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
+
+
+def _versions() -> list[str]:
+    """Of the packages that are there: a machine with a GPU may have no more than it takes."""
+    found = []
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return found
 
 
 def write(path: Path, sections: Sequence[Path], head: str = HEAD) -> None:

@@ -1,5 +1,6 @@
 """The training step of the published network: time, memory, and whether it learns as float32 does."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ CLIPS = 5  # of an update that is compared with the plain one: enough for ours t
 BLOCK = 20  # steps whose mean loss is one number of a curve
 WARM_UP = 5  # by then a process no longer asks for memory
 SPECTRA = ("_FourierConvolution", "_FourierConvolutionBackward")  # in a profile
-# As each is run: a flow sets how the threads of ours wait, the others have PyTorch's default.
+# As each is run: a flow says how the threads of ours wait on a busy machine, the others have the default.
 AS_RUN: dict[str, str | None] = dict.fromkeys(("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"))
 
 
@@ -63,9 +64,10 @@ def measure(folder: Path, *, short: bool = False) -> Section:
             f"loss, backward, AdamW. *{PLAIN}*: the same layers and weights, nothing else done "
             f"([performance/plain.py](performance/plain.py)), PyTorch's default AdamW. *{TUNED}*: the same with "
             f"{'bfloat16 autocast and ' if LOW else ''}channels_last weights{'' if LOW else EMULATED}. *{OURS}*: "
-            "`pipelines.training.loop.TrainingLoop` as every training runs it, precision "
-            f"{PRECISION}, with gradient clipping and the running average of the weights on top, and threads that wait "
-            f"as in every flow. Each way in processes of its own, in turn, {WARM_UP} updates before those that count; "
+            f"`pipelines.training.loop.TrainingLoop` as every training runs it, precision {PRECISION}, with gradient "
+            "clipping and the running average of the weights on top, and threads that wait as in a flow that starts "
+            f"now ({os.environ.get('OMP_WAIT_POLICY', 'by default')}). Each way in processes of its own, in turn, "
+            f"{WARM_UP} updates before those that count; "
             "the clips are made beforehand. Before the timing: outputs and gradients of plain network and ours agree "
             "to 1e-9 in float64."
         ),

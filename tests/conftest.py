@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-import flows  # noqa: F401  first of all, for the waiting of torch's threads
+# Before torch is loaded: tests share the cores with each other and with servers (`flows.waits_asleep`).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 from pipelines.tracking.provenance import CHECKOUT
 
 __all__ = ["CHECKOUT", "SECRET"]

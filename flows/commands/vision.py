@@ -91,10 +91,10 @@ def benchmark(
     stated = _changes(epochs, seed, changes)
     with working(KEPT, quiet=quiet) as (home, console):
         if checkpoint is not None:
-            stray = sorted(set(stated) - {"test_clips", "device"}) + (["preset"] if preset else [])
+            stray = sorted(set(stated) - {"N_T", "test_clips", "device"}) + (["preset"] if preset else [])
             if stray:
                 reasons = [f"{name}: a checkpoint is scored as it is" for name in stray]
-                remedy = "give DATA, and by SET at most test_clips and device"
+                remedy = "give DATA, and by SET at most N_T, test_clips and device"
                 raise ConfigError("CHECKPOINT", reasons, remedy)
             with console.stage("checkpoint"):
                 scored = score_checkpoint(home, data, checkpoint.expanduser(), progress=console.progress, **stated)

@@ -28,6 +28,7 @@ def score_checkpoint(
     data: str,
     path: Path,
     *,
+    N_T: int | None = None,
     test_clips: int | None = None,
     device: str = "auto",
     progress: Progress = silent,
@@ -36,8 +37,8 @@ def score_checkpoint(
 
     Parameters
     ----------
-    path
-        As `simvp.from_pretrained` takes it; T and C have to be the benchmark's.
+    path, N_T
+        As `simvp.from_pretrained` takes them; T and C have to be the benchmark's.
     test_clips
         Clips to score, at most; they lie evenly. By default all.
     device, progress
@@ -51,7 +52,7 @@ def score_checkpoint(
         A network for other frames or channels.
     """
     benchmark = find_benchmark(data)
-    network, digest = _read(path)
+    network, digest = _read(path, N_T)
     sizes = network.config
     expected, got = (benchmark.frames_in, benchmark.shape[0]), (sizes.frames_in, sizes.channels_in)
     if expected != got:
@@ -63,7 +64,7 @@ def score_checkpoint(
         ClipBatches(benchmark.open("test", frames_out=horizon, seed=EVALUATION_SEED, device=str(chosen)), test_clips)
         for horizon in horizons
     ]
-    key = hashlib.sha256(f"{digest} {[(len(one), one.clips.origin) for one in sets]}".encode()).hexdigest()
+    key = hashlib.sha256(f"{digest} {sizes.N_T} {[(len(one), one.clips.origin) for one in sets]}".encode()).hexdigest()
     method = f"{NAMES[sizes.variant]}, checkpoint {path.name}"
     rows: list[Row] = []
     folder = home.benchmarks / benchmark.name
@@ -80,7 +81,7 @@ def score_checkpoint(
     return report_of(home, folder, key, finished, existing=False)
 
 
-def _read(path: Path) -> tuple[SimVP, str]:
+def _read(path: Path, N_T: int | None) -> tuple[SimVP, str]:
     """The network in a file, and the SHA-256 of the file that it was read from.
 
     Raises
@@ -89,7 +90,7 @@ def _read(path: Path) -> tuple[SimVP, str]:
         The file changed while it was read.
     """
     before = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-    network = from_pretrained(path)
+    network = from_pretrained(path, N_T=N_T)
     if hashlib.sha256(path.read_bytes()).hexdigest() != before:
         raise ConfigError(f"Checkpoint {path}", ["it changed while it was read"], "try again when it is whole")
     return network, before

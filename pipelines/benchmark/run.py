@@ -64,7 +64,7 @@ class BenchmarkReport:
 
     @property
     def summary(self) -> str:
-        """In words, for each horizon: how much less error than persistence."""
+        """In words, for each horizon: how much less error than persistence, and which scores say otherwise."""
         lines = []
         for row in (row for row in self.rows if row.selected_on in ("validation", "unknown")):
             (other,) = (r for r in self.rows if r.method == "persistence" and r.horizon == row.horizon)
@@ -73,9 +73,22 @@ class BenchmarkReport:
             apart = f"{100 * abs(1 - ours / theirs):.1f} % {'less' if ours < theirs else 'more'}"
             lines.append(
                 f"{row.data}, T' = {row.horizon}: MSE per frame {ours:.4g}{epoch}, persistence {theirs:.4g}: "
-                f"{apart}, on {row.test}."
+                f"{apart}, on {row.test}.{_otherwise(row.scores, other.scores)}"
             )
         return "\n".join(lines)
+
+
+def _otherwise(scores: Mapping[str, float], still: Mapping[str, float]) -> str:
+    """The scores by which a network that has less squared error is worse than persistence; empty for none.
+
+    A network that blurs has the least squared error: it may be behind in all else.
+    """
+    worse = [
+        f"{name} {scores[key]:.4g} (persistence {still[key]:.4g})"
+        for key, name, sign in (("mae_per_frame", "MAE per frame", 1), ("ssim_paper", "SSIM", -1))
+        if sign * (scores[key] - still[key]) > 0
+    ]
+    return f" But worse than persistence by {' and '.join(worse)}." if worse else ""
 
 
 @stage

@@ -111,8 +111,7 @@ class TrainingLoop:
         self._own = ranks.share(config.batch_size)
         self.device = next(network.parameters()).device
         self.precision = precision
-        if self.device.type == "cpu":
-            keep_freed_memory()
+        keep_freed_memory()  # for a GPU too: its batches are made here
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
         # Only kernels decay: pulling scales, offsets and the blend to zero means something else.
         kernels = [p for p in network.parameters() if p.ndim >= 4]

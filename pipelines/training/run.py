@@ -7,6 +7,7 @@ key. What is particular to the data is a `Task`.
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -213,6 +214,7 @@ def _log_start(run: Run, task: Task) -> None:
     code = git_state()
     commit = str(code["commit"])
     tags = {"git_commit": commit, "git_dirty": str(code["dirty"]).lower(), "mlflow.source.git.commit": commit}
+    tags["threads_wait"] = os.environ.get("OMP_WAIT_POLICY", "default").lower()
     run.log_settings({}, tags)
     task.log_start(run)
     for entry in task.loop.history:  # what a run that is gone has been told

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from pipelines.windows.held import Held, empty_windows
 from simvp.budget import fitting
 from simvp.contract import FrameSpec, carried, missing_shares, percent
 from simvp.times import name_time
@@ -37,7 +38,8 @@ class Frames:
     spec
         The contract that normalises.
     memory
-        Bytes that the frames may take in memory; 0 for frames that are only looked through.
+        Bytes that the frames may take in memory, counted as whole maps of every channel; 0 for frames that are only
+        looked through.
     ranks
         Processes that train together: each reads its share of the frames and is given those of the others.
 
@@ -56,13 +58,13 @@ class Frames:
         self.times = ds["time"].values
         self.run: int | None = None
         self.runs = 0
-        self._held: np.ndarray | None = None
-        self._runs: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._held: Held | None = None
+        self._runs: OrderedDict[int, Held] = OrderedDict()
         count, reach = ds.sizes["time"], spec.frames_in + spec.frames_out
         frame = 4 * spec.n_channels * math.prod(spec.shape)
         share = memory // (RUNS * frame)
         if frame * count <= memory:
-            self._held = np.zeros((count, spec.n_channels, *spec.shape), np.float32)
+            self._held = Held(count, spec)
         else:
             self.run = max(reach, share - reach)
             self.runs = max(1, min(RUNS, memory // ((self.run + reach) * frame)))
@@ -73,9 +75,9 @@ class Frames:
         for start, part in self._blocks(own.start, own.stop):
             self.missing[start : start + len(part)] = missing_shares(part[:, : spec.n_states], points)
             if self._held is not None:
-                self._held[start : start + len(part)] = part
+                self._held.put(start, part)
         if ranks is not None:
-            ranks.add_up(self.missing, *([] if self._held is None else [self._held]))
+            ranks.add_up(self.missing, *([] if self._held is None else self._held.arrays))
 
     @property
     def whole(self) -> np.ndarray:
@@ -87,24 +89,24 @@ class Frames:
         """(N,) bool: frames that lack no more than the contract allows."""
         return np.asarray((self.missing <= self._spec.missing_share).all(axis=1))
 
-    def windows(self, inits: np.ndarray, *, alone: bool = False) -> np.ndarray:
-        """Windows at the init positions (B,): (B, T + T', C, H, W) float32.
+    def windows(self, inits: np.ndarray, *, alone: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Windows at the init positions (B,): inputs (B, T, C, H, W) and targets (B, T', S, H, W), float32.
 
         `alone`: not worth reading and holding a run for.
         """
-        before, length = self._spec.frames_in - 1, self._spec.frames_in + self._spec.frames_out
-        if self._held is not None:
-            return self._held[inits[:, None] + np.arange(-before, length - before)]
-        windows = np.empty((len(inits), length, self._spec.n_channels, *self._spec.shape), np.float32)
+        x, y = empty_windows(self._spec, len(inits))
+        T, length = self._spec.frames_in, self._spec.frames_in + self._spec.frames_out
         for row, init in enumerate(inits.tolist()):
+            start = init - T + 1
             if alone:
-                windows[row] = self._read(init - before, init - before + length)
+                frames = self._read(start, start + length)
+                x[row], y[row] = frames[:T], frames[T:, : self._spec.n_states]
             else:
-                frames, first = self._run_of(init)
-                windows[row] = frames[init - before - first : init - before - first + length]
-        return windows
+                held, first = (self._held, 0) if self._held is not None else self._run_of(init)
+                held.copy(start - first, x[row], y[row])
+        return x, y
 
-    def _run_of(self, init: int) -> tuple[np.ndarray, int]:
+    def _run_of(self, init: int) -> tuple[Held, int]:
         """The run with that init position, and the position of its first frame."""
         assert self.run is not None
         number = init // self.run
@@ -115,10 +117,9 @@ class Frames:
             if len(self._runs) >= self.runs:
                 frames = self._runs.popitem(last=False)[1]
             else:
-                most = self.run + self._spec.frames_in + self._spec.frames_out - 1
-                frames = np.empty((most, self._spec.n_channels, *self._spec.shape), np.float32)
+                frames = Held(self.run + self._spec.frames_in + self._spec.frames_out - 1, self._spec)
             for start, part in self._blocks(first, (number + 1) * self.run + self._spec.frames_out):
-                frames[start - first : start - first + len(part)] = part
+                frames.put(start - first, part)
             self._runs[number] = frames
         self._runs.move_to_end(number)
         return self._runs[number], first

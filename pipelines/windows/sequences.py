@@ -64,12 +64,11 @@ class Sequences(Batches):
         What is missing is filled in x, by the rule of `simvp.contract.filling`. In y it is 0, and then so is the mask,
         which has a map for each of y. So it has where targets do not count alike (`State.loss_weights`).
         """
-        inits, (T, S) = self.inits[indices], (self._spec.frames_in, self._spec.n_states)
-        values = self._frames.windows(inits, alone=self._sparse)
-        x, y = values[:, :T], values[:, T:, :S]
+        inits = self.inits[indices]
+        x, y = self._frames.windows(inits, alone=self._sparse)
         mask = self._mask
         if not self._whole[self._run(inits)].all():
-            fill(x[:, :, :S])
+            fill(x[:, :, : self._spec.n_states])
             known = np.isfinite(y)
             np.copyto(y, 0.0, where=~known)
             mask = mask * known

@@ -311,6 +311,17 @@ class FrameSpec(Record):
             np.asarray(init_times)[:, None], np.arange(1 - self.frames_in, blocks * self.frames_out + 1)
         )
 
+    def extents(self) -> list[tuple[int, int]]:
+        """Rows and columns over which the maps of each channel change: (1, 1), (1, W) or (H, W)."""
+        calendar, longitude = fields_of(np.array(["2000-01-01"], "datetime64[ns]")), self._longitude()
+        shapes = [channel.at(calendar, longitude).shape for channel in self.forcing_channels]
+        others = self.n_channels - self.n_states - len(shapes)
+        return [
+            *[self.shape] * self.n_states,
+            *((rows, columns) for _, rows, columns in shapes),
+            *[self.shape] * others,
+        ]
+
     def coordinates(
         self, init_times: np.ndarray, leads: int, more: Mapping[str, xr.Variable] | None = None
     ) -> xr.Coordinates:

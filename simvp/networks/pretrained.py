@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from simvp.errors import ConfigError, SourceError
-from simvp.networks.config import SimVPConfig
+from simvp.networks.config import INCEPTION, SimVPConfig
 from simvp.networks.saved import loaded
 from simvp.networks.simvp import SimVP
 
@@ -102,20 +102,31 @@ HARMLESS = frozenset(
 _LOADING = Lock()  # the names that torch lets pass are the process's
 
 
-def from_pretrained(path: str | Path) -> SimVP:
+def from_pretrained(
+    path: str | Path,
+    *,
+    N_T: int | None = None,
+    drop_path: float | None = None,
+) -> SimVP:
     """Network of a public SimVP checkpoint, in eval mode.
 
     Only tensors and plain values are read; nothing in the file is executed. What stands beside the network and is no
     layer's weight (counters, states of metrics) is left out.
 
-    The shapes do not tell T' (taken to be T), `drop_path` (0), and groups of normalisations (those of the
-    convolutions, as in the public code). A U-Net that the paper's code built with N_T 1 has the tensors of N_T 2.
+    The shapes do not tell T' (taken to be T), and groups of normalisations (those of the convolutions, as in the public
+    code).
 
     Parameters
     ----------
     path
         What `torch.save` wrote in one of the public codes: a state dict, or a checkpoint that holds one (of
         Lightning, or with epoch and optimizer).
+    N_T
+        Blocks of the translator, which the tensors tell but for one case: where hid_T is T * hid_S, the paper's code
+        saves two blocks for N_T 1 as well as for N_T 2, and uses one of them.
+    drop_path
+        For training on, of ``gsta`` and ``tau``: the forecast does not depend on it. By default what the checkpoint's
+        hyperparameters say (OpenSTL's on Lightning do), else 0.
 
     Returns
     -------
@@ -125,14 +136,26 @@ def from_pretrained(path: str | Path) -> SimVP:
     Raises
     ------
     SourceError
-        If the file cannot be read, or if its tensors make up no network known here; says what they are.
+        If the file cannot be read, or if its tensors make up no network known here; says what they are. If they fit
+        two networks and `N_T` is not given, or if they do not fit what is.
+    ConfigError
+        A `drop_path` that is no chance.
     """
     path = Path(path)
-    public = _public_tensors(path, _content(path))
+    if drop_path is not None:
+        SimVPConfig(variant="gsta", drop_path=drop_path)  # refused here, and not as a fault of the file
+    content = _content(path)
+    public = _public_tensors(path, content)
     tensors = {str(_our_name(name)): tensor for name, tensor in public.items()}
     try:
         _refuse_absent(path, tensors)
-        return loaded(_config(tensors, shuffles=any(SHUFFLED.fullmatch(name) for name in public)), tensors)
+        config = _config(tensors, shuffles=any(SHUFFLED.fullmatch(name) for name in public))
+        config = _with_blocks(path, config, N_T)
+        chance = (0.0 if config.variant in INCEPTION else _drop_path(content)) if drop_path is None else drop_path
+        config = config.replace(drop_path=chance)
+        return loaded(config, _of_blocks(tensors, config))
+    except SourceError:
+        raise
     except KeyError as missing:
         reason = f"{missing.args[0]}: expected among the tensors, which are {_some(sorted(tensors))}"
         raise _no_fit(path, [reason]) from None
@@ -336,6 +359,36 @@ def _inception_sizes(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
         "kernels": tuple(state[f"translator.down.0.branches.{i}.conv.weight"].shape[3] for i in branches),
         "temporal_shortcuts": count == 1 or state["translator.up.1.squeeze.weight"].shape[1] != branch[0],
     }
+
+
+def _with_blocks(path: Path, config: SimVPConfig, N_T: int | None) -> SimVPConfig:
+    """The config with the blocks that the paper's code uses of those that it saved.
+
+    Its U-Net makes a first and a last block each way whatever N_T is, and goes through the first N_T of them: with
+    N_T 1 the widths fit only where hid_T is T * hid_S.
+    """
+    either = config.variant == "simvp" and config.N_T == 2 and config.temporal_shortcuts
+    fitting = (1, 2) if either and config.hid_T == config.frames_in * config.hid_S else (config.N_T,)
+    if N_T is None and len(fitting) > 1:
+        reason = "N_T: its tensors are those of 1 and of 2 alike, which give other forecasts"
+        remedy = "say which it was trained with: from_pretrained(path, N_T=2), or --set N_T=2 of `simvp benchmark`"
+        raise SourceError(f"checkpoint {path} fits two networks", [reason], remedy)
+    if N_T is not None and N_T not in fitting:
+        raise _no_fit(path, [f"N_T: expected {' or '.join(map(str, fitting))} by its tensors, got {N_T}"])
+    return config if N_T is None else config.replace(N_T=N_T)
+
+
+def _of_blocks(state: Mapping[str, Tensor], config: SimVPConfig) -> dict[str, Tensor]:
+    """The tensors without those of blocks of the U-Net that are saved and never used."""
+    unused = re.compile(rf"translator\.(?:down|up)\.(?!(?:{'|'.join(map(str, range(config.N_T)))})\.)")
+    return {name: tensor for name, tensor in state.items() if not unused.match(name)}
+
+
+def _drop_path(content: Any) -> float:
+    """What the hyperparameters of a Lightning checkpoint say of it; 0 where there are none."""
+    given = content.get("hyper_parameters") if isinstance(content, Mapping) else None
+    value = given.get("drop_path", 0.0) if isinstance(given, Mapping) else 0.0
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _attention_sizes(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

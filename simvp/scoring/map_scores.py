@@ -12,8 +12,8 @@ from simvp.errors import ConfigError, ContractError
 Range = float | tuple[float, float]
 """R for values in [0, R], or (low, high)."""
 
-# The scaled one, on [0, 1], is what psnr is made of, once it is averaged over the channels.
-KINDS = ("mse", "mae", "scaled_mse", "ssim", "ssim_paper")
+# The scaled one, on [0, 1], is what psnr is made of, once it is averaged over the channels; the wrapped, psnr_paper.
+KINDS = ("mse", "mae", "scaled_mse", "wrapped_mse", "ssim", "ssim_paper")
 GAUSSIAN, UNIFORM = 11, 7
 """Sides of the windows of `ssim` and of `ssim_paper`."""
 
@@ -37,7 +37,7 @@ def by_map(score: Callable[[Tensor, Tensor], Tensor], predicted: Tensor, truth: 
 def all_kinds(predicted: Tensor, truth: Tensor, low: float, width: float) -> Tensor:
     """(kinds, N) scores of maps (N, H, W), in the order of `KINDS`."""
     pair = scaled(predicted, truth, low, width)
-    errors = (squared(predicted, truth), absolute(predicted, truth), squared(*pair))
+    errors = (squared(predicted, truth), absolute(predicted, truth), squared(*pair), wrapped(*pair))
     return torch.stack([*errors, similarity(*pair), paper_similarity(*pair)])
 
 
@@ -52,6 +52,17 @@ def squared(predicted: Tensor, truth: Tensor) -> Tensor:
 
 def absolute(predicted: Tensor, truth: Tensor) -> Tensor:
     return (predicted - truth).abs().mean((-2, -1))
+
+
+def wrapped(predicted: Tensor, truth: Tensor) -> Tensor:
+    """(N,) mean squares of maps (N, H, W) on [0, 1] as SimVP's code takes them, in units of 255 squared.
+
+    Both in 256 levels, cut down to whole ones in float32; the difference and its square in 8 bits, where they wrap
+    around: 20 levels count as 144, and 16 as none.
+    """
+    levels = [(255 * maps.float()).nan_to_num().long() for maps in (predicted, truth)]
+    squares = ((levels[0] - levels[1]) ** 2 % 256).double().mean((-2, -1)) / 255**2
+    return torch.where(predicted.isnan().any(-1).any(-1), torch.nan, squares)
 
 
 def decibels(square: Tensor) -> Tensor:

@@ -3,9 +3,10 @@
 Frames are (B, T', C, H, W). `mse` and `mae` are means over every element: a constant error scores the same on every
 grid. `mse_per_frame` and `mae_per_frame` are what the papers print under the names MSE and MAE: sums over C, H and W,
 averaged over samples and frames, so that they grow with the grid. `ssim` is the usual structural similarity; only
-`ssim_paper` may stand beside published rows. Errors are taken as they are; the similarities and `psnr` are of
-pictures, and see the prediction clipped to the data range, as in the public codes (A4Bio/SimVP,
-chengtan9907/OpenSTL); the truth is never clipped. All arithmetic is float64, on the tensors' device.
+`ssim_paper` may stand beside published rows, and `psnr_paper` beside what SimVP's own code printed. Errors are taken as
+they are; the similarities and the two ratios are of pictures, and see the prediction clipped to the data range, as in
+the public codes (A4Bio/SimVP, chengtan9907/OpenSTL); the truth is never clipped. All arithmetic is float64, on the
+tensors' device.
 
 A data range is stated, never guessed: a number R for values in [0, R], or (low, high). NaN in a prediction makes every
 score that it touches NaN. Frames smaller than the window of a similarity have none: NaN. No area weights are applied
@@ -13,7 +14,7 @@ here; `simvp.scoring.scores` does that.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -39,9 +40,11 @@ from simvp.scoring.map_scores import (
     shape_faults,
     similarity,
     squared,
+    wrapped,
 )
 from simvp.scoring.scores import align, frames_of
 
+_RATIOS = {"psnr": ("scaled_mse", "identical"), "psnr_paper": ("wrapped_mse", "identical_paper")}
 _WINDOWS = {"ssim": GAUSSIAN, "ssim_paper": UNIFORM}
 _DEFINITIONS = {
     "mse": "mean squared error, over every element",
@@ -53,7 +56,10 @@ _DEFINITIONS = {
     "ssim_paper": "structural similarity as published: uniform window 7 x 7, sample covariance, K1 0.01, K2 0.03, "
     "constants for twice the data range",
     "psnr": "peak signal-to-noise ratio in dB, of each frame, averaged over the frames with an error",
+    "psnr_paper": "peak signal-to-noise ratio as SimVP's code prints it: differences of 256 levels squared in 8 bits, "
+    "where they wrap around, which flatters large errors; averaged over the frames that differ so",
     "identical": "frames without any error on the data range: their ratio is infinite, and they are left out of psnr",
+    "identical_paper": "frames without any error that 8 bits show, which are left out of psnr_paper",
 }
 
 
@@ -105,10 +111,24 @@ def psnr(predicted: Tensor, truth: Tensor, *, data_range: Range) -> float:
 
     The ratio of a frame predicted without any error is infinite. One such frame would make the average infinite,
     whatever the others are, so it is left out (`VideoScores` counts them); if all are such, the answer is infinite.
-    OpenSTL's definition, but for that; SimVP's code squares differences in 8 bits, where they wrap around.
+    OpenSTL's definition, but for that; for what SimVP's code prints see `psnr_paper`.
     """
+    return _psnr(squared, predicted, truth, data_range)
+
+
+def psnr_paper(predicted: Tensor, truth: Tensor, *, data_range: Range) -> float:
+    """Peak signal-to-noise ratio in dB as SimVP's code prints it, the only one to set beside its paper's.
+
+    Differences of 256 levels, and their squares, are taken in 8 bits, where they wrap around: an error of 16 levels
+    counts as none, one of 20 as 12, and a frame that is 25 levels (20.2 dB) off everywhere gets 27.6 dB. No number of
+    it compares with `psnr`, nor with OpenSTL's. Frames are averaged as in `psnr`.
+    """
+    return _psnr(wrapped, predicted, truth, data_range)
+
+
+def _psnr(square_of: Callable[[Tensor, Tensor], Tensor], predicted: Tensor, truth: Tensor, data_range: Range) -> float:
     low, width = limits(data_range)
-    square = by_map(lambda p, t: squared(*scaled(p, t, low, width)), predicted, truth).mean(-1).reshape(-1)
+    square = by_map(lambda p, t: square_of(*scaled(p, t, low, width)), predicted, truth).mean(-1).reshape(-1)
     differs = square != 0
     return float(decibels(square[differs]).mean()) if bool(differs.any()) else float("inf")
 
@@ -182,10 +202,10 @@ class VideoScores:
         Returns
         -------
         xr.Dataset
-            By (variable, lead), a channel alone: `mse`, `mae`, `rmse`, `ssim`, `ssim_paper`, `psnr`, and `identical`,
-            the number of maps left out of `psnr`. Scalars, as the papers compute them, with all channels of a frame
-            together: `mse_per_frame`, `mae_per_frame`, and `mse`, `mae`, `rmse`, `ssim`, `ssim_paper`, `psnr`,
-            `identical`, each with the ending `_overall`. `n`: number of samples. `lead` counts from 1. Every variable
+            By (variable, lead), a channel alone: `mse`, `mae`, `rmse`, `ssim`, `ssim_paper`, `psnr`, `psnr_paper`, and
+            `identical`, `identical_paper`, the numbers of maps left out of the two ratios. Scalars, as the papers
+            compute them, with all channels of a frame together: `mse_per_frame`, `mae_per_frame`, and each of the
+            others with the ending `_overall`. `n`: number of samples. `lead` counts from 1. Every variable
             has its `definition`; the attribute `data_range` is (low, high).
 
         Raises
@@ -211,7 +231,8 @@ class VideoScores:
 
 def overall(scores: xr.Dataset) -> dict[str, float]:
     """The overall numbers of `VideoScores.compute` by the names of the functions of this module, for a log."""
-    scalars = {name: float(scores[f"{name}_overall"]) for name in ("mse", "mae", "ssim", "ssim_paper", "psnr")}
+    names = ("mse", "mae", "ssim", "ssim_paper", "psnr", "psnr_paper")
+    scalars = {name: float(scores[f"{name}_overall"]) for name in names}
     return scalars | {name: float(scores[name]) for name in ("mse_per_frame", "mae_per_frame")}
 
 
@@ -230,9 +251,10 @@ def video_scores(forecast: xr.Dataset, truth: xr.Dataset, *, data_range: Range |
     Returns
     -------
     xr.Dataset
-        Dims (variable, lead_time): `mse`, `mae`, `rmse`, `ssim`, `ssim_paper`, `psnr`, `identical`, and `n`, the
-        number of maps. A map whose truth is missing, be it at one point, is left out; NaN where n is 0. Coordinate
-        `units` on the variables, of which `mae` and `rmse` are, and `data_low`, `data_high`.
+        Dims (variable, lead_time): `mse`, `mae`, `rmse`, `ssim`, `ssim_paper`, `psnr`, `psnr_paper`, `identical`,
+        `identical_paper`, and `n`, the number of maps. A map whose truth is missing, be it at one point, is left out;
+        NaN where n is 0. Coordinate `units` on the variables, of which `mae` and `rmse` are, and `data_low`,
+        `data_high`.
 
     Raises
     ------
@@ -277,21 +299,24 @@ def _added(sums: Mapping[str, np.ndarray], values: np.ndarray, used: np.ndarray)
     To `sums`, which may be empty, come the values (kinds, B, *S), in the order of `KINDS`, where `used` (B, *S).
     """
     scores = dict(zip(KINDS, values, strict=True))
-    square = scores.pop("scaled_mse")
-    identical = used & (square == 0)
-    scores["psnr"] = decibels(torch.from_numpy(np.where(identical, 1.0, square))).numpy()  # 1 has 0 dB: it adds nothing
+    counts = {"n": used}
+    for ratio, (kind, identical) in _RATIOS.items():
+        square = scores.pop(kind)
+        counts[identical] = same = used & (square == 0)
+        scores[ratio] = decibels(torch.from_numpy(np.where(same, 1.0, square))).numpy()  # 1 has 0 dB: it adds nothing
     scores = {kind: np.where(used, score, 0.0) for kind, score in scores.items()}
-    return {k: sums.get(k, 0) + v.sum(0) for k, v in {**scores, "n": used, "identical": identical}.items()}
+    return {k: sums.get(k, 0) + v.sum(0) for k, v in {**scores, **counts}.items()}
 
 
 def _means(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every score, of shape S, NaN where nothing was added; and both counts."""
+    """Every score, of shape S, NaN where nothing was added; and the counts."""
     totals = dict(sums)
-    n, identical = totals.pop("n"), totals.pop("identical")
+    n, counts = totals.pop("n"), {identical: totals.pop(identical) for _, identical in _RATIOS.values()}
     mean = {kind: np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0) for kind, total in totals.items()}
-    if_none = np.where(n > 0, np.inf, np.nan)
-    mean["psnr"] = np.divide(totals["psnr"], n - identical, out=if_none, where=n > identical)
-    return {**mean, "rmse": np.sqrt(mean["mse"]), "identical": identical, "n": n}
+    for ratio, (_, identical) in _RATIOS.items():
+        if_none = np.where(n > 0, np.inf, np.nan)
+        mean[ratio] = np.divide(totals[ratio], n - counts[identical], out=if_none, where=n > counts[identical])
+    return {**mean, "rmse": np.sqrt(mean["mse"]), **counts, "n": n}
 
 
 def _scores_where(

@@ -42,6 +42,7 @@ def test_its_network_is_scored_on_the_test_clips(shared: Path, home: Home) -> No
     assert scored.scores["mse_per_frame"] == pytest.approx(expected, rel=1e-6)
     assert still.method == "persistence"
     assert " % more, on 6 clips, " in report.summary  # random weights
+    assert "But worse than persistence by MAE per frame " in report.summary
     assert still.protocol == scored.protocol
     assert scored.source in report.path.read_text()
     assert {file.name for file in report.pictures} == {"strip_0.png", "strip_1.png", "animation.gif"}
@@ -63,7 +64,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     path = tmp_path / "a.pth"
     shutil.copy(shared / "golden" / "openstl-gsta-t10c1h32w32.pth", path)
 
-    def read(place: Path) -> object:
+    def read(place: Path, **given: object) -> object:
         network = from_pretrained(place)
         place.write_bytes(b"another one")
         return network

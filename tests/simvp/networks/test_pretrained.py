@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from simvp.errors import SourceError
+from simvp.errors import ConfigError, SourceError
 from simvp.networks.config import SimVPConfig
 from simvp.networks.pretrained import MODULES, from_pretrained
 from simvp.networks.simvp import SimVP
@@ -141,13 +141,74 @@ def shown(config: SimVPConfig) -> str:
 @pytest.mark.parametrize("config", list(odd_sizes()), ids=shown)
 def test_a_network_under_public_names_comes_back_with_its_sizes(config: SimVPConfig, tmp_path: Path) -> None:
     network = randomised(config)
-    loaded = from_pretrained(saved(public_state(network), tmp_path))
+    given = config.N_T if either(config) else None
+    loaded = from_pretrained(saved(public_state(network), tmp_path), N_T=given)
     assert loaded.config == config
     same(loaded, network)
     x = torch.randn(2, config.frames_in, config.channels_in, 5, 9)
     if config.channels_in == config.channels_out:
         with torch.no_grad():
             torch.testing.assert_close(loaded(x), network(x), rtol=0, atol=0)
+
+
+def either(config: SimVPConfig) -> bool:
+    """Whether the paper's code saves the same tensors for N_T 1."""
+    widths = config.hid_T == config.frames_in * config.hid_S
+    return config.variant == "simvp" and config.N_T == 2 and config.temporal_shortcuts and widths
+
+
+# The paper's code saves a first and a last block each way, and goes through the first N_T of them.
+TWICE = SMALL.replace(hid_T=12)
+
+
+def test_of_two_networks_with_the_same_tensors_the_one_that_is_named_is_given(tmp_path: Path) -> None:
+    network = randomised(TWICE)
+    path = saved(public_state(network), tmp_path)
+    with pytest.raises(SourceError) as refusal:
+        from_pretrained(path)
+    assert str(refusal.value) == (
+        f"checkpoint {path} fits two networks: "
+        "N_T: its tensors are those of 1 and of 2 alike, which give other forecasts\n"
+        "To mend it: say which it was trained with: from_pretrained(path, N_T=2), or --set N_T=2 of `simvp benchmark`"
+    )
+    same(from_pretrained(path, N_T=2), network)
+    one = from_pretrained(path, N_T=1)
+    assert one.config == TWICE.replace(N_T=1)
+    x = torch.randn(2, 3, 1, 8, 8)
+    seen = {}
+    network.translator.up[0].register_forward_hook(lambda module, args, y: seen.update(y=y))
+    network.translator.down[1].register_forward_hook(lambda module, args, y: args[0])  # left out, as with N_T 1
+    one.translator.register_forward_hook(lambda module, args, y: seen.update(one=y))
+    with torch.no_grad():
+        network(x)
+        one(x)
+    torch.testing.assert_close(seen["one"], seen["y"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted", "expected"), [(TWICE, 3, "1 or 2"), (SMALL, 1, "2"), (INCEPU.replace(hid_T=12), 1, "2")]
+)
+def test_blocks_that_the_tensors_do_not_have_are_refused(
+    config: SimVPConfig, wanted: int, expected: str, tmp_path: Path
+) -> None:
+    path = saved(public_state(randomised(config)), tmp_path)
+    with pytest.raises(SourceError, match=rf"N_T: expected {expected} by its tensors, got {wanted}"):
+        from_pretrained(path, N_T=wanted)
+
+
+def test_the_share_of_blocks_left_out_in_training_is_what_the_checkpoint_or_its_reader_says(tmp_path: Path) -> None:
+    state = public_state(randomised(GSTA))
+    path = saved({"state_dict": state, "hyper_parameters": {"drop_path": 0.1, "lr": 5e-3}}, tmp_path)
+    assert from_pretrained(path).config == GSTA.replace(drop_path=0.1)
+    assert from_pretrained(path, drop_path=0.2).config.drop_path == 0.2
+    assert from_pretrained(saved(state, tmp_path)).config.drop_path == 0.0
+    with pytest.raises(ConfigError, match=r"drop_path: expected 0 or more and below 1, got 1\.5"):
+        from_pretrained(path, drop_path=1.5)
+    state = public_state(randomised(SMALL))
+    path = saved({"state_dict": state, "hyper_parameters": {"drop_path": 0.1}}, tmp_path)
+    assert from_pretrained(path).config == SMALL  # the paper's network has none
+    with pytest.raises(SourceError, match=r"drop_path: variant simvp does not read it: expected 0\.0, got 0\.1"):
+        from_pretrained(path, drop_path=0.1)
 
 
 def same(loaded: SimVP, network: SimVP) -> None:

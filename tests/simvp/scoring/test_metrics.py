@@ -22,6 +22,7 @@ from simvp.scoring.metrics import (
     mse_per_frame,
     overall,
     psnr,
+    psnr_paper,
     ssim,
     ssim_paper,
     video_scores,
@@ -31,7 +32,7 @@ from tests.support.scored import errors
 from tests.support.worlds import formula_world
 
 SHAPES = [(3, 2, 1, 64, 64), (2, 3, 3, 16, 24), (1, 1, 2, 11, 13), (2, 1, 4, 40, 11)]
-KEYS = ("mse", "mae", "ssim", "ssim_paper", "psnr", "mse_per_frame", "mae_per_frame")
+KEYS = ("mse", "mae", "ssim", "ssim_paper", "psnr", "psnr_paper", "mse_per_frame", "mae_per_frame")
 HOUR = Step(seconds=3600)
 
 
@@ -71,6 +72,10 @@ def published(predicted: Tensor, truth: Tensor) -> dict[str, float]:
         ]
         return float(np.mean(maps))
 
+    def wrapped(a: np.ndarray, b: np.ndarray) -> float:
+        a, b = (np.uint8(np.float32(255) * x.astype(np.float32)) for x in (a, b))  # whose differences are 8 bits too
+        return float(20 * np.log10(255) - 10 * np.log10(np.mean((a - b) ** 2)))
+
     return {
         "mse": float(mean_squared_error(t, p)),
         "mae": float(np.abs(t - p).mean()),
@@ -79,6 +84,7 @@ def published(predicted: Tensor, truth: Tensor) -> dict[str, float]:
         "ssim": each_frame(gaussian, predicted, truth),
         "ssim_paper": each_frame(paper, predicted, truth),
         "psnr": each_frame(lambda a, b: float(peak_signal_noise_ratio(b, a, data_range=1.0)), predicted, truth),
+        "psnr_paper": each_frame(wrapped, predicted, truth),
     }
 
 
@@ -102,6 +108,7 @@ class TestAgainstScikitImage:
             "ssim": ssim(predicted, truth, data_range=1.0),
             "ssim_paper": ssim_paper(predicted, truth, data_range=1.0),
             "psnr": psnr(predicted, truth, data_range=1.0),
+            "psnr_paper": psnr_paper(predicted, truth, data_range=1.0),
         }
         whole = overall(streamed(predicted, truth).compute())
         assert set(whole) == set(KEYS) == set(expected)
@@ -213,6 +220,18 @@ class TestByHand:
         assert mae(truth, truth + 16) == 16.0
         assert psnr(truth + 16, truth, data_range=255) == pytest.approx(20 * math.log10(255 / 16))
 
+    def test_the_paper_s_ratio_wraps_around_in_8_bits(self) -> None:
+        truth = torch.zeros(1, 1, 2, 12, 12)
+        for levels, counted in ((10, 100), (25, 625 - 2 * 256), (20, 400 - 256), (255, 65025 % 256)):
+            predicted = truth + levels / 255
+            assert psnr(predicted, truth, data_range=1.0) == pytest.approx(20 * math.log10(255 / levels), abs=1e-5)
+            expected = 20 * math.log10(255) - 10 * math.log10(counted)
+            assert psnr_paper(predicted, truth, data_range=1.0) == pytest.approx(expected, abs=1e-9)
+        scores = streamed(truth + 16 / 255, truth).compute()  # 256 is 0
+        assert float(scores["psnr_overall"]) == pytest.approx(20 * math.log10(255 / 16), abs=1e-5)
+        assert float(scores["psnr_paper_overall"]) == math.inf
+        assert (int(scores["identical_overall"]), int(scores["identical_paper_overall"])) == (0, 1)
+
     def test_half_precision_is_widened_before_the_arithmetic(self) -> None:
         truth = torch.full((1, 1, 1, 64, 64), 0.5, dtype=torch.bfloat16)
         predicted = truth + torch.tensor(1 / 256, dtype=torch.bfloat16)
@@ -256,7 +275,7 @@ class TestStreaming:
         scores = streamed(*clips((2, 2, 1, 12, 12)))
         before = [v.shape for v in scores._sums.values()]
         scores.update(*clips((7, 2, 1, 12, 12)))
-        assert [v.shape for v in scores._sums.values()] == before == [(2, 2)] * 7
+        assert [v.shape for v in scores._sums.values()] == before == [(2, 2)] * 9
 
     def test_scores_so_far_can_be_looked_at(self) -> None:
         predicted, truth = clips((4, 2, 1, 12, 12))
@@ -271,7 +290,7 @@ class TestStreaming:
         predicted, truth = clips((4, 2, 2, 16, 16))
         predicted[2, 1, 0, 8, 8] = torch.nan
         scores = streamed(predicted, truth).compute()
-        for name in ("mse", "mae", "rmse", "ssim", "ssim_paper", "psnr"):
+        for name in ("mse", "mae", "rmse", "ssim", "ssim_paper", "psnr", "psnr_paper"):
             np.testing.assert_array_equal(scores[name].isnull(), [[False, True], [False, False]])
         assert all(math.isnan(value) for value in overall(scores).values())
         assert math.isnan(psnr(predicted, truth, data_range=1.0))
@@ -435,7 +454,7 @@ class TestLabelled:
         truth["d2m"][:, 0, 0] = np.nan
         found = video_scores(labelled(truth.fillna(280.0), 1.5), truth, data_range=RANGES)
         np.testing.assert_array_equal(found["n"].sel(variable="d2m"), 0)
-        for kind in ("mse", "mae", "rmse", "ssim", "ssim_paper", "psnr"):
+        for kind in ("mse", "mae", "rmse", "ssim", "ssim_paper", "psnr", "psnr_paper"):
             assert found[kind].sel(variable="d2m").isnull().all()
             assert found[kind].sel(variable="t2m").notnull().all()
 
