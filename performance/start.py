@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ IMPORTS = {
 
 def measure(folder: Path, *, short: bool = False) -> Section:
     """Imports in fresh interpreters, and runs of the deployment on servers of its own."""
-    ways = {name: lambda code=code: _python(code) for name, code in IMPORTS.items()}
+    codes = {**IMPORTS, FORECAST: f"import simvp, xarray; simvp.predict(*{_saved(folder)!r})"}
+    ways = {name: partial(_python, code) for name, code in codes.items()}
     saved_forecast(folder, short=short)
-    ways[FORECAST] = lambda: _python(f"import simvp, xarray; simvp.predict(*{_saved(folder)!r})")
     timings = alternate(ways, repetitions=1 if short else 7)
     plain, ours, *_ = timings.values()
     extra = Timing(tuple(a - b for a, b in zip(ours.seconds, plain.seconds, strict=True)))
