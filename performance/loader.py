@@ -16,8 +16,7 @@ import xarray as xr
 from datasets.archive import Archive
 from performance.report import Goal, Section, Table
 from performance.timing import Process, Timing, alternate, in_process, ratios, said
-from pipelines.training import Score, TrainConfig, TrainingLoop, build_network
-from pipelines.training.device import keep_freed_memory
+from pipelines.training import Score, TrainConfig, TrainingLoop, build_network, keep_freed_memory
 from pipelines.windows import Frames, Sequences, prefetched
 from simvp.contract import FrameSpec
 from simvp.coords import Step

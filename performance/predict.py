@@ -39,9 +39,9 @@ WHOLE, PARTS = "all frames at once", "frames in parts"
 def measure(folder: Path, *, short: bool = False) -> Section:
     """One window, 32 init times, and domains up to 2,000 x 2,000."""
     published = Case("published", 10, (64, 64), PUBLISHED, forcings=())
-    gridded = Case("small", 12, (73, 144), _sizes("small"), forcings=FORCINGS)
+    gridded = Case("small", 12, (73, 144), sizes_of("small"), forcings=FORCINGS)
     if short:
-        published, gridded = (Case(c.name, 4, (12, 16), _sizes("tiny"), c.forcings) for c in (published, gridded))
+        published, gridded = (Case(c.name, 4, (12, 16), sizes_of("tiny"), c.forcings) for c in (published, gridded))
     windows, goals = [], []
     for case, rounds, many_rounds in ((published, 40, 3), (gridded, 40, 5)):
         for inits, count in ((1, rounds), (MANY, many_rounds)):
@@ -146,7 +146,8 @@ class Case:
         return Forecaster(spec=spec, network=network, baselines=baselines)
 
 
-def _sizes(name: Size) -> dict[str, Any]:
+def sizes_of(name: Size) -> dict[str, Any]:
+    """Sizes of a network of the gridded pipeline, by name."""
     return dict(zip(("hid_S", "hid_T", "N_S", "N_T", "kernels", "groups"), SIZES[name], strict=True))
 
 
@@ -188,7 +189,7 @@ def _beside_the_network(case: Case, inits: int, rounds: int) -> tuple[tuple[str,
 
 def domain(size: Size, side: int, way: str) -> dict[str, float]:
     """For `in_process`: one forecast on side x side; seconds, and bytes held before it and said to be needed."""
-    case = Case(size, 12, (side, side), _sizes(size), FORCINGS)
+    case = Case(size, 12, (side, side), sizes_of(size), FORCINGS)
     ds = case.dataset(1)
     forecaster = case.forecaster(ds)
     window = (1, case.frames, forecaster.spec.n_channels, side, side)
@@ -210,7 +211,7 @@ def _taking(way: str) -> Iterator[None]:
 
 def _large(short: bool) -> tuple[Table, Goal]:
     """Domains in processes of their own; the two ways agree on one that has an odd number of rows and columns."""
-    case = Case("base", 12, (201, 303), _sizes("tiny" if short else "base"), FORCINGS)
+    case = Case("base", 12, (201, 303), sizes_of("tiny" if short else "base"), FORCINGS)
     ds = case.dataset(1)
     forecaster = case.forecaster(ds)
     forecasts = {}
@@ -249,7 +250,7 @@ def _gigabytes(process: Process) -> tuple[str, str, str]:
 
 def _refused(short: bool) -> str:
     """The words for a domain that no machine holds."""
-    case = Case("paper", 12, (8, 8), _sizes("tiny" if short else "paper"), FORCINGS)
+    case = Case("paper", 12, (8, 8), sizes_of("tiny" if short else "paper"), FORCINGS)
     forecaster, side = case.forecaster(case.dataset(1)), 40_000
     assert forecaster.network is not None
     try:

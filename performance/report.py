@@ -26,7 +26,9 @@ HEAD = """# Benchmarks
 Written by `make bench`, which measures everything below side by side in one run on one machine; `make bench
 ONLY=ingest` measures a section again. A figure is the median of several alternating repetitions after a warm-up, with
 the smallest and the largest in brackets; a ratio is taken round by round. Before anything is timed, the ways that are
-compared are checked to give the same result. These are figures of one machine: where yours differs, run it there.
+compared are checked to give the same result. These are figures of one machine, which stands below each heading, with
+what its processor has for arithmetic: on another a ratio may be another, or turn round. The plain network is the
+published code (github.com/A4Bio/SimVP), operation by operation.
 """
 
 
@@ -151,8 +153,9 @@ def write(path: Path, sections: Sequence[Path], head: str = HEAD) -> None:
     together = [replace(summaries[0], rows=tuple(row for one in summaries for row in one.rows))] if summaries else []
     parts = [head, *(table.markdown() for table in together)]
     for section, measured in found:
-        line = "; ".join(measured[name] for name in ("date", "commit", "machine", "versions"))
-        parts.append(section.markdown() + f"\n\n<sub>Measured {line}.</sub>")
+        title, _, rest = section.markdown().partition("\n")
+        line = "; ".join(measured[name] for name in ("date", "commit", "versions"))
+        parts.append(f"{title}\n\n*On {measured['machine']}.*\n{rest}\n\n<sub>Measured {line}.</sub>")
     path.write_text("\n".join(part if part.endswith("\n") else part + "\n" for part in parts))
 
 

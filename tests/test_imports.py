@@ -249,6 +249,26 @@ def test_asking_for_the_notebooks_door_pulls_in_torch_alone() -> None:
     assert loaded_after("from simvp import predict, load, Forecaster, FrameSpec, SimVP, from_pretrained") == {"torch"}
 
 
+def test_a_model_that_is_read_and_a_netcdf_file_that_is_opened_pull_in_what_they_take(tmp_path: Path) -> None:
+    """SymPy came with tensors without memory, ecCodes with engines that were looked up by name."""
+    code = f"""
+import sys
+import torch, xarray
+from simvp.files.source import open_file
+from simvp.networks import SimVP, SimVPConfig
+from simvp.networks.saved import loaded
+config = SimVPConfig(hid_S=32, hid_T=16, N_S=2, N_T=1)
+network = loaded(config, SimVP(config).state_dict())
+assert network.encoder.blocks[1].conv.weight.is_contiguous(memory_format=torch.channels_last)
+xarray.Dataset({{"a": ("x", [1.0])}}).to_netcdf({str(tmp_path / "a.nc")!r}, engine="netcdf4")
+before = set(sys.modules)
+open_file({str(tmp_path / "a.nc")!r}, "test").load()
+print(*sorted({{"sympy"}} & set(sys.modules)), *sorted({{"eccodes", "cfgrib"}} & (set(sys.modules) - before)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_flows_that_need_no_network_load_none() -> None:
     # PyTorch and MLflow take longer to import than a small forecast to make.
     loaded = loaded_after("import flows.ingest, flows.forecast, flows.promote, flows.verify")

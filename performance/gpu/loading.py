@@ -11,7 +11,7 @@ from performance.gpu.speed import wait
 from performance.loader import BATCH, FAST, LEADS, SIDE, T, _spec, _world
 from performance.report import Goal, Section, Table
 from performance.timing import said
-from pipelines.training.device import keep_freed_memory
+from pipelines.training import keep_freed_memory
 from pipelines.windows import Frames, Sequences, prefetched
 
 

@@ -5,7 +5,11 @@ from .config import (
     TrainConfig as TrainConfig,
     TrainSettings as TrainSettings,
 )
-from .device import choose_device as choose_device, choose_precision as choose_precision
+from .device import (
+    choose_device as choose_device,
+    choose_precision as choose_precision,
+    keep_freed_memory as keep_freed_memory,
+)
 from .gridded import GriddedTask as GriddedTask, TrainReport as TrainReport
 from .loop import Score as Score, TrainingLoop as TrainingLoop, predictions as predictions
 from .network import SIZES as SIZES, build_network as build_network, fit_start as fit_start

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import xarray as xr
+from xarray.backends import NetCDF4BackendEntrypoint
 
 from simvp.coords import find_axes
 from simvp.errors import ContractError, Refusal, SourceError, shortened
@@ -181,6 +182,8 @@ def open_file(path: str, subject: str, **options: Any) -> xr.Dataset:
         _need(subject, *form, path)
         if form[0] == "GRIB":  # whose index would be written beside the file
             options |= {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}}
+        elif find_spec("netCDF4"):  # as xarray would choose; to look engines up by name it imports all, ecCodes too
+            options |= {"engine": NetCDF4BackendEntrypoint}
     try:
         return xr.open_dataset(path, **options)
     except Exception as error:  # the backends raise whatever the library beneath them does

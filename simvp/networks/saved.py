@@ -56,7 +56,12 @@ def loaded(config: GriddedConfig | SimVPConfig, weights: Mapping[str, Tensor]) -
         ]
     if reasons:
         raise ConfigError(type(config).subject, shortened(reasons, MANY, "and {} more"))
-    network.to_empty(device="cpu").load_state_dict(weights)
+    # Not by `to_empty`: on meta tensors it has PyTorch import its symbolic shapes, and with them SymPy, which took a
+    # fifth of a first forecast.
+    made = {n: torch.empty_strided(v.shape, v.stride(), dtype=v.dtype) for n, v in network.state_dict().items()}
+    for name, value in made.items():
+        value.copy_(weights[name])
+    network.load_state_dict(made, assign=True)
     return network.eval()
 
 

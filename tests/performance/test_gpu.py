@@ -11,6 +11,7 @@ import torch
 from performance import __main__ as bench
 from performance.gpu import __main__ as gpu, curve, loading, speed
 from performance.report import Section, load
+from pipelines.benchmark import ClipBatches
 from simvp.networks import SimVP, SimVPConfig
 
 CPU = torch.device("cpu")
@@ -79,12 +80,14 @@ def run(folder: Path, left: Callable[[], float] = lambda: 1e3) -> curve.Kept:
 
 def test_the_curve_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    plain = curve.ClipBatches.batch
-    monkeypatch.setattr(
-        curve.ClipBatches,
-        "batch",
-        lambda self, indices: (self.clips.part == "train" and seen.extend(indices.tolist())) or plain(self, indices),
-    )
+    plain = ClipBatches.batch
+
+    def recorded(self: ClipBatches, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if self.clips.part == "train":
+            seen.extend(indices.tolist())
+        return plain(self, indices)
+
+    monkeypatch.setattr(ClipBatches, "batch", recorded)
     first = run(tmp_path)
     assert [point[1] for point in first.points] == [0, 2, 4]
     weights = np.frombuffer((tmp_path / "weights-0.part").read_bytes(), np.int16)

@@ -126,7 +126,12 @@ def test_training_never_waits_for_what_could_be_made_meanwhile(monkeypatch: pyte
     ds, spec = world((3, 4), degrees=True, statics=False)
     read: list[int] = []
     plain = Frames._read
-    monkeypatch.setattr(Frames, "_read", lambda self, a, b: read.extend(range(a, b)) or plain(self, a, b))
+
+    def recorded(self: Frames, start: int, stop: int) -> np.ndarray:
+        read.extend(range(start, stop))
+        return plain(self, start, stop)
+
+    monkeypatch.setattr(Frames, "_read", recorded)
     windows = Sequences(Frames(ds, spec), np.arange(T - 1, FRAMES - LEADS), spec)
     config = TrainConfig(dataset="x", epochs=2, epoch_updates=6, batch_size=8)
     counts, batch = Counts(config.epoch_updates), windows.batch
