@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
@@ -48,12 +47,12 @@ def _rows(root: Path, world: str, size: str, cells: int, days: int) -> Iterator[
         if not home.datasets:
             ds.to_netcdf(root / "frames.nc")
             ingest(home, world, source=root / "frames.nc", known=sources)
-        report = train(home, TrainConfig(dataset=world, size=size, **settings))
+        report = train(home, TrainConfig(dataset=world, **{"size": size, **settings}))
         model = open_registry(home).load(resolve_version(home, world, report.version))
         archived = with_known(home, world, Archive(home.archive(world)).dataset())
         squares = judge(model, None, archived).errors["squared_error"]
         for maps, chosen in _chosen(squares, archived).items():
-            rmse = np.sqrt(squares.where(chosen).mean(("init_time", "lead_time")))
+            rmse = squares.where(chosen).mean(("init_time", "lead_time")) ** 0.5
             for state in model.spec.states:
                 own = rmse.sel(variable=state)
                 rivals = own.sel(system=list(NAMES))
