@@ -68,7 +68,7 @@ def _chosen(squares: xr.DataArray, archived: xr.Dataset) -> dict[str, xr.DataArr
     if "holiday" not in carried(archived):
         return every
     flags = values_at(archived, "holiday", valid.values.reshape(-1))[:, 0, 0].reshape(valid.shape)
-    return {**every, "on holidays": valid.copy(data=flags > 0)}
+    return {**every, "on holidays": valid.copy(data=flags > 0)} if (flags > 0).any() else every
 
 
 def _variants(
@@ -77,7 +77,8 @@ def _variants(
     """By what is known: the frames, sources of known inputs, and settings of the training."""
     shape = (cells, cells)
     if world == "traffic":
-        ds, calendar = with_holidays(SimulatedTraffic(shape=shape).dataset(frames=48 * days).load())
+        # A calendar with holidays among the last days, which are held out.
+        ds, calendar = with_holidays(SimulatedTraffic(shape=shape).dataset(frames=48 * days).load(), seed=3)
         calendar.to_dataframe().to_csv(root / "calendar.csv")
         sources = {"calendar": {"source": str(root / "calendar.csv"), "units": {"holiday": "1"}}}
         return {"nothing": (ds, sources, {"known": ()}), "holidays": (ds, sources, {})}
