@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,9 @@ def _beside(ds: xr.Dataset, statics: Mapping[str, xr.DataArray]) -> dict[str, An
     return known | ({"static": digests} if digests else {})
 
 
-def _key(config: TrainConfig, commit: str, plan: Plan, beside: Mapping[str, Any], *, in_memory: bool) -> str:
+def _key(
+    config: TrainConfig, commit: str, plan: Plan, beside: Mapping[str, Any] = MappingProxyType({}), *, in_memory: bool
+) -> str:
     """Where not all frames may fit `in_memory`, how many do decides the order of the windows."""
     memory = None if in_memory else config.memory_mib
     values = plan.model_dump(mode="json", exclude={"text", "counts"})

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from datasets.archive import Archive
@@ -48,12 +47,12 @@ def _rows(root: Path, world: str, size: str, cells: int, days: int) -> Iterator[
         if not home.datasets:
             ds.to_netcdf(root / "frames.nc")
             ingest(home, world, source=root / "frames.nc", known=sources)
-        report = train(home, TrainConfig(dataset=world, size=size, **settings))
+        report = train(home, TrainConfig(dataset=world, **{"size": size, **settings}))
         model = open_registry(home).load(resolve_version(home, world, report.version))
         archived = with_known(home, world, Archive(home.archive(world)).dataset())
         squares = judge(model, None, archived).errors["squared_error"]
         for maps, chosen in _chosen(squares, archived).items():
-            rmse = np.sqrt(squares.where(chosen).mean(("init_time", "lead_time")))
+            rmse = squares.where(chosen).mean(("init_time", "lead_time")) ** 0.5
             for state in model.spec.states:
                 own = rmse.sel(variable=state)
                 rivals = own.sel(system=list(NAMES))
@@ -69,7 +68,7 @@ def _chosen(squares: xr.DataArray, archived: xr.Dataset) -> dict[str, xr.DataArr
     if "holiday" not in carried(archived):
         return every
     flags = values_at(archived, "holiday", valid.values.reshape(-1))[:, 0, 0].reshape(valid.shape)
-    return {**every, "on holidays": valid.copy(data=flags > 0)}
+    return {**every, "on holidays": valid.copy(data=flags > 0)} if (flags > 0).any() else every
 
 
 def _variants(
@@ -78,7 +77,8 @@ def _variants(
     """By what is known: the frames, sources of known inputs, and settings of the training."""
     shape = (cells, cells)
     if world == "traffic":
-        ds, calendar = with_holidays(SimulatedTraffic(shape=shape).dataset(frames=48 * days).load())
+        # A calendar with holidays among the last days, which are held out.
+        ds, calendar = with_holidays(SimulatedTraffic(shape=shape).dataset(frames=48 * days).load(), seed=3)
         calendar.to_dataframe().to_csv(root / "calendar.csv")
         sources = {"calendar": {"source": str(root / "calendar.csv"), "units": {"holiday": "1"}}}
         return {"nothing": (ds, sources, {"known": ()}), "holidays": (ds, sources, {})}
