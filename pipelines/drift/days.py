@@ -1,4 +1,4 @@
-"""Level, spread, pattern and missing share of every day of an archive, as departures from what a model takes for usual."""
+"""Level, spread, pattern and missing share of every day of an archive, beside what a model takes for usual."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
