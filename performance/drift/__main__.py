@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m performance.drift", description=__doc__)
     parser.add_argument("--worlds", default=";".join(WORLDS), help="names, with semicolons between them")
     parser.add_argument("--clean", type=int, default=len(CLEAN), help="years without a change")
+    parser.add_argument("--inputs", action="store_true", help="the tests of days alone, without forecasts: seconds")
     parser.add_argument("--noise", action="store_true", help="series of noise instead of worlds")
     given = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
@@ -82,23 +83,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(table_of_noise().markdown())
         return
     for name in given.worlds.split(";"):
-        for table in tables(Home.default(), name, given.clean):
+        for table in tables(Home.default(), name, given.clean, inputs=given.inputs):
             print(table.markdown(), "\n", flush=True)
 
 
-def tables(home: Home, name: str, clean: int) -> list[Table]:
+def tables(home: Home, name: str, clean: int, *, inputs: bool = False) -> list[Table]:
     """What is found in years without and with a change."""
     world = WORLDS[name]
     model = trained(home, "".join(c for c in name if c.isalnum()), world)
     quiet = []
     for number in CLEAN[:clean]:
-        found = sorted(alarms(world, model, number), key=lambda one: one[1])
+        found = sorted(alarms(world, model, number, inputs=inputs), key=lambda one: one[1])
         quiet.append([f"{_named(finding.variable, finding.test, world)} after {day} days" for finding, day in found])
         print(f"{name}, year {number}: {quiet[-1]}", file=sys.stderr, flush=True)
     rows = []
     for change, made in world.changes.items():
         days = DAYS if SLOW in change else CHANGE + LONGEST
-        found = sorted(alarms(world, model, 0, made, days), key=lambda one: one[1])
+        found = sorted(alarms(world, model, 0, made, days, inputs=inputs), key=lambda one: one[1])
         print(f"{name}, {change}: {[finding.words for finding, _ in found]}", file=sys.stderr, flush=True)
         others = ", ".join(f"{_named(finding.variable, finding.test, world)} {day}" for finding, day in found)
         rows.append((change, str(found[0][1]) if found else "not", others))

@@ -83,11 +83,18 @@ def trained(home: Home, name: str, world: World) -> Forecaster:
 
 
 def alarms(
-    world: World, model: Forecaster, number: int, change: Change | None = None, days: int = DAYS
+    world: World,
+    model: Forecaster,
+    number: int,
+    change: Change | None = None,
+    days: int = DAYS,
+    *,
+    inputs: bool = False,
 ) -> Iterator[tuple[Finding, int]]:
     """What is found in the so-many-th year after the training, and how many days after the change, or its beginning.
 
-    All tests begin with the year, as they do after a training that has changed nothing.
+    All tests begin with the year, as they do after a training that has changed nothing. With `inputs` nothing is
+    forecast, and the days alone are tested.
     """
     first = world.days + DAYS * number
     year = with_change(world.frames(first, days), change)
@@ -105,7 +112,8 @@ def alarms(
     rows = rows[(rows >= model.spec.frames_in) & (rows < len(times) - leads)]
     inits = times[[row for row in rows if usable[row + 1 - model.spec.frames_in : row + 1].all()]]
     tests = Tests(calendar_of(times))
-    tests.add_scores(_scores(model, both, inits), model.version, model.spec.step.horizon(leads))
+    if not inputs:
+        tests.add_scores(_scores(model, both, inits), model.version, model.spec.step.horizon(leads))
     tests.add_inputs(seen, model, model.version)
     begin = times[0] + np.timedelta64(0 if change is None else CHANGE, "D")
     for finding in tests.alarms():

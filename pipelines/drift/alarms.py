@@ -103,7 +103,7 @@ class Tests:
                 )
 
     def add_inputs(self, ds: xr.Dataset, model: "Forecaster", version: str) -> None:
-        """Tests of level, spread and missing share of each state, on the days that a model was not fitted on.
+        """Tests of level, spread, pattern and missing share of each state, on the days that a model was not fitted on.
 
         Parameters
         ----------
@@ -190,8 +190,9 @@ def _words(one: Series, part: slice) -> str:
             f"days lie {now:+.2f} standard deviations from the climatology, 90 of 100 days that {one.version} was "
             f"fitted on from {low:+.2f} to {high:+.2f}"
         )
+    of = "points differ within a day" if one.test == "spread" else "means of a day differ from point to point"
     return (
-        f"the spread within a day is {np.exp(now):.3g} of what it was over all training, in 90 of 100 of its days "
+        f"{of} by {np.exp(now):.3g} standard deviations from the climatology, in 90 of 100 days of training by "
         f"{np.exp(low):.3g} to {np.exp(high):.3g}"
     )
 

@@ -1,4 +1,4 @@
-"""Level, spread and missing share of every day of an archive, as departures from what a model takes for usual."""
+"""Level, spread, pattern and missing share of every day of an archive, beside what a model takes for usual."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from simvp.budget import BUDGET, fitting
 from simvp.times import DAY, encode_times
 
 if TYPE_CHECKING:
-    from simvp.contract import FrameSpec, State
+    from simvp.contract import FrameSpec
 
-STATISTICS: tuple[Literal["level", "spread", "missing"], ...] = ("level", "spread", "missing")
+STATISTICS: tuple[Literal["level", "spread", "pattern", "missing"], ...] = ("level", "spread", "pattern", "missing")
 _LEAST_SPREAD = 1e-6  # of the standard deviation of training; the logarithm of none would be infinite
 _SHARES = 1000  # missing shares are counted in thousandths: a few points more or less are none
 
@@ -30,8 +30,9 @@ class Days:
     length
         Days of one of these: 1, or the days of the step.
     values
-        (D, S, 3): mean departure from the climatology, in standard deviations of training; logarithm of the
-        standard deviation of the departures within the day and the map; share of the points that are missing.
+        (D, S, 4): mean departure from the climatology, in standard deviations of training; logarithm of the
+        standard deviation of the departures within the day and the map; logarithm of that of their means at each
+        point, which a day does not average out; share of the points that are missing.
         NaN on a day without any value, but for the share.
     """
 
@@ -65,39 +66,39 @@ def daily(ds: xr.Dataset, spec: "FrameSpec") -> Days:
     chosen = chosen[np.isin(number[chosen], days[counts >= (per_day or 1)])]
     begin = seconds[first] // DAY * DAY if per_day is not None else seconds[first]
     if not len(chosen):
-        return Days(seconds=begin[:0], length=length, values=np.zeros((0, len(spec.states), 3)))
+        return Days(seconds=begin[:0], length=length, values=np.zeros((0, len(spec.states), len(STATISTICS))))
     inside = (days >= number[chosen[0]]) & (days <= number[chosen[-1]])
     days, begin = days[inside], begin[inside]
-    totals = np.zeros((len(days), len(spec.states), 4))
-    for part in _parts(chosen, size):
-        np.add.at(totals, np.searchsorted(days, number[part]), _sums(ds.isel(time=part), spec))
-    return Days(seconds=begin, length=length, values=_statistics(totals))
+    values = np.full((len(days), len(spec.states), len(STATISTICS)), np.nan)
+    for part in _whole_days(number[chosen], fitting(size, 16)):
+        frames = ds.isel(time=chosen[part])
+        day = np.searchsorted(days, number[chosen[part]])
+        for s, state in enumerate(spec.state_channels):
+            departures = state.points(state.normalise(frames[state.name].values, frames["time"].values)).astype("f8")
+            for one in np.unique(day):
+                values[one, s] = _statistics(departures[day == one])
+    return Days(seconds=begin, length=length, values=values)
 
 
-def _parts(chosen: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    at_once = fitting(size, 16)
-    return (chosen[start : start + at_once] for start in range(0, len(chosen), at_once))
+def _whole_days(number: np.ndarray, frames: int) -> Iterator[slice]:
+    """Pieces of about so many frames that cut no day, of which `number` (N,) is that of each frame."""
+    edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(number)]
+    start = 0
+    for edge, following in zip(edges[1:], [*edges[2:], len(number) + frames], strict=True):
+        if following - start > frames:
+            yield slice(start, edge)
+            start = edge
 
 
-def _sums(ds: xr.Dataset, spec: "FrameSpec") -> np.ndarray:
-    """Of each frame and state: number of values, of points, sum and sum of squares of the departures; (N, S, 4)."""
-    times = ds["time"].values
-    return np.stack([_of_state(ds[state.name].values, state, times) for state in spec.state_channels], axis=1)
-
-
-def _of_state(values: np.ndarray, state: "State", times: np.ndarray) -> np.ndarray:
-    departures = state.points(state.normalise(values, times)).astype("f8")
+def _statistics(departures: np.ndarray) -> tuple[float, float, float, float]:
+    """Level, spread, pattern and missing share of the departures (N, P) of a day."""
     known = np.isfinite(departures)
-    departures = np.where(known, departures, 0.0)
-    points = np.full(len(times), departures.shape[1])
-    return np.stack([known.sum(1), points, departures.sum(1), (departures**2).sum(1)], axis=1)
-
-
-def _statistics(totals: np.ndarray) -> np.ndarray:
-    known, points, total, square = np.moveaxis(totals, -1, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        level = total / known
-        deviation = np.sqrt(np.maximum(square / known - level**2, 0.0))
-        spread = np.where(known > 0, np.log(np.maximum(deviation, _LEAST_SPREAD)), np.nan)
-        missing = np.round(_SHARES * (1 - known / points)) / _SHARES
-    return np.stack([level, spread, missing], axis=-1)
+    missing = round(_SHARES * (1 - float(known.mean()))) / _SHARES
+    if not known.any():
+        return np.nan, np.nan, np.nan, missing
+    filled = np.where(known, departures, 0.0)
+    level = float(filled.sum() / known.sum())
+    spread = np.sqrt(max(float((filled**2).sum() / known.sum()) - level**2, 0.0))
+    counts = known.sum(0)
+    pattern = (filled.sum(0)[counts > 0] / counts[counts > 0]).std()
+    return level, float(np.log(max(spread, _LEAST_SPREAD))), float(np.log(max(pattern, _LEAST_SPREAD))), missing

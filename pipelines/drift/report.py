@@ -12,7 +12,7 @@ from datasets.store import disk
 from pipelines.drift.detector import YEARS, Course
 from pipelines.home import Home
 
-Test = Literal["skill", "coverage", "level", "spread", "missing", "late"]
+Test = Literal["skill", "coverage", "level", "spread", "pattern", "missing", "late"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -223,6 +223,13 @@ def test_one_declaration_serves_every_pool(server: None) -> None:
         done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         made = client.read_deployments()
+        answer = client.request("POST", "/automations/filter", json={})
+    automations = {one["name"]: one for one in answer.json()}
+    own = automations["train when skill is gone"]
+    assert own["enabled"] is False
+    (action,) = own["actions"]
+    assert action["parameters"] == {"dataset": "{{ event.payload.dataset }}"}
+    assert action["deployment_id"] in {str(one.id) for one in made if one.entrypoint == "flows.train.train"}
     declared = yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]
     assert sorted(one.entrypoint for one in made) == sorted(one["entrypoint"] for one in declared)
     for one in made:

@@ -60,13 +60,13 @@ def gone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, Forec
 def test_what_is_gone_has_moved_and_is_missing_is_found(gone: tuple[Home, Forecaster]) -> None:
     home, model = gone
     found = drift(home, "waves", model=model, now=NOW)
-    assert found.tests == 4  # skill, level, spread and missing share: the model has no bounds
+    assert found.tests == 5  # skill, level, spread, pattern and missing share: the model has no bounds
     alarms = {finding.test: finding for finding in found.findings}
     assert set(alarms) == {"skill", "level", "missing"}
-    # From the second day on: the first has no baseline that was best before. Fifteen in a row for four tests.
-    assert (alarms["skill"].begin, alarms["skill"].found) == ("2020-02-01", "2020-02-15")
+    # From the second day on: the first has no baseline that was best before. In a row, for five tests.
+    assert (alarms["skill"].begin, alarms["skill"].found) == ("2020-02-01", "2020-02-16")
     assert alarms["skill"].words.startswith(
-        "t2m 3h skill: the skill of simvp-waves/1 is gone: on 15 of 15 days its RMSE was not 1 % below that of the "
+        "t2m 3h skill: the skill of simvp-waves/1 is gone: on 16 of 16 days its RMSE was not 1 % below that of the "
     )
     assert alarms["level"].begin == "2020-02-19"
     assert alarms["missing"].begin == "2020-02-19"
