@@ -302,6 +302,7 @@ def test_workers_with_other_versions_or_other_code_are_refused(
     assert "in a checkout of the same commit" in str(found.value)
 
 
+@pytest.mark.slow
 def test_a_store_that_workers_do_not_see_is_refused(tmp_path: Path, cluster: LocalCluster) -> None:
     with workers(cluster.scheduler_address) as team:
         assert team is not None

@@ -173,7 +173,7 @@ def test_the_page_of_a_new_version(trained) -> None:
     (line,) = (line for line in card.splitlines() if line.startswith("| t2m (K) | all |"))
     assert f"{rmse:.4g}" in line.replace("*", "").split(" | ")
     assert [param.name for param in mlflow.models.Model.load(made.source.removeprefix("file://")).signature.params] == [
-        "horizon", "init_time", "adapt",
+        "horizon", "init_time", "adapt", "members", "levels",
     ]  # fmt: skip
     assert model.fingerprint in card
 

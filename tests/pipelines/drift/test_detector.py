@@ -13,7 +13,7 @@ def test_the_evidence_is_what_a_stake_on_every_block_has_become(bets: list[list[
     paid = np.array(bets)
     course = follow(paid, limit)
     wanted = [np.mean([paid[start : t + 1].prod(0) for start in range(t + 1)], axis=1).sum() for t in range(len(paid))]
-    np.testing.assert_allclose(course.evidence, wanted, rtol=1e-9)
+    np.testing.assert_allclose(course.evidence, wanted, rtol=1e-9, atol=1e-300)
     over = [t for t, evidence in enumerate(wanted) if evidence >= limit]
     if over and min(abs(evidence - limit) for evidence in wanted) > 1e-9:
         assert course.alarm == over[0]
