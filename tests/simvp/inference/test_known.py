@@ -98,7 +98,7 @@ def test_what_it_forecasts_of_a_lead_does_not_hang_on_how_many_are_asked_for() -
 
 def test_rolled_out_the_network_sees_the_inputs_of_each_block_at_its_valid_times() -> None:
     made, forecaster, spec = world(False), with_network(), fitted(False).spec
-    init = len(made.times) - 31
+    init = 24 * int(np.flatnonzero(np.diff(made.flags))[-2]) + 20  # the flag changes four hours later
     forecast = forecaster.predict(made.ds, init_time=made.times[init], horizon=2 * LEADS, known=given())["x"]
     frames = spec.to_frames(made.carrying.isel(time=slice(init - T + 1, init + 1)))
     # The last T' frames hold the inputs of the valid times.
