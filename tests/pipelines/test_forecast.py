@@ -350,7 +350,9 @@ def look(folder: Path) -> None:
             assert np.isfinite(ds["t2m"]).all()
 
 
-@pytest.mark.parametrize(("work", "kind"), [("issue", "forecasts"), pytest.param("compute", "hindcasts", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("work", "kind"), [("issue", "forecasts"), pytest.param("compute", "hindcasts", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("stride", [61, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_and_started_again_it_leaves_the_same_store(tmp_path: Path, work: str, kind: str, stride: int) -> None:
     wave_home(Home(tmp_path / "start" / "home"))
