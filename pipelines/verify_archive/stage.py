@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.archive import Archive
 from datasets.location import join, names_in
 from pipelines.forecast_store import forecasts_at, horizons
 from pipelines.home import Home
-from pipelines.integrity import read_store
+from pipelines.integrity import Reading, StoreReport, read_store
 from pipelines.issuing import Kind
+from pipelines.known import known_sources, take_in
 from pipelines.machine import stage
 from pipelines.progress import Progress, silent
 from pipelines.verify import verify
@@ -33,7 +35,7 @@ def verify_archive(
     model: "Forecaster | Path | str | None" = None,
     progress: Progress = silent,
 ) -> ArchiveReport:
-    """Read archive, forecasts, hindcasts, scores and verified errors of a data set whole.
+    """Read archive, known inputs, forecasts, hindcasts, scores and verified errors of a data set whole.
 
     Every chunk of the last commits is decoded, which checks its checksum; every frame of the archive is compared with
     its digest; of older commits that are kept, everything but the chunks is read.
@@ -63,6 +65,10 @@ def verify_archive(
         raise ConfigError(f"Data set {dataset}", [f"there is nothing of it in {home.store}; there are {known}"])
     archive = read_store("archive", home.archive(dataset), progress)
     reports = [heal_archive(home, dataset, archive, progress) if heal and archive.faults else archive.report]
+    for source in known_sources(home, dataset):
+        reading = read_store(f"known input {source}", home.known(dataset, source), progress)
+        again = heal and reading.faults
+        reports.append(_known_again(home, dataset, source, reading, progress) if again else reading.report)
     for kind, horizon in sorted(issued):
         reading = read_store(f"{kind} of {horizon}", forecasts_at(home, dataset, kind, horizon), progress)
         if not reading.faults or not heal:
@@ -90,6 +96,18 @@ def verify_archive(
         how = "the next forecast makes it again"
         reports.append(heal_derived(reading, progress, None, how) if again else reading.report)
     return ArchiveReport(dataset=dataset, stores=tuple(reports))
+
+
+def _known_again(home: Home, dataset: str, source: str, reading: Reading, progress: Progress) -> StoreReport:
+    """What a known input's source says now; how it was read, its commits say, as far as they can be read."""
+    how = f"read again from its source; or simvp ingest {dataset}, where a file describes it"
+    try:
+        settings = Archive(home.known(dataset, source)).source_settings
+    except ArchiveError:
+        return heal_derived(
+            reading, progress, None, f"simvp ingest {dataset} reads it again, where a file describes it"
+        )
+    return heal_derived(reading, progress, lambda: take_in(home, dataset, {source: settings}), how)
 
 
 def _names(place: Place) -> list[str]:

@@ -18,9 +18,11 @@ from pipelines.known import with_known
 from pipelines.tracking import open_registry
 from pipelines.train import TrainConfig, train
 from pipelines.verify import verify
+from pipelines.verify_archive import verify_archive
 from simvp.contract import carried
 from simvp.errors import ConfigError, SourceError
 from simvp.inference.forecaster import Forecaster
+from tests.support.damage import chunk_of, flip
 from tests.support.known_world import KnownWorld
 from tests.support.small_home import crown
 
@@ -169,3 +171,16 @@ def test_a_known_input_that_does_not_reach_back_to_the_first_frame_is_refused(ho
 
 def test_a_file_of_the_model_says_of_which_commits_it_learned(home: Home) -> None:
     assert champion(home).provenance["known_commits"].keys() == {"calendar", "nwp"}
+
+
+def test_a_damaged_archive_of_a_known_input_is_found_and_read_again_from_its_source(home: Home) -> None:
+    place = Path(home.known(NAME, "nwp"))
+    wind = Archive(place).dataset()["wind"].load()
+    flip(chunk_of(place, wind.values[:1]))
+    found = {one.name: one for one in verify_archive(home, NAME).stores}
+    assert found["known input calendar"].whole
+    assert not found["known input nwp"].whole
+    healed = {one.name: one for one in verify_archive(home, NAME, heal=True).stores}["known input nwp"]
+    assert healed.healed
+    xr.testing.assert_equal(Archive(place).dataset()["wind"].load(), wind)
+    assert verify_archive(home, NAME).whole
