@@ -37,7 +37,7 @@ AS_RUN: dict[str, str | None] = dict.fromkeys(("OMP_WAIT_POLICY", "GOMP_SPINCOUN
 
 
 def measure(folder: Path, *, short: bool = False) -> Section:
-    """Time and memory of a step at two batch sizes, and the losses of 200 steps."""
+    """Time and memory of a step at two batch sizes, and the losses of 60 steps."""
     sizes = REDUCED if short else PUBLISHED
     _check(sizes)
     rounds = {1: 1} if short else {4: 4, 16: 3}
@@ -55,7 +55,7 @@ def measure(folder: Path, *, short: bool = False) -> Section:
             met=share <= 0.5,
         )
     )
-    curve, same = _curves(sizes, steps=2 * BLOCK if short else 200)
+    curve, same = _curves(sizes, steps=2 * BLOCK if short else 3 * BLOCK)
     parts = {way: _apart(breakdown, way, sizes, 1 if short else 16).value for way in (PLAIN, TUNED, OURS)}
     return Section(
         title="Training step",
