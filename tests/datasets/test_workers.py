@@ -180,6 +180,7 @@ def test_a_worker_that_is_killed_costs_time_only(
     same_store(tmp_path / "here.zarr", tmp_path / "there.zarr")
 
 
+@pytest.mark.slow
 def test_hindcasts_and_their_scores_are_those_of_this_process(
     tmp_path: Path, cluster: LocalCluster, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +284,7 @@ def test_workers_that_are_started_as_the_refusal_says_are_taken() -> None:
             started.wait(30)
 
 
+@pytest.mark.slow
 def test_workers_with_other_versions_or_other_code_are_refused(
     cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

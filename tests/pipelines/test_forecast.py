@@ -353,7 +353,7 @@ def look(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("work", "kind"), [("issue", "forecasts"), pytest.param("compute", "hindcasts", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("stride", [61, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [97, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_and_started_again_it_leaves_the_same_store(tmp_path: Path, work: str, kind: str, stride: int) -> None:
     wave_home(Home(tmp_path / "start" / "home"))
     here = "tests.pipelines.test_forecast"

@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 
 
+@pytest.mark.slow
 def test_one_writer_holds_the_place_only_in_runs_of_a_deployment(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
