@@ -36,7 +36,7 @@ def evidence_chart(courses: Mapping[str, tuple[np.ndarray, Course]], *, title: s
     axes.grid(color="0.9", lw=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.1), ncols=3)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower left", ncols=3)
     figure.autofmt_xdate()
     figure.suptitle(title, fontsize=10)
     return figure
