@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from pipelines.pictures.fields import ABSENT, DIFFERENCE, FIELD, axis_label, labelled, map_size
+from pipelines.pictures.fields import DIFFERENCE, FIELD, axis_label, draw_map, labelled, map_size
 
 _PASSED, _NOT = "#0072B2", "#D55E00"
 _WIDEST = 1e3  # percent: beyond it is no bound, but a reference that hardly errs
@@ -69,12 +68,8 @@ def error_map(maps: xr.DataArray, *, title: str = "") -> Figure:
     scales.append({"cmap": DIFFERENCE, "vmin": -(limit or 1.0), "vmax": limit or 1.0})
     drawn = []
     for axes, field, scale, name in zip(grid, fields, scales, [*names, " − ".join(names)], strict=True):
-        drawn.append(axes.pcolormesh(x, y, field, shading="nearest", rasterized=True, **scale))
-        axes.set_facecolor(ABSENT)
+        drawn.append(draw_map(axes, x, y, field, **scale))
         axes.set_title(name, fontsize=9)
-        axes.tick_params(labelsize=8)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.set_xlabel(axis_label(maps, columns), fontsize=9)
     grid[0].set_ylabel(axis_label(maps, rows), fontsize=9)
     if rows == "y" and not maps["y"].attrs.get("units"):

@@ -155,11 +155,7 @@ def sample_strip(
             scale: dict[str, Any] = {"cmap": FIELD, "vmin": low, "vmax": high if high > low else low + 1.0}
             if row == 2:
                 scale = {"cmap": DIFFERENCE, "vmin": -(limit or 1.0), "vmax": limit or 1.0}
-            drawn.append(axes.pcolormesh(x, y, field, shading="nearest", rasterized=True, **scale))
-            axes.set_facecolor(ABSENT)
-            axes.tick_params(labelsize=8)
-            axes.xaxis.set_major_locator(MaxNLocator(4))
-            axes.yaxis.set_major_locator(MaxNLocator(4))
+            drawn.append(draw_map(axes, x, y, field, **scale))
             if row == 0:
                 axes.set_title(f"+{hours[lead]:g} {unit}", fontsize=9)
         line[0].set_ylabel(f"{name}\n{axis_label(forecast, str(rows))}", fontsize=9)
@@ -179,6 +175,16 @@ def sample_strip(
         title = f"forecast of {show_time(forecast['init_time'].values[()])}"
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def draw_map(axes: Axes, x: np.ndarray, y: np.ndarray, field: np.ndarray, **scale: Any) -> Any:
+    """Draw a map (rows, columns), grey where it has no value, with few marks on its axes; what a colour bar is of."""
+    drawn = axes.pcolormesh(x, y, field, shading="nearest", rasterized=True, **scale)
+    axes.set_facecolor(ABSENT)
+    axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    return drawn
 
 
 def png(figure: Figure, *, dpi: int = 110) -> bytes:

@@ -3,10 +3,9 @@
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from pipelines.pictures.clips import evenly
-from pipelines.pictures.fields import ABSENT, FIELD, LINES, MODEL, axis_label, labelled, lead_axis, map_size, quiet
+from pipelines.pictures.fields import FIELD, LINES, MODEL, axis_label, draw_map, labelled, lead_axis, map_size, quiet
 
 _MOST_LEADS = 3
 _WAVES = (2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 256, 512)  # of the marks below energies, in points
@@ -108,12 +107,8 @@ def width_map(width: xr.DataArray, *, title: str = "") -> Figure:
     high = float(np.quantile(finite, 0.995)) if finite.size else 1.0
     for axes, lead in zip(grid, leads, strict=True):
         field = width.isel(lead_time=lead).values
-        drawn = axes.pcolormesh(x, y, field, shading="nearest", rasterized=True, cmap=FIELD, vmin=0, vmax=high or 1.0)
-        axes.set_facecolor(ABSENT)
+        drawn = draw_map(axes, x, y, field, cmap=FIELD, vmin=0, vmax=high or 1.0)
         axes.set_title(f"+{hours[lead]:g} {unit}", fontsize=9)
-        axes.tick_params(labelsize=8)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.set_xlabel(axis_label(width, columns), fontsize=9)
     grid[0].set_ylabel(axis_label(width, rows), fontsize=9)
     if rows == "y" and not width["y"].attrs.get("units"):
